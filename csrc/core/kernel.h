@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one signature of every kernel: void run(const Args&, Team&).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "core/team.h"
+#include "core/view.h"
+
+namespace rv {
+
+// What went wrong inside a kernel: the first value (by flat position, so that the report does not depend
+// on the number of threads) that breaks the kernel's rule. The executor stops before the next instruction
+// and raises IndexError/ValueError with the op's name.
+enum class Fault : int32_t { none, index_out_of_range, invalid_value };
+
+struct Args {
+  const View* in = nullptr;
+  const View* out = nullptr;
+  int n_in = 0, n_out = 0;
+  const int64_t* ints = nullptr;  // the op's attributes, in the order that its record's `encode` gives
+  const double* floats = nullptr;
+  int n_ints = 0, n_floats = 0;
+  std::byte* shared = nullptr;  // Kernel::shared(args) bytes, 64-byte aligned, common to the team, not zeroed
+};
+
+struct Kernel {
+  // Called once by every member of the team. Work is cut by shape alone (Team::each), so that the bits of the
+  // result never depend on the number of threads. Members call team.barrier() equally often.
+  void (*run)(const Args&, Team&) = nullptr;
+  // Estimated single-thread cost in nanoseconds; below the executor's threshold the kernel runs on one thread.
+  double (*cost)(const Args&) = nullptr;
+  // Bytes of scratch shared by the team; nullptr: none.
+  int64_t (*shared)(const Args&) = nullptr;
+  // Says what is wrong with operands or attributes, or nullptr where all is well. Runs once, when a plan is
+  // built: after it, `run` may trust shapes, dtypes, operand counts and attributes (never index *values*).
+  const char* (*check)(const Args&) = nullptr;
+};
+
+}  // namespace rv

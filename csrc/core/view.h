@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a kernel sees of an array: a pointer, a shape and strides.
+#pragma once
+#include <cstdint>
+
+namespace rv {
+
+enum class DType : uint8_t { f32, f64, i32, i64, u8, b1 };  // order is shared with dtypes.py
+inline constexpr int kDTypes = 6;
+inline constexpr int64_t kItemSize[kDTypes] = {4, 8, 4, 8, 1, 1};
+inline int64_t item_size(DType t) { return kItemSize[static_cast<int>(t)]; }
+
+inline constexpr int kMaxDims = 8;
+
+struct View {
+  void* data = nullptr;
+  int64_t shape[kMaxDims] = {};
+  int64_t stride[kMaxDims] = {};  // in elements; may be 0 (broadcast) or negative
+  int32_t ndim = 0;
+  DType dtype = DType::f32;
+
+  int64_t size() const {
+    int64_t n = 1;
+    for (int d = 0; d < ndim; ++d) n *= shape[d];
+    return n;
+  }
+  bool contiguous() const {  // C order; axes of length 1 may have any stride
+    int64_t expected = 1;
+    for (int d = ndim - 1; d >= 0; --d) {
+      if (shape[d] != 1 && stride[d] != expected) return false;
+      expected *= shape[d];
+    }
+    return true;
+  }
+  template <class T> T* ptr() const { return static_cast<T*>(data); }
+};
+
+}  // namespace rv

@@ -1,0 +1,197 @@
+"""The op record: all that is known of one op, in one place.
+
+An `Op` is called with tensors (or NumPy arrays) and its attributes: `softmax(x, dim=1)` runs
+`apply(softmax.bind(dim=1), (x,))`. Everything else (native dispatch, tape, tracing, tests, docs) reads the record.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import bool_, is_float
+from ..errors import DTypeError, ShapeError
+
+Aval = Any  # anything with .shape (a tuple) and .dtype: ndarray, graph Value
+Spec = tuple[tuple[int, ...], np.dtype]  # shape and dtype of one output
+
+OPS: dict[str, Op] = {}
+_call_ids = count()
+
+EDGES = (-np.inf, -100.0, -1.0, -1e-3, -0.0, 0.0, 1e-3, 0.5, 1.0, 100.0, np.inf, np.nan)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One test case: `inputs` are shapes (filled from the op's domain), arrays or numbers."""
+
+    inputs: tuple
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+class Call:
+    """An op with its attributes filled in; interned, so identity is equality."""
+
+    __slots__ = ("op", "attrs", "id", "__weakref__")
+
+    def __init__(self, op: Op, attrs: dict[str, Any]):
+        self.op, self.attrs, self.id = op, attrs, next(_call_ids)
+
+    def __repr__(self) -> str:
+        return f"{self.op.name}({', '.join(f'{k}={v!r}' for k, v in self.attrs.items())})"
+
+
+class Op:
+    """The record of one op.
+
+    Args:
+        name: unique; also the native row in csrc/ops.def (views have none).
+        kind: "elementwise" (broadcasts, promotes, fuses), "view" (an alias of its input: no work),
+            "kernel" (everything else), "optimizer" (updates in place many tensors in one pass).
+        infer: `infer(*avals, **attrs)` -> (shape, dtype), or a list of them for an op of several outputs.
+            Raises ShapeError/DTypeError/OutOfRangeError with the op's name, all shapes and the rule. Elementwise
+            ops leave it out: `rule` says it.
+        reference: `reference(xp, *arrays, **attrs)`: array-API code, the definition of the op. It is called
+            with dtypes that `infer` admits and returns the inferred dtype.
+        vjp: `vjp(g, out, *inputs, **attrs)` -> one gradient (or None) an input, written with ops on tensors.
+            For several outputs `g` and `out` are tuples (a g may be None). Results may keep broadcast axes:
+            the engine sums them away. None: not differentiable.
+        attrs: names and defaults; values must be hashable.
+        rule: elementwise only: "promote" (to a common dtype), "float" (the same, ints become float),
+            "compare" (common dtype in, bool out), "logical" (bools in and out), "where" (bool, T, T).
+        encode: `encode(*avals, **attrs)` -> (ints, floats): attributes as the native kernel takes them.
+            Elementwise ops leave it out: their attributes become constant operands, in order.
+        saves: what vjp reads: "i" inputs, "o" output, "io" both, "" none.
+        inplace: {output: input} pairs that may share memory (elementwise ops need not say so).
+        flops: `flops(*avals, **attrs)` -> floating-point operations.
+        domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
+        edges: extra inputs for elementwise ops. max_ulp: of the native float32 result against the reference.
+        terms: `terms(*avals, **attrs)`: how many products or terms one result sums; sets tests' tolerance.
+        onnx: the name in ONNX's standard op set, if there is one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        kind: str,
+        reference: Callable,
+        infer: Callable | None = None,
+        vjp: Callable | None = None,
+        attrs: dict[str, Any] | None = None,
+        rule: str | None = None,
+        arity: int | None = None,
+        encode: Callable | None = None,
+        saves: str = "io",
+        inplace: dict[int, int] | None = None,
+        flops: Callable | int = 0,
+        domain: tuple[float, float] = (-3.0, 3.0),
+        samples: Sequence[Sample] = (),
+        edges: tuple = EDGES,
+        max_ulp: float = 4.0,
+        terms: Callable | None = None,
+        onnx: str | None = None,
+        doc: str = "",
+    ):
+        if name in OPS:
+            raise ValueError(f"op {name!r} is defined twice")
+        if kind == "elementwise":
+            infer = infer or elementwise_infer(name, rule or "promote")
+        assert infer is not None, f"op {name!r} needs an infer rule"
+        self.name, self.kind, self.infer, self.reference, self.vjp = name, kind, infer, reference, vjp
+        self.defaults = dict(attrs or {})
+        self.rule = rule or ("promote" if kind == "elementwise" else None)
+        self.arity, self.encode, self.saves, self.inplace = arity, encode, saves, inplace or {}
+        self.flops, self.domain, self.samples, self.edges = flops, domain, tuple(samples), edges
+        self.max_ulp, self.terms, self.onnx, self.doc = max_ulp, terms, onnx, doc
+        self._calls: dict[tuple, Call] = {}
+        self.default_call = self.bind()
+        OPS[name] = self
+
+    def bind(self, **attrs: Any) -> Call:
+        """The interned Call of this op with `attrs` (missing ones take their defaults)."""
+        if attrs.keys() - self.defaults.keys():
+            raise TypeError(f"{self.name}: unknown attributes {sorted(attrs.keys() - self.defaults.keys())}")
+        full = {**self.defaults, **attrs} if attrs else self.defaults
+        # repr distinguishes 0.0 from -0.0 and 1 from True and 1.0, which compare equal
+        key = tuple(map(repr, full.values()))
+        call = self._calls.get(key)
+        if call is None:
+            call = self._calls[key] = Call(self, full)
+        return call
+
+    def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        return apply(self.bind(**attrs) if attrs else self.default_call, inputs)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def apply(call: Call, inputs: tuple) -> Any:  # replaced by ops/apply.py: the engine needs the record, not vice versa
+    raise RuntimeError("ranvier.ops.apply has not been imported")
+
+
+# ---------------------------------------------------------------- shape rules
+
+
+def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """NumPy's rule: aligned at the right, each axis equal or 1."""
+    first = shapes[0]
+    if all(s == first for s in shapes):
+        return first
+    ndim = max(map(len, shapes))
+    result = []
+    for axis in range(ndim):
+        sizes = {s[axis - ndim + len(s)] for s in shapes if axis - ndim + len(s) >= 0} - {1}
+        if len(sizes) > 1:
+            listed = ", ".join(map(str, shapes))
+            raise ShapeError(
+                f"{name}: shapes {listed} do not broadcast: axis {axis - ndim} has sizes {sorted(sizes)}, "
+                "which must be equal or 1"
+            )
+        result.append(sizes.pop() if sizes else 1)
+    return tuple(result)
+
+
+def elementwise_infer(name: str, rule: str) -> Callable:
+    """Output spec of an elementwise op whose inputs `apply` has brought to the dtypes that `rule` asks for."""
+
+    def infer(*avals: Aval, **attrs: Any) -> Spec:
+        shape = broadcast_shapes(name, *(a.shape for a in avals))
+        dtype = avals[-1].dtype
+        if rule == "float" and not is_float(dtype):
+            raise DTypeError(f"{name}: dtype {dtype} must be float32 or float64")
+        return shape, (bool_ if rule in ("compare", "logical") else dtype)
+
+    return infer
+
+
+def normalize_axis(name: str, axis: int, ndim: int) -> int:
+    """`axis` counted from the front; 0-d arrays take 0 and -1, as in PyTorch."""
+    from operator import index
+
+    try:
+        number = index(axis)
+    except TypeError:
+        raise DTypeError(f"{name}: dim={axis!r} must be an integer") from None
+    extent = max(ndim, 1)
+    if not -extent <= number < extent:
+        from ..errors import OutOfRangeError
+
+        raise OutOfRangeError(f"{name}: dim={number} must be in [{-extent}, {extent - 1}] for {ndim} axes")
+    return number % extent
+
+
+def normalize_axes(name: str, axes: Any, ndim: int) -> tuple[int, ...]:
+    """A sorted tuple of distinct axes; None or () means all."""
+    if axes is None or (isinstance(axes, (tuple, list)) and not axes):
+        return tuple(range(ndim))
+    if not isinstance(axes, (tuple, list)):
+        axes = (axes,)
+    result = tuple(sorted(normalize_axis(name, a, ndim) for a in axes))
+    if len(set(result)) != len(result):
+        raise ShapeError(f"{name}: dim={tuple(axes)} names an axis twice")
+    return tuple(a for a in result if a < ndim)
