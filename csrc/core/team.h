@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The threads that step through a plan together.
 #pragma once
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+#include "core/view.h"
 
 namespace rv {
 
@@ -11,19 +12,19 @@ struct TeamState;  // what the members share (team.cpp)
 
 class Team {
  public:
-  Team(TeamState* state, int rank, int size) : state_(state), rank_(rank), size_(size) {}
+  RV_INLINE Team(TeamState* state, int rank, int size) : state_(state), rank_(rank), size_(size) {}
 
-  int rank() const { return rank_; }
-  int size() const { return size_; }
+  RV_INLINE int rank() const { return rank_; }
+  RV_INLINE int size() const { return size_; }
 
   // All members meet; everything written before is visible after. Free for a team of one.
-  void barrier() {
+  RV_INLINE void barrier() {
     if (size_ > 1) barrier_slow();
   }
 
   // f(i) for i in [0, chunks), shared out among the members in contiguous runs. `chunks` must follow from
   // shapes alone.
-  template <class F> void each(int64_t chunks, F&& f) {
+  template <class F> RV_INLINE void each(int64_t chunks, F&& f) {
     const int64_t begin = chunks * rank_ / size_, end = chunks * (rank_ + 1) / size_;
     for (int64_t i = begin; i < end; ++i) f(i);
   }
@@ -35,10 +36,13 @@ class Team {
   // Report a broken rule at flat position `where` (the lowest one is reported), with the offending value.
   void fail(int32_t fault, int64_t where, int64_t value);
 
+  // The executor says which instruction it is at.
+  RV_INLINE void at(int instruction) { instruction_ = instruction; }
+
  private:
   void barrier_slow();
   TeamState* state_;
-  int rank_, size_;
+  int rank_, size_, instruction_ = 0;
 };
 
 }  // namespace rv

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Aligned memory, with a bounded cache of blocks for the results of eager calls.
+#pragma once
+#include <cstddef>
+#include <memory>
+
+namespace rv {
+
+inline constexpr size_t kAlign = 64;
+
+// 64-byte aligned; throws std::bad_alloc.
+void* aligned_new(size_t bytes);
+void aligned_delete(void* p);
+
+struct AlignedDelete {
+  void operator()(std::byte* p) const { aligned_delete(p); }
+};
+using Buffer = std::unique_ptr<std::byte[], AlignedDelete>;
+inline Buffer make_buffer(size_t bytes) { return Buffer(static_cast<std::byte*>(aligned_new(bytes))); }
+
+// A block of at least `bytes`, from the cache if it holds one of its size class. Thread-safe.
+void* cached_new(size_t bytes);
+void cached_delete(void* p);
+size_t cached_bytes();
+
+}  // namespace rv

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this instruction set has to offer for each row of ops.def.
+#include "core/ops.h"
+#include "cpu/kernels.h"
+#include "cpu/tile.h"
+
+#define RV_STRING_(x) #x
+#define RV_STRING(x) RV_STRING_(x)
+
+namespace rv::RV_ISA {
+
+extern const Table table;
+const Table table = {
+    RV_STRING(RV_ISA),
+    tile_fn,
+    {
+#define KERNEL(name) &k_##name,
+#include "ops.def"
+    },
+};
+
+}  // namespace rv::RV_ISA

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+// The `tile` kernel: a list of tile functions over tiles that stay in L1.
+#include "cpu/tile.h"
+
+#include <cstring>
+
+#include "core/ops.h"
+#include "cpu/kernels.h"
+
+namespace rv::RV_ISA {
+namespace {
+
+constexpr int kMaxArgs = Program::kMaxOperands, kMaxRegs = Program::kMaxRegisters;
+constexpr int64_t kScratch = 48 << 10;   // bytes of tiles: about L1
+constexpr int64_t kMinTile = 256, kMaxTile = 2048;
+constexpr int64_t kChunk = 32 << 10;     // elements that one member takes at a time
+constexpr int64_t kShortRow = 64;        // rows below it are gathered several to a tile
+
+int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+int64_t align64(int64_t n) { return (n + 63) & ~int64_t{63}; }
+
+// ---- typed copies between strided memory and tiles
+
+template <class T> void gather_as(const T* src, int64_t stride, T* dst, int64_t n) {
+  if (stride == 0) {
+    const T v = *src;
+    for (int64_t i = 0; i < n; ++i) dst[i] = v;
+  } else if (stride == 1) {
+    std::memcpy(dst, src, n * sizeof(T));
+  } else {
+    for (int64_t i = 0; i < n; ++i) dst[i] = src[i * stride];
+  }
+}
+template <class T> void scatter_as(const T* src, T* dst, int64_t stride, int64_t n) {
+  if (stride == 1) std::memcpy(dst, src, n * sizeof(T));
+  else
+    for (int64_t i = 0; i < n; ++i) dst[i * stride] = src[i];
+}
+void gather(const std::byte* src, int64_t stride, std::byte* dst, int64_t n, int64_t item) {
+  if (item == 4) gather_as(reinterpret_cast<const uint32_t*>(src), stride, reinterpret_cast<uint32_t*>(dst), n);
+  else if (item == 8) gather_as(reinterpret_cast<const uint64_t*>(src), stride, reinterpret_cast<uint64_t*>(dst), n);
+  else gather_as(reinterpret_cast<const uint8_t*>(src), stride, reinterpret_cast<uint8_t*>(dst), n);
+}
+void scatter(const std::byte* src, std::byte* dst, int64_t stride, int64_t n, int64_t item) {
+  if (item == 4) scatter_as(reinterpret_cast<const uint32_t*>(src), reinterpret_cast<uint32_t*>(dst), stride, n);
+  else if (item == 8) scatter_as(reinterpret_cast<const uint64_t*>(src), reinterpret_cast<uint64_t*>(dst), stride, n);
+  else scatter_as(reinterpret_cast<const uint8_t*>(src), reinterpret_cast<uint8_t*>(dst), stride, n);
+}
+
+void fill_constant(std::byte* dst, int64_t code, double value, int64_t n) {
+  switch (static_cast<DType>(code)) {
+    case DType::f32: { const float v = static_cast<float>(value); gather_as(&v, 0, reinterpret_cast<float*>(dst), n); break; }
+    case DType::f64: gather_as(&value, 0, reinterpret_cast<double*>(dst), n); break;
+    case DType::i32: { const auto v = static_cast<int32_t>(value); gather_as(&v, 0, reinterpret_cast<int32_t*>(dst), n); break; }
+    case DType::i64: { const auto v = static_cast<int64_t>(value); gather_as(&v, 0, reinterpret_cast<int64_t*>(dst), n); break; }
+    case DType::u8: { const auto v = static_cast<uint8_t>(value); gather_as(&v, 0, reinterpret_cast<uint8_t*>(dst), n); break; }
+    case DType::b1: { const auto v = static_cast<uint8_t>(value != 0); gather_as(&v, 0, reinterpret_cast<uint8_t*>(dst), n); break; }
+  }
+}
+
+// ---- the common iteration space of all operands
+
+struct Space {
+  int n_args = 0, ndim = 0;
+  int64_t total = 1;
+  int64_t shape[kMaxDims];
+  int64_t stride[kMaxArgs][kMaxDims];  // by operand: inputs, then outputs
+  std::byte* data[kMaxArgs];
+  int64_t item[kMaxArgs];
+  bool dense[kMaxArgs], scalar[kMaxArgs];
+
+  // Operand k's strides on the axes of `full`, aligned at the right; length-1 axes broadcast.
+  void add(const View& v, const View& full) {
+    const int k = n_args++;
+    data[k] = static_cast<std::byte*>(v.data);
+    item[k] = item_size(v.dtype);
+    const int pad = full.ndim - v.ndim;
+    for (int d = 0; d < full.ndim; ++d)
+      stride[k][d] = d < pad || v.shape[d - pad] == 1 ? 0 : v.stride[d - pad];
+  }
+
+  // Drops axes of length 1, orders axes as the first output lies in memory, and merges neighbours that all operands
+  // step over evenly.
+  void collapse(const View& full, int first_out) {
+    int order[kMaxDims], n = 0;
+    for (int d = 0; d < full.ndim; ++d) {
+      if (full.shape[d] == 1) continue;
+      int at = n++;
+      const int64_t s = stride[first_out][d] < 0 ? -stride[first_out][d] : stride[first_out][d];
+      for (; at > 0; --at) {
+        const int64_t before = stride[first_out][order[at - 1]];
+        if ((before < 0 ? -before : before) >= s) break;
+        order[at] = order[at - 1];
+      }
+      order[at] = d;
+    }
+    int64_t sorted[kMaxArgs][kMaxDims], sizes[kMaxDims];
+    ndim = 0;
+    for (int i = 0; i < n; ++i) {
+      const int d = order[i];
+      bool merge = ndim > 0;
+      for (int k = 0; k < n_args && merge; ++k) merge = sorted[k][ndim - 1] == stride[k][d] * full.shape[d];
+      if (!merge) ++ndim;
+      sizes[ndim - 1] = merge ? sizes[ndim - 1] * full.shape[d] : full.shape[d];
+      for (int k = 0; k < n_args; ++k) sorted[k][ndim - 1] = stride[k][d];
+    }
+    if (ndim == 0) {  // a single element
+      ndim = 1;
+      sizes[0] = 1;
+      for (int k = 0; k < n_args; ++k) sorted[k][0] = 0;
+    }
+    total = 1;
+    for (int d = ndim - 1; d >= 0; --d) shape[d] = sizes[d];
+    for (int k = 0; k < n_args; ++k) {
+      scalar[k] = true;
+      dense[k] = true;
+      int64_t expected = 1;
+      for (int d = ndim - 1; d >= 0; --d) {
+        stride[k][d] = sorted[k][d];
+        scalar[k] &= sorted[k][d] == 0;
+        dense[k] &= sorted[k][d] == expected;
+        expected *= sizes[d];
+      }
+      total = expected;
+    }
+    if (total == 1)
+      for (int k = 0; k < n_args; ++k) dense[k] = true;
+  }
+};
+
+// Where flat position `pos` lies for operand k.
+struct Cursor {
+  int64_t at[kMaxDims];
+
+  Cursor(const Space& s, int64_t pos) {
+    for (int d = s.ndim - 1; d >= 0; --d) {
+      at[d] = pos % s.shape[d];
+      pos /= s.shape[d];
+    }
+  }
+  void advance(const Space& s, int64_t n) {  // n never crosses the end of an innermost run
+    at[s.ndim - 1] += n;
+    for (int d = s.ndim - 1; d > 0 && at[d] >= s.shape[d]; --d) {
+      at[d] = 0;
+      ++at[d - 1];
+    }
+  }
+  int64_t offset(const Space& s, int k) const {
+    int64_t o = 0;
+    for (int d = 0; d < s.ndim; ++d) o += at[d] * s.stride[k][d];
+    return o;
+  }
+};
+
+// Copies n elements from flat position of `c` between operand k and a tile, run by run.
+void move_tile(const Space& s, int k, Cursor c, std::byte* tile, int64_t n, bool to_tile) {
+  const int64_t item = s.item[k], inner = s.shape[s.ndim - 1], step = s.stride[k][s.ndim - 1];
+  while (n > 0) {
+    const int64_t run = min64(n, inner - c.at[s.ndim - 1]);
+    std::byte* p = s.data[k] + c.offset(s, k) * item;
+    if (to_tile) gather(p, step, tile, run, item);
+    else scatter(tile, p, step, run, item);
+    tile += run * item;
+    n -= run;
+    c.advance(s, run);
+  }
+}
+
+// ---- running a program
+
+struct Runner {
+  const Program& p;
+  Space space;
+  int64_t tile = 0;
+  std::byte* buffer[kMaxRegs];  // tile of each register that needs one
+  const void* reg[kMaxRegs];
+  TileFn fn[kMaxRegs];
+
+  explicit Runner(const Program& program) : p(program) {}
+
+  void prepare(const View* ins, const View* outs) {
+    const View& full = outs[0];
+    for (int k = 0; k < p.n_in; ++k) space.add(ins[k], full);
+    for (int k = 0; k < p.n_out; ++k) space.add(outs[k], full);
+    space.collapse(full, p.n_in);
+  }
+
+  int registers() const {
+    int n = p.n_in + p.n_const;
+    for (int i = 0; i < p.n_steps; ++i) n = static_cast<int>(max64(n, p.steps[i * Program::kStep + 3] + 1));
+    return n;
+  }
+
+  // Tile length and the registers' tiles; fills constants and broadcast scalars.
+  void layout(std::byte* scratch) {
+    const int n = registers();
+    tile = min64(kMaxTile, max64(kMinTile, kScratch / (8 * n) / 64 * 64));
+    tile = min64(tile, align64(space.total));
+    for (int r = 0; r < n; ++r) reg[r] = buffer[r] = scratch + r * tile * 8;
+    for (int i = 0; i < p.n_steps; ++i) {
+      const int64_t* s = p.steps + i * Program::kStep;
+      fn[i] = tile_fn(static_cast<int>(s[0]), static_cast<int>(s[1]));
+    }
+    const int64_t used = min64(tile, space.total);
+    for (int k = 0; k < p.n_in; ++k)
+      if (space.scalar[k] && !space.dense[k]) gather(space.data[k], 0, buffer[k], used, space.item[k]);
+    for (int c = 0; c < p.n_const; ++c) fill_constant(buffer[p.n_in + c], p.const_codes[c], p.constants[c], used);
+  }
+
+  // Step that gives output o its value if it may write straight into the output: the last write of its register,
+  // with no input that shares the output's memory read later.
+  int direct_step(int o) const {
+    const int64_t r = p.outputs[o];
+    for (int other = 0; other < o; ++other)
+      if (p.outputs[other] == r) return -1;
+    int last = -1;
+    for (int i = 0; i < p.n_steps; ++i)
+      if (p.steps[i * Program::kStep + 3] == r) last = i;
+    if (last < 0) return -1;
+    for (int k = 0; k < p.n_in; ++k) {
+      if (space.data[k] != space.data[p.n_in + o]) continue;
+      for (int i = last + 1; i < p.n_steps; ++i)
+        for (int a = 0; a < p.steps[i * Program::kStep + 2]; ++a)
+          if (p.steps[i * Program::kStep + 4 + a] == k) return -1;
+      for (int other = 0; other < p.n_out; ++other)
+        if (p.outputs[other] == k) return -1;
+    }
+    return last;
+  }
+
+  // Flat positions [begin, end) of the iteration space.
+  void run(int64_t begin, int64_t end) {
+    const int inner_axis = space.ndim - 1;
+    const int64_t inner = space.shape[inner_axis];
+    const bool by_row = inner >= kShortRow;  // else tiles cover several rows, and all but dense operands are gathered
+    bool all_dense = true;
+    for (int k = 0; k < space.n_args; ++k) all_dense &= space.dense[k] || (k < p.n_in && space.scalar[k]);
+    int direct[kMaxArgs];
+    for (int o = 0; o < p.n_out; ++o) direct[o] = direct_step(o);
+
+    Cursor c(space, all_dense ? 0 : begin);
+    for (int64_t pos = begin; pos < end;) {
+      int64_t n = min64(tile, end - pos);
+      if (by_row && !all_dense) n = min64(n, inner - c.at[inner_axis]);
+      for (int k = 0; k < p.n_in; ++k) {
+        if (space.dense[k]) reg[k] = space.data[k] + pos * space.item[k];
+        else if (space.scalar[k]) continue;
+        else if (by_row && space.stride[k][inner_axis] == 1) reg[k] = space.data[k] + c.offset(space, k) * space.item[k];
+        else move_tile(space, k, c, buffer[k], n, true), reg[k] = buffer[k];
+      }
+      std::byte* target[kMaxArgs];
+      for (int o = 0; o < p.n_out; ++o) {
+        const int k = p.n_in + o;
+        target[o] = space.dense[k] ? space.data[k] + pos * space.item[k]
+                    : by_row && space.stride[k][inner_axis] == 1 ? space.data[k] + c.offset(space, k) * space.item[k]
+                                                                 : nullptr;
+      }
+      for (int i = 0; i < p.n_steps; ++i) {
+        const int64_t* s = p.steps + i * Program::kStep;
+        const void* in[4];
+        for (int a = 0; a < s[2]; ++a) in[a] = reg[s[4 + a]];
+        std::byte* out = buffer[s[3]];
+        for (int o = 0; o < p.n_out; ++o)
+          if (direct[o] == i && target[o]) out = target[o];
+        fn[i](in, out, n);
+        reg[s[3]] = out;
+      }
+      for (int o = 0; o < p.n_out; ++o) {
+        const int k = p.n_in + o;
+        const std::byte* value = static_cast<const std::byte*>(reg[p.outputs[o]]);
+        if (!target[o]) move_tile(space, k, c, const_cast<std::byte*>(value), n, false);
+        else if (target[o] != value) std::memmove(target[o], value, n * space.item[k]);
+      }
+      pos += n;
+      if (all_dense) continue;
+      if (by_row) c.advance(space, n);
+      else if (pos < end) c = Cursor(space, pos);
+    }
+  }
+};
+
+// One op, all operands dense or single elements: no tiles but those of the single elements.
+bool is_plain(const Args& a, const Program& p, int64_t size) {
+  if (p.n_steps != 1 || p.n_const != 0 || p.n_out != 1) return false;
+  if (!a.out[0].contiguous()) return false;
+  for (int k = 0; k < p.n_in; ++k)
+    if (a.in[k].size() != size || !a.in[k].contiguous()) return false;
+  return true;
+}
+
+void run_tile(const Args& args, Team& team) {
+  const Program p(args.ints, args.floats);
+  const int64_t size = args.out[0].size();
+  if (size == 0) return;
+  const int64_t chunks = (size + kChunk - 1) / kChunk;
+  if (is_plain(args, p, size)) {
+    const int64_t* s = p.steps;
+    const TileFn fn = tile_fn(static_cast<int>(s[0]), static_cast<int>(s[1]));
+    team.each(chunks, [&](int64_t chunk) {
+      const int64_t begin = chunk * kChunk, n = min64(kChunk, size - begin);
+      const void* in[4];
+      for (int a = 0; a < s[2]; ++a) in[a] = args.in[s[4 + a]].ptr<std::byte>() + begin * item_size(args.in[s[4 + a]].dtype);
+      fn(in, args.out[0].ptr<std::byte>() + begin * item_size(args.out[0].dtype), n);
+    });
+    return;
+  }
+  Runner runner(p);
+  runner.prepare(args.in, args.out);
+  runner.layout(team.local(static_cast<size_t>(tile_scratch(p))));
+  team.each(chunks, [&](int64_t chunk) { runner.run(chunk * kChunk, min64(size, (chunk + 1) * kChunk)); });
+}
+
+double tile_cost(const Args& args) {
+  const Program p(args.ints, args.floats);
+  double bytes = 0;
+  for (int k = 0; k < args.n_in; ++k) bytes += static_cast<double>(args.in[k].size() * item_size(args.in[k].dtype));
+  for (int k = 0; k < args.n_out; ++k) bytes += static_cast<double>(args.out[k].size() * item_size(args.out[k].dtype));
+  return 30 + bytes * 0.05 + static_cast<double>(args.out[0].size()) * p.n_steps * 0.2;
+}
+
+const char* check_tile(const Args& a) {
+  return check_program(a.ints, a.n_ints, a.n_floats, a.in, a.n_in, a.out, a.n_out);
+}
+
+}  // namespace
+
+const char* check_program(const int64_t* ints, int n_ints, int n_floats, const View* ins, int n_in, const View* outs,
+                          int n_out) {
+  if (n_ints < 4) return "ints must start with [n_in, n_out, n_const, n_steps]";
+  for (int i = 0; i < 4; ++i)
+    if (ints[i] < 0 || ints[i] > kMaxRegs) return "counts of a tile program must be in [0, 96]";
+  const int64_t n_const = ints[2], n_steps = ints[3];
+  if (ints[0] != n_in || ints[1] != n_out) return "n_in and n_out must be the numbers of operands";
+  if (n_out < 1 || n_in + n_out > kMaxArgs) return "a tile program has 1 to 32 operands, one of them an output";
+  if (n_ints != 4 + n_const + n_steps * Program::kStep + n_out) return "ints must hold constants' dtypes, steps and output registers";
+  if (n_floats != n_const) return "floats must hold the constants";
+  const Program p(ints, nullptr);
+  if (n_in + n_const > kMaxRegs) return "a tile program has at most 96 registers";
+
+  int dtype[kMaxRegs];  // of each register; -1: not written yet
+  for (int r = 0; r < kMaxRegs; ++r) dtype[r] = -1;
+  for (int k = 0; k < n_in; ++k) dtype[k] = static_cast<int>(ins[k].dtype);
+  for (int c = 0; c < n_const; ++c) {
+    if (p.const_codes[c] < 0 || p.const_codes[c] >= kDTypes) return "a constant's dtype code must be in [0, 5]";
+    dtype[n_in + c] = static_cast<int>(p.const_codes[c]);
+  }
+  for (int i = 0; i < n_steps; ++i) {
+    const int64_t* s = p.steps + i * Program::kStep;
+    if (s[0] < 0 || s[0] >= kRows) return "a step's fn must be a row number of ops.def";
+    const ElementwiseRow& row = kRowTable[s[0]];
+    if (s[1] < 0 || s[1] >= 6 * 16 || !tile_fn(static_cast<int>(s[0]), static_cast<int>(s[1]))) return "a step's op has no instance for its dtype";
+    if (s[2] != row.arity) return "a step's arity must be its op's";
+    if (s[3] < n_in + n_const || s[3] >= kMaxRegs) return "a step must write a temporary register";
+    const bool converts = row.kind == RowKind::mixed && row.arity == 1;
+    const int value = static_cast<int>(converts ? s[1] / 16 : s[1]);
+    for (int a = 0; a < s[2]; ++a) {
+      const int64_t r = s[4 + a];
+      if (r < 0 || r >= kMaxRegs || dtype[r] < 0) return "a step reads a register that nothing has written";
+      const int expected = row.kind == RowKind::mixed && !converts && a == 0 ? static_cast<int>(DType::b1) : value;
+      if (dtype[r] != expected) return "a step's op and its registers must have the same dtype";
+      if (r == s[3]) return "a step must not write a register that it reads";
+    }
+    dtype[s[3]] = converts ? static_cast<int>(s[1] % 16) : row.kind == RowKind::predicate ? static_cast<int>(DType::b1) : value;
+  }
+  for (int o = 0; o < n_out; ++o) {
+    const int64_t r = p.outputs[o];
+    if (r < 0 || r >= kMaxRegs || dtype[r] < 0) return "an output register has not been written";
+    if (dtype[r] != static_cast<int>(outs[o].dtype)) return "an output must have its register's dtype";
+    if (outs[o].ndim != outs[0].ndim) return "all outputs must have the same shape";
+    for (int d = 0; d < outs[0].ndim; ++d)
+      if (outs[o].shape[d] != outs[0].shape[d]) return "all outputs must have the same shape";
+  }
+  for (int k = 0; k < n_in; ++k) {
+    const int pad = outs[0].ndim - ins[k].ndim;
+    if (pad < 0) return "an input has more axes than the output";
+    for (int d = 0; d < ins[k].ndim; ++d)
+      if (ins[k].shape[d] != 1 && ins[k].shape[d] != outs[0].shape[d + pad]) return "inputs must broadcast to the output's shape";
+  }
+  return nullptr;
+}
+
+int64_t tile_scratch(const Program& p) {
+  return max64(kScratch, (p.n_in + p.n_const + p.n_steps + 1) * kMinTile * 8);
+}
+
+void run_tile_block(const Program& p, const View* ins, const View* outs, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
+                    std::byte* scratch) {
+  if (r1 <= r0 || c1 <= c0) return;
+  auto block = [&](const View& v) {  // two axes, broadcast axes with stride 0
+    View b;
+    const bool has_row = v.ndim > 1 && v.shape[0] != 1, has_column = v.ndim > 0 && v.shape[v.ndim - 1] != 1;
+    b.ndim = 2;
+    b.dtype = v.dtype;
+    b.shape[0] = r1 - r0;
+    b.shape[1] = c1 - c0;
+    b.stride[0] = has_row ? v.stride[0] : 0;
+    b.stride[1] = has_column ? v.stride[v.ndim - 1] : 0;
+    b.data = v.ptr<std::byte>() + (r0 * b.stride[0] + c0 * b.stride[1]) * item_size(v.dtype);
+    return b;
+  };
+  View in[kMaxArgs], out[kMaxArgs];
+  for (int k = 0; k < p.n_in; ++k) in[k] = block(ins[k]);
+  for (int k = 0; k < p.n_out; ++k) out[k] = block(outs[k]);
+  Runner runner(p);
+  runner.prepare(in, out);
+  runner.layout(scratch);
+  runner.run(0, runner.space.total);
+}
+
+extern const Kernel k_tile = {run_tile, tile_cost, nullptr, check_tile};
+
+}  // namespace rv::RV_ISA

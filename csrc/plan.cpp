@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "core/cpu.h"
+
+namespace rv {
+
+void view_extent(const View& v, int64_t& low, int64_t& high) {
+  low = high = 0;
+  if (v.size() == 0) return;
+  const int64_t item = item_size(v.dtype);
+  high = item;
+  for (int d = 0; d < v.ndim; ++d) {
+    const int64_t reach = (v.shape[d] - 1) * v.stride[d] * item;
+    (reach < 0 ? low : high) += reach;
+  }
+}
+
+const char* written_view_error(const View& v) {
+  // Distinct if, from the smallest stride up, each axis steps over all that the axes before it cover.
+  if (v.size() <= 1) return nullptr;
+  std::vector<std::pair<int64_t, int64_t>> axes;  // |stride|, shape
+  for (int d = 0; d < v.ndim; ++d)
+    if (v.shape[d] > 1) axes.emplace_back(std::abs(v.stride[d]), v.shape[d]);
+  std::sort(axes.begin(), axes.end());
+  int64_t covered = 1;
+  for (const auto& [stride, n] : axes) {
+    if (stride == 0) return "an output must not broadcast (stride 0)";
+    if (stride < covered) return "elements of an output must not overlap";
+    covered += stride * (n - 1);
+  }
+  return nullptr;
+}
+
+// ---------------------------------------------------------------- executor
+
+namespace {
+
+struct Run {
+  const std::vector<Instruction>& list;
+  TeamState& state;
+  Executor::Prologue first;
+  void* context;
+};
+
+void team_body(void* p, Team& team) {
+  const Run& run = *static_cast<Run*>(p);
+  TeamState& state = run.state;
+  FlushDenormals flush;
+  if (run.first) {
+    run.first(run.context, team);
+    team.barrier();
+  }
+  const int n = static_cast<int>(run.list.size());
+  if (team.size() == 1) {
+    for (int i = 0; i < n; ++i) {
+      const Instruction& ins = run.list[i];
+      team.at(i);
+      ins.kernel->run(ins.args, team);
+      if (state.failed_at.load(std::memory_order_relaxed) != TeamState::kNone) [[unlikely]] return;
+    }
+    return;
+  }
+  Team solo(&state, 0, 1);
+  for (int i = 0; i < n;) {
+    int end = i + 1;
+    if (run.list[i].parallel) {
+      team.at(i);
+      run.list[i].kernel->run(run.list[i].args, team);
+    } else {
+      while (end < n && !run.list[end].parallel) ++end;
+      for (int k = i; k < end && team.rank() == 0; ++k) {
+        solo.at(k);
+        run.list[k].kernel->run(run.list[k].args, solo);
+        if (state.failed_at.load(std::memory_order_relaxed) != TeamState::kNone) break;
+      }
+    }
+    i = end;
+    if (i == n) return;
+    team.barrier();
+    if (state.failed_at.load(std::memory_order_acquire) < i) return;
+  }
+}
+
+}  // namespace
+
+bool Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, Prologue first,
+                   void* context) {
+  Run run{list, state, first, context};
+  run_team(state, any_parallel ? num_threads() : 1, team_body, &run);
+  return state.failed_at.load(std::memory_order_acquire) == TeamState::kNone;
+}
+
+void throw_fault(const FaultReport& r, const std::string& label) {
+  const bool index = r.fault == static_cast<int32_t>(Fault::index_out_of_range);
+  throw KernelFault(label + ": " + (index ? "index " : "value ") + std::to_string(r.value) + " at position " +
+                        std::to_string(r.where) + (index ? " is out of range" : " is not valid"),
+                    index);
+}
+
+// ---------------------------------------------------------------- plan
+
+namespace {
+
+std::string text(const View& v) {
+  static const char* names[kDTypes] = {"float32", "float64", "int32", "int64", "uint8", "bool"};
+  std::ostringstream s;
+  s << names[static_cast<int>(v.dtype)] << '(';
+  for (int d = 0; d < v.ndim; ++d) s << (d ? ", " : "") << v.shape[d];
+  s << ')';
+  if (!v.contiguous()) {
+    s << " strides(";
+    for (int d = 0; d < v.ndim; ++d) s << (d ? ", " : "") << v.stride[d];
+    s << ')';
+  }
+  return s.str();
+}
+
+std::string slot_text(const std::vector<Slot>& slots, const Operand& o) {
+  static const char* kinds[] = {"arena", "bound", "input", "output"};
+  const Slot& s = slots[o.slot];
+  std::ostringstream out;
+  out << kinds[static_cast<int>(s.kind)] << '#' << o.slot;
+  const int64_t offset = o.byte_offset + (s.kind == SlotKind::arena ? s.offset : 0);
+  if (offset) out << '+' << offset;
+  out << ' ' << text(o.view);
+  return out.str();
+}
+
+}  // namespace
+
+void Plan::check_operand(const Operand& o, bool written, const std::string& where) const {
+  auto refuse = [&](const std::string& rule) { throw std::invalid_argument(where + ": " + rule); };
+  if (o.slot < 0 || o.slot >= static_cast<int>(slots_.size()))
+    refuse("slot " + std::to_string(o.slot) + " must be in [0, " + std::to_string(slots_.size()) + ")");
+  const Slot& slot = slots_[o.slot];
+  const View& v = o.view;
+  const int64_t item = item_size(v.dtype);
+  int64_t low, high;
+  view_extent(v, low, high);
+  if (high > low && (o.byte_offset + low < slot.low || o.byte_offset + high > slot.low + slot.nbytes))
+    refuse("bytes [" + std::to_string(o.byte_offset + low) + ", " + std::to_string(o.byte_offset + high) + ") of " + text(v) +
+           " must lie within the slot's [" + std::to_string(slot.low) + ", " + std::to_string(slot.low + slot.nbytes) + ")");
+  const int64_t base = slot.kind == SlotKind::arena   ? slot.offset
+                       : slot.kind == SlotKind::bound ? static_cast<int64_t>(reinterpret_cast<intptr_t>(slot.data) % 64)
+                                                      : 0;
+  if ((base + o.byte_offset) % item) refuse("its address must be a multiple of the item size " + std::to_string(item));
+  if (!written) return;
+  if (slot.kind == SlotKind::input) refuse("an input slot must not be written");
+  if (!slot.writable) refuse("a read-only array must not be written");
+  if (const char* rule = written_view_error(v)) refuse(rule + (", but it is " + text(v)));
+}
+
+Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs)
+    : slots_(std::move(slots)), specs_(std::move(specs)), patches_(slots_.size()) {
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    Slot& slot = slots_[s];
+    const std::string where = "slot " + std::to_string(s);
+    if (slot.nbytes < 0 || slot.offset < 0) throw std::invalid_argument(where + ": offset and size must not be negative");
+    if (slot.kind == SlotKind::arena) arena_bytes_ = std::max(arena_bytes_, slot.offset + slot.nbytes);
+    if (slot.kind == SlotKind::input) inputs_.push_back(static_cast<int>(s));
+    if (slot.kind == SlotKind::output) outputs_.push_back(static_cast<int>(s));
+  }
+  input_dtype_.assign(inputs_.size(), -1);
+
+  size_t n_views = 0;
+  for (const InstructionSpec& spec : specs_) n_views += spec.ins.size() + spec.outs.size();
+  views_.reserve(n_views);  // Args point into it
+  int64_t shared = 0;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    const InstructionSpec& spec = specs_[i];
+    const std::string where = "instruction " + std::to_string(i) + " (" + spec.label + ")";
+    const int k = find_kernel(spec.kernel);
+    if (k < 0) throw std::invalid_argument(where + ": there is no kernel '" + spec.kernel + "'");
+    Instruction ins;
+    ins.kernel = table().kernels[k];
+    auto add = [&](const std::vector<Operand>& list, bool written, const char* what) {
+      for (size_t o = 0; o < list.size(); ++o) {
+        check_operand(list[o], written, where + ": " + what + " " + std::to_string(o));
+        const int slot = list[o].slot;
+        if (const auto it = std::find(inputs_.begin(), inputs_.end(), slot); it != inputs_.end())
+          input_dtype_[it - inputs_.begin()] = static_cast<int>(list[o].view.dtype);
+        patches_[slot].push_back({static_cast<int>(views_.size()), list[o].byte_offset});
+        views_.push_back(list[o].view);
+      }
+    };
+    ins.args.in = views_.data() + views_.size();
+    add(spec.ins, false, "input");
+    ins.args.out = views_.data() + views_.size();
+    add(spec.outs, true, "output");
+    ins.args.n_in = static_cast<int>(spec.ins.size());
+    ins.args.n_out = static_cast<int>(spec.outs.size());
+    ins.args.ints = spec.ints.data();
+    ins.args.floats = spec.floats.data();
+    ins.args.n_ints = static_cast<int>(spec.ints.size());
+    ins.args.n_floats = static_cast<int>(spec.floats.size());
+    if (ins.kernel->check)
+      if (const char* rule = ins.kernel->check(ins.args)) throw std::invalid_argument(where + ": " + spec.kernel + ": " + rule);
+    ins.cost = ins.kernel->cost ? ins.kernel->cost(ins.args) : 0;
+    ins.parallel = ins.cost > kSerialNanoseconds;
+    any_parallel_ |= ins.parallel;
+    cost_ += ins.cost;
+    if (ins.kernel->shared) shared = std::max(shared, ins.kernel->shared(ins.args));
+    list_.push_back(ins);
+  }
+
+  const int64_t arena = (arena_bytes_ + 63) / 64 * 64;
+  arena_ = make_buffer(static_cast<size_t>(arena + shared));
+  for (Instruction& ins : list_) ins.args.shared = arena_.get() + arena;
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    if (slots_[s].kind == SlotKind::arena) bind(static_cast<int>(s), arena_.get() + slots_[s].offset);
+    if (slots_[s].kind == SlotKind::bound) bind(static_cast<int>(s), slots_[s].data);
+  }
+}
+
+void Plan::bind(int slot, void* data) {
+  for (const Patch& p : patches_[slot]) views_[p.view].data = static_cast<std::byte*>(data) + p.byte_offset;
+}
+
+void Plan::run(Executor::Prologue first, void* context, bool team_first) {
+  if (Executor::run(list_, any_parallel_ || team_first, state_, first, context)) return;
+  const int at = state_.failed_at.exchange(TeamState::kNone);
+  throw_fault(state_.report, specs_[at].label);
+}
+
+std::string Plan::describe() const {
+  std::ostringstream s;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    const InstructionSpec& spec = specs_[i];
+    s << i << ": " << spec.label << " [" << spec.kernel << (list_[i].parallel ? ", team" : "") << "] ";
+    for (size_t k = 0; k < spec.outs.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.outs[k]);
+    s << " <- ";
+    for (size_t k = 0; k < spec.ins.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.ins[k]);
+    s << '\n';
+  }
+  return s.str();
+}
+
+}  // namespace rv

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan: a flat list of instructions over slots of memory, checked once, then run by one call.
+#pragma once
+#include <cstdint>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/kernel.h"
+#include "core/memory.h"
+#include "core/threads.h"
+
+namespace rv {
+
+// Below this cost an instruction runs on one thread, and below it in total a run keeps the GIL.
+inline constexpr double kSerialNanoseconds = 20e3;
+
+struct Instruction {
+  const Kernel* kernel = nullptr;
+  Args args;
+  bool parallel = false;
+  double cost = 0;
+};
+
+// A kernel's broken rule, as a Python exception.
+struct KernelFault : std::runtime_error {
+  KernelFault(const std::string& text, bool index) : std::runtime_error(text), is_index(index) {}
+  bool is_index;
+};
+
+enum class SlotKind { arena, bound, input, output };
+
+struct Slot {
+  SlotKind kind;
+  int64_t offset = 0, nbytes = 0;   // arena: offset; all: size in bytes
+  int64_t low = 0;                  // bound: lowest byte relative to data (<= 0 for negative strides)
+  void* data = nullptr;             // bound
+  bool writable = true;
+  DType dtype = DType::f32;         // output
+  std::vector<int64_t> shape;       // output
+};
+
+struct Operand {
+  int slot;
+  int64_t byte_offset;
+  View view;  // data is not set
+};
+
+struct InstructionSpec {
+  std::string kernel, label;
+  std::vector<Operand> ins, outs;
+  std::vector<int64_t> ints;
+  std::vector<double> floats;
+};
+
+// The view's lowest byte, and one past its highest, relative to its data; {0, 0} if it is empty.
+void view_extent(const View& v, int64_t& low, int64_t& high);
+// What a view lacks to be one that is written: nullptr if its elements are distinct memory.
+const char* written_view_error(const View& v);
+
+// Runs `instructions` on up to num_threads() threads; returns false and fills `state` on a fault.
+class Executor {
+ public:
+  // `first` is an extra piece of work before the instructions (nullptr: none).
+  using Prologue = void (*)(void*, Team&);
+  static bool run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, Prologue first = nullptr,
+                  void* context = nullptr);
+};
+
+class Plan {
+ public:
+  Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs);
+
+  const std::vector<Slot>& slots() const { return slots_; }
+  const std::vector<int>& inputs() const { return inputs_; }    // their slots
+  const std::vector<int>& outputs() const { return outputs_; }
+  int64_t arena_bytes() const { return arena_bytes_; }
+  double cost() const { return cost_; }
+  bool long_run() const { return cost_ > kSerialNanoseconds; }
+  std::string describe() const;
+  // The dtype as which instructions read input k, or -1 if none does.
+  int input_dtype(int k) const { return input_dtype_[k]; }
+
+  // Pointers for the input and output slots, in order; then the instructions. Throws KernelFault.
+  void bind(int slot, void* data);
+  void run(Executor::Prologue first = nullptr, void* context = nullptr, bool team_first = false);
+
+  std::mutex mutex;  // held by whoever binds and runs
+
+ private:
+  struct Patch {
+    int view;
+    int64_t byte_offset;
+  };
+  void check_operand(const Operand& o, bool written, const std::string& where) const;
+
+  std::vector<Slot> slots_;
+  std::vector<InstructionSpec> specs_;
+  std::vector<View> views_;
+  std::vector<Instruction> list_;
+  std::vector<std::vector<Patch>> patches_;  // by slot
+  std::vector<int> inputs_, outputs_, input_dtype_;
+  Buffer arena_;
+  int64_t arena_bytes_ = 0;
+  double cost_ = 0;
+  bool any_parallel_ = false;
+  TeamState state_;
+};
+
+[[noreturn]] void throw_fault(const FaultReport& report, const std::string& label);
+
+}  // namespace rv

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan_call.h"
+
+#include <chrono>
+#include <cstring>
+
+#include "eager.h"
+
+namespace py = pybind11;
+
+namespace rv {
+namespace {
+
+// Locks the plan; where another thread runs it, waits without the GIL.
+std::unique_lock<std::mutex> lock_plan(Plan& plan) {
+  std::unique_lock lock(plan.mutex, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    Py_BEGIN_ALLOW_THREADS
+    lock.lock();
+    Py_END_ALLOW_THREADS
+  }
+  return lock;
+}
+
+PyObject* run(Plan& plan, PyObject* const* args, Py_ssize_t n) {
+  const std::vector<int>&inputs = plan.inputs(), &outputs = plan.outputs();
+  if (n != static_cast<Py_ssize_t>(inputs.size())) {
+    PyErr_Format(PyExc_TypeError, "Plan.run takes %zu arrays, not %zd", inputs.size(), n);
+    return nullptr;
+  }
+  for (Py_ssize_t k = 0; k < n; ++k) {
+    PyArrayObject* a = reinterpret_cast<PyArrayObject*>(args[k]);
+    if (!PyArray_Check(args[k])) {
+      PyErr_Format(PyExc_TypeError, "Plan.run: argument %zd must be an ndarray, not %s", k, Py_TYPE(args[k])->tp_name);
+      return nullptr;
+    }
+    if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a) || PyArray_NBYTES(a) != plan.slots()[inputs[k]].nbytes) {
+      PyErr_Format(PyExc_ValueError, "Plan.run: argument %zd must be an aligned C-contiguous array of %lld bytes, not %lld", k,
+                   static_cast<long long>(plan.slots()[inputs[k]].nbytes), static_cast<long long>(PyArray_NBYTES(a)));
+      return nullptr;
+    }
+  }
+  PyObject* result = PyTuple_New(static_cast<Py_ssize_t>(outputs.size()));
+  if (!result) return nullptr;
+  for (size_t k = 0; k < outputs.size(); ++k) {
+    const Slot& slot = plan.slots()[outputs[k]];
+    PyObject* array = new_array(static_cast<int>(slot.dtype), static_cast<int>(slot.shape.size()), slot.shape.data(), slot.nbytes);
+    if (!array) {
+      Py_DECREF(result);
+      return nullptr;
+    }
+    PyTuple_SET_ITEM(result, static_cast<Py_ssize_t>(k), array);
+  }
+  try {
+    const auto lock = lock_plan(plan);
+    for (Py_ssize_t k = 0; k < n; ++k) plan.bind(inputs[k], PyArray_DATA(reinterpret_cast<PyArrayObject*>(args[k])));
+    for (size_t k = 0; k < outputs.size(); ++k)
+      plan.bind(outputs[k], PyArray_DATA(reinterpret_cast<PyArrayObject*>(PyTuple_GET_ITEM(result, static_cast<Py_ssize_t>(k)))));
+    if (plan.long_run()) {
+      py::gil_scoped_release release;
+      plan.run();
+    } else {
+      plan.run();
+    }
+  } catch (...) {
+    Py_DECREF(result);
+    throw;
+  }
+  return result;
+}
+
+}  // namespace
+
+PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  // Plan is final and held by a single pointer: pybind11's simple layout
+  Plan* plan = static_cast<Plan*>(reinterpret_cast<py::detail::instance*>(self)->simple_value_holder[0]);
+  if (!plan) {
+    PyErr_SetString(PyExc_TypeError, "Plan.__init__ has not been called");
+    return nullptr;
+  }
+  try {
+    return run(*plan, args, n);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+
+// ---------------------------------------------------------------- epochs
+
+namespace {
+
+struct Source {  // one array of the data set
+  const std::byte* data;
+  int64_t row_bytes, rows;
+  Buffer staging;  // a gathered batch
+};
+
+struct Gather {
+  std::vector<Source>* sources;
+  const int64_t* index;  // of this batch
+  int64_t batch;
+};
+
+constexpr int64_t kGatherChunk = 32 << 10;  // bytes that one member copies at a time
+
+void gather(void* p, Team& team) {
+  const Gather& g = *static_cast<Gather*>(p);
+  for (Source& s : *g.sources) {
+    const int64_t rows = std::max<int64_t>(1, kGatherChunk / std::max<int64_t>(1, s.row_bytes));
+    team.each((g.batch + rows - 1) / rows, [&](int64_t chunk) {
+      for (int64_t r = chunk * rows; r < std::min(g.batch, (chunk + 1) * rows); ++r)
+        std::memcpy(s.staging.get() + r * s.row_bytes, s.data + g.index[r] * s.row_bytes, static_cast<size_t>(s.row_bytes));
+    });
+  }
+}
+
+PyArrayObject* need_array(py::handle h, int code, const char* what, bool writable = false) {
+  PyArrayObject* a = reinterpret_cast<PyArrayObject*>(h.ptr());
+  static const char* names[kDTypes] = {"float32", "float64", "int32", "int64", "uint8", "bool"};
+  if (!PyArray_Check(h.ptr()) || dtype_code(a) != code || !PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a) ||
+      !PyArray_ISNOTSWAPPED(a) || (writable && !PyArray_ISWRITEABLE(a)))
+    throw py::value_error(std::string("Plan.loop: ") + what + " must be a C-contiguous " + (writable ? "writable " : "") +
+                          names[code] + " array");
+  return a;
+}
+
+double read_scalar(const std::byte* p, DType t) {
+  auto as = [p]<class T>(T v) {
+    std::memcpy(&v, p, sizeof v);
+    return static_cast<double>(v);
+  };
+  switch (t) {
+    case DType::f32: return as(float{});
+    case DType::f64: return as(double{});
+    case DType::i32: return as(int32_t{});
+    case DType::i64: return as(int64_t{});
+    default: return as(uint8_t{});
+  }
+}
+
+}  // namespace
+
+int64_t plan_loop(Plan& plan, py::sequence data, py::object index, int64_t batch, int64_t begin, int64_t end,
+                  py::object totals, py::object weights) {
+  auto refuse = [](const std::string& rule) { throw py::value_error("Plan.loop: " + rule); };
+  const std::vector<int>&inputs = plan.inputs(), &outputs = plan.outputs();
+  if (data.size() != inputs.size())
+    refuse("data has " + std::to_string(data.size()) + " arrays, but the plan " + std::to_string(inputs.size()) + " inputs");
+  PyArrayObject* idx = need_array(index, 3, "index");
+  PyArrayObject* sums = need_array(totals, 1, "totals", true);
+  if (batch < 1 || begin < 0 || begin > end) refuse("batch must be at least 1, and 0 <= begin <= end");
+  if (batch > PyArray_SIZE(idx) || end > PyArray_SIZE(idx) / batch)
+    refuse("index has " + std::to_string(PyArray_SIZE(idx)) + " entries, but " + std::to_string(end) + " steps of " + std::to_string(batch) +
+           " need " + std::to_string(end) + " * " + std::to_string(batch));
+  if (PyArray_SIZE(sums) != static_cast<npy_intp>(outputs.size()))
+    refuse("totals has " + std::to_string(PyArray_SIZE(sums)) + " entries, but the plan " + std::to_string(outputs.size()) + " outputs");
+  const double* weight = nullptr;
+  if (!weights.is_none()) {
+    PyArrayObject* w = need_array(weights, 1, "weights");
+    if (PyArray_SIZE(w) < end) refuse("weights has " + std::to_string(PyArray_SIZE(w)) + " entries, but there are " + std::to_string(end) + " steps");
+    weight = static_cast<const double*>(PyArray_DATA(w));
+  }
+
+  std::vector<Source> sources;
+  std::vector<py::object> keep;
+  int64_t rows = INT64_MAX, batch_bytes = 0;
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    keep.push_back(data[k]);
+    PyArrayObject* a = reinterpret_cast<PyArrayObject*>(keep.back().ptr());
+    const std::string name = "data[" + std::to_string(k) + "]";
+    if (!PyArray_Check(keep.back().ptr()) || !PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a) || !PyArray_ISNOTSWAPPED(a) ||
+        PyArray_NDIM(a) < 1 || dtype_code(a) < 0)
+      refuse(name + " must be a C-contiguous array of a supported dtype with at least one axis");
+    const int expected = plan.input_dtype(static_cast<int>(k));
+    if (expected >= 0 && expected != dtype_code(a)) refuse(name + " has another dtype than the plan's input");
+    Source s;
+    s.data = static_cast<const std::byte*>(PyArray_DATA(a));
+    s.rows = PyArray_DIM(a, 0);
+    s.row_bytes = s.rows ? PyArray_NBYTES(a) / s.rows : 0;
+    const int64_t need = plan.slots()[inputs[k]].nbytes;
+    if (s.row_bytes * batch != need)
+      refuse(name + " has rows of " + std::to_string(s.row_bytes) + " bytes; " + std::to_string(batch) + " of them must fill the input's " + std::to_string(need));
+    rows = std::min(rows, s.rows);
+    batch_bytes += need;
+    s.staging = make_buffer(static_cast<size_t>(need));
+    sources.push_back(std::move(s));
+  }
+  const int64_t* order = static_cast<const int64_t*>(PyArray_DATA(idx));
+  for (int64_t i = begin * batch; i < end * batch; ++i)
+    if (order[i] < 0 || order[i] >= rows)
+      throw py::index_error("Plan.loop: index[" + std::to_string(i) + "]=" + std::to_string(order[i]) + " must be in [0, " + std::to_string(rows) + ")");
+
+  std::vector<Buffer> results;
+  for (int slot : outputs) {
+    if (plan.slots()[slot].nbytes != item_size(plan.slots()[slot].dtype)) refuse("each output of the plan must be a single number");
+    results.push_back(make_buffer(64));
+  }
+
+  const auto lock = lock_plan(plan);
+  double* sum = static_cast<double*>(PyArray_DATA(sums));
+  const bool team_gather = batch_bytes > (256 << 10);
+  py::gil_scoped_release release;
+  for (size_t k = 0; k < outputs.size(); ++k) plan.bind(outputs[k], results[k].get());
+  for (size_t k = 0; k < inputs.size(); ++k) plan.bind(inputs[k], sources[k].staging.get());
+  auto checked = std::chrono::steady_clock::now();
+  for (int64_t step = begin; step < end; ++step) {
+    Gather g{&sources, order + step * batch, batch};
+    plan.run(gather, &g, team_gather);
+    const double w = weight ? weight[step] : 1.0;
+    for (size_t k = 0; k < outputs.size(); ++k) sum[k] += w * read_scalar(results[k].get(), plan.slots()[outputs[k]].dtype);
+    const auto now = std::chrono::steady_clock::now();
+    if (now - checked > std::chrono::milliseconds(50)) {
+      // Ctrl-C: back to Python, which raises it and calls again for the remaining steps if it does not
+      py::gil_scoped_acquire acquire;
+      if (PyErr_CheckSignals() < 0) throw py::error_already_set();
+      checked = now;
+    }
+  }
+  return end - begin;
+}
+
+}  // namespace rv

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plan.run and Plan.loop: between Python's arrays and a plan's slots.
+#pragma once
+#include <pybind11/pybind11.h>
+
+#include "arrays.h"
+#include "plan.h"
+
+namespace rv {
+
+PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n);
+
+int64_t plan_loop(Plan& plan, pybind11::sequence data, pybind11::object index, int64_t batch, int64_t begin, int64_t end,
+                  pybind11::object totals, pybind11::object weights);
+
+}  // namespace rv

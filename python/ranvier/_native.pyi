@@ -1,0 +1,43 @@
+"""The native core; docs/design.md says what crosses this border."""
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+
+Operand = tuple[int, int, int, Sequence[int], Sequence[int]]  # slot, byte offset, dtype code, shape, strides
+Instruction = tuple[str, Sequence[Operand], Sequence[Operand], Sequence[int], Sequence[float], str]
+
+@final
+class Plan:
+    def __init__(self, slots: Sequence[tuple[Any, ...]], instructions: Sequence[Instruction]) -> None: ...
+    @property
+    def arena_bytes(self) -> int: ...
+    def describe(self) -> str: ...
+    def run(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]: ...
+    def loop(
+        self,
+        data: Sequence[np.ndarray],
+        index: np.ndarray,
+        batch: int,
+        begin: int,
+        end: int,
+        totals: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> int: ...
+
+def eager(call_id: int, *arrays: np.ndarray) -> Any: ...
+def eager_add(
+    call_id: int,
+    arrays: Sequence[np.ndarray],
+    kernel: str,
+    outs: Sequence[tuple[int, Sequence[int]] | int],
+    ints: Sequence[int],
+    floats: Sequence[float],
+    label: str,
+) -> Any: ...
+def op_table() -> dict[str, tuple[str, int, str]]: ...
+def set_num_threads(n: int) -> None: ...
+def num_threads() -> int: ...
+def isa() -> str: ...
+def config() -> dict[str, Any]: ...
+def set_eager_parallel(on: bool) -> None: ...
