@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elementary functions of vectors, correct over the whole range of floats: zeros keep their sign, denormals,
+// infinities and NaN give what C's functions give. Beside each function stands its largest error in units in
+// the last place of the float32 result, with and without fused multiply-add; tests/test_vmath.py asserts these
+// numbers. Polynomials are minimax fits (Remez exchange, one coefficient rounded after the other).
+#pragma once
+#include "cpu/vmath_exp.h"
+#include "cpu/vmath_log.h"
+#include "cpu/vmath_trig.h"
+#include "cpu/vmath_normal.h"
+#include "cpu/vmath_activation.h"
+#include "cpu/vmath_divide.h"
