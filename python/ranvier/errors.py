@@ -44,3 +44,11 @@ class TraceError(RanvierError, RuntimeError):
 
 class BackendError(RanvierError, RuntimeError):
     """A backend that is missing, or refused a plan."""
+
+
+class DomainError(RanvierError, ValueError):
+    """A value outside the range that the function takes."""
+
+
+class StateError(RanvierError, RuntimeError):
+    """A state_dict that does not fit its module."""

@@ -1,0 +1,367 @@
+"""Losses and distances as functions of ops: nothing here is native, fusion makes one pass of each.
+
+All take Tensors or NumPy arrays. reduction: "mean", "sum" or "none" (one value an element or row).
+"""
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..dtypes import is_float
+from ..errors import DomainError, DTypeError, ShapeError
+from ..ops.op import broadcast_shapes
+
+__all__ = [
+    "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "cross_entropy", "nll_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss", "gaussian_nll_loss", "cosine_embedding_loss",
+    "margin_ranking_loss", "triplet_margin_loss", "hinge_embedding_loss", "soft_margin_loss",
+    "multilabel_soft_margin_loss", "cosine_similarity", "pairwise_distance", "normalize",
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------- checks
+
+
+def check_reduction(name: str, reduction: str, *more: str) -> str:
+    """`reduction`, or ValueError where it is not one of those that `name` knows."""
+    if reduction not in ("mean", "sum", "none", *more):
+        known = ", ".join(map(repr, ("none", "mean", "sum", *more)))
+        raise ValueError(f"{name}: reduction={reduction!r} must be one of {known}")
+    return reduction
+
+
+def _reduce(name: str, loss: Any, reduction: str) -> Any:
+    if reduction == "mean":
+        return ops.mean(loss)
+    if reduction == "sum":
+        return ops.sum(loss)
+    check_reduction(name, reduction)
+    return loss
+
+
+def _warn(message: str) -> None:
+    """Warn at the first line outside of Ranvier, so that Python shows it once for each such line."""
+    level, frame = 1, sys._getframe(0)
+    package = __name__.partition(".")[0] + "."
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(package):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _check_pair(name: str, input: Any, target: Any) -> None:
+    """Shapes must be equal; a target that broadcasts to the input's shape only earns a warning."""
+    if input.shape == target.shape:
+        return
+    a, b = tuple(input.shape), tuple(target.shape)
+    result = broadcast_shapes(name, a, b)
+    if result != a:
+        raise ShapeError(f"{name}: shapes {a} and {b} would broadcast to {result}; reshape one of them")
+    if b:
+        _warn(f"{name}: target of shape {b} is broadcast to the input's shape {a}")
+
+
+def _check_same(name: str, input: Any, target: Any) -> None:
+    if input.shape != target.shape:
+        raise ShapeError(f"{name}: input{tuple(input.shape)} and target{tuple(target.shape)} must have the same shape")
+
+
+def _check_unit(name: str, what: str, x: Any, hint: str) -> None:
+    """Values must lie in [0, 1]; inside a trace they are not known and not checked."""
+    data = getattr(x, "_data", x)
+    if not isinstance(data, np.ndarray) or data.size == 0:
+        return
+    low, high = data.min(), data.max()
+    if not (low >= 0 and high <= 1):
+        raise DomainError(f"{name}: {what} must be in [0, 1], has values from {low:.6g} to {high:.6g}; {hint}")
+
+
+def _is_probability(x: Any) -> bool:
+    node = getattr(x, "_node", None)
+    return node is not None and node.call.op.yields == "probabilities"
+
+
+# ---------------------------------------------------------------- regression
+
+
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+    """mean |input - target|."""
+    _check_pair("l1_loss", input, target)
+    return _weighted("l1_loss", ops.abs(ops.sub(input, target)), weight, reduction)
+
+
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+    """mean (input - target)^2.
+
+    >>> import numpy as np
+    >>> float(mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+    2.0
+    """
+    _check_pair("mse_loss", input, target)
+    return _weighted("mse_loss", ops.square(ops.sub(input, target)), weight, reduction)
+
+
+def _weighted(name: str, loss: Any, weight: Any, reduction: str) -> Any:
+    """With weights, the mean is sum(weight * loss) / sum(weight)."""
+    if weight is None:
+        return _reduce(name, loss, reduction)
+    _check_pair(name, loss, weight)
+    loss = ops.mul(loss, weight)
+    if reduction == "mean":
+        return ops.div(ops.sum(loss), ops.sum(ops.expand(weight, *loss.shape)))
+    return _reduce(name, loss, reduction)
+
+
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
+    """With d = |input - target|: d^2 / 2 where d < delta, else delta * (d - delta / 2). Huber, 1964."""
+    if not delta > 0:
+        raise DomainError(f"huber_loss: delta={delta} must be positive")
+    _check_pair("huber_loss", input, target)
+    return _weighted("huber_loss", _huber(input, target, delta), weight, reduction)
+
+
+def _huber(input: Any, target: Any, delta: float) -> Any:
+    distance = ops.abs(ops.sub(input, target))
+    near = ops.clamp(distance, max=delta)  # near * (d - near / 2) is both branches in one
+    return ops.mul(near, ops.sub(distance, ops.mul(near, 0.5)))
+
+
+def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """huber_loss(delta=beta) / beta; beta=0 gives l1_loss. Girshick, 2015."""
+    if not beta >= 0:
+        raise DomainError(f"smooth_l1_loss: beta={beta} must not be negative")
+    _check_pair("smooth_l1_loss", input, target)
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    return _reduce("smooth_l1_loss", ops.div(_huber(input, target, beta), beta), reduction)
+
+
+def poisson_nll_loss(
+    input: Any,
+    target: Any,
+    log_input: bool = True,
+    full: bool = False,
+    *,
+    eps: float = 1e-8,
+    reduction: str = "mean",
+) -> Any:
+    """exp(input) - target * input, or without log_input: input - target * log(input + eps).
+
+    `full` adds Stirling's approximation of log(target!) where target > 1.
+    """
+    _check_pair("poisson_nll_loss", input, target)
+    if log_input:
+        loss = ops.sub(ops.exp(input), ops.mul(target, input))
+    else:
+        loss = ops.sub(input, ops.mul(target, ops.log(ops.add(input, eps))))
+    if full:
+        big = ops.clamp(target, min=1.0)
+        stirling = ops.add(ops.sub(ops.mul(big, ops.log(big)), big), ops.mul(ops.log(ops.mul(big, 2 * math.pi)), 0.5))
+        loss = ops.add(loss, ops.where(ops.gt(target, 1), stirling, 0.0))
+    return _reduce("poisson_nll_loss", loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Any:
+    """(log v + (input - target)^2 / v) / 2 with v = max(var, eps); `full` adds log(2 pi) / 2. Nix and Weigend, 1994.
+
+    var: input's shape, or with a last axis of 1 or none (one variance a row), or a number. As in PyTorch, the
+    gradient passes to var also where it is below eps.
+    """
+    name = "gaussian_nll_loss"
+    _check_pair(name, input, target)
+    if isinstance(var, (int, float)):
+        var = np.asarray(var, input.dtype)
+    elif var.shape != input.shape:
+        if var.shape == input.shape[:-1]:
+            var = ops.unsqueeze(var, -1)
+        elif var.shape != (*input.shape[:-1], 1):
+            raise ShapeError(f"{name}: var{tuple(var.shape)} must have input's shape {tuple(input.shape)}, a last axis of 1, or none")
+    data = getattr(var, "_data", var)
+    if isinstance(data, np.ndarray) and (data < 0).any():
+        raise DomainError(f"{name}: var must not be negative, has {data.min():.6g}")
+    constant = var.detach() if hasattr(var, "detach") else var
+    var = ops.add(var, ops.sub(ops.clamp(constant, min=eps), constant))
+    loss = ops.mul(ops.add(ops.log(var), ops.div(ops.square(ops.sub(input, target)), var)), 0.5)
+    if full:
+        loss = ops.add(loss, 0.5 * math.log(2 * math.pi))
+    return _reduce(name, loss, reduction)
+
+
+# ---------------------------------------------------------------- two classes
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p = input, targets t in [0, 1]; logarithms at least -100.
+
+    Where a logarithm is of 0 its gradient is 0. `binary_cross_entropy_with_logits` is more accurate.
+    """
+    name = "binary_cross_entropy"
+    _check_same(name, input, target)
+    _check_unit(name, "input", input, "apply sigmoid first, or use binary_cross_entropy_with_logits")
+    _check_unit(name, "target", target, "targets are probabilities")
+    yes = ops.mul(target, _safe_log(input))
+    no = ops.mul(ops.sub(1.0, target), _safe_log(ops.sub(1.0, input)))
+    loss = ops.neg(ops.add(yes, no))
+    return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction)
+
+
+def _safe_log(p: Any) -> Any:
+    """max(log p, -100), with gradient 0 where p = 0."""
+    positive = ops.gt(p, 0)
+    return ops.where(positive, ops.clamp(ops.log(ops.where(positive, p, 1.0)), min=-100.0), -100.0)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
+) -> Any:
+    """-(w t log p + (1 - t) log(1 - p)) with p = sigmoid(input), computed without overflow; w: pos_weight.
+
+    = (1 - t) x + (1 + (w - 1) t) softplus(-x).
+    """
+    name = "binary_cross_entropy_with_logits"
+    _check_same(name, input, target)
+    _check_unit(name, "target", target, "targets are probabilities")
+    if _is_probability(input):
+        _warn(f"{name}: the input was computed by sigmoid or softmax; pass the raw scores (logits)")
+    loss = ops.neg(ops.logsigmoid(input))
+    if pos_weight is not None:
+        loss = ops.mul(loss, ops.add(ops.mul(ops.sub(pos_weight, 1.0), target), 1.0))
+    loss = ops.add(ops.mul(ops.sub(1.0, target), input), loss)
+    return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction)
+
+
+def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """log(1 + exp(-target * input)), targets 1 or -1."""
+    _check_same("soft_margin_loss", input, target)
+    return _reduce("soft_margin_loss", ops.neg(ops.logsigmoid(ops.mul(target, input))), reduction)
+
+
+def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+    """-(t log p + (1 - t) log(1 - p)) with p = sigmoid(input), averaged over the last axis (classes)."""
+    loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
+    return _reduce("multilabel_soft_margin_loss", ops.mean(loss, -1), reduction)
+
+
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean") -> Any:
+    """input where target is 1, max(0, margin - input) where target is -1."""
+    _check_pair("hinge_embedding_loss", input, target)
+    apart = ops.where(ops.ne(target, 1), ops.clamp(ops.sub(margin, input), min=0.0), 0.0)
+    loss = ops.add(apart, ops.where(ops.ne(target, -1), input, 0.0))
+    return _reduce("hinge_embedding_loss", loss, reduction)
+
+
+# ---------------------------------------------------------------- distributions
+
+
+def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
+    """target * (log target - input), for log-probabilities `input`; with log_target the target is a logarithm too.
+
+    reduction="batchmean" (the sum divided by the first axis) is the mathematical definition for a batch.
+    """
+    _check_pair("kl_div", input, target)
+    check_reduction("kl_div", reduction, "batchmean")
+    if log_target:
+        loss = ops.mul(ops.exp(target), ops.sub(target, input))
+    else:
+        positive = ops.gt(target, 0)
+        entropy = ops.mul(target, ops.log(ops.where(positive, target, 1.0)))  # 0 log 0 = 0
+        loss = ops.sub(entropy, ops.mul(target, input))
+    if reduction == "batchmean":
+        return ops.div(ops.sum(loss), input.shape[0] if input.ndim else 1)
+    return _reduce("kl_div", loss, reduction)
+
+
+# ---------------------------------------------------------------- distances
+
+
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+    """input / max(p-norm along dim, eps)."""
+    return ops.div(input, _norm(input, p, dim, True, eps))
+
+
+def _norm(x: Any, p: float, dim: int, keepdim: bool, eps: float = 0.0) -> Any:
+    """max(p-norm of x along dim, eps), with gradient 0 where the norm is 0 or below eps."""
+    if p == math.inf:
+        return ops.clamp(ops.amax(ops.abs(x), dim, keepdim=keepdim), min=eps)
+    if p == 1:
+        return ops.clamp(ops.sum(ops.abs(x), dim, keepdim=keepdim), min=eps)
+    total = ops.sum(ops.square(x) if p == 2 else ops.pow(ops.abs(x), p), dim, keepdim=keepdim)
+    positive = ops.gt(total, eps**p)
+    inside = ops.where(positive, total, 1.0)
+    return ops.where(positive, ops.sqrt(inside) if p == 2 else ops.pow(inside, 1.0 / p), eps)
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along dim; x1 and x2 broadcast."""
+    unit1 = ops.div(x1, _norm(x1, 2, dim, True, eps))
+    unit2 = ops.div(x2, _norm(x2, 2, dim, True, eps))
+    return ops.sum(ops.mul(unit1, unit2), dim)
+
+
+def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+    """p-norm of x1 - x2 + eps along the last axis."""
+    return _norm(ops.add(ops.sub(x1, x2), eps), p, -1, keepdim)
+
+
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
+) -> Any:
+    """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1: (N, D), (N, D), (N)."""
+    name = "cosine_embedding_loss"
+    _check_same(name, input1, input2)
+    if input1.ndim not in (1, 2) or target.shape != input1.shape[:-1]:
+        raise ShapeError(
+            f"{name}: inputs{tuple(input1.shape)} and target{tuple(target.shape)} must be (N, D) and (N), or (D) and ()"
+        )
+
+    def squared(x: Any) -> Any:
+        return ops.add(ops.sum(ops.square(x), -1), 1e-12)
+
+    product = ops.sum(ops.mul(input1, input2), -1)
+    cosine = ops.div(product, ops.sqrt(ops.mul(squared(input1), squared(input2))))
+    alike = ops.where(ops.eq(target, 1), ops.sub(1.0, cosine), 0.0)
+    apart = ops.where(ops.eq(target, -1), ops.clamp(ops.sub(cosine, margin), min=0.0), 0.0)
+    return _reduce(name, ops.add(alike, apart), reduction)
+
+
+def margin_ranking_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
+) -> Any:
+    """max(0, -target * (input1 - input2) + margin): target 1 wants input1 larger, -1 input2."""
+    name = "margin_ranking_loss"
+    _check_same(name, input1, input2)
+    _check_pair(name, input1, target)
+    order = ops.mul(target, ops.sub(input2, input1))
+    return _reduce(name, ops.clamp(ops.add(order, margin), min=0.0), reduction)
+
+
+def triplet_margin_loss(
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    *,
+    reduction: str = "mean",
+) -> Any:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin) with d = pairwise_distance.
+
+    `swap` takes d(positive, negative) instead of d(anchor, negative) where it is smaller. Balntas et al., 2016.
+    """
+    if not margin > 0:
+        raise DomainError(f"triplet_margin_loss: margin={margin} must be positive")
+    near = pairwise_distance(anchor, positive, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = ops.minimum(far, pairwise_distance(positive, negative, p, eps))
+    return _reduce("triplet_margin_loss", ops.clamp(ops.add(ops.sub(near, far), margin), min=0.0), reduction)

@@ -1,0 +1,26 @@
+"""Parameter: a tensor that modules register and optimizers update."""
+from __future__ import annotations
+
+from typing import Any
+
+from ..tensor import Tensor
+
+__all__ = ["Parameter"]
+
+
+class Parameter(Tensor):
+    """A leaf tensor that shares `data`'s memory and, assigned to a module's attribute, is one of its parameters.
+
+    >>> import ranvier as rv
+    >>> from ranvier import nn
+    >>> nn.Parameter(rv.zeros(2)).requires_grad
+    True
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True):
+        super().__init__(data, requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"

@@ -1,0 +1,84 @@
+"""Gradient clipping, and parameters as one vector."""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from .. import ops
+from ..autograd import no_grad
+from ..errors import DTypeError, GradError, ShapeError
+from ..tensor import Tensor
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+
+
+def _with_grad(parameters: Any) -> list[Tensor]:
+    if isinstance(parameters, Tensor):
+        parameters = [parameters]
+    return [p for p in parameters if p.grad is not None]
+
+
+@no_grad()
+def clip_grad_norm_(
+    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Scale all gradients by min(1, max_norm / (total + 1e-6)), total their common norm, and return total.
+
+    >>> import ranvier as rv
+    >>> w = rv.ones(4, requires_grad=True)
+    >>> (w * 3).sum().backward()
+    >>> clip_grad_norm_(w, 1.0).item(), round(w.grad.sum().item(), 4)
+    (6.0, 2.0)
+    """
+    params = _with_grad(parameters)
+    if not params:
+        return Tensor(0.0)
+    p = float(norm_type)
+    if p == math.inf:
+        total = ops.amax(ops.stack([ops.amax(ops.abs(w.grad)) for w in params]))
+    elif p == 2:
+        total = ops.sqrt(_total([ops.sum(ops.square(w.grad)) for w in params]))
+    else:
+        total = ops.pow(_total([ops.sum(ops.pow(ops.abs(w.grad), p)) for w in params]), 1.0 / p)
+    if error_if_nonfinite and not math.isfinite(total.item()):
+        raise GradError(f"clip_grad_norm_: the gradients' norm is {total.item()}")
+    scale = ops.clamp(ops.div(float(max_norm), ops.add(total, 1e-6)), max=1.0)
+    for w in params:
+        w.grad.mul_(scale)
+    return total
+
+
+def _total(terms: list[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = ops.add(total, term)
+    return total
+
+
+@no_grad()
+def clip_grad_value_(parameters: Any, clip_value: float) -> None:
+    """Limit each element of each gradient to [-clip_value, clip_value]."""
+    limit = float(clip_value)
+    for w in _with_grad(parameters):
+        w.grad.clamp_(-limit, limit)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters, one after another, as one vector."""
+    return ops.cat([ops.flatten(p) for p in parameters])
+
+
+@no_grad()
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Copy the parts of `vec` into the parameters, in their order."""
+    if not isinstance(vec, Tensor):
+        raise DTypeError(f"vector_to_parameters: vec of type {type(vec).__name__} must be a Tensor")
+    params = list(parameters)
+    total = sum(p.numel() for p in params)
+    if tuple(vec.shape) != (total,):
+        raise ShapeError(f"vector_to_parameters: vec{tuple(vec.shape)} must have shape ({total},), the parameters' sizes")
+    start = 0
+    for p in params:
+        p.copy_(vec[start : start + p.numel()].reshape(*p.shape))
+        start += p.numel()
