@@ -35,10 +35,18 @@ class Sample:
 class Call:
     """An op with its attributes filled in; interned, so identity is equality."""
 
-    __slots__ = ("op", "attrs", "id", "__weakref__")
+    __slots__ = ("op", "attrs", "id", "view", "__weakref__")
 
     def __init__(self, op: Op, attrs: dict[str, Any]):
         self.op, self.attrs, self.id = op, attrs, next(_call_ids)
+        self.view = self._view if op.kind == "view" else None
+
+    def _view(self, x: np.ndarray) -> np.ndarray | None:
+        """NumPy's own view, or None where the arguments do not fit: `infer` then says why."""
+        try:
+            return self.op.reference(np, x, **self.attrs)
+        except (ValueError, IndexError):
+            return None
 
     def __repr__(self) -> str:
         return f"{self.op.name}({', '.join(f'{k}={v!r}' for k, v in self.attrs.items())})"
@@ -65,11 +73,15 @@ class Op:
         encode: `encode(*avals, **attrs)` -> (ints, floats): attributes as the native kernel takes them.
             Elementwise ops leave it out: their attributes become constant operands, in order.
         saves: what vjp reads: "i" inputs, "o" output, "io" both, "" none.
-        inplace: {output: input} pairs that may share memory (elementwise ops need not say so).
+        inplace: {output: input} pairs that may share memory, or a function of the number of inputs that gives them
+            (elementwise ops need not say so).
+        kernel: name of the native kernel where it is not the op's.
         flops: `flops(*avals, **attrs)` -> floating-point operations.
         domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
         edges: extra inputs for elementwise ops. max_ulp: of the native float32 result against the reference.
         terms: `terms(*avals, **attrs)`: how many products or terms one result sums; sets tests' tolerance.
+        neutral: {position: number}: with that number there, a binary op returns its other input unchanged.
+        epilogue: the native kernel can run a tile program on its result before it leaves the cache.
         onnx: the name in ONNX's standard op set, if there is one.
     """
 
@@ -86,13 +98,16 @@ class Op:
         arity: int | None = None,
         encode: Callable | None = None,
         saves: str = "io",
-        inplace: dict[int, int] | None = None,
+        inplace: dict[int, int] | Callable[[int], dict[int, int]] | None = None,
         flops: Callable | int = 0,
         domain: tuple[float, float] = (-3.0, 3.0),
         samples: Sequence[Sample] = (),
         edges: tuple = EDGES,
         max_ulp: float = 4.0,
         terms: Callable | None = None,
+        neutral: dict[int, float] | None = None,
+        epilogue: bool = False,
+        kernel: str | None = None,
         onnx: str | None = None,
         doc: str = "",
     ):
@@ -107,6 +122,9 @@ class Op:
         self.arity, self.encode, self.saves, self.inplace = arity, encode, saves, inplace or {}
         self.flops, self.domain, self.samples, self.edges = flops, domain, tuple(samples), edges
         self.max_ulp, self.terms, self.onnx, self.doc = max_ulp, terms, onnx, doc
+        self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
+        self.kernel = kernel or name
+        self.neutral, self.epilogue = neutral or {}, epilogue
         self._calls: dict[tuple, Call] = {}
         self.default_call = self.bind()
         OPS[name] = self
@@ -125,6 +143,10 @@ class Op:
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
         return apply(self.bind(**attrs) if attrs else self.default_call, inputs)
+
+    def aliases(self, n_inputs: int) -> dict[int, int]:
+        """{output: input} pairs that may share memory, for a call with `n_inputs` inputs."""
+        return self.inplace(n_inputs) if callable(self.inplace) else self.inplace
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -1,0 +1,73 @@
+"""Where ops run. A backend has `run(call, arrays, specs)` for one op, `compile(graph)` -> a program with
+`run(*arrays)` for a graph, and perhaps `eager`, a quicker first try for one op.
+"""
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from contextlib import ContextDecorator
+from typing import Any
+
+from ..context import local
+from ..errors import BackendError
+
+
+@functools.lru_cache(maxsize=None)
+def get(name: str, float64: bool = False) -> Any:
+    """The backend of that name: "native" or "numpy"."""
+    if name == "numpy":
+        from .reference import ReferenceBackend
+
+        return ReferenceBackend(float64)
+    if name == "native":
+        from .native import NativeBackend
+
+        return NativeBackend()
+    raise BackendError(f"backend: {name!r} must be 'native' or 'numpy'")
+
+
+@functools.lru_cache(maxsize=None)
+def default_backend() -> Any:
+    """RANVIER_BACKEND, or native; NumPy, with a warning, where the native module cannot be imported."""
+    name = os.environ.get("RANVIER_BACKEND", "")
+    if name:
+        return get(name)
+    try:
+        return get("native")
+    except (ImportError, BackendError) as error:
+        warnings.warn(f"ranvier runs on NumPy only, slowly: its native module is not usable: {error}", stacklevel=2)
+        return get("numpy")
+
+
+def use(backend: Any) -> None:
+    """Make `backend` this thread's."""
+    local.backend = backend
+    if local.tracer is None:
+        local.eager = backend.eager
+
+
+class backend(ContextDecorator):
+    """Context manager and decorator: run everything on the named backend.
+
+    Args:
+        name: "native" or "numpy" (the readable reference that defines every op).
+        float64: "numpy" only: compute in float64 and round each result to its dtype.
+
+    >>> import ranvier as rv
+    >>> with rv.backend("numpy"):
+    ...     rv.exp(rv.zeros(2)).tolist()
+    [1.0, 1.0]
+    """
+
+    def __init__(self, name: str, float64: bool = False):
+        self.chosen = get(name, float64)
+        self._before: list = []
+
+    def __enter__(self) -> Any:
+        self._before.append((local.backend, local.eager))
+        use(self.chosen)
+        return self.chosen
+
+    def __exit__(self, *exc: object) -> None:
+        local.backend, local.eager = self._before.pop()

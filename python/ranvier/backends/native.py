@@ -1,0 +1,88 @@
+"""The native CPU backend: single ops and whole graphs run as native plans."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _native
+from ..dtypes import CODE
+from ..errors import BackendError
+from ..graph.graph import Graph
+from ..graph.lower import Lowering, encode
+from ..graph.passes import optimize
+from .reference import evaluate
+
+
+def _check_tables() -> dict[str, int]:
+    """Row numbers of the elementwise ops; the native and the Python op tables must hold the same ops."""
+    from ..ops import OPS
+
+    native = _native.op_table()
+    rows = [name for name, (kind, *_) in native.items() if kind != "KERNEL"]
+    kernels = native.keys() - set(rows)
+    elementwise = {op.name for op in OPS.values() if op.kind == "elementwise"}
+    wanted = {op.kernel for op in OPS.values() if op.kind not in ("elementwise", "view")}
+    problems = []
+    for what, here, there in (("elementwise", elementwise, set(rows)), ("kernel", wanted, kernels - {"tile"})):
+        if here - there:
+            problems.append(f"{what} ops without a row in csrc/ops.def: {sorted(here - there)}")
+        if there - here:
+            problems.append(f"{what} rows in csrc/ops.def without an Op record: {sorted(there - here)}")
+    if problems:
+        raise BackendError("; ".join(problems))
+    return {name: i for i, name in enumerate(rows)}
+
+
+class NativeBackend:
+    name = "native"
+
+    def __init__(self) -> None:
+        self.eager = _native.eager
+        self.rows = _check_tables()
+
+    def run(self, call: Any, arrays: list, specs: list) -> tuple:
+        """One op: a plan of one instruction, kept for calls of the same signature."""
+        op = call.op
+        if op.kind == "view":
+            return evaluate(call, arrays)
+        arrays = [a if a.flags.aligned and a.dtype.isnative else np.array(a) for a in arrays]
+        graph = Graph()
+        inputs = [graph.input(a.shape, a.dtype) for a in arrays]
+        node = graph.add(call, inputs, specs)
+        kernel, _, _, ints, floats = encode(node, self.rows)
+        outs = [(CODE[dtype], tuple(shape)) for shape, dtype in specs]
+        return _native.eager_add(call.id, arrays, kernel, outs, ints, floats, op.name)
+
+    def compile(self, graph: Graph) -> Program:
+        return Program(optimize(graph), self.rows)
+
+
+class Program:
+    """A graph as a native plan."""
+
+    def __init__(self, graph: Graph, rows: dict[str, int]):
+        self.graph = graph
+        lowering = Lowering(graph, rows)
+        slots, instructions = lowering.plan()
+        self.plan = _native.Plan(slots, instructions)
+        self._refreshes = lowering.refreshes
+        self._changed = {id(old.data) for old in graph.updates}
+        if not self._refreshes:
+            self.run = self._run_plan
+
+    def _run_plan(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        try:
+            return self.plan.run(*arrays)
+        except BufferError:  # an argument that is not C-contiguous
+            return self.plan.run(*map(np.ascontiguousarray, arrays))
+
+    def run(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Run once; `arrays` are the graph's inputs."""
+        for twin, array in self._refreshes:
+            np.copyto(twin, array)
+        outs = self._run_plan(*arrays)
+        for twin, array in self._refreshes:
+            if id(array) in self._changed:
+                np.copyto(array, twin)
+        return outs

@@ -1,0 +1,76 @@
+"""What a thread is doing: recording gradients or not, tracing or not, and on which backend."""
+from __future__ import annotations
+
+import threading
+from contextlib import ContextDecorator
+from typing import Any
+
+
+class _Local(threading.local):
+    grad_enabled: bool = True
+    tracer: Any = None  # graph.trace.Tracer while a function is being traced
+    backend: Any = None  # backends.*.Backend; None: the process default
+    eager: Any = None  # the native fast path; None while tracing or on another backend
+
+
+local = _Local()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on this thread are recorded for backward()."""
+    return local.grad_enabled
+
+
+class _GradMode(ContextDecorator):
+    _value = True
+
+    def __enter__(self) -> None:
+        self._before = getattr(self, "_before", [])
+        self._before.append(local.grad_enabled)
+        local.grad_enabled = self._value
+
+    def __exit__(self, *exc: object) -> None:
+        local.grad_enabled = self._before.pop()
+
+
+class no_grad(_GradMode):
+    """Context manager and decorator: record nothing for backward().
+
+    >>> import ranvier as rv
+    >>> w = rv.ones(2, requires_grad=True)
+    >>> with rv.no_grad():
+    ...     (w * 2).requires_grad
+    False
+    """
+
+    _value = False
+
+
+class enable_grad(_GradMode):
+    """Context manager and decorator: record for backward() again inside no_grad()."""
+
+    _value = True
+
+
+class set_grad_enabled(_GradMode):
+    """Record for backward() or not, by `mode`; as a statement or a context manager."""
+
+    def __init__(self, mode: bool):
+        self._value = bool(mode)
+        self._before = [local.grad_enabled]
+        local.grad_enabled = self._value
+
+    def __enter__(self) -> None:
+        local.grad_enabled = self._value
+
+
+class Epoch:
+    """Counts changes that compiled functions must look at before their next run: a module's training mode, or an
+    array of a captured tensor that was replaced.
+    """
+
+    value = 0
+
+    @classmethod
+    def bump(cls) -> None:
+        cls.value += 1

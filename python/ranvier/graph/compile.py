@@ -1,0 +1,302 @@
+"""rv.compile: trace a function once per signature, then run it as one native call."""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..context import Epoch, local
+from ..dtypes import CODE
+from ..errors import DTypeError, TraceError
+from .trace import Tracer, tracing
+
+
+def placeholder(tracer: Tracer, t: Any) -> Any:
+    """A traced stand-in for the argument `t`."""
+    from ..ops.apply import _wrap
+
+    return _wrap(tracer.graph.input(t.shape, t.dtype))
+
+
+def flatten_outputs(result: Any, tensors: list) -> Any:
+    """The structure of `result` with each tensor replaced by a _Slot; the tensors go to `tensors`."""
+    from ..tensor import Tensor
+
+    if isinstance(result, Tensor):
+        tensors.append(result)
+        return _Slot(len(tensors) - 1)
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return type(result)(*(flatten_outputs(r, tensors) for r in result))
+    if isinstance(result, (tuple, list)):
+        return type(result)(flatten_outputs(r, tensors) for r in result)
+    if isinstance(result, dict):
+        return {k: flatten_outputs(v, tensors) for k, v in result.items()}
+    return result
+
+
+class _Slot(int):
+    """Stands for output number `self`."""
+
+
+def _fill(structure: Any, outputs: list) -> Any:
+    if isinstance(structure, _Slot):
+        return outputs[structure]
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return type(structure)(*(_fill(s, outputs) for s in structure))
+    if isinstance(structure, (tuple, list)):
+        return type(structure)(_fill(s, outputs) for s in structure)
+    if isinstance(structure, dict):
+        return {k: _fill(v, outputs) for k, v in structure.items()}
+    return structure
+
+
+class Compiled:
+    """One trace of a function: its graph and the program that runs it."""
+
+    def __init__(self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps_state: bool):
+        from ..ops.apply import current_backend
+        from ..tensor import Tensor
+
+        tracer = Tracer(known_grads)
+        inputs = []
+
+        def stand_in(x: Any) -> Any:
+            if isinstance(x, (Tensor, np.ndarray)):
+                t = x if isinstance(x, Tensor) else Tensor(x)
+                if t._requires_grad:
+                    return t  # a leaf that collects gradients: captured by reference, see _Signature
+                inputs.append(t)
+                return placeholder(tracer, t)
+            return x
+
+        with tracing(tracer):
+            try:
+                result = fn(*map_structure(stand_in, args), **map_structure(stand_in, kwargs))
+                tensors: list[Any] = []
+                self.structure = flatten_outputs(result, tensors)
+                self.graph, self.grads = tracer.finish(tensors)
+            except BaseException:
+                tracer.restore()
+                raise
+        if keeps_state:
+            self.graph.updates.clear()
+        self.needs_grad = [t._requires_grad and t._node is not None for t in tensors]
+        self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
+        self.backward: dict | None = None  # compiled pullbacks, by which outputs have gradients (graph/grad.py)
+        self.updaters, self.guards = tracer.updaters, tracer.guards
+        self.modules = list(tracer.modules.values())
+        self.arrays = [(t, t._data) for t, _ in self.graph.states]
+        self.numpy_out = numpy_out
+        self.single = type(self.structure) is _Slot
+        try:
+            self.graph.check()
+            self.program = current_backend().compile(self.graph)
+        finally:
+            tracer.restore()
+        self.epoch = Epoch.value
+        for t, memory in self.grads:
+            memory._base = None
+
+    def holds(self) -> bool:
+        """Whether the trace is still what the function would do."""
+        for current, value in self.guards:
+            now = current()
+            if now is not value and (isinstance(now, (type(None),)) or hasattr(now, "_data") or now != value):
+                return False
+        if self.epoch != Epoch.value:
+            if any(m.training != mode for m, mode in self.modules) or any(t._data is not a for t, a in self.arrays):
+                return False
+            self.epoch = Epoch.value
+        return True
+
+    def run_arrays(self, arrays: list) -> tuple:
+        for refresh in self.updaters:
+            refresh()
+        outs = self.program.run(*arrays)
+        for t, memory in self.grads:
+            t.grad = memory
+        return outs
+
+    def run(self, arrays: list) -> Any:
+        from ..ops.apply import _wrap
+
+        outs = self.run_arrays(arrays)
+        if self.single:
+            return outs[0] if self.numpy_out else _wrap(outs[0])
+        outputs = list(outs) if self.numpy_out else [_wrap(o) for o in outs]
+        return _fill(self.structure, outputs)
+
+
+def map_structure(f: Callable, x: Any) -> Any:
+    """`f` applied to every leaf of nested tuples, lists and dicts."""
+    if isinstance(x, tuple):
+        items = [map_structure(f, i) for i in x]
+        return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
+    if isinstance(x, list):
+        return [map_structure(f, i) for i in x]
+    if isinstance(x, dict):
+        return {k: map_structure(f, v) for k, v in x.items()}
+    return f(x)
+
+
+class CompiledFunction:
+    """What rv.compile returns: calls run a compiled trace, made once per signature of the arguments."""
+
+    max_traces = 64
+
+    def __init__(self, fn: Callable, keeps_state: bool = False):
+        self.keeps_state = keeps_state  # runs leave parameters, statistics and random states as they were
+        functools.update_wrapper(self, fn, updated=())
+        self.fn = fn
+        self._traces: dict[tuple, list[Compiled]] = {}
+        self._grads: dict[int, Any] = {}  # tensors whose .grad some trace sets
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if local.tracer is not None:  # inside of another trace: become part of it
+            return self.fn(*args, **kwargs)
+        arrays: list = []
+        key = self._key(args, kwargs, arrays)
+        for trace in self._traces.get(key, ()):
+            if trace.holds():
+                break
+        else:
+            trace = self._add(key, args, kwargs)
+        if trace.needs_grad_now:
+            from .grad import run_with_grad
+
+            return run_with_grad(self.fn, trace, args, kwargs, arrays)
+        return trace.run(arrays)
+
+    def _key(self, args: tuple, kwargs: dict, arrays: list) -> tuple:
+        from ..tensor import Tensor
+
+        parts: list = [local.grad_enabled, local.backend]
+        for x in args:
+            if isinstance(x, Tensor) and not x._requires_grad:
+                data = x._data
+                parts.append(data.shape)
+                parts.append(data.dtype)
+                arrays.append(data)
+            else:
+                self._key_of(x, parts, arrays)
+        if kwargs:
+            for name, x in kwargs.items():
+                parts.append(name)
+                self._key_of(x, parts, arrays)
+        return tuple(parts)
+
+    def _key_of(self, x: Any, parts: list, arrays: list) -> None:
+        from ..tensor import Tensor
+
+        if isinstance(x, Tensor):
+            if x._requires_grad:
+                if x._node is not None:
+                    raise TraceError(
+                        f"{self.__name__}: an argument of shape {x.shape} was computed from tensors that require a gradient; "
+                        "compile the whole computation, or pass x.detach()"
+                    )
+                parts.append((id(x), "leaf"))
+                return
+            parts += (x.shape, x.dtype)
+            arrays.append(x._data)
+        elif isinstance(x, np.ndarray):
+            if x.dtype not in CODE:
+                raise DTypeError(f"{self.__name__}: dtype {x.dtype} must be one of {', '.join(d.name for d in CODE)}")
+            parts += ("ndarray", x.shape, x.dtype)
+            arrays.append(x)
+        elif isinstance(x, (tuple, list)):
+            parts += (type(x), len(x))
+            for item in x:
+                self._key_of(item, parts, arrays)
+        elif isinstance(x, dict):
+            parts += (dict, tuple(x))
+            for item in x.values():
+                self._key_of(item, parts, arrays)
+        else:
+            try:
+                hash(x)
+            except TypeError:
+                raise TraceError(
+                    f"{self.__name__}: argument of type {type(x).__name__} must be a tensor, an array, a hashable value, or a "
+                    "tuple, list or dict of them"
+                ) from None
+            parts += (type(x), x)
+
+    def _add(self, key: tuple, args: tuple, kwargs: dict) -> Compiled:
+        numpy_out = "ndarray" in key and not any(map(_is_tensor, args)) and not any(map(_is_tensor, kwargs.values()))
+        traces = self._traces.setdefault(key, [])
+        trace = Compiled(self.fn, args, kwargs, tuple(self._grads.values()), numpy_out, self.keeps_state)
+        for t, _ in trace.grads:
+            self._grads[id(t)] = t
+        if sum(map(len, self._traces.values())) >= self.max_traces:
+            self._traces.clear()
+            traces = self._traces.setdefault(key, [])
+        traces.append(trace)
+        return trace
+
+    def traced(self, *args: Any, **kwargs: Any) -> Compiled:
+        """The compiled trace for these arguments, without running it."""
+        arrays: list = []
+        key = self._key(args, kwargs, arrays)
+        for trace in self._traces.get(key, ()):
+            if trace.holds():
+                return trace
+        return self._add(key, args, kwargs)
+
+
+def _is_tensor(x: Any) -> bool:
+    from ..tensor import Tensor
+
+    found: list = []
+    map_structure(lambda leaf: found.append(leaf) if isinstance(leaf, Tensor) else None, x)
+    return bool(found)
+
+
+def compile(fn: Callable | None = None) -> Any:
+    """Make `fn` run as one native call: traced once per signature of shapes and dtypes, optimised, planned.
+
+    Whatever `fn` does to tensors is part of it: forward pass, backward(), optimizer steps. Parameters and states are used
+    by reference and updated in place; learning rates may change between calls. Python itself runs at the first call only:
+    values cannot steer it (`if loss > 1` raises TraceError), and prints happen once.
+
+    >>> import ranvier as rv
+    >>> @rv.compile
+    ... def f(x):
+    ...     return (x * 2 + 1).sum()
+    >>> f(rv.ones(3)).item()
+    9.0
+    """
+    if fn is None:
+        return compile
+    from ..nn.module import Module
+
+    if isinstance(fn, Module):
+        return CompiledModule(fn)
+    if not callable(fn):
+        raise DTypeError(f"compile: {type(fn).__name__} is not callable")
+    return CompiledFunction(fn)
+
+
+class CompiledModule:
+    """A module whose calls are compiled; everything else is the module's own."""
+
+    def __init__(self, module: Any):
+        object.__setattr__(self, "_module", module)
+        object.__setattr__(self, "_function", CompiledFunction(module.__call__))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._module, name, value)
+
+    def __repr__(self) -> str:
+        return f"compiled({self._module!r})"

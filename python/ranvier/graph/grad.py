@@ -1,0 +1,84 @@
+"""Gradients through a compiled forward pass: the backward pass is a compiled function of its own."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import autograd
+from ..context import local
+
+
+class _Replay:
+    """An op made for one call of a compiled function: its gradient rule runs forward and backward as one plan."""
+
+    name, kind, saves, rule = "compiled", "kernel", "i", None
+
+    def __init__(self, trace: Any, fn: Callable, args: tuple, kwargs: dict, leaves: list):
+        self.trace, self.fn, self.args, self.kwargs, self.leaves = trace, fn, args, kwargs, leaves
+        # The replay must see random states and running statistics as the forward pass saw them.
+        changed = trace.graph.updates
+        self.before = [(t._data, t._data.copy()) for t, start in trace.graph.states if start in changed]
+
+    def vjp(self, g: Any, out: Any, *inputs: Any) -> tuple:
+        from .compile import CompiledFunction, flatten_outputs
+
+        gs = g if isinstance(g, tuple) else (g,)
+        present = [i for i, x in enumerate(gs) if x is not None]
+        cache = self.trace.backward
+        if cache is None:
+            cache = self.trace.backward = {}
+        pullback = cache.get(tuple(present))
+        if pullback is None:
+
+            def pull(seeds: tuple, args: tuple, kwargs: dict) -> tuple:
+                with _recording():
+                    tensors: list = []
+                    flatten_outputs(self.fn(*args, **kwargs), tensors)
+                    wanted = [t for t, need in zip(tensors, self.trace.needs_grad) if need]
+                    return autograd.grad([wanted[i] for i in present], self.leaves, seeds, allow_unused=True)
+
+            pullback = cache[tuple(present)] = CompiledFunction(pull, keeps_state=True)
+        after = [(array, array.copy()) for array, _ in self.before]
+        for array, value in self.before:
+            array[...] = value
+        try:
+            return pullback(tuple(gs[i].detach() for i in present), self.args, self.kwargs)
+        finally:
+            for array, value in after:
+                array[...] = value
+
+
+class _recording:
+    def __enter__(self) -> None:
+        self._before, local.grad_enabled = local.grad_enabled, True
+
+    def __exit__(self, *exc: object) -> None:
+        local.grad_enabled = self._before
+
+
+class _ReplayCall:
+    attrs: dict = {}
+    view = None
+
+    def __init__(self, op: _Replay):
+        self.op = op
+
+
+def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: list) -> Any:
+    """Run `trace` and record it on the tape as one node over the leaves that it captured."""
+    from ..ops.apply import _wrap
+    from .compile import _fill
+
+    leaves = [t for t, _ in trace.graph.states if t._requires_grad and t._node is None]
+    replay = _Replay(trace, fn, args, kwargs, leaves)
+    outs = trace.run_arrays(arrays)
+    tracked = tuple(o for o, need in zip(outs, trace.needs_grad) if need)
+    node = autograd.Node(_ReplayCall(replay), tuple(leaves), tracked)
+    results, position = [], 0
+    for o, need in zip(outs, trace.needs_grad):
+        t = _wrap(o)
+        if need:
+            t._requires_grad, t._node, t._index = True, node, position
+            position += 1
+        results.append(t)
+    return _fill(trace.structure, results)

@@ -1,0 +1,302 @@
+"""Lowering: a Graph becomes the slots and instructions of a native Plan (docs/design.md)."""
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import CODE
+from . import memory
+from .graph import Graph, Group, Node, Value
+from .passes.simplify import _c_strides
+
+
+class Buffer:
+    """One piece of memory: an input, a bound array, an output, or (with neither) a place in the arena."""
+
+    __slots__ = ("kind", "payload", "nbytes", "first", "last", "alias", "slot")
+
+    def __init__(self, kind: str, payload: Any, nbytes: int):
+        self.kind, self.payload, self.nbytes = kind, payload, nbytes
+        self.first = self.last = -1
+        self.alias: Buffer | None = None
+        self.slot = -1
+
+    def root(self) -> Buffer:
+        return self if self.alias is None else self.alias.root()
+
+
+class Place:
+    """Where a value lies: a buffer, and offset and strides in elements."""
+
+    __slots__ = ("buffer", "offset", "strides", "shape", "dtype")
+
+    def __init__(self, buffer: Buffer, offset: int, strides: tuple, shape: tuple, dtype: np.dtype):
+        self.buffer, self.offset, self.strides, self.shape, self.dtype = buffer, offset, strides, shape, dtype
+
+    def operand(self) -> tuple:
+        itemsize = self.dtype.itemsize
+        return (self.buffer.root().slot, self.offset * itemsize, CODE[self.dtype], self.shape, self.strides)
+
+
+def encode_program(inputs: list[Value], body: list[Node], outputs: list[Value], rows: dict[str, int]) -> tuple:
+    """ints and floats of a tile program (docs/design.md)."""
+    register: dict[Any, int] = {value: i for i, value in enumerate(inputs)}
+    constants: dict[tuple, int] = {}
+    codes: list[int] = []
+    floats: list[float] = []
+
+    def constant(number: Any, dtype: np.dtype) -> int:
+        key = (repr(number), dtype)
+        if key not in constants:
+            constants[key] = len(inputs) + len(constants)
+            codes.append(CODE[dtype])
+            floats.append(float(number))
+        return constants[key]
+
+    operands: list[list[Any]] = []
+    for node in body:  # constants first: temporaries are numbered behind them
+        row: list[Any] = [v if v.number is None else constant(v.number, v.dtype) for v in node.inputs]
+        if node.call.op.encode is None:
+            dtype = node.inputs[-1].dtype
+            row += [constant(number, dtype) for number in node.call.attrs.values()]
+        operands.append(row)
+    next_register = len(inputs) + len(constants)
+    steps: list[int] = []
+    for node, row in zip(body, operands):
+        register[node.outputs[0]] = next_register
+        regs = [r if isinstance(r, int) else register[r] for r in row]
+        op = node.call.op
+        code = CODE[node.inputs[-1].dtype] if op.encode is None else op.encode(*node.inputs, **node.call.attrs)
+        steps += [rows[op.name], code, len(regs), next_register, *regs, *[-1] * (4 - len(regs))]
+        next_register += 1
+    head = [len(inputs), len(outputs), len(constants), len(body)]
+    return [*head, *codes, *steps, *(register[v] for v in outputs)], floats
+
+
+def encode(node: Node, rows: dict[str, int]) -> tuple[str, list[Value], list[Value], list[int], list[float]]:
+    """(kernel, inputs, outputs, ints, floats) of the instruction for a node that is not a view."""
+    op = node.body[0].call.op
+    if op.kind == "elementwise":
+        inputs = [v for v in node.inputs if v.number is None]
+        ints, floats = encode_program(inputs, node.body, node.outputs, rows)
+        return "tile", inputs, node.outputs, ints, floats
+    first = node.body[0]
+    ints, floats = first.call.op.encode(*first.inputs, **first.call.attrs) if op.encode else ([], [])
+    ints, floats = list(ints), list(floats)
+    if not isinstance(node, Group):
+        return op.kernel, node.inputs, node.outputs, ints, floats
+    extra = [v for v in node.inputs if v not in first.inputs or v.number is not None]
+    program, numbers = encode_program([first.outputs[0], *extra], node.body[1:], node.outputs, rows)
+    return op.kernel, [*first.inputs, *extra], node.outputs, [*ints, *program], [*floats, *numbers]
+
+
+class Lowering:
+    """Builds the plan of one graph."""
+
+    def __init__(self, graph: Graph, rows: dict[str, int]):
+        self.graph, self.rows = graph, rows
+        self.places: dict[Value, Place] = {}
+        self.instructions: list[tuple] = []  # kernel, ins, outs, ints, floats, label
+        self.refreshes: list[tuple[np.ndarray, np.ndarray]] = []  # (contiguous twin, captured array)
+        self.buffers: list[Buffer] = []
+        self.targets: dict[Value, Buffer] = {}  # results that are computed where they have to end up
+
+    def plan(self) -> tuple[list, list]:
+        """The arguments of the native Plan."""
+        graph = self.graph
+        for value in graph.inputs:
+            self._place(value, self._new("input", None, value.nbytes))
+        for _, value in graph.states:
+            self._place(value, self._new("bound", value.data, value.nbytes))
+        self.output_buffers = [self._new("output", (CODE[v.dtype], v.shape), v.nbytes) for v in graph.outputs]
+        self._choose_targets()
+        for node in graph.nodes:
+            self._node(node)
+        self._finish()
+        return self._assemble()
+
+    # -------------------------------------------------------- buffers and places
+
+    def _new(self, kind: str, payload: Any, nbytes: int) -> Buffer:
+        buffer = Buffer(kind, payload, nbytes)
+        self.buffers.append(buffer)
+        return buffer
+
+    def _place(self, value: Value, buffer: Buffer) -> Place:
+        place = Place(buffer, 0, _c_strides(value.shape), value.shape, value.dtype)
+        self.places[value] = place
+        return place
+
+    def _of(self, value: Value) -> Place:
+        place = self.places.get(value)
+        if place is None:  # a constant, met for the first time
+            place = self._place(value, self._new("bound", np.ascontiguousarray(value.data), value.nbytes))
+        return place
+
+    def _root(self, value: Value) -> Value:
+        """The value whose memory `value` is a view of."""
+        while value.kind == "node" and value.node.call is not None and value.node.call.op.kind == "view":
+            value = value.node.inputs[0]
+        return value
+
+    def _choose_targets(self) -> None:
+        """Let updates and outputs be computed in place where nothing still needs the old contents."""
+        graph = self.graph
+        index = {v: i for i, node in enumerate(graph.nodes) for v in node.outputs}
+        reads: dict[Value, list[int]] = {}
+        for i, node in enumerate(graph.nodes):
+            for value in node.inputs:
+                reads.setdefault(self._root(value), []).append(i)
+        at_end = {self._root(v) for v in graph.results()}
+        for old, new in graph.updates.items():
+            if new in self.targets or new not in index or self._root(new) is not new or old in at_end:
+                continue
+            i = index[new]
+            node = graph.nodes[i]
+            if all(r < i or r == i and self._may_overwrite(node, new, old) for r in reads.get(old, ())):
+                self.targets[new] = self.places[old].buffer
+        for value, buffer in zip(graph.outputs, self.output_buffers):
+            if value not in self.targets and value in index and self._root(value) is value:
+                self.targets[value] = buffer
+
+    @staticmethod
+    def _may_overwrite(node: Node, new: Value, old: Value) -> bool:
+        """Whether `node` may write its output `new` over its input `old`."""
+        positions = [i for i, v in enumerate(node.inputs) if v is old]
+        if not positions or new.shape != old.shape or new.dtype != old.dtype:
+            return False
+        if all(step.call.op.kind == "elementwise" for step in node.body):
+            return True
+        if isinstance(node, Group):
+            return False
+        aliases = node.call.op.aliases(len(node.inputs))
+        return all(aliases.get(node.outputs.index(new)) == p for p in positions)
+
+    # -------------------------------------------------------- instructions
+
+    def _node(self, node: Node) -> None:
+        if node.call is not None and node.call.op.kind == "view":
+            self._view(node)
+            return
+        kernel, inputs, outputs, ints, floats = encode(node, self.rows)
+        ins = [self._of(v) for v in inputs]
+        outs = []
+        for value in outputs:
+            buffer = self.targets.get(value) or self._new("arena", None, value.nbytes)
+            outs.append(self._place(value, buffer))
+        label = f"{node.name} [in {node.layer}]" if node.layer else node.name
+        self._emit(kernel, ins, outs, ints, floats, label)
+
+    def _emit(self, kernel: str, ins: list, outs: list, ints: list, floats: list, label: str) -> None:
+        self.instructions.append((kernel, ins, outs, ints, floats, label))
+
+    def _view(self, node: Node) -> None:
+        x, out = node.inputs[0], node.outputs[0]
+        place = self._of(x)
+        op, attrs = node.call.op, node.call.attrs
+        memory_of = op.strides(SimpleNamespace(shape=place.shape, strides=place.strides), out.shape, attrs=attrs)
+        if memory_of is None:
+            place = self._copy(place)
+            memory_of = op.strides(SimpleNamespace(shape=place.shape, strides=place.strides), out.shape, attrs=attrs)
+        offset, strides = memory_of
+        self.places[out] = Place(place.buffer, place.offset + offset, tuple(strides), out.shape, out.dtype)
+
+    def _copy(self, place: Place, to: Place | None = None) -> Place:
+        if to is None:
+            size = place.dtype.itemsize
+            for n in place.shape:
+                size *= n
+            to = Place(self._new("arena", None, size), 0, _c_strides(place.shape), place.shape, place.dtype)
+        self._emit("copy", [place], [to], [], [], "copy")
+        return to
+
+    def _finish(self) -> None:
+        """Copy the results that are not where they belong."""
+        graph = self.graph
+        done: set[Value] = set()
+        for value, buffer in zip(graph.outputs, self.output_buffers):
+            if self.targets.get(value) is buffer and value not in done:
+                done.add(value)
+                continue
+            to = Place(buffer, 0, _c_strides(value.shape), value.shape, value.dtype)
+            self._copy(self._of(value), to)
+        pending = []
+        overwritten = set(graph.updates)
+        for old, new in graph.updates.items():
+            if self.targets.get(new) is self.places[old].buffer:
+                continue
+            source = self._of(new)
+            if self._root(new) in overwritten:
+                source = self._copy(source)
+            pending.append((source, self.places[old]))
+        for source, to in pending:
+            self._copy(source, to)
+
+    # -------------------------------------------------------- assembly
+
+    def _assemble(self) -> tuple[list, list]:
+        for i, (_, ins, outs, *_) in enumerate(self.instructions):
+            for place in (*outs, *ins):
+                buffer = place.buffer
+                buffer.first = i if buffer.first < 0 else buffer.first
+                buffer.last = i
+        self._alias_dying_inputs()
+        blocks: dict[Buffer, memory.Block] = {}
+        for buffer in self.buffers:
+            if buffer.kind == "arena" and buffer.alias is None and buffer.first >= 0:
+                blocks[buffer] = memory.Block(buffer.nbytes, buffer.first, buffer.last)
+        memory.plan(list(blocks.values()))
+        slots = []
+        for buffer in self.buffers:
+            if buffer.alias is not None or buffer.kind == "arena" and buffer not in blocks:
+                continue
+            buffer.slot = len(slots)
+            if buffer.kind == "arena":
+                slots.append(("arena", blocks[buffer].offset, buffer.nbytes))
+            elif buffer.kind == "input":
+                slots.append(("input", buffer.nbytes))
+            elif buffer.kind == "output":
+                slots.append(("output", *buffer.payload))
+            else:
+                slots.append(("bound", self._bindable(buffer.payload)))
+        instructions = [
+            (kernel, [p.operand() for p in ins], [p.operand() for p in outs], ints, floats, label)
+            for kernel, ins, outs, ints, floats, label in self.instructions
+        ]
+        return slots, instructions
+
+    def _alias_dying_inputs(self) -> None:
+        """An elementwise instruction may write over an input that nothing reads later."""
+        for i, (kernel, ins, outs, *_) in enumerate(self.instructions):
+            if kernel != "tile":
+                continue
+            taken: set[int] = set()
+            for out in outs:
+                target = out.buffer
+                if target.kind != "arena" or target.alias is not None or target.first != i:
+                    continue
+                for place in ins:
+                    source = place.buffer.root()
+                    if (
+                        source.kind == "arena"
+                        and source.last == i
+                        and source.first < i
+                        and id(source) not in taken
+                        and source.nbytes == target.nbytes
+                        and (place.offset, place.strides, place.shape) == (out.offset, out.strides, out.shape)
+                        and all(p.buffer.root() is not source or p.strides == out.strides and p.offset == out.offset for p in ins)
+                    ):
+                        taken.add(id(source))
+                        target.alias = source
+                        source.last = max(source.last, target.last)
+                        break
+
+    def _bindable(self, array: np.ndarray) -> np.ndarray:
+        """`array`, or a C-contiguous twin that is refreshed before and written back after each run."""
+        if array.flags.c_contiguous and array.flags.aligned:
+            return array
+        twin = np.ascontiguousarray(array)
+        self.refreshes.append((twin, array))
+        return twin

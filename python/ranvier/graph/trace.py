@@ -1,0 +1,196 @@
+"""Tracing: run a Python function once on tensors without values, and keep the ops that it applied."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..context import local
+from ..errors import TraceError
+from .graph import Graph, Value
+
+
+class Tracer:
+    """Records what happens on its thread into a Graph; captures the concrete tensors that it meets by reference."""
+
+    def __init__(self, known_grads: tuple = ()) -> None:
+        self.graph = Graph()
+        self.layers: list[str] = []
+        self.captured: dict[int, tuple[Any, Value, Value]] = {}  # id -> tensor, value at the start, value now
+        self.views: dict[Value, tuple[Any, int]] = {}  # of captured tensors: the tensor, its version when the view was made
+        self.updaters: list[Callable] = []  # refresh host-side numbers before each run
+        self.guards: list[tuple[Callable, Any]] = []  # (f, value): the trace holds while f() == value
+        self.modules: dict[int, tuple[Any, bool]] = {}  # modules met, and whether they were in training mode
+        self.random: dict[int, list] = {}  # id of a generator state -> [state, blocks taken so far]
+        self.entry_grads: dict[int, Any] = {id(t): t.grad for t in known_grads}
+        self.cleared: set[int] = set()  # tensors whose .grad was cleared inside of the trace
+        self.touched: dict[int, Any] = {}  # tensors whose .grad the trace has set
+
+    # -------------------------------------------------------- what ops.apply calls
+
+    def record(self, call: Any, inputs: tuple) -> Any:
+        values = [self.value_of(t) for t in inputs]
+        specs = call.op.infer(*values, **call.attrs)
+        several = type(specs) is list
+        node = self.graph.add(call, values, specs if several else [specs], self.layers[-1] if self.layers else "")
+        return tuple(node.outputs) if several else node.outputs[0]
+
+    def value_of(self, t: Any) -> Value:
+        from ..tensor import Constant
+
+        if isinstance(t._data, Value):
+            if t._data.graph is not self.graph:
+                raise TraceError(
+                    f"a tensor of shape {t.shape} from an earlier trace is used: return tensors from a compiled "
+                    "function instead of keeping them in variables outside of it"
+                )
+            root, version = self.views.get(t._data, (None, 0))
+            if root is not None and root.version != version:
+                raise TraceError(
+                    f"a view of shape {t.shape} is used after its base, shape {root.shape}, was changed in place inside a "
+                    "compiled function; make the view again after the change"
+                )
+            return t._data
+        if type(t) is Constant:
+            return self.graph.constant(t._data)
+        entry = self.captured.get(id(t))
+        if entry is None:
+            start, now = self._alias_of_captured(t) or (self.graph.state(t),) * 2
+            entry = self.captured[id(t)] = (t, start, now)
+            self.entry_grads.setdefault(id(t), t.grad)
+        return entry[2]
+
+    def _alias_of_captured(self, t: Any) -> tuple[Value, Value] | None:
+        """A detached twin of a captured tensor, over the very same memory, is that tensor."""
+        for other, start, now in self.captured.values():
+            if other._data is t._data:
+                return start, now
+        return None
+
+    def note_view(self, value: Value, root: Any) -> None:
+        if isinstance(root._data, np.ndarray):
+            self.views[value] = (root, root.version)
+
+    def assign(self, t: Any, new: Any) -> None:
+        """t takes the value of `new`: by rebinding where t is traced, by an update of the state where it is captured."""
+        value = self.value_of(new)
+        if isinstance(t._data, Value):
+            if t._base is not None:
+                raise TraceError(
+                    f"in-place change of a view of shape {t.shape} inside a compiled function; assign to the whole "
+                    "tensor, or index the base: base[...] = value"
+                )
+            t._data = value
+            return
+        before = self.value_of(t)
+        if not t._data.flags.writeable:
+            raise TraceError(f"in-place change of a read-only array of shape {t.shape}")
+        for other, (tensor, start, now) in list(self.captured.items()):
+            if now is before:
+                self.captured[other] = (tensor, start, value)
+        self.graph.updates[self.captured[id(t)][1]] = value
+
+    # -------------------------------------------------------- what modules, optimizers and generators call
+
+    def saw_module(self, module: Any) -> None:
+        self.modules[id(module)] = (module, module.training)
+
+    def host_update(self, refresh: Callable) -> None:
+        """Call `refresh()` before each run: it writes numbers known to Python into captured arrays."""
+        refresh()
+        self.updaters.append(refresh)
+
+    def guard(self, current: Callable) -> None:
+        """The trace holds only while `current()` returns what it returns now."""
+        self.guards.append((current, current()))
+
+    def take_random(self, state: Any, blocks: int) -> int:
+        """Reserve `blocks` counters of a generator; returns their offset from the state's at the start of a run."""
+        entry = self.random.setdefault(id(state), [state, 0])
+        offset = entry[1]
+        entry[1] += blocks
+        return offset
+
+    def grads_cleared(self, tensors: Any) -> None:
+        self.cleared.update(id(t) for t in tensors)
+
+    def touch_grad(self, t: Any) -> None:
+        """`t.grad` is about to be set or added to."""
+        if id(t) in self.touched:
+            return
+        self.touched[id(t)] = t
+        entry = self.entry_grads.get(id(t))
+        if t.grad is not entry or id(t) in self.cleared:
+            return  # cleared inside: what it was before a call does not matter
+        self.guards.append(((lambda: t.grad), entry))
+
+    # -------------------------------------------------------- the end
+
+    def finish(self, outputs: list) -> tuple[Graph, list]:
+        """Complete the graph: random states advance, gradients get memory of their own."""
+        from ..tensor import Tensor
+
+        for state, blocks in self.random.values():
+            step = np.array([0, blocks], np.int64)
+            self.assign(state, state + Tensor(step))
+        grads = []
+        for t in self.touched.values():
+            g = t.grad
+            if g is not None and isinstance(g._data, Value):
+                memory = Tensor(np.zeros(g.shape, g.dtype))
+                start = self.graph.state(memory)
+                self.graph.updates[start] = g._data
+                self.captured[id(memory)] = (memory, start, g._data)
+                grads.append((t, memory))
+        self.graph.outputs = [self.value_of(t) for t in outputs]
+        return self.graph, grads
+
+    def restore(self) -> None:
+        """Put back every .grad as it was, after a trace that failed or is being thrown away."""
+        for t in self.touched.values():
+            t.grad = self.entry_grads.get(id(t))
+
+
+class tracing:
+    """Context manager: ops on this thread are recorded by `tracer`."""
+
+    def __init__(self, tracer: Tracer):
+        self.tracer = tracer
+
+    def __enter__(self) -> Tracer:
+        if local.tracer is not None:
+            raise TraceError("a trace is already under way on this thread")
+        self._eager = local.eager
+        local.tracer, local.eager = self.tracer, None
+        return self.tracer
+
+    def __exit__(self, *exc: object) -> None:
+        local.tracer, local.eager = None, self._eager
+
+
+def trace(fn: Callable, *args: Any) -> Graph:
+    """The Graph of `fn(*args)` for tensors or arrays `args`; nothing is computed.
+
+    >>> import ranvier as rv
+    >>> print(rv.graph.trace(lambda x: rv.exp(x) * 2, rv.zeros(3)))
+    graph(%in0: float32[3])
+      %v0: float32[3] = exp(%in0)
+      %v1: float32[3] = mul(%v0, 2.0)
+      return %v1
+    """
+    from ..tensor import Tensor, as_tensor
+    from .compile import flatten_outputs, placeholder
+
+    tracer = Tracer()
+    with tracing(tracer):
+        try:
+            inputs = [placeholder(tracer, as_tensor(a)) for a in args]
+            result = fn(*inputs)
+            tensors: list[Tensor] = []
+            flatten_outputs(result, tensors)
+            graph, _ = tracer.finish(tensors)
+        finally:
+            tracer.restore()
+    return graph.check()
+

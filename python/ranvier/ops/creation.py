@@ -1,0 +1,118 @@
+"""Tensors from sizes and numbers."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..context import local
+from ..dtypes import as_dtype, get_default_dtype
+from ..errors import ShapeError
+from .shape import _sizes
+
+__all__ = [
+    "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "meshgrid", "ones", "ones_like",
+    "zeros", "zeros_like",
+]  # fmt: skip
+
+
+def _make(data: np.ndarray, requires_grad: bool = False) -> Any:
+    """A new tensor; inside a trace a constant of the graph, made anew by each run."""
+    from ..tensor import Tensor
+
+    t = Tensor(data, requires_grad=requires_grad)
+    if local.tracer is not None and not requires_grad:
+        t._data = local.tracer.graph.constant(data)
+    return t
+
+
+def _shape(name: str, size: tuple) -> tuple[int, ...]:
+    shape = _sizes(name, size)
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"{name}: sizes {shape} must be >= 0")
+    return shape
+
+
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor of zeros.
+
+    >>> import ranvier as rv
+    >>> rv.zeros(2, 3).shape
+    (2, 3)
+    """
+    return _make(np.zeros(_shape("zeros", size), as_dtype(dtype or get_default_dtype())), requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor of ones."""
+    return _make(np.ones(_shape("ones", size), as_dtype(dtype or get_default_dtype())), requires_grad)
+
+
+def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor whose contents are not set."""
+    return _make(np.empty(_shape("empty", size), as_dtype(dtype or get_default_dtype())), requires_grad)
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor filled with one number; its dtype is the number's unless given."""
+    from ..dtypes import scalar_dtype
+
+    dtype = as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value)
+    return _make(np.full(_shape("full", (size,)), fill_value, dtype), requires_grad)
+
+
+def zeros_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """zeros(input.shape) in input's dtype."""
+    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def ones_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """ones(input.shape) in input's dtype."""
+    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def empty_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """empty(input.shape) in input's dtype."""
+    return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def full_like(input: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """full(input.shape, fill_value) in input's dtype."""
+    return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """start, start + step, ... below `end`; int64 where all are integers.
+
+    >>> import ranvier as rv
+    >>> rv.arange(3).tolist()
+    [0, 1, 2]
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) * step < 0:
+        raise ShapeError(f"arange: step={step} must lead from {start} to {end}")
+    if dtype is None:
+        dtype = np.int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else get_default_dtype()
+    return _make(np.arange(start, end, step).astype(as_dtype(dtype)), requires_grad)
+
+
+def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """`steps` equally spaced numbers from `start` to `end`, both included."""
+    return _make(np.linspace(start, end, steps, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+    """The n x m matrix with ones on its diagonal."""
+    return _make(np.eye(n, m, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
+    """Coordinates of a grid: tensor k varies along axis k ("ij"; "xy" exchanges the first two)."""
+    if indexing == "xy" and len(tensors) >= 2:
+        grids = meshgrid(tensors[1], tensors[0], *tensors[2:])
+        return (grids[1], grids[0], *grids[2:])
+    sizes = tuple(t.shape[0] if t.ndim else 1 for t in tensors)
+    return tuple(
+        t.reshape(*(sizes[k] if i == k else 1 for i in range(len(sizes)))).expand(*sizes) for k, t in enumerate(tensors)
+    )

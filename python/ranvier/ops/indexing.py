@@ -1,0 +1,160 @@
+"""x[...] and x[...] = v with NumPy's and PyTorch's rules.
+
+Basic indices (integers, slices, None, ...) are views. Arrays and masks gather; together with basic ones the basic part
+is taken first.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..context import local
+from ..errors import DTypeError, OutOfRangeError, ShapeError
+from . import shape as _shape
+from .shape import _slice, _slice_put
+
+
+def _plan(x: Any, index: Any) -> tuple:
+    """Split an index: slices for each axis of x, the shape with integers dropped and Nones added, and the arrays
+    with the axes (of that shape) that they index.
+    """
+    from ..tensor import Tensor
+
+    items = list(index) if isinstance(index, tuple) else [index]
+    items = [
+        np.asarray(i) if isinstance(i, list) else i.item() if isinstance(i, np.integer) else i for i in items
+    ]
+    for i, item in enumerate(items):
+        if isinstance(item, (Tensor, np.ndarray)) and item.shape == () and item.dtype.kind in "iu":
+            if not isinstance(item, Tensor) or isinstance(item._data, np.ndarray):
+                items[i] = int(item)
+
+    def axes_used(item: Any) -> int:
+        if item is None or item is Ellipsis or isinstance(item, (bool, np.bool_)):
+            return 0
+        if isinstance(item, (Tensor, np.ndarray)) and item.dtype == np.bool_:
+            return max(len(item.shape), 1)
+        return 1
+
+    ellipses = [i for i, item in enumerate(items) if item is Ellipsis]
+    if len(ellipses) > 1:
+        raise ShapeError("index: only one ellipsis (...) is allowed")
+    used = sum(map(axes_used, items))
+    if used > x.ndim:
+        raise OutOfRangeError(f"index: {used} indices are too many for a tensor of shape {x.shape}")
+    at = ellipses[0] if ellipses else len(items)
+    items[at : at + 1] = [slice(None)] * (x.ndim - used)
+
+    slices: list[tuple[int, int, int]] = []
+    sizes: list[int] = []
+    arrays: list[tuple[int, Any]] = []
+    axis = 0
+    for item in items:
+        if item is None:
+            sizes.append(1)
+            continue
+        if isinstance(item, (bool, np.bool_)):
+            raise DTypeError("index: a single True or False is not an index; use a mask of the tensor's shape")
+        n = x.shape[axis] if axis < x.ndim else 0
+        if isinstance(item, slice):
+            start, stop, step = item.indices(n)
+            length = len(range(start, stop, step))
+            slices.append((start if length else 0, length, step))
+            sizes.append(length)
+            axis += 1
+        elif isinstance(item, (Tensor, np.ndarray)):
+            if item.dtype == np.bool_:
+                mask = item._array("indexing with a mask") if isinstance(item, Tensor) else item
+                if mask.shape != x.shape[axis : axis + mask.ndim]:
+                    raise ShapeError(f"index: mask of shape {mask.shape} must match axes {axis}.. of {x.shape}")
+                for one in mask.nonzero():
+                    arrays.append((len(sizes), one))
+                    slices.append((0, x.shape[axis], 1))
+                    sizes.append(x.shape[axis])
+                    axis += 1
+                continue
+            if item.dtype.kind not in "iu":
+                raise DTypeError(f"index: an array of dtype {item.dtype} must hold integers or bools")
+            if item.dtype == np.uint8:
+                raise DTypeError("index: uint8 arrays are ambiguous (mask or positions?); cast to bool or int64")
+            arrays.append((len(sizes), item))
+            slices.append((0, n, 1))
+            sizes.append(n)
+            axis += 1
+        else:
+            try:
+                position = item.__index__()
+            except AttributeError:
+                raise DTypeError(
+                    f"index: {item!r:.40} of type {type(item).__name__} must be an integer, a slice, None, ..., "
+                    "an integer array or a mask"
+                ) from None
+            if not -n <= position < n:
+                raise OutOfRangeError(f"index: {position} must be in [{-n}, {n - 1}] for axis {axis} of {x.shape}")
+            slices.append((position % n, 1, 1))
+            axis += 1
+    return tuple(slices), tuple(sizes), arrays
+
+
+def _basic(x: Any, slices: tuple, sizes: tuple) -> Any:
+    if slices != tuple((0, n, 1) for n in x.shape):
+        x = _slice(x, index=slices)
+    return x if x.shape == sizes else _shape.reshape(x, sizes)
+
+
+def _wrap_indices(arrays: list) -> tuple[tuple[int, ...], list]:
+    from ..tensor import as_tensor
+
+    return tuple(axis for axis, _ in arrays), [as_tensor(a, dtype="int64") for _, a in arrays]
+
+
+def get_item(x: Any, index: Any) -> Any:
+    """x[index]"""
+    from .index import index_get
+
+    if type(index) is int and x.ndim:  # the common case, quickly
+        n = x.shape[0]
+        if -n <= index < n:
+            whole = tuple((0, m, 1) for m in x.shape[1:])
+            return _shape.reshape(_slice(x, index=((index % n, 1, 1), *whole)), x.shape[1:])
+    slices, sizes, arrays = _plan(x, index)
+    x = _basic(x, slices, sizes)
+    if not arrays:
+        return x
+    axes, indices = _wrap_indices(arrays)
+    return index_get(x, *indices, axes=axes)
+
+
+def set_item(x: Any, index: Any, value: Any) -> None:
+    """x[index] = value"""
+    from ..tensor import as_tensor
+    from .index import index_put
+
+    slices, sizes, arrays = _plan(x, index)
+    value = as_tensor(value) if not isinstance(value, (int, float)) else as_tensor(value, dtype=x.dtype)
+    if value.dtype != x.dtype:
+        value = value.to(x.dtype)
+    if not arrays:
+        lengths = tuple(length for _, length, _ in slices)
+        target = sizes
+        if value.shape != target:
+            while value.ndim > len(target) and value.shape[0] == 1:
+                value = value.reshape(value.shape[1:])
+            value = _shape.expand(value, target)
+        value = _shape.reshape(value, lengths)
+        tracing = local.tracer is not None
+        if not tracing and not value._requires_grad and not (x._requires_grad and local.grad_enabled):
+            np.copyto(x._data[_shape._slices(slices)] if slices else x._data, value._data)  # no copy of the rest
+            x._changed()
+            return
+        x._assign(_slice_put(x, value, index=slices))
+        return
+    base = _basic(x, slices, sizes)
+    axes, indices = _wrap_indices(arrays)
+    changed = index_put(base, value, *indices, axes=axes)
+    if base is x:
+        x._assign(changed)
+    else:
+        lengths = tuple(length for _, length, _ in slices)
+        x._assign(_slice_put(x, _shape.reshape(changed, lengths), index=slices))

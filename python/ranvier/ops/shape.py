@@ -1,0 +1,492 @@
+"""Views and what is built from them: reshape, permute, expand, slicing.
+
+A view op does no work: its output is another description of the same memory. `view(strides, shape, offset)` rules are
+the op's `infer` for shapes and `strides` here for memory, used when a graph is lowered to a plan.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, OutOfRangeError, ShapeError
+from .op import Aval, Op, Sample, Spec, normalize_axis
+
+__all__ = [
+    "broadcast_to", "chunk", "clone", "diagonal", "expand", "expand_as", "flatten", "flip", "movedim", "narrow", "permute",
+    "ravel", "reshape", "select", "split", "squeeze", "swapaxes", "t", "tensor_split", "transpose", "unbind",
+    "unflatten", "unsqueeze", "view",
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------- the view ops
+
+
+def _reshape_infer(x: Aval, *, shape: tuple[int, ...]) -> Spec:
+    size = 1
+    for n in x.shape:
+        size *= n
+    known, unknown = 1, 0
+    for n in shape:
+        if n == -1:
+            unknown += 1
+        elif n < 0:
+            raise ShapeError(f"reshape: size {n} in {shape} must be >= 0, or -1 once for 'what is left'")
+        else:
+            known *= n
+    if unknown > 1:
+        raise ShapeError(f"reshape: {shape} has more than one -1")
+    if unknown:
+        if known == 0 or size % known:
+            raise ShapeError(f"reshape: {x.shape} with {size} elements does not fit into {shape}")
+        shape = tuple(size // known if n == -1 else n for n in shape)
+    elif known != size:
+        raise ShapeError(f"reshape: {x.shape} has {size} elements, {shape} has {known}")
+    return shape, x.dtype
+
+
+def _reshape_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple | None:
+    """Strides of the reshaped view, or None where the elements have to be copied into order first."""
+    if 0 in shape:
+        return 0, (0,) * len(shape)
+    old = [(n, s) for n, s in zip(x.shape, x.strides) if n != 1]
+    runs: list[list[int]] = []  # maximal runs of axes that one stride walks through: [size, stride of the last axis]
+    for n, s in old:
+        if runs and runs[-1][1] == n * s:
+            runs[-1] = [runs[-1][0] * n, s]
+        else:
+            runs.append([n, s])
+    strides = [0] * len(shape)
+    axis = len(shape) - 1
+    for size, stride in reversed(runs):
+        while axis >= 0 and size > 1:
+            n = shape[axis]
+            if size % n:
+                return None
+            strides[axis] = stride
+            stride *= n
+            size //= n
+            axis -= 1
+        if size != 1:
+            return None
+    return 0, tuple(strides)
+
+
+_reshape = Op(
+    "reshape", kind="view", attrs={"shape": (-1,)}, saves="i",
+    infer=_reshape_infer,
+    reference=lambda xp, x, *, shape: xp.reshape(x, shape),
+    vjp=lambda g, out, x, *, shape: (g.reshape(x.shape),),
+    onnx="Reshape",
+    samples=[Sample(((2, 6),), {"shape": (3, -1)}), Sample(((),), {"shape": (1, 1)}), Sample(((0, 4),), {"shape": (2, 0)}),
+             Sample(((4, 3, 2),), {"shape": (12, 2)})],
+)  # fmt: skip
+
+
+def _permute_infer(x: Aval, *, dims: tuple[int, ...]) -> Spec:
+    if sorted(dims) != list(range(len(x.shape))):
+        raise ShapeError(f"permute: dims={dims} must name each of the {len(x.shape)} axes of {x.shape} once")
+    return tuple(x.shape[d] for d in dims), x.dtype
+
+
+_permute = Op(
+    "permute", kind="view", attrs={"dims": ()}, saves="",
+    infer=_permute_infer,
+    reference=lambda xp, x, *, dims: xp.permute_dims(x, dims) if hasattr(xp, "permute_dims") else xp.transpose(x, dims),
+    vjp=lambda g, out, x, *, dims: (_permute(g, dims=tuple(dims.index(d) for d in range(len(dims)))),),
+    onnx="Transpose",
+    samples=[Sample(((),), {"dims": ()}), Sample(((2, 3, 4),), {"dims": (2, 0, 1)}), Sample(((0, 3),), {"dims": (1, 0)})],
+)  # fmt: skip
+
+
+def _expand_infer(x: Aval, *, shape: tuple[int, ...]) -> Spec:
+    extra = len(shape) - len(x.shape)
+    bad = extra < 0 or any(
+        n != m and n != 1 for n, m in zip(x.shape, shape[extra:])
+    )
+    if bad or any(n < 0 for n in shape):
+        raise ShapeError(f"expand: {x.shape} does not broadcast to {shape}: only axes of size 1 expand")
+    return shape, x.dtype
+
+
+_expand = Op(
+    "expand", kind="view", attrs={"shape": ()}, saves="",
+    infer=_expand_infer,
+    reference=lambda xp, x, *, shape: xp.broadcast_to(x, shape),
+    vjp=lambda g, out, x, *, shape: (g,),  # the engine sums over the new axes
+    onnx="Expand",
+    samples=[Sample(((),), {"shape": ()}), Sample(((3, 1),), {"shape": (2, 3, 4)}), Sample(((1,),), {"shape": (0,)})],
+)  # fmt: skip
+
+
+def _slice_infer(x: Aval, *, index: tuple[tuple[int, int, int], ...]) -> Spec:
+    return tuple(length for _, length, _ in index), x.dtype
+
+
+def _slices(index: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
+    result = []
+    for start, length, step in index:
+        stop = start + length * step
+        result.append(slice(start, stop if stop >= 0 else None, step))
+    return tuple(result)
+
+
+# index: (start, length, step) for each axis, already within bounds
+_slice = Op(
+    "slice", kind="view", attrs={"index": ()}, saves="i",
+    infer=_slice_infer,
+    reference=lambda xp, x, *, index: x[_slices(index)] if index else x,
+    vjp=lambda g, out, x, *, index: (_embed(g, shape=x.shape, index=index),),
+    onnx="Slice",
+    samples=[Sample(((),), {"index": ()}), Sample(((5, 4),), {"index": ((1, 2, 2), (3, 4, -1))}), Sample(((3,),), {"index": ((0, 0, 1),)})],
+)  # fmt: skip
+
+
+def _diagonal_infer(x: Aval, *, offset: int, dim1: int, dim2: int) -> Spec:
+    if dim1 == dim2:
+        raise ShapeError(f"diagonal: dim1 and dim2 are the same axis {dim1} of {x.shape}")
+    rest = tuple(n for d, n in enumerate(x.shape) if d not in (dim1, dim2))
+    rows, columns = x.shape[dim1], x.shape[dim2]
+    length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    return (*rest, length), x.dtype
+
+
+def _diagonal_vjp(g: Any, out: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> tuple:
+    from .elementwise import where
+
+    rows, columns = x.shape[dim1], x.shape[dim2]
+    mask = np.eye(rows, columns, offset, dtype=bool)
+    # place the diagonal along dim1, then keep it only on the diagonal of (dim1, dim2)
+    if offset >= 0:
+        start, total = 0, rows
+    else:
+        start, total = -offset, rows
+    full = _embed(g, shape=(*g.shape[:-1], total), index=(*((0, n, 1) for n in g.shape[:-1]), (start, g.shape[-1], 1)))
+    full = unsqueeze(full, -1).expand(*full.shape, columns)
+    from ..tensor import from_numpy
+
+    full = where(from_numpy(mask), full, 0.0)
+    return (movedim(full, (-2, -1), (dim1, dim2)),)
+
+
+_diagonal = Op(
+    "diagonal", kind="view", attrs={"offset": 0, "dim1": 0, "dim2": 1}, saves="i",
+    infer=_diagonal_infer,
+    reference=lambda xp, x, *, offset, dim1, dim2: np.diagonal(x, offset, dim1, dim2),
+    vjp=_diagonal_vjp,
+    samples=[Sample(((3, 4),), {"offset": 1}), Sample(((2, 4, 3),), {"offset": -1, "dim1": 1, "dim2": 2})],
+)  # fmt: skip
+
+
+# Memory of a view: strides(x, shape, attrs=...) -> (offset, strides) in elements, or None where a copy is needed.
+# `x` has .shape and .strides (in elements).
+def _expand_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple:
+    extra = len(shape) - len(x.shape)
+    own = tuple(s if n == m else 0 for n, m, s in zip(x.shape, shape[extra:], x.strides))
+    return 0, (0,) * extra + own
+
+
+def _slice_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple:
+    index = attrs["index"]
+    offset = sum(start * s for (start, length, _), s in zip(index, x.strides)) if 0 not in shape else 0
+    return offset, tuple(step * s for (_, _, step), s in zip(index, x.strides))
+
+
+def _diagonal_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple:
+    offset, dim1, dim2 = attrs["offset"], attrs["dim1"], attrs["dim2"]
+    rest = tuple(s for d, s in enumerate(x.strides) if d not in (dim1, dim2))
+    start = offset * x.strides[dim2] if offset >= 0 else -offset * x.strides[dim1]
+    return (start if shape[-1] else 0), (*rest, x.strides[dim1] + x.strides[dim2])
+
+
+_reshape.strides = _reshape_strides
+_permute.strides = lambda x, shape, *, attrs: (0, tuple(x.strides[d] for d in attrs["dims"]))
+_expand.strides = _expand_strides
+_slice.strides = _slice_strides
+_diagonal.strides = _diagonal_strides
+
+
+# ---------------------------------------------------------------- copies, and the adjoints of slices
+
+_copy = Op(
+    "copy", kind="kernel", saves="",
+    infer=lambda x: (x.shape, x.dtype),
+    reference=lambda xp, x: xp.asarray(x, copy=True) if hasattr(xp, "astype") else xp.array(x),
+    vjp=lambda g, out, x: (g,),
+    onnx="Identity",
+    samples=[Sample(((),)), Sample(((2, 3),)), Sample(((0, 3),))],
+)  # fmt: skip
+
+
+def _embed_infer(x: Aval, *, shape: tuple[int, ...], index: tuple) -> Spec:
+    return shape, x.dtype
+
+
+def _embed_reference(xp: Any, x: Any, *, shape: tuple[int, ...], index: tuple) -> Any:
+    out = np.zeros(shape, x.dtype)
+    out[_slices(index)] = x
+    return out
+
+
+def _encode_slice(index: tuple) -> list[int]:
+    return [start for start, _, _ in index] + [step for _, _, step in index]
+
+
+_embed = Op(
+    "embed", kind="kernel", attrs={"shape": (), "index": ()}, saves="",
+    infer=_embed_infer, reference=_embed_reference,
+    vjp=lambda g, out, x, *, shape, index: (_slice(g, index=index),),
+    encode=lambda x, *, shape, index: (_encode_slice(index), []),
+    samples=[Sample(((2, 3),), {"shape": (5, 4), "index": ((1, 2, 2), (2, 3, -1))}), Sample(((),), {"shape": (), "index": ()}),
+             Sample(((0,),), {"shape": (3,), "index": ((0, 0, 1),)})],
+    doc="zeros of `shape` with the slice `index` set to x: the adjoint of slice",
+)  # fmt: skip
+
+
+def _slice_put_infer(x: Aval, values: Aval, *, index: tuple) -> Spec:
+    return x.shape, x.dtype
+
+
+def _slice_put_reference(xp: Any, x: Any, values: Any, *, index: tuple) -> Any:
+    out = np.array(x)
+    out[_slices(index) if index else ()] = values
+    return out
+
+
+def _slice_put_vjp(g: Any, out: Any, x: Any, values: Any, *, index: tuple) -> tuple:
+    gv = _slice(g, index=index)
+    from .creation import zeros
+
+    return _slice_put(g, zeros(gv.shape, dtype=g.dtype), index=index), gv
+
+
+_slice_put = Op(
+    "slice_put", kind="kernel", attrs={"index": ()}, saves="",
+    infer=_slice_put_infer, reference=_slice_put_reference, vjp=_slice_put_vjp,
+    encode=lambda x, values, *, index: (_encode_slice(index), []),
+    inplace={0: 0},
+    samples=[Sample(((5, 4), (2, 4)), {"index": ((1, 2, 2), (3, 4, -1))}), Sample(((), ()), {"index": ()})],
+    doc="x with the slice `index` replaced by values",
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- public functions
+
+
+def _sizes(name: str, shape: tuple) -> tuple[int, ...]:
+    """Sizes given as f(2, 3), f((2, 3)) or f([2, 3])."""
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    try:
+        return tuple(n.__index__() for n in shape)
+    except AttributeError:
+        raise DTypeError(f"{name}: sizes {shape} must be integers") from None
+
+
+def reshape(input: Any, *shape: Any) -> Any:
+    """`input` with the same elements in another shape; one size may be -1. A view where the layout allows.
+
+    >>> import ranvier as rv
+    >>> rv.reshape(rv.arange(6), (2, -1)).shape
+    (2, 3)
+    """
+    return _reshape(input, shape=_sizes("reshape", shape))
+
+
+def view(input: Any, *shape: Any) -> Any:
+    """The same as `reshape` (PyTorch's name for it)."""
+    return _reshape(input, shape=_sizes("view", shape))
+
+
+def clone(input: Any) -> Any:
+    """A copy in C order, which gradients flow through."""
+    return _copy(input)
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Axes start_dim..end_dim as one."""
+    ndim = input.ndim
+    first, last = normalize_axis("flatten", start_dim, ndim), normalize_axis("flatten", end_dim, ndim)
+    if first > last:
+        raise ShapeError(f"flatten: start_dim={start_dim} comes after end_dim={end_dim} in {input.shape}")
+    if ndim == 0:
+        return _reshape(input, shape=(1,))
+    size = 1
+    for n in input.shape[first : last + 1]:
+        size *= n
+    return _reshape(input, shape=(*input.shape[:first], size, *input.shape[last + 1 :]))
+
+
+def ravel(input: Any) -> Any:
+    """All elements in one axis."""
+    return flatten(input)
+
+
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
+    """Axis `dim` split into `sizes`; one of them may be -1."""
+    dim = normalize_axis("unflatten", dim, input.ndim)
+    sizes = _sizes("unflatten", (tuple(sizes),))
+    inner, _ = _reshape_infer(type("A", (), {"shape": (input.shape[dim],), "dtype": None}), shape=sizes)
+    return _reshape(input, shape=(*input.shape[:dim], *inner, *input.shape[dim + 1 :]))
+
+
+def permute(input: Any, *dims: Any) -> Any:
+    """Axes in the order `dims`."""
+    dims = _sizes("permute", dims)
+    if len(dims) != input.ndim:
+        raise ShapeError(f"permute: dims={dims} must name each of the {input.ndim} axes of {input.shape} once")
+    return _permute(input, dims=tuple(normalize_axis("permute", d, input.ndim) for d in dims))
+
+
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Axes dim0 and dim1 exchanged."""
+    dims = list(range(input.ndim))
+    a, b = normalize_axis("transpose", dim0, input.ndim), normalize_axis("transpose", dim1, input.ndim)
+    if dims:
+        dims[a], dims[b] = b, a
+    return _permute(input, dims=tuple(dims))
+
+
+swapaxes = transpose
+
+
+def t(input: Any) -> Any:
+    """The transposed matrix; 0-d and 1-d tensors as they are."""
+    if input.ndim > 2:
+        raise ShapeError(f"t: shape {input.shape} must have at most 2 axes")
+    return _permute(input, dims=tuple(range(input.ndim))[::-1])
+
+
+def movedim(input: Any, source: Any, destination: Any) -> Any:
+    """Axes `source` moved to the places `destination`; the others keep their order."""
+    source = source if isinstance(source, (tuple, list)) else (source,)
+    destination = destination if isinstance(destination, (tuple, list)) else (destination,)
+    if len(source) != len(destination):
+        raise ShapeError(f"movedim: source={source} and destination={destination} must be equally long")
+    src = [normalize_axis("movedim", d, input.ndim) for d in source]
+    dst = [normalize_axis("movedim", d, input.ndim) for d in destination]
+    if len(set(src)) != len(src) or len(set(dst)) != len(dst):
+        raise ShapeError(f"movedim: source={source} or destination={destination} names an axis twice")
+    rest = [d for d in range(input.ndim) if d not in src]
+    order = dict(zip(dst, src))
+    return _permute(input, dims=tuple(order[d] if d in order else rest.pop(0) for d in range(input.ndim)))
+
+
+def squeeze(input: Any, dim: Any = None) -> Any:
+    """Without the axes of size 1 (all, or those of `dim`)."""
+    if dim is None:
+        drop = {d for d, n in enumerate(input.shape) if n == 1}
+    else:
+        dims = dim if isinstance(dim, (tuple, list)) else (dim,)
+        drop = {d for d in (normalize_axis("squeeze", d, input.ndim) for d in dims) if input.ndim and input.shape[d] == 1}
+    return _reshape(input, shape=tuple(n for d, n in enumerate(input.shape) if d not in drop))
+
+
+def unsqueeze(input: Any, dim: int) -> Any:
+    """With a new axis of size 1 at `dim`."""
+    dim = normalize_axis("unsqueeze", dim, input.ndim + 1)
+    return _reshape(input, shape=(*input.shape[:dim], 1, *input.shape[dim:]))
+
+
+def expand(input: Any, *sizes: Any) -> Any:
+    """Axes of size 1 repeated without copying, -1 leaves an axis as it is; new axes come in front."""
+    sizes = _sizes("expand", sizes)
+    extra = len(sizes) - input.ndim
+    if extra < 0:
+        raise ShapeError(f"expand: {input.shape} has more axes than {sizes}")
+    shape = tuple(input.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(sizes))
+    return input if shape == input.shape else _expand(input, shape=shape)
+
+
+def expand_as(input: Any, other: Any) -> Any:
+    """expand(input, other.shape)."""
+    return expand(input, other.shape)
+
+
+def broadcast_to(input: Any, shape: Sequence[int]) -> Any:
+    """The same as `expand`."""
+    return expand(input, tuple(shape))
+
+
+def _whole(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    return [(0, n, 1) for n in shape]
+
+
+def flip(input: Any, *dims: Any) -> Any:
+    """The order of the elements reversed along `dims`."""
+    dims = _sizes("flip", dims)
+    index = _whole(input.shape)
+    for d in {normalize_axis("flip", d, input.ndim) for d in dims}:
+        n = input.shape[d]
+        index[d] = (max(n - 1, 0), n, -1)
+    return _slice(input, index=tuple(index))
+
+
+def narrow(input: Any, dim: int, start: int, length: int) -> Any:
+    """Elements start..start+length-1 of axis `dim`."""
+    d = normalize_axis("narrow", dim, input.ndim)
+    if input.ndim == 0:
+        raise ShapeError("narrow: a 0-d tensor has no axis to narrow")
+    n = input.shape[d]
+    begin = start + n if start < 0 else start
+    if length < 0 or not 0 <= begin <= n - length:
+        raise OutOfRangeError(f"narrow: start={start}, length={length} must lie within axis {dim} of size {n} in {input.shape}")
+    index = _whole(input.shape)
+    index[d] = (begin, length, 1)
+    return _slice(input, index=tuple(index))
+
+
+def select(input: Any, dim: int, index: int) -> Any:
+    """Element `index` of axis `dim`, without the axis."""
+    d = normalize_axis("select", dim, input.ndim)
+    n = input.shape[d] if input.ndim else 0
+    if not -n <= index < n:
+        raise OutOfRangeError(f"select: index {index} must be in [{-n}, {n - 1}] for axis {dim} of {input.shape}")
+    return squeeze(narrow(input, d, index % n, 1), d)
+
+
+def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
+    """Views of `split_size` rows each along `dim` (the last may be shorter), or of the given sizes."""
+    d = normalize_axis("split", dim, input.ndim)
+    n = input.shape[d]
+    sizes = split_size_or_sections
+    if not isinstance(sizes, (tuple, list)):
+        if sizes <= 0:
+            raise ShapeError(f"split: split_size={sizes} must be positive")
+        sizes = [min(sizes, n - i) for i in range(0, n, sizes)] or [0]
+    if sum(sizes) != n:
+        raise ShapeError(f"split: sizes {list(sizes)} must add up to {n}, axis {dim} of {input.shape}")
+    result, start = [], 0
+    for size in sizes:
+        result.append(narrow(input, d, start, size))
+        start += size
+    return tuple(result)
+
+
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
+    """At most `chunks` views of equal size along `dim` (the last may be shorter)."""
+    if chunks <= 0:
+        raise ShapeError(f"chunk: chunks={chunks} must be positive")
+    n = input.shape[normalize_axis("chunk", dim, input.ndim)]
+    return split(input, max(1, -(-n // chunks)), dim)
+
+
+def tensor_split(input: Any, sections: int, dim: int = 0) -> tuple:
+    """Exactly `sections` views along `dim`, sizes differing by at most one."""
+    n = input.shape[normalize_axis("tensor_split", dim, input.ndim)]
+    return split(input, [n // sections + (i < n % sections) for i in range(sections)], dim)
+
+
+def unbind(input: Any, dim: int = 0) -> tuple:
+    """The elements of axis `dim` as a tuple."""
+    d = normalize_axis("unbind", dim, input.ndim)
+    return tuple(select(input, d, i) for i in range(input.shape[d]))
+
+
+def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    """The diagonal of axes (dim1, dim2) as a new last axis, a view."""
+    if input.ndim < 2:
+        raise ShapeError(f"diagonal: shape {input.shape} must have at least 2 axes")
+    return _diagonal(input, offset=offset, dim1=normalize_axis("diagonal", dim1, input.ndim),
+                     dim2=normalize_axis("diagonal", dim2, input.ndim))  # fmt: skip

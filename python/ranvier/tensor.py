@@ -1,0 +1,474 @@
+"""Tensor: an array, and what it takes to differentiate through it.
+
+The array is a NumPy array; while a function is traced it is a `Value` of the graph, which has the same shape and dtype.
+"""
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from . import autograd, ops
+from .context import local
+from .dtypes import ALL, CODE, as_dtype, get_default_dtype, is_float
+from .errors import DTypeError, GradError, ShapeError, TraceError
+from .ops import apply as _engine
+from .ops.indexing import get_item, set_item
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype that remembers how it was computed.
+
+    Args:
+        data: a NumPy array (shared, not copied), a Tensor, a number or nested sequences of numbers.
+        requires_grad: whether backward() shall leave this tensor's gradient in `.grad`.
+
+    >>> import ranvier as rv
+    >>> x = rv.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ("_data", "_requires_grad", "grad", "_node", "_index", "_base", "_version", "__weakref__", "__dict__")
+    __array_priority__ = 1000  # NumPy arrays leave mixed expressions to Tensor
+
+    def __init__(self, data: Any, requires_grad: bool = False):
+        if isinstance(data, Tensor):
+            data = data._data
+        elif not isinstance(data, np.ndarray):
+            data = _to_array(data, None)
+        if data.dtype not in CODE:
+            raise DTypeError(f"Tensor: dtype {data.dtype} must be one of {', '.join(d.name for d in ALL)}")
+        self._data: Any = data
+        self.grad: Tensor | None = None
+        self._node: Any = None
+        self._base: Tensor | None = None
+        self._index = self._version = 0
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self._data.shape)
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._node is None
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and not is_float(self.dtype):
+            raise DTypeError(f"requires_grad: dtype {self.dtype} has no gradient; only float32 and float64 have")
+        if self._node is not None and not value:
+            raise GradError("requires_grad: can only be switched off on leaf tensors; use detach()")
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set requires_grad and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def version(self) -> int:
+        """How often this tensor's memory has been changed in place; views share it."""
+        return self._version if self._base is None else self._base._version
+
+    def _changed(self) -> None:
+        (self if self._base is None else self._base)._version += 1
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        with_grad, self._requires_grad = self._requires_grad, False
+        try:
+            self.copy_(value)
+        finally:
+            self._requires_grad = with_grad
+
+    def dim(self) -> int:
+        return self.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one axis."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """The number of elements."""
+        n = 1
+        for size in self.shape:
+            n *= size
+        return n
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return is_float(self.dtype)
+
+    def is_contiguous(self) -> bool:
+        return bool(self._array("is_contiguous").flags.c_contiguous)
+
+    def stride(self) -> tuple[int, ...]:
+        """Steps between neighbours along each axis, in elements."""
+        return tuple(s // self.dtype.itemsize for s in self._array("stride").strides)
+
+    # ------------------------------------------------------------ to plain Python and NumPy
+
+    def _array(self, what: str) -> np.ndarray:
+        if not isinstance(self._data, np.ndarray):
+            raise TraceError(
+                f"{what} needs the value of a tensor of shape {self.shape}, but inside a compiled function values are "
+                "not known yet: return the tensor and look at it outside, or use where() instead of a branch"
+            )
+        return self._data
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, without a copy. The tensor must not require a gradient."""
+        if self._requires_grad:
+            raise GradError("numpy(): the tensor requires a gradient; call detach().numpy()")
+        return self._array("numpy()")
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        data = self._array("item()")
+        if data.size != 1:
+            raise ShapeError(f"item: a tensor of shape {self.shape} has {data.size} elements, must have 1")
+        return data.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self._array("tolist()").tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        data = self._array("conversion to a NumPy array")
+        return np.array(data, dtype=dtype) if copy else np.asarray(data, dtype=dtype)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array("__dlpack_device__").__dlpack_device__()
+
+    def __bool__(self) -> bool:
+        data = self._array("bool()")
+        if data.size != 1:
+            raise ShapeError(f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use any() or all()")
+        return bool(data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if is_float(self.dtype):
+            raise DTypeError(f"index: dtype {self.dtype} must be an integer dtype")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError("len: a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Any:
+        if not self.shape:
+            raise ShapeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __repr__(self) -> str:
+        if not isinstance(self._data, np.ndarray):
+            return f"tensor(traced, shape={self.shape}, dtype={self.dtype})"
+        prefix = "tensor("
+        text = np.array2string(self._data, separator=", ", prefix=prefix, threshold=1000, precision=4)
+        tail = ""
+        if self.dtype not in (get_default_dtype(), np.dtype("int64"), np.dtype("bool")) or self.numel() == 0:
+            tail += f", dtype={self.dtype}"
+        if self.numel() == 0:
+            tail = f", shape={self.shape}{tail}"
+        if self._node is not None:
+            tail += f", grad_fn=<{self._node.call.op.name}>"
+        elif self._requires_grad:
+            tail += ", requires_grad=True"
+        return f"{prefix}{text}{tail})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.numel() == 1 and spec else repr(self)
+
+    __hash__ = object.__hash__
+
+    # ------------------------------------------------------------ gradients
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to `.grad` of every leaf that requires a gradient.
+
+        `gradient` is required unless the tensor has one element. The tape is used up unless retain_graph.
+        """
+        autograd.backward((self,), (gradient,), retain_graph, create_graph)
+
+    def detach(self) -> Tensor:
+        """The same memory without history."""
+        t = _engine._wrap(self._data)
+        t._base = self._base or self
+        return t
+
+    def retain_grad(self) -> None:
+        """Not kept for results: gradients of inner tensors are had from autograd.grad()."""
+        if self._node is not None:
+            raise GradError("retain_grad: ask for gradients of inner tensors with ranvier.autograd.grad(outputs, inputs)")
+
+    @property
+    def grad_fn(self) -> Any:
+        return self._node
+
+    # ------------------------------------------------------------ changes in place
+
+    def _assign(self, new: Tensor) -> Tensor:
+        """Take the value of `new` in place (same shape); all in-place operations end here."""
+        if self._requires_grad and local.grad_enabled and self._node is None:
+            raise GradError(
+                f"in-place change of a leaf tensor of shape {self.shape} that requires a gradient; do it under no_grad()"
+            )
+        if new._requires_grad and local.grad_enabled and self._base is not None:
+            raise GradError(
+                f"in-place change, through a view of shape {self.shape}, by a value that requires a gradient; "
+                "change the base tensor by indexing, or build a new one with cat() or where()"
+            )
+        if new.shape != self.shape:
+            raise ShapeError(f"in-place change: result of shape {new.shape} does not fit {self.shape}")
+        if new.dtype != self.dtype:
+            new = new.to(self.dtype)
+        if local.tracer is not None:
+            local.tracer.assign(self, new)
+        else:
+            np.copyto(self._data, new._data)
+        self._changed()
+        if local.grad_enabled and new._requires_grad:
+            self._requires_grad, self._node, self._index = True, new._node, new._index
+        return self
+
+    def copy_(self, src: Any) -> Tensor:
+        """Copy the values of `src`, broadcast and cast, into this tensor."""
+        return self._assign(as_tensor(src).expand(*self.shape))
+
+    def fill_(self, value: Any) -> Tensor:
+        """Set all elements to `value`."""
+        return self.copy_(as_tensor(value, dtype=self.dtype))
+
+    def zero_(self) -> Tensor:
+        """Set all elements to 0."""
+        return self.fill_(0)
+
+    def uniform_(self, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
+        """Fill with random numbers, uniform in [low, high)."""
+        from . import random
+
+        return self._assign(random.uniform(self.shape, low, high, dtype=self.dtype, generator=generator))
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+        """Fill with normal random numbers."""
+        from . import random
+
+        return self._assign(random.normal(mean, std, self.shape, dtype=self.dtype, generator=generator))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return get_item(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        set_item(self, index, value)
+
+    # ------------------------------------------------------------ copies and casts
+
+    def contiguous(self) -> Tensor:
+        """The tensor itself, or a copy in C order."""
+        if isinstance(self._data, np.ndarray) and self._data.flags.c_contiguous:
+            return self
+        return ops.clone(self)
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        """Cast to a dtype; the only device so far is "cpu"."""
+        for arg in args:
+            if isinstance(arg, str) and not arg.startswith(("float", "int", "uint", "bool")):
+                device = arg
+            elif isinstance(arg, Tensor):
+                dtype = arg.dtype
+            else:
+                dtype = arg
+        if device is not None and str(device).split(":")[0] != "cpu":
+            from .errors import BackendError
+
+            raise BackendError(f"to: device {device!r} is not available; devices: cpu")
+        if dtype is None or as_dtype(dtype) == self.dtype:
+            return self
+        return ops.cast(self, as_dtype(dtype))
+
+    def type(self, dtype: Any) -> Tensor:
+        return self.to(dtype)
+
+    def float(self) -> Tensor:
+        return self.to("float32")
+
+    def double(self) -> Tensor:
+        return self.to("float64")
+
+    def long(self) -> Tensor:
+        return self.to("int64")
+
+    def int(self) -> Tensor:
+        return self.to("int32")
+
+    def bool(self) -> Tensor:
+        return self.to("bool")
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if self._node is not None:
+            raise GradError("deepcopy: only leaf tensors can be copied so; use detach().clone()")
+        new = self.__class__.__new__(self.__class__)
+        memo[id(self)] = new
+        Tensor.__init__(new, np.array(self._array("deepcopy")))
+        new._requires_grad = self._requires_grad
+        if self.grad is not None:
+            new.grad = self.grad.__deepcopy__(memo)
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def __reduce__(self) -> Any:
+        raise DTypeError("tensors are not pickled; save them with ranvier.save()")
+
+    @property
+    def T(self) -> Tensor:
+        """All axes in reverse order."""
+        return self.permute(*range(self.ndim)[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged."""
+        return self.transpose(-2, -1)
+
+
+def _to_array(data: Any, dtype: Any) -> np.ndarray:
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise ShapeError("tensor: nested sequences must have equal lengths") from None
+    if dtype is not None:
+        return array.astype(as_dtype(dtype))
+    if array.dtype in CODE and (isinstance(data, (np.ndarray, np.generic)) or array.dtype != np.float64):
+        return array
+    if array.dtype.kind == "f":
+        return array.astype(get_default_dtype())
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    raise DTypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} cannot become a tensor")
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of `data`. Python floats become the default dtype; NumPy arrays keep theirs."""
+    if isinstance(data, Tensor):
+        data = data._array("tensor()")
+    elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
+        data = [x.tolist() if isinstance(x, Tensor) else x for x in data]
+    return ops.creation._make(np.array(_to_array(data, dtype)), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None) -> Tensor:
+    """`data` as a tensor, without a copy where it is one already or is a NumPy array of the dtype."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray) and dtype is None and data.dtype in CODE:
+        return Tensor(data)
+    return Tensor(_to_array(data, dtype))
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the memory of `array`."""
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy: {type(array).__name__} must be a NumPy array")
+    return Tensor(array)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor that shares the memory of any CPU array with the DLPack protocol."""
+    return Tensor(np.from_dlpack(source))
+
+
+class Constant(Tensor):
+    """A shared 0-d tensor made for a number in an expression; a trace bakes its value in."""
+
+    __slots__ = ()
+
+
+_engine.Tensor, _engine.Constant = Tensor, Constant
+
+
+# ---------------------------------------------------------------- operators and methods, from the ops
+
+
+def _swapped(function: Any) -> Any:
+    return lambda self, other: function(other, self)
+
+
+def _inplace(function: Any) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = function(self, *args, **kwargs)
+        if result.dtype != self.dtype and is_float(result.dtype) and not is_float(self.dtype):
+            raise DTypeError(f"in-place {function.__name__}: a {result.dtype} result does not fit {self.dtype}")
+        return self._assign(result)
+
+    method.__name__ = f"{function.__name__}_"
+    method.__doc__ = f"`{function.__name__}`, in place."
+    return method
+
+
+def _attach() -> None:
+    operators = {
+        "add": ops.add, "sub": ops.sub, "mul": ops.mul, "truediv": ops.div, "floordiv": ops.floor_divide,
+        "mod": ops.remainder, "pow": ops.pow, "matmul": ops.matmul,
+        "and": ops.logical_and, "or": ops.logical_or, "xor": ops.logical_xor,
+    }  # fmt: skip
+    for name, function in operators.items():
+        setattr(Tensor, f"__{name}__", function)
+        setattr(Tensor, f"__r{name}__", _swapped(function))
+        setattr(Tensor, f"__i{name}__", _inplace(function))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(Tensor, f"__{name}__", getattr(ops, name))
+    Tensor.__hash__ = object.__hash__
+    Tensor.__neg__, Tensor.__abs__, Tensor.__invert__ = ops.neg, ops.abs, ops.logical_not
+    for name in ops.METHODS:
+        setattr(Tensor, name, getattr(ops, name))
+    for name in ops.INPLACE:
+        setattr(Tensor, f"{name}_", _inplace(getattr(ops, name)))
+
+
+_attach()
