@@ -39,6 +39,8 @@ Slot parse_slot(py::sequence s, const std::string& where) {
     slot.nbytes = high - slot.low;
     slot.data = v.data;
     slot.writable = PyArray_ISWRITEABLE(a);
+    Py_INCREF(a);
+    slot.owner = {a, [](void* p) { Py_DECREF(static_cast<PyObject*>(p)); }};
   } else if (kind == "input") {
     slot.kind = SlotKind::input;
     slot.nbytes = s[1].cast<int64_t>();

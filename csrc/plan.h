@@ -2,6 +2,7 @@
 // A plan: a flat list of instructions over slots of memory, checked once, then run by one call.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -36,6 +37,7 @@ struct Slot {
   int64_t offset = 0, nbytes = 0;   // arena: offset; all: size in bytes
   int64_t low = 0;                  // bound: lowest byte relative to data (<= 0 for negative strides)
   void* data = nullptr;             // bound
+  std::shared_ptr<void> owner;      // bound: keeps the memory alive
   bool writable = true;
   DType dtype = DType::f32;         // output
   std::vector<int64_t> shape;       // output
