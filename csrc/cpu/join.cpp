@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies with a rule: cat, constant pad, and the triangles of matrices.
+#include "cpu/walk.h"
+
+namespace rv::RV_ISA {
+namespace {
+
+// ---- cat(*inputs; dim): each input is copied to its slice of out
+
+template <class U> void cat_as(const Args& a, Team& team) {
+  const View& out = a.out[0];
+  const int dim = static_cast<int>(a.ints[0]);
+  int64_t chunks = 0;
+  for (int k = 0; k < a.n_in; ++k) chunks += div_up(a.in[k].size(), kMove);
+  int input = -1;
+  int64_t first = 0, past = 0, start = 0, length = 0;  // chunks of `input`; its place along dim
+  Walk<2> walk;                                        // out, input
+  team.each(chunks, [&](int64_t chunk) {
+    while (chunk >= past) {
+      const View& x = a.in[++input];
+      first = past;
+      past += div_up(x.size(), kMove);
+      start += length;
+      length = x.shape[dim];
+      walk = {};
+      for (int d = 0; d < x.ndim; ++d) walk.axis(x.shape[d], out.stride[d], x.stride[d]);
+    }
+    const int64_t begin = (chunk - first) * kMove, end = least(walk.size(), begin + kMove);
+    const U* from = a.in[input].ptr<U>();
+    U* to = out.ptr<U>() + start * out.stride[dim];
+    walk.rows(begin, end, [&](const int64_t* at, int64_t n, int64_t) {
+      copy_row(to + at[0], walk.step(0), from + at[1], walk.step(1), n);
+    });
+  });
+}
+
+void cat_run(const Args& a, Team& team) {
+  by_size(a.out[0].dtype, [&](auto u) { cat_as<decltype(u)>(a, team); });
+}
+
+double move_cost(const Args& a) { return 50 + 5 * a.n_in + 0.3 * a.out[0].size(); }
+
+const char* cat_check(const Args& a) {
+  if (a.n_in < 1 || a.n_out != 1 || a.n_ints != 1) return "takes inputs and dim";
+  const View& out = a.out[0];
+  if (a.ints[0] < 0 || a.ints[0] >= out.ndim) return "dim out of range";
+  int64_t length = 0;
+  for (int k = 0; k < a.n_in; ++k) {
+    const View& x = a.in[k];
+    if (x.dtype != out.dtype || x.ndim != out.ndim) return "inputs must have out's dtype and number of axes";
+    for (int d = 0; d < x.ndim; ++d)
+      if (d != a.ints[0] && x.shape[d] != out.shape[d]) return "inputs must agree outside dim";
+    length += x.shape[a.ints[0]];
+  }
+  if (length != out.shape[a.ints[0]]) return "the inputs' lengths must add up to out's";
+  return out.contiguous() ? nullptr : "out must be contiguous";
+}
+
+// ---- pad(x; before, value): x inside out, `before[d]` places from its start on axis d; `value` around it
+
+template <class T> void pad_as(const Args& a, Team& team) {
+  const View &x = a.in[0], &out = a.out[0];
+  const T value = static_cast<T>(a.floats[0]);
+  const int last = x.ndim - 1;
+  const int64_t width = out.shape[last], inside = x.shape[last], before = a.ints[last];
+  if (width == 0) return;
+  const int64_t rows = out.size() / width, per_chunk = most(1, kMove / width);
+  team.each(div_up(rows, per_chunk), [&](int64_t chunk) {
+    const int64_t end = least(rows, (chunk + 1) * per_chunk);
+    for (int64_t row = chunk * per_chunk; row < end; ++row) {
+      int64_t rest = row, from = 0;
+      bool outside = inside == 0;
+      for (int d = last - 1; d >= 0; --d) {
+        const int64_t i = rest % out.shape[d] - a.ints[d];
+        rest /= out.shape[d];
+        outside = outside || i < 0 || i >= x.shape[d];
+        from += i * x.stride[d];
+      }
+      T* to = out.ptr<T>() + row * width;
+      const int64_t head = outside ? width : before;
+      for (int64_t j = 0; j < head; ++j) to[j] = value;
+      if (outside) continue;
+      copy_row(to + before, 1, x.ptr<T>() + from, x.stride[last], inside);
+      for (int64_t j = before + inside; j < width; ++j) to[j] = value;
+    }
+  });
+}
+
+void pad_run(const Args& a, Team& team) {
+  by_dtype(a.in[0].dtype, [&](auto t) { pad_as<decltype(t)>(a, team); });
+}
+
+const char* pad_check(const Args& a) {
+  if (a.n_in != 1 || a.n_out != 1 || a.n_floats != 1) return "takes x, the places before it, and a value";
+  const View &x = a.in[0], &out = a.out[0];
+  if (x.ndim < 1 || out.ndim != x.ndim || a.n_ints != x.ndim || x.dtype != out.dtype) return "out must be like x";
+  for (int d = 0; d < x.ndim; ++d)
+    if (a.ints[d] < 0 || a.ints[d] + x.shape[d] > out.shape[d]) return "x must fit into out";
+  return out.contiguous() ? nullptr : "out must be contiguous";
+}
+
+// ---- triangle(x; diagonal, upper): of each matrix the part with column - row <= (upper: >=) diagonal, else 0
+
+template <class U> void triangle_as(const Args& a, Team& team) {
+  const View &x = a.in[0], &out = a.out[0];
+  const int64_t diagonal = a.ints[0], columns = out.shape[x.ndim - 1], height = out.shape[x.ndim - 2];
+  const bool upper = a.ints[1] != 0;
+  if (columns == 0) return;
+  Walk<1> start;  // of each row in x
+  for (int d = 0; d + 1 < x.ndim; ++d) start.axis(x.shape[d], x.stride[d]);
+  const int64_t rows = start.size(), per_chunk = most(1, kMove / columns), step = x.stride[x.ndim - 1];
+  team.each(div_up(rows, per_chunk), [&](int64_t chunk) {
+    const int64_t end = least(rows, (chunk + 1) * per_chunk);
+    for (int64_t row = chunk * per_chunk; row < end; ++row) {
+      const U* from = x.ptr<U>() + start.offset(0, row);
+      U* to = out.ptr<U>() + row * columns;
+      const int64_t edge = least(columns, most(0, row % height + diagonal + (upper ? 0 : 1)));
+      const int64_t begin = upper ? edge : 0, stop = upper ? columns : edge;
+      for (int64_t j = 0; j < begin; ++j) to[j] = 0;
+      copy_row(to + begin, 1, from + begin * step, step, stop - begin);
+      for (int64_t j = stop; j < columns; ++j) to[j] = 0;
+    }
+  });
+}
+
+void triangle_run(const Args& a, Team& team) {
+  by_size(a.in[0].dtype, [&](auto u) { triangle_as<decltype(u)>(a, team); });
+}
+
+const char* triangle_check(const Args& a) {
+  if (a.n_in != 1 || a.n_out != 1 || a.n_ints != 2 || a.in[0].ndim < 2) return "takes matrices, diagonal and upper";
+  if (a.in[0].dtype != a.out[0].dtype || !same_shape(a.in[0], a.out[0])) return "out must be like x";
+  return a.out[0].contiguous() ? nullptr : "out must be contiguous";
+}
+
+}  // namespace
+
+extern const Kernel k_cat = {cat_run, move_cost, nullptr, cat_check};
+extern const Kernel k_pad = {pad_run, move_cost, nullptr, pad_check};
+extern const Kernel k_triangle = {triangle_run, move_cost, nullptr, triangle_check};
+
+}  // namespace rv::RV_ISA

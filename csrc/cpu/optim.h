@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Multi-tensor passes: one instruction goes over the elements of many tensors, in chunks of fixed size.
+#pragma once
+#include <cmath>
+
+#include "cpu/walk.h"
+
+namespace rv::RV_ISA {
+
+inline constexpr int64_t kSpan = 8192;  // elements of a chunk
+
+inline int64_t span_count(const View* tensors, int count) {
+  int64_t n = 0;
+  for (int i = 0; i < count; ++i) n += div_up(tensors[i].size(), kSpan);
+  return n;
+}
+
+inline int64_t total_size(const View* tensors, int count) {
+  int64_t n = 0;
+  for (int i = 0; i < count; ++i) n += tensors[i].size();
+  return n;
+}
+
+// f(tensor, begin, end, chunk) for all chunks of `count` tensors, shared out among the team by their overall number.
+template <class F> void each_span(const View* tensors, int count, Team& team, F&& f) {
+  int tensor = 0;
+  int64_t first = 0, size = count ? tensors[0].size() : 0;  // of `tensor`: its first chunk, its elements
+  team.each(span_count(tensors, count), [&](int64_t chunk) {
+    while (chunk - first >= div_up(size, kSpan)) {
+      first += div_up(size, kSpan);
+      size = tensors[++tensor].size();
+    }
+    const int64_t begin = (chunk - first) * kSpan;
+    f(tensor, begin, least(size, begin + kSpan), chunk);
+  });
+}
+
+// Elements [begin, end) of `v` in C order: in place where v is contiguous, else copied to `scratch`.
+template <class T> const T* span_of(const View& v, int64_t begin, int64_t end, T* scratch) {
+  if (v.contiguous()) return v.ptr<T>() + begin;
+  Walk<1> walk;
+  for (int d = 0; d < v.ndim; ++d) walk.axis(v.shape[d], v.stride[d]);
+  walk.rows(begin, end, [&](const int64_t* at, int64_t n, int64_t flat) {
+    copy_row(scratch + (flat - begin), 1, v.ptr<T>() + at[0], walk.step(0), n);
+  });
+  return scratch;
+}
+
+}  // namespace rv::RV_ISA

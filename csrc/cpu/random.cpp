@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random numbers from Philox4x32-10. state = (seed, offset): block b of a call is philox(counter = state[1] + the
+// call's own offset + b, key = seed), four 32-bit words x0 x1 x2 x3; element i is made from block i / kPer alone. So
+// numbers depend on neither threads nor vector length, and a call uses up a number of blocks that follows from its
+// shape and dtype.
+//
+// The arithmetic below is a fixed sequence of exactly rounded operations (this file is compiled with
+// -ffp-contract=off), the same in the NumPy reference: the bits agree on every machine.
+#include <cmath>
+
+#include "core/philox.h"
+#include "cpu/radix.h"
+#include "cpu/walk.h"
+
+namespace rv::RV_ISA {
+namespace {
+
+constexpr int kBatch = 32;        // blocks made at once, one vector lane each
+constexpr int64_t kSpan = 2048;   // blocks of a chunk
+
+struct Words {
+  uint32_t x[4][kBatch];
+};
+
+void philox_batch(Words& w, uint64_t counter, uint64_t key) {
+  for (int j = 0; j < kBatch; ++j) {
+    const Philox4 block = philox4x32_10(counter + j, 0, key);
+    for (int k = 0; k < 4; ++k) w.x[k][j] = block.w[k];
+  }
+}
+
+// 53 bits of a block's first (half 0) or second pair of words.
+inline uint64_t bits53(const Words& w, int half, int j) {
+  return (uint64_t{w.x[2 * half][j]} << 32 | w.x[2 * half + 1][j]) >> 11;
+}
+
+// out[0, n) from ceil(n / kPer) blocks; make(words, to) writes kPer * kBatch elements.
+template <int kPer, class T, class F>
+void generate(T* out, int64_t n, const View& state, int64_t offset, Team& team, F&& make) {
+  const uint64_t key = static_cast<uint64_t>(state.ptr<int64_t>()[0]);
+  const uint64_t first = static_cast<uint64_t>(state.ptr<int64_t>()[state.stride[0]]) + offset;
+  const int64_t blocks = div_up(n, kPer);
+  team.each(div_up(blocks, kSpan), [&](int64_t chunk) {
+    Words w;
+    const int64_t end = least(blocks, (chunk + 1) * kSpan);
+    for (int64_t b = chunk * kSpan; b < end; b += kBatch) {
+      philox_batch(w, first + b, key);
+      const int64_t left = n - b * kPer;
+      if (left >= kPer * kBatch) {
+        make(w, out + b * kPer);
+      } else {
+        T last[kPer * kBatch];
+        make(w, last);
+        for (int64_t i = 0; i < left; ++i) out[b * kPer + i] = last[i];
+      }
+    }
+  });
+}
+
+// ---- uniform: low + u (high - low), u = 24 (float32) or 53 (float64) bits of a fraction in [0, 1)
+
+template <class T> void uniform_as(const Args& a, Team& team) {
+  const T low = static_cast<T>(a.floats[0]), span = static_cast<T>(a.floats[1] - a.floats[0]);
+  T* out = a.out[0].ptr<T>();
+  const int64_t n = a.out[0].size();
+  if constexpr (sizeof(T) == 4) {
+    generate<4>(out, n, a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
+      for (int j = 0; j < kBatch; ++j)
+        for (int k = 0; k < 4; ++k) to[4 * j + k] = static_cast<int32_t>(w.x[k][j] >> 8) * 0x1p-24f * span + low;
+    });
+  } else {
+    generate<2>(out, n, a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
+      for (int j = 0; j < kBatch; ++j)
+        for (int k = 0; k < 2; ++k) to[2 * j + k] = static_cast<int64_t>(bits53(w, k, j)) * 0x1p-53 * span + low;
+    });
+  }
+}
+
+void uniform_run(const Args& a, Team& team) {
+  if (a.out[0].dtype == DType::f64) uniform_as<double>(a, team);
+  else uniform_as<float>(a, team);
+}
+
+// ---- normal: Box and Muller's pair sqrt(-2 log u) (cos 2 pi v, sin 2 pi v), in double
+
+constexpr double kLn2 = 0.6931471805599453, kTau = 6.283185307179586, kRootHalf = 0.7071067811865476;
+
+// log of u in (0, 1]: u = 2^e m, m in [sqrt(1/2), sqrt(2)), log m = 2 artanh s, s = (m - 1)/(m + 1); |error| < 1e-15.
+inline double log_unit(double u) {
+  const uint64_t bits = __builtin_bit_cast(uint64_t, u);
+  int32_t e = static_cast<int32_t>(bits >> 52) - 1022;
+  double m = __builtin_bit_cast(double, (bits & 0x000fffffffffffff) | 0x3fe0000000000000);
+  const bool small = m < kRootHalf;
+  m = small ? m + m : m;
+  e = small ? e - 1 : e;
+  const double f = m - 1, s = f / (f + 2), z = s * s;
+  double p = 1.0 / 17;
+  p = p * z + 1.0 / 15;
+  p = p * z + 1.0 / 13;
+  p = p * z + 1.0 / 11;
+  p = p * z + 1.0 / 9;
+  p = p * z + 1.0 / 7;
+  p = p * z + 1.0 / 5;
+  p = p * z + 1.0 / 3;
+  p = p * z + 1.0;
+  return e * kLn2 + (s + s) * p;
+}
+
+// Taylor series of sin and cos on [-pi/4, pi/4], |error| < 1e-15.
+inline double sin_small(double t, double z) {
+  double p = -1.0 / 1307674368000.0;  // 15!
+  p = p * z + 1.0 / 6227020800.0;
+  p = p * z - 1.0 / 39916800.0;
+  p = p * z + 1.0 / 362880.0;
+  p = p * z - 1.0 / 5040.0;
+  p = p * z + 1.0 / 120.0;
+  p = p * z - 1.0 / 6.0;
+  p = p * z + 1.0;
+  return t * p;
+}
+inline double cos_small(double z) {
+  double p = -1.0 / 87178291200.0;  // 14!
+  p = p * z + 1.0 / 479001600.0;
+  p = p * z - 1.0 / 3628800.0;
+  p = p * z + 1.0 / 40320.0;
+  p = p * z - 1.0 / 720.0;
+  p = p * z + 1.0 / 24.0;
+  p = p * z - 0.5;
+  return p * z + 1.0;
+}
+
+// The pair for u in (0, 1] and the angle 2 pi v / 2^kBits.
+template <int kBits> inline void normal_pair(double u, uint64_t v, double& first, double& second) {
+  const double radius = __builtin_sqrt(-2.0 * log_unit(u));
+  constexpr uint64_t half = uint64_t{1} << (kBits - 3), quarter = half << 1;  // an eighth and a quarter of a turn
+  const uint64_t turned = v + half;
+  const uint32_t quadrant = static_cast<uint32_t>(turned / quarter) & 3;
+  const double t = static_cast<double>(static_cast<int64_t>(turned % quarter) - static_cast<int64_t>(half)) *
+                   (kTau / static_cast<double>(uint64_t{1} << kBits));
+  const double z = t * t, s = sin_small(t, z), c = cos_small(z);
+  const double x = quadrant & 1 ? s : c, y = quadrant & 1 ? c : s;
+  first = radius * ((quadrant == 1 || quadrant == 2) ? -x : x);
+  second = radius * (quadrant & 2 ? -y : y);
+}
+
+template <class T> void normal_as(const Args& a, Team& team) {
+  const double mean = a.floats[0], std = a.floats[1];
+  T* out = a.out[0].ptr<T>();
+  const int64_t n = a.out[0].size();
+  constexpr int kPer = sizeof(T) == 4 ? 4 : 2;
+  generate<kPer>(out, n, a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
+    double z[kPer][kBatch];
+    for (int j = 0; j < kBatch; ++j) {
+      if constexpr (sizeof(T) == 4) {
+        normal_pair<32>((static_cast<double>(w.x[0][j]) + 1.0) * 0x1p-32, w.x[1][j], z[0][j], z[1][j]);
+        normal_pair<32>((static_cast<double>(w.x[2][j]) + 1.0) * 0x1p-32, w.x[3][j], z[2][j], z[3][j]);
+      } else {
+        normal_pair<53>(static_cast<double>(static_cast<int64_t>(bits53(w, 0, j) + 1)) * 0x1p-53, bits53(w, 1, j),
+                        z[0][j], z[1][j]);
+      }
+    }
+    for (int j = 0; j < kBatch; ++j)
+      for (int k = 0; k < kPer; ++k) to[kPer * j + k] = static_cast<T>(z[k][j] * std + mean);
+  });
+}
+
+void normal_run(const Args& a, Team& team) {
+  if (a.out[0].dtype == DType::f64) normal_as<double>(a, team);
+  else normal_as<float>(a, team);
+}
+
+// ---- bernoulli: `value` with probability p, else 0: a 32-bit word is below p 2^32
+
+void bernoulli_run(const Args& a, Team& team) {
+  const uint64_t threshold = static_cast<uint64_t>(floor(a.floats[0] * 0x1p32 + 0.5));
+  const uint32_t last = static_cast<uint32_t>(threshold - 1);  // threshold 0: no word succeeds
+  uint64_t bits = 0;  // of `value`, in the lowest bytes
+  by_dtype(a.out[0].dtype, [&](auto t) {
+    t = static_cast<decltype(t)>(a.floats[1]);
+    std::memcpy(&bits, &t, sizeof t);
+  });
+  if (threshold == 0) bits = 0;
+  by_size(a.out[0].dtype, [&](auto u) {
+    using U = decltype(u);
+    const U value = static_cast<U>(bits);
+    generate<4>(a.out[0].ptr<U>(), a.out[0].size(), a.in[0], a.ints[0], team, [=](const Words& w, U* to) {
+      for (int j = 0; j < kBatch; ++j)
+        for (int k = 0; k < 4; ++k) to[4 * j + k] = w.x[k][j] <= last ? value : U(0);
+    });
+  });
+}
+
+// ---- randint: low + floor(r range / 2^64) for a 64-bit r; ranges over 2^32 take r mod range
+
+void randint_run(const Args& a, Team& team) {
+  const int64_t low = a.ints[1];
+  const uint64_t range = static_cast<uint64_t>(a.ints[2]) - static_cast<uint64_t>(low);
+  by_dtype(a.out[0].dtype, [&](auto t) {
+    using T = decltype(t);
+    generate<2>(a.out[0].ptr<T>(), a.out[0].size(), a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
+      for (int j = 0; j < kBatch; ++j)
+        for (int k = 0; k < 2; ++k) {
+          const uint64_t high = w.x[2 * k][j], less = w.x[2 * k + 1][j];
+          const uint64_t r = range >> 32 ? (high << 32 | less) % range : (high * range + (less * range >> 32)) >> 32;
+          to[2 * j + k] = static_cast<T>(static_cast<int64_t>(static_cast<uint64_t>(low) + r));
+        }
+    });
+  });
+}
+
+// ---- randperm: 0..n-1 in the order of n random 32-bit keys (equal keys: in their own order)
+
+void randperm_run(const Args& a, Team& team) {
+  const int64_t n = a.out[0].size();
+  uint32_t* keys = reinterpret_cast<uint32_t*>(a.shared);
+  generate<4>(keys, n, a.in[0], a.ints[0], team, [](const Words& w, uint32_t* to) {
+    for (int j = 0; j < kBatch; ++j)
+      for (int k = 0; k < 4; ++k) to[4 * j + k] = w.x[k][j];
+  });
+  team.barrier();
+  if (team.rank() != 0) return;
+  uint64_t* items = reinterpret_cast<uint64_t*>(team.local(16 * most(1, n)));
+  for (int64_t i = 0; i < n; ++i) items[i] = uint64_t{keys[i]} << 32 | static_cast<uint64_t>(i);
+  radix_sort_upper(items, items + n, n);
+  for (int64_t i = 0; i < n; ++i) a.out[0].ptr<int64_t>()[i] = static_cast<int64_t>(items[i] & 0xffffffff);
+}
+
+// ---- costs and checks
+
+double words_cost(const Args& a) { return 50 + 0.7 * a.out[0].size(); }
+double normal_cost(const Args& a) { return 50 + 4.0 * a.out[0].size(); }
+double randperm_cost(const Args& a) { return 1000 + 12.0 * a.out[0].size(); }
+int64_t randperm_shared(const Args& a) { return 4 * a.out[0].size(); }
+
+const char* generator_fits(const Args& a, int ints, int floats) {
+  if (a.n_in != 1 || a.n_out != 1 || a.n_ints != ints || a.n_floats != floats) return "takes state and attributes";
+  const View& s = a.in[0];
+  if (s.dtype != DType::i64 || s.ndim != 1 || s.shape[0] != 2) return "state must be int64 of shape (2,)";
+  return a.out[0].contiguous() ? nullptr : "out must be contiguous";
+}
+bool is_float(const View& v) { return v.dtype == DType::f32 || v.dtype == DType::f64; }
+
+const char* floats_check(const Args& a) {
+  if (!is_float(a.out[0])) return "out must be float32 or float64";
+  return generator_fits(a, 1, 2);
+}
+const char* bernoulli_check(const Args& a) {
+  if (const char* wrong = generator_fits(a, 1, 2)) return wrong;
+  return a.floats[0] >= 0 && a.floats[0] <= 1 ? nullptr : "p must be in [0, 1]";
+}
+const char* randint_check(const Args& a) {
+  if (const char* wrong = generator_fits(a, 3, 0)) return wrong;
+  return a.ints[1] < a.ints[2] ? nullptr : "low must be less than high";
+}
+const char* randperm_check(const Args& a) {
+  if (a.out[0].dtype != DType::i64 || a.out[0].ndim != 1 || a.out[0].shape[0] >> 31) return "out must be int64 (n,)";
+  return generator_fits(a, 1, 0);
+}
+
+}  // namespace
+
+extern const Kernel k_uniform = {uniform_run, words_cost, nullptr, floats_check};
+extern const Kernel k_normal = {normal_run, normal_cost, nullptr, floats_check};
+extern const Kernel k_bernoulli = {bernoulli_run, words_cost, nullptr, bernoulli_check};
+extern const Kernel k_randint = {randint_run, words_cost, nullptr, randint_check};
+extern const Kernel k_randperm = {randperm_run, randperm_cost, randperm_shared, randperm_check};
+
+}  // namespace rv::RV_ISA
