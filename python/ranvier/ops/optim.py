@@ -1,0 +1,356 @@
+"""Optimizer ops: one call updates all parameters of a group, and their states, in one pass.
+
+Inputs of each op, in order: `hyper` (float64 vector, see the op's `hyper` for the order), `clock` (float64 vector:
+the number of steps done, then the op's scalar states), the parameters, their gradients, and each kind of state for all
+parameters. Outputs: the new clock, parameters and states, which may share memory with their inputs. All numbers are
+run-time inputs: a new learning rate needs no new plan.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import float64, is_float
+from ..errors import DTypeError, ShapeError
+from .op import Aval, Op, Sample
+
+__all__ = ["scale_all", "total_norm"]
+
+
+class UpdateRule(Op):
+    """The record of an optimizer op.
+
+    Args:
+        formula: `formula(h, clock, p, g, *states, **flags)` -> (p, *states) for one parameter: the definition. `h` has
+            the hyperparameters as attributes; `clock` has `t`, the number of this step, and the op's scalar states.
+            `g` is negated already where the objective is maximized.
+        hyper: the entries of the hyper vector. clock: names and values at step 0 of the entries of the clock after
+            `t`; a string names the hyperparameter that gives the value.
+        states: the kinds of state, or a function of the flags that names them.
+        tick: `tick(h, clock)` sets the scalar states before the formula; `tock` after it, for the next step.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        formula: Callable,
+        hyper: Sequence[str],
+        states: Any,
+        flags: dict[str, bool] | None = None,
+        clock: dict[str, Any] | None = None,
+        tick: Callable | None = None,
+        tock: Callable | None = None,
+    ):
+        self.formula, self.hyper, self.clock = formula, tuple(hyper), dict(clock or {})
+        self._states, self.tick, self.tock = states, tick, tock
+        flags = {"maximize": False, **(flags or {})}
+        super().__init__(
+            name, kind="optimizer", attrs=flags, infer=self._infer, reference=self._reference, saves="",
+            encode=lambda *avals, **attrs: ([int(attrs[k]) for k in flags], []),
+            inplace=self._shared, samples=list(self._make_samples(flags)), doc=formula.__doc__ or "",
+        )  # fmt: skip
+
+    def states(self, **flags: bool) -> tuple[str, ...]:
+        """The kinds of state that each parameter has, under these flags."""
+        flags = {**self.defaults, **flags}
+        return self._states(**flags) if callable(self._states) else tuple(self._states)
+
+    def first_clock(self, **hyper: float) -> np.ndarray:
+        """The clock before the first step."""
+        return np.array([0.0, *(hyper[v] if isinstance(v, str) else v for v in self.clock.values())], float64)
+
+    def _count(self, n_inputs: int, flags: dict) -> tuple[int, int]:
+        """How many parameters, and how many states each has."""
+        kinds = len(self.states(**flags))
+        if n_inputs < 2 or (n_inputs - 2) % (2 + kinds):
+            raise ShapeError(
+                f"{self.name}: {n_inputs} inputs must be hyper, clock, and as many parameters, gradients and states of "
+                f"{kinds} kinds each"
+            )
+        return (n_inputs - 2) // (2 + kinds), kinds
+
+    def _infer(self, *avals: Aval, **flags: bool) -> list:
+        n, kinds = self._count(len(avals), flags)
+        hyper, clock = avals[:2]
+        for what, aval, length in (("hyper", hyper, len(self.hyper)), ("clock", clock, 1 + len(self.clock))):
+            if aval.dtype != float64 or tuple(aval.shape) != (length,):
+                raise ShapeError(f"{self.name}: {what} is {aval.dtype}{aval.shape}, must be float64({length},)")
+        for i in range(n):
+            p = avals[2 + i]
+            if not is_float(p.dtype) or p.dtype != avals[2].dtype:
+                raise DTypeError(
+                    f"{self.name}: parameter {i} has dtype {p.dtype}; all parameters of a group must be float32 or all float64"
+                )
+            for k in range(1, 2 + kinds):
+                other = avals[2 + k * n + i]
+                if tuple(other.shape) != tuple(p.shape) or other.dtype != p.dtype:
+                    what = "gradient" if k == 1 else f"state {self.states(**flags)[k - 2]!r}"
+                    raise ShapeError(
+                        f"{self.name}: {what} {i} is {other.dtype}{other.shape}, must be like its parameter, {p.dtype}{p.shape}"
+                    )
+        kept = (*avals[2 : 2 + n], *avals[2 + 2 * n :])
+        return [(tuple(clock.shape), clock.dtype)] + [(tuple(a.shape), a.dtype) for a in kept]
+
+    def _reference(self, xp: Any, hyper: Any, clock: Any, *tensors: Any, maximize: bool, **flags: bool) -> tuple:
+        n, kinds = self._count(2 + len(tensors), {"maximize": maximize, **flags})
+        h = SimpleNamespace(**dict(zip(self.hyper, map(float, hyper))))
+        c = SimpleNamespace(**dict(zip(("t", *self.clock), map(float, clock))))
+        c.t += 1
+        if self.tick is not None:
+            self.tick(h, c)
+        rows = []
+        for i in range(n):
+            p, g, *states = tensors[i::n]
+            rows.append(self.formula(h, c, p, -g if maximize else g, *states, **flags))
+        if self.tock is not None:
+            self.tock(h, c)
+        new_clock = np.array([getattr(c, name) for name in ("t", *self.clock)])
+        return (new_clock, *(row[k] for k in range(1 + kinds) for row in rows))
+
+    def _shared(self, n_inputs: int, **flags: bool) -> dict[int, int]:
+        n, kinds = self._count(n_inputs, flags)
+        pairs = {0: 1}
+        for k in range(1 + kinds):
+            for i in range(n):
+                pairs[1 + k * n + i] = 2 + (k + (k > 0)) * n + i
+        return pairs
+
+    def _make_samples(self, flags: dict) -> Any:
+        random = np.random.default_rng(0)
+        choices = [{k: bool(bits >> i & 1) for i, k in enumerate(flags)} for bits in range(2 ** len(flags))]
+        shapes = [(3, 5), (), (40,), (0, 2)]
+        for attrs in choices:
+            kinds = len(self.states(**attrs))
+            hyper = np.linspace(0.1, 0.4, len(self.hyper))
+            clock = np.array([3.0, *([0.25] * len(self.clock))])
+            groups = [[random.uniform(0.1, 2, s) for s in shapes] for _ in range(2 + kinds)]
+            tensors = [t.astype(np.float32) for group in groups for t in group]
+            yield Sample((hyper, clock, *tensors), attrs)
+
+
+# ---------------------------------------------------------------- the formulas, PyTorch's
+
+
+def _decay(h: Any, p: Any, g: Any, decoupled: bool) -> tuple:
+    """Weight decay: on the parameter itself (decoupled), or as a part of the gradient."""
+    return (p * (1 - h.lr * h.weight_decay), g) if decoupled else (p, g + h.weight_decay * p)
+
+
+def _moments(h: Any, g: Any, m: Any, v: Any) -> tuple:
+    return m + (1 - h.beta1) * (g - m), h.beta2 * v + (1 - h.beta2) * (g * g)
+
+
+def _sgd(h: Any, c: Any, p: Any, g: Any, *buffer: Any, momentum: bool, nesterov: bool) -> tuple:
+    """g += wd p; b = mu b + (1 - dampening) g (the first time g); p -= lr (g + mu b if nesterov else b)"""
+    p, g = _decay(h, p, g, False)
+    if not momentum:
+        return (p - h.lr * g,)
+    b = g if c.t == 1 else h.momentum * buffer[0] + (1 - h.dampening) * g
+    return p - h.lr * (g + h.momentum * b if nesterov else b), b
+
+
+def _adam(h: Any, c: Any, p: Any, g: Any, m: Any, v: Any, *top: Any, amsgrad: bool, decoupled: bool) -> tuple:
+    """Kingma and Ba 2014; decoupled: AdamW, Loshchilov and Hutter 2017; amsgrad: Reddi et al. 2018"""
+    p, g = _decay(h, p, g, decoupled)
+    m, v = _moments(h, g, m, v)
+    top = (np.maximum(top[0], v),) if amsgrad else ()
+    denominator = np.sqrt(top[0] if amsgrad else v) / math.sqrt(1 - h.beta2**c.t) + h.eps
+    return p - h.lr / (1 - h.beta1**c.t) * m / denominator, m, v, *top
+
+
+def _adamax(h: Any, c: Any, p: Any, g: Any, m: Any, u: Any) -> tuple:
+    """Adam with the infinity norm: u = max(beta2 u, |g| + eps); p -= lr/(1 - beta1^t) m/u"""
+    p, g = _decay(h, p, g, False)
+    m = m + (1 - h.beta1) * (g - m)
+    u = np.maximum(h.beta2 * u, np.abs(g) + h.eps)
+    return p - h.lr / (1 - h.beta1**c.t) * m / u, m, u
+
+
+def _nadam_mu(h: Any, t: float) -> float:
+    return h.beta1 * (1 - 0.5 * 0.96 ** (t * h.momentum_decay))
+
+
+def _nadam_tick(h: Any, c: Any) -> None:
+    c.mu_product *= _nadam_mu(h, c.t)
+
+
+def _nadam(h: Any, c: Any, p: Any, g: Any, m: Any, v: Any, decoupled: bool) -> tuple:
+    """Dozat 2016: Adam with Nesterov's momentum"""
+    p, g = _decay(h, p, g, decoupled)
+    m, v = _moments(h, g, m, v)
+    mu, following = _nadam_mu(h, c.t), _nadam_mu(h, c.t + 1)
+    step = h.lr * (1 - mu) / (1 - c.mu_product) * g + h.lr * following / (1 - c.mu_product * following) * m
+    return p - step / (np.sqrt(v / (1 - h.beta2**c.t)) + h.eps), m, v
+
+
+def _radam(h: Any, c: Any, p: Any, g: Any, m: Any, v: Any, decoupled: bool) -> tuple:
+    """Liu et al. 2019: Adam whose adaptive step is rectified, or left out while its variance is unknown"""
+    p, g = _decay(h, p, g, decoupled)
+    m, v = _moments(h, g, m, v)
+    correction = 1 - h.beta2**c.t
+    limit = 2 / (1 - h.beta2) - 1
+    rho = limit - 2 * c.t * h.beta2**c.t / correction
+    step = h.lr / (1 - h.beta1**c.t) * m
+    if rho > 5:
+        rectified = math.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))
+        step = step * (rectified * math.sqrt(correction)) / (np.sqrt(v) + h.eps)
+    return p - step, m, v
+
+
+def _rmsprop_states(centered: bool, momentum: bool, **_: bool) -> tuple[str, ...]:
+    return ("square_avg", *(("grad_avg",) if centered else ()), *(("momentum_buffer",) if momentum else ()))
+
+
+def _rmsprop(h: Any, c: Any, p: Any, g: Any, s: Any, *more: Any, centered: bool, momentum: bool) -> tuple:
+    """Hinton 2012: s = alpha s + (1 - alpha) g^2; p -= lr g/(sqrt(s - mean^2 if centered else s) + eps)"""
+    p, g = _decay(h, p, g, False)
+    s = h.alpha * s + (1 - h.alpha) * (g * g)
+    new = [s]
+    if centered:
+        new.append(more[0] + (1 - h.alpha) * (g - more[0]))
+    d = g / (np.sqrt(s - new[1] * new[1] if centered else s) + h.eps)
+    if momentum:
+        d = h.momentum * more[-1] + d
+        new.append(d)
+    return p - h.lr * d, *new
+
+
+def _adagrad(h: Any, c: Any, p: Any, g: Any, s: Any) -> tuple:
+    """Duchi et al. 2011: s += g^2; p -= lr/(1 + (t - 1) lr_decay) g/(sqrt(s) + eps)"""
+    p, g = _decay(h, p, g, False)
+    s = s + g * g
+    return p - h.lr / (1 + (c.t - 1) * h.lr_decay) * g / (np.sqrt(s) + h.eps), s
+
+
+def _adadelta(h: Any, c: Any, p: Any, g: Any, s: Any, u: Any) -> tuple:
+    """Zeiler 2012: d = g sqrt(u + eps)/sqrt(s + eps), s and u the running means of g^2 and d^2; p -= lr d"""
+    p, g = _decay(h, p, g, False)
+    s = h.rho * s + (1 - h.rho) * (g * g)
+    d = np.sqrt(u + h.eps) / np.sqrt(s + h.eps) * g
+    return p - h.lr * d, s, h.rho * u + (1 - h.rho) * (d * d)
+
+
+def _asgd(h: Any, c: Any, p: Any, g: Any, average: Any) -> tuple:
+    """Polyak and Juditsky 1992: p = (1 - lambd eta) p - eta g; the average takes a share mu of it"""
+    p, g = _decay(h, p, g, False)
+    p = p * (1 - h.lambd * c.eta) - c.eta * g
+    return p, p if c.mu == 1 else average + c.mu * (p - average)
+
+
+def _asgd_tock(h: Any, c: Any) -> None:
+    c.eta = h.lr / (1 + h.lambd * h.lr * c.t) ** h.alpha
+    c.mu = 1 / max(1.0, c.t - h.t0)
+
+
+def _rprop(h: Any, c: Any, p: Any, g: Any, previous: Any, size: Any) -> tuple:
+    """Riedmiller and Braun 1993: steps grow by etaplus while the gradient keeps its sign, else shrink by etaminus"""
+    agreement = g * previous
+    size = size * np.where(agreement > 0, h.etaplus, np.where(agreement < 0, h.etaminus, 1)).astype(p.dtype)
+    size = np.minimum(np.maximum(size, h.step_min), h.step_max).astype(p.dtype)
+    g = np.where(agreement < 0, 0, g).astype(p.dtype)
+    return p - np.sign(g) * size, g, size
+
+
+_ADAM = ("lr", "beta1", "beta2", "eps", "weight_decay")
+_AVERAGES = ("exp_avg", "exp_avg_sq")
+
+sgd = UpdateRule(
+    "sgd", _sgd, ("lr", "momentum", "dampening", "weight_decay"),
+    lambda momentum, **_: ("momentum_buffer",) if momentum else (), {"momentum": False, "nesterov": False},
+)  # fmt: skip
+adam = UpdateRule(
+    "adam", _adam, _ADAM,
+    lambda amsgrad, **_: (*_AVERAGES, "max_exp_avg_sq") if amsgrad else _AVERAGES, {"amsgrad": False, "decoupled": False},
+)  # fmt: skip
+adamax = UpdateRule("adamax", _adamax, _ADAM, ("exp_avg", "exp_inf"))
+nadam = UpdateRule(
+    "nadam", _nadam, (*_ADAM, "momentum_decay"), _AVERAGES, {"decoupled": False}, {"mu_product": 1.0}, _nadam_tick
+)
+radam = UpdateRule("radam", _radam, _ADAM, _AVERAGES, {"decoupled": False})
+rmsprop = UpdateRule(
+    "rmsprop", _rmsprop, ("lr", "alpha", "eps", "weight_decay", "momentum"), _rmsprop_states,
+    {"centered": False, "momentum": False},
+)  # fmt: skip
+adagrad = UpdateRule("adagrad", _adagrad, ("lr", "lr_decay", "weight_decay", "eps"), ("sum",))
+adadelta = UpdateRule("adadelta", _adadelta, ("lr", "rho", "eps", "weight_decay"), ("square_avg", "acc_delta"))
+asgd = UpdateRule(
+    "asgd", _asgd, ("lr", "lambd", "alpha", "t0", "weight_decay"), ("ax",),
+    clock={"eta": "lr", "mu": 1.0}, tock=_asgd_tock,
+)  # fmt: skip
+rprop = UpdateRule("rprop", _rprop, ("etaminus", "etaplus", "step_min", "step_max"), ("prev", "step_size"))
+
+
+# ---------------------------------------------------------------- clipping: norm and scaling of many tensors
+
+
+def _same_floats(name: str, tensors: Sequence[Aval]) -> np.dtype:
+    if not tensors:
+        raise ShapeError(f"{name}: takes at least one tensor")
+    dtype = tensors[0].dtype
+    for i, t in enumerate(tensors):
+        if t.dtype != dtype or not is_float(t.dtype):
+            raise DTypeError(f"{name}: tensor {i} is {t.dtype}, tensor 0 is {dtype}; all must be float32 or all float64")
+    return dtype
+
+
+def _total_norm_reference(xp: Any, *tensors: Any, p: float) -> Any:
+    sizes = [np.abs(t.astype(float64)) for t in tensors]
+    if p == 0:
+        return float(sum(np.count_nonzero(a) for a in sizes))
+    if math.isinf(p):
+        pick, start = (np.max, 0.0) if p > 0 else (np.min, math.inf)
+        return pick(np.array([pick(a) for a in sizes if a.size] or [start]))
+    total = sum(np.sum(a**p) for a in sizes)
+    return total ** (1 / p)
+
+
+_total_norm = Op(
+    "total_norm", kind="kernel", attrs={"p": 2.0}, saves="",
+    infer=lambda *tensors, p: ((), _same_floats("total_norm", tensors)),
+    reference=_total_norm_reference,
+    encode=lambda *tensors, p: ([], [p]),
+    flops=lambda *tensors, p: 2 * sum(math.prod(t.shape) for t in tensors),
+    terms=lambda *tensors, p: sum(math.prod(t.shape) for t in tensors),
+    samples=[Sample(((3, 5), (40,), (), (0, 2)), {"p": p}) for p in (2.0, 1.0, 3.0, 0.0, math.inf, -math.inf)],
+    doc="(sum |x|^p)^(1/p) over the elements of all inputs; p may be 0 (nonzeros), inf or -inf",
+)  # fmt: skip
+
+
+def _scale_all_infer(factor: Aval, *tensors: Aval) -> list:
+    dtype = _same_floats("scale_all", tensors)
+    if tuple(factor.shape) != () or factor.dtype != dtype:
+        raise ShapeError(f"scale_all: factor is {factor.dtype}{factor.shape}, must be {dtype}()")
+    return [(tuple(t.shape), t.dtype) for t in tensors]
+
+
+_scale_all = Op(
+    "scale_all", kind="optimizer", saves="",
+    infer=_scale_all_infer,
+    reference=lambda xp, factor, *tensors: tuple(t * factor for t in tensors),
+    encode=lambda factor, *tensors: ([], []),
+    inplace=lambda n_inputs: {i: i + 1 for i in range(n_inputs - 1)},
+    flops=lambda factor, *tensors: sum(math.prod(t.shape) for t in tensors),
+    samples=[Sample(((), (3, 5), (40,), (0, 2)))],
+    doc="each tensor times factor, in place",
+)  # fmt: skip
+
+
+def total_norm(tensors: Sequence[Any], p: float = 2.0) -> Any:
+    """The p-norm of all elements of all `tensors`, as if they were one vector: (sum |x|^p)^(1/p).
+
+    Has no gradient: it is made for gradients themselves.
+
+    >>> import ranvier as rv
+    >>> rv.total_norm([rv.tensor([3.0]), rv.tensor([[4.0]])]).item()
+    5.0
+    """
+    return _total_norm(*tensors, p=float(p))
+
+
+def scale_all(tensors: Sequence[Any], factor: Any) -> tuple:
+    """Each of `tensors` times `factor`, a 0-d tensor of their dtype, in place."""
+    return _scale_all(factor, *tensors)
