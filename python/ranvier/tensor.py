@@ -237,7 +237,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory without history."""
         t = _engine._wrap(self._data)
-        t._base = self._base or self
+        t._base = self if self._base is None else self._base
         return t
 
     def retain_grad(self) -> None:

@@ -52,7 +52,8 @@ class NativeBackend:
         node = graph.add(call, inputs, specs)
         kernel, _, _, ints, floats = encode(node, self.rows)
         outs = [(CODE[dtype], tuple(shape)) for shape, dtype in specs]
-        return _native.eager_add(call.id, arrays, kernel, outs, ints, floats, op.name)
+        out = _native.eager_add(call.id, arrays, kernel, outs, ints, floats, op.name)
+        return out if type(out) is tuple else (out,)
 
     def compile(self, graph: Graph) -> Program:
         return Program(optimize(graph), self.rows)

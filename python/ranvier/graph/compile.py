@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -82,7 +83,8 @@ class Compiled:
                 raise
         if keeps_state:
             self.graph.updates.clear()
-        self.needs_grad = [t._requires_grad and t._node is not None for t in tensors]
+        # outputs that can still be differentiated: backward() inside uses the tape up
+        self.needs_grad = [t._requires_grad and t._node is not None and t._node.inputs is not None for t in tensors]
         self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
         self.backward: dict | None = None  # compiled pullbacks, by which outputs have gradients (graph/grad.py)
         self.updaters, self.guards = tracer.updaters, tracer.guards
@@ -273,9 +275,8 @@ def compile(fn: Callable | None = None) -> Any:
     """
     if fn is None:
         return compile
-    from ..nn.module import Module
-
-    if isinstance(fn, Module):
+    nn = sys.modules.get("ranvier.nn")  # a module can only come from there
+    if nn is not None and isinstance(fn, nn.Module):
         return CompiledModule(fn)
     if not callable(fn):
         raise DTypeError(f"compile: {type(fn).__name__} is not callable")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autograd import Node
 from ..context import local
-from ..dtypes import CODE, bool_, get_default_dtype, is_float, promote
+from ..dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..errors import DTypeError
 from . import op as _op
 from .op import Call
@@ -59,7 +59,7 @@ def _wrap(data: Any) -> Any:
 
 def _share(view: Any, of: Any) -> None:
     """`view` is an alias of a part of `of`: in-place changes of either count for both."""
-    view._base = of._base or of
+    view._base = of if of._base is None else of._base
     if local.tracer is not None:
         local.tracer.note_view(view._data, view._base)
 
@@ -125,6 +125,14 @@ _NUMBERS = (bool, int, float, np.generic)
 
 def _apply_loose(call: Call, inputs: tuple) -> Any:
     """Inputs that are not all tensors: turn numbers into constants, and wrap arrays."""
+    if len(inputs) == 2 and call.op.rule is not None:  # x * 2.0 and the like, quickly
+        a, b = inputs
+        if isinstance(a, Tensor):
+            if b.__class__ is float and a.dtype in FLOATS or b.__class__ is int and a.dtype != bool_:
+                return apply(call, (a, constant(b, a.dtype)))
+        elif isinstance(b, Tensor):
+            if a.__class__ is float and b.dtype in FLOATS or a.__class__ is int and b.dtype != bool_:
+                return apply(call, (constant(a, b.dtype), b))
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     for x in inputs:
         if not isinstance(x, (Tensor, np.ndarray, *_NUMBERS)):

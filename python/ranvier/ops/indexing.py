@@ -111,8 +111,6 @@ def _wrap_indices(arrays: list) -> tuple[tuple[int, ...], list]:
 
 def get_item(x: Any, index: Any) -> Any:
     """x[index]"""
-    from .index import index_get
-
     if type(index) is int and x.ndim:  # the common case, quickly
         n = x.shape[0]
         if -n <= index < n:
@@ -122,6 +120,8 @@ def get_item(x: Any, index: Any) -> Any:
     x = _basic(x, slices, sizes)
     if not arrays:
         return x
+    from .index import index_get
+
     axes, indices = _wrap_indices(arrays)
     return index_get(x, *indices, axes=axes)
 
@@ -129,7 +129,6 @@ def get_item(x: Any, index: Any) -> Any:
 def set_item(x: Any, index: Any, value: Any) -> None:
     """x[index] = value"""
     from ..tensor import as_tensor
-    from .index import index_put
 
     slices, sizes, arrays = _plan(x, index)
     value = as_tensor(value) if not isinstance(value, (int, float)) else as_tensor(value, dtype=x.dtype)
@@ -150,6 +149,8 @@ def set_item(x: Any, index: Any, value: Any) -> None:
             return
         x._assign(_slice_put(x, value, index=slices))
         return
+    from .index import index_put
+
     base = _basic(x, slices, sizes)
     axes, indices = _wrap_indices(arrays)
     changed = index_put(base, value, *indices, axes=axes)

@@ -20,6 +20,7 @@ Spec = tuple[tuple[int, ...], np.dtype]  # shape and dtype of one output
 
 OPS: dict[str, Op] = {}
 _call_ids = count()
+MAX_CALLS = 4096  # Calls remembered for one op
 
 EDGES = (-np.inf, -100.0, -1.0, -1e-3, -0.0, 0.0, 1e-3, 0.5, 1.0, 100.0, np.inf, np.nan)
 
@@ -33,7 +34,7 @@ class Sample:
 
 
 class Call:
-    """An op with its attributes filled in; interned, so identity is equality."""
+    """An op with its attributes filled in; interned as long as its op remembers it."""
 
     __slots__ = ("op", "attrs", "id", "view", "__weakref__")
 
@@ -134,15 +135,19 @@ class Op:
         if attrs.keys() - self.defaults.keys():
             raise TypeError(f"{self.name}: unknown attributes {sorted(attrs.keys() - self.defaults.keys())}")
         full = {**self.defaults, **attrs} if attrs else self.defaults
-        # repr distinguishes 0.0 from -0.0 and 1 from True and 1.0, which compare equal
-        key = tuple(map(repr, full.values()))
+        key = tuple(full.items())
         call = self._calls.get(key)
         if call is None:
+            if len(self._calls) >= MAX_CALLS:  # slices with ever new bounds must not pile up
+                self._calls.clear()
             call = self._calls[key] = Call(self, full)
         return call
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
-        return apply(self.bind(**attrs) if attrs else self.default_call, inputs)
+        if not attrs:
+            return apply(self.default_call, inputs)
+        call = self._calls.get(tuple(attrs.items()))  # all attributes, in the order of the record: the common case
+        return apply(self.bind(**attrs) if call is None else call, inputs)
 
     def aliases(self, n_inputs: int) -> dict[int, int]:
         """{output: input} pairs that may share memory, for a call with `n_inputs` inputs."""

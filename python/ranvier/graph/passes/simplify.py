@@ -11,11 +11,13 @@ from ..graph import Graph, Node, Value
 def simplify(graph: Graph) -> Graph:
     """One forward sweep of rewriting, then a backward sweep that keeps only what the results need."""
     now: dict[Value, Value] = {}  # what each value has been replaced by
+    uniform: dict[Value, Value] = {}  # values all of whose elements are one number: that number
     seen: dict[tuple, Node] = {}
     nodes: list[Node] = []
 
     for node in graph.nodes:
         node.inputs = [now.get(v, v) for v in node.inputs]
+        _use_numbers(graph, node, uniform)
         same = _identity(node)
         if same is not None:
             now[node.outputs[0]] = same
@@ -43,6 +45,36 @@ def simplify(graph: Graph) -> Graph:
             needed.update(node.inputs)
     graph.nodes = kept[::-1]
     return graph
+
+
+def _use_numbers(graph: Graph, node: Node, uniform: dict[Value, Value]) -> None:
+    """Replace operands whose elements all are one number by that number, where the shape does not need them."""
+    kind = node.call.op.kind
+    numbers = [_number(graph, v, uniform) for v in node.inputs]
+    if kind == "view":
+        if numbers[0] is not None:
+            uniform[node.outputs[0]] = numbers[0]
+    elif kind == "elementwise":
+        if all(n is not None for n in numbers):
+            uniform[node.outputs[0]] = _evaluate(graph, node, numbers)
+            return
+        kept = [v.shape for v, n in zip(node.inputs, numbers) if n is None]
+        if np.broadcast_shapes(*kept) == node.outputs[0].shape:
+            node.inputs = [v if n is None else n for v, n in zip(node.inputs, numbers)]
+
+
+def _number(graph: Graph, value: Value, uniform: dict[Value, Value]) -> Value | None:
+    if value.number is not None:
+        return value
+    if value.kind == "constant" and value.size and value not in uniform and (value.data == value.data.flat[0]).all():
+        uniform[value] = graph.constant(np.asarray(value.data.flat[0]))
+    return uniform.get(value)
+
+
+def _evaluate(graph: Graph, node: Node, numbers: list[Value]) -> Value:
+    with np.errstate(all="ignore"):
+        result = node.call.op.reference(np, *(v.data for v in numbers), **node.call.attrs)
+    return graph.constant(np.asarray(result, node.outputs[0].dtype).reshape(()))
 
 
 def _key(value: Value) -> object:
@@ -80,6 +112,4 @@ def _fold(graph: Graph, node: Node) -> Value | None:
     """The number that an elementwise call of numbers gives."""
     if node.call.op.kind != "elementwise" or any(v.number is None for v in node.inputs):
         return None
-    with np.errstate(all="ignore"):
-        result = node.call.op.reference(np, *(v.data for v in node.inputs), **node.call.attrs)
-    return graph.constant(np.asarray(result, node.outputs[0].dtype))
+    return _evaluate(graph, node, node.inputs)
