@@ -1,0 +1,349 @@
+"""Activations. `inplace` is accepted everywhere for PyTorch's sake and changes nothing: plans reuse memory by themselves."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..errors import DTypeError, ShapeError
+from ._xp import erfc
+from .elementwise import _bound, _float, _number, exp, maximum, minimum, mul, square, sub, where
+from .op import normalize_axis
+from .shape import chunk
+
+__all__ = [
+    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
+    "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
+    "threshold",
+]  # fmt: skip
+
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
+_GELU_CUBE = 0.044715  # Hendrycks & Gimpel 2016
+_SQRT_2_PI = math.sqrt(2 / math.pi)
+
+
+def _sigmoid_reference(xp: Any, x: Any) -> Any:
+    small = xp.exp(-xp.abs(x))
+    return xp.where(x < 0, small, xp.ones_like(x)) / (1 + small)
+
+
+def _softplus_reference(xp: Any, x: Any) -> Any:
+    return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+def _normal_cdf(xp: Any, x: Any) -> Any:
+    return 0.5 * erfc(xp, x * -math.sqrt(0.5))
+
+
+def _normal_density(xp: Any, x: Any) -> Any:
+    return xp.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+
+
+def _gelu_tanh_argument(x: Any) -> Any:
+    """2 u for gelu_tanh(x) = x sigmoid(2 u)."""
+    return 2 * _SQRT_2_PI * x * (1 + _GELU_CUBE * x * x)
+
+
+def _gelu_tanh_slope(x: Any) -> Any:
+    """d(2 u)/dx"""
+    return 2 * _SQRT_2_PI * (1 + 3 * _GELU_CUBE * x * x)
+
+
+# ---------------------------------------------------------------- piecewise linear
+
+_relu = _number(
+    "relu", arity=1, saves="o", flops=1, max_ulp=0, onnx="Relu",
+    reference=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),
+    vjp=lambda g, out, x: (where(out <= 0, 0.0, g),),
+)  # fmt: skip
+_leaky_relu = _float(
+    "leaky_relu", arity=1, attrs={"negative_slope": 0.01}, saves="i", flops=2, max_ulp=1, onnx="LeakyRelu",
+    reference=lambda xp, x, *, negative_slope: xp.where(x > 0, x, x * negative_slope),
+    vjp=lambda g, out, x, *, negative_slope: (where(x > 0, g, g * negative_slope),),
+)  # fmt: skip
+_hardtanh = _number(
+    "hardtanh", arity=1, attrs={"min_val": -1.0, "max_val": 1.0}, saves="o", flops=2, max_ulp=0, onnx="Clip",
+    reference=lambda xp, x, *, min_val, max_val: xp.minimum(xp.maximum(x, _bound(x, min_val)), _bound(x, max_val)),
+    vjp=lambda g, out, x, *, min_val, max_val: (where((out > min_val) & (out < max_val), g, 0.0),),
+)  # fmt: skip
+_hardswish = _float(
+    "hardswish", arity=1, saves="i", flops=4, max_ulp=2, onnx="HardSwish",
+    reference=lambda xp, x: x * xp.minimum(xp.maximum(x + 3, xp.zeros_like(x)), 6 * xp.ones_like(x)) / 6,
+    vjp=lambda g, out, x: (where(x < -3, 0.0, where(x <= 3, g * (x / 3 + 0.5), g)),),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- exponential units
+
+_elu = _float(
+    "elu", arity=1, attrs={"alpha": 1.0}, saves="io", flops=16, max_ulp=3, onnx="Elu",
+    reference=lambda xp, x, *, alpha: xp.where(x > 0, x, alpha * xp.expm1(x)),
+    vjp=lambda g, out, x, *, alpha: (where(x > 0, g, g * (out + alpha)),),
+)  # fmt: skip
+_selu = _float(
+    "selu", arity=1, saves="o", flops=17, max_ulp=3, onnx="Selu",
+    reference=lambda xp, x: _SELU_SCALE * xp.where(x > 0, x, _SELU_ALPHA * xp.expm1(x)),
+    vjp=lambda g, out, x: (where(out > 0, g * _SELU_SCALE, g * (out + _SELU_SCALE * _SELU_ALPHA)),),
+)  # fmt: skip
+_celu = _float(
+    "celu", arity=1, attrs={"alpha": 1.0}, saves="io", flops=17, max_ulp=3, onnx="Celu",
+    reference=lambda xp, x, *, alpha: xp.where(x > 0, x, alpha * xp.expm1(x / alpha)),
+    vjp=lambda g, out, x, *, alpha: (where(x > 0, g, g * (out / alpha + 1)),),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- sigmoids
+
+_sigmoid = _float(
+    "sigmoid", arity=1, saves="o", flops=16, max_ulp=3, onnx="Sigmoid",
+    reference=_sigmoid_reference, vjp=lambda g, out, x: (g * (out * (1 - out)),),
+)  # fmt: skip
+_tanh = _float(
+    "tanh", arity=1, saves="o", flops=18, max_ulp=3, onnx="Tanh",
+    reference=lambda xp, x: xp.tanh(x), vjp=lambda g, out, x: (g * (1 - square(out)),),
+)  # fmt: skip
+_softsign = _float(
+    "softsign", arity=1, saves="i", flops=3, max_ulp=2, onnx="Softsign",
+    reference=lambda xp, x: x / (1 + xp.abs(x)), vjp=lambda g, out, x: (g / square(1 + x.abs()),),
+)  # fmt: skip
+_softplus = _float(
+    "softplus", arity=1, attrs={"beta": 1.0, "threshold": 20.0}, saves="i", flops=36, max_ulp=3, onnx="Softplus",
+    reference=lambda xp, x, *, beta, threshold: xp.where(
+        x * beta > threshold, x, _softplus_reference(xp, x * beta) / beta
+    ),
+    vjp=lambda g, out, x, *, beta, threshold: (where(x * beta > threshold, g, g * sigmoid(x * beta)),),
+)  # fmt: skip
+_logsigmoid = _float(
+    "logsigmoid", arity=1, saves="i", flops=36, max_ulp=2,
+    reference=lambda xp, x: -_softplus_reference(xp, -x), vjp=lambda g, out, x: (g * sigmoid(-x),),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- gates: x times a sigmoid of x. Their derivatives are ops too,
+# one pass instead of many; near the zeros of a derivative only its absolute error is small.
+
+_gelu = _float(
+    "gelu", arity=1, saves="i", flops=40, max_ulp=8, onnx="Gelu",
+    reference=lambda xp, x: x * _normal_cdf(xp, x), vjp=lambda g, out, x: (g * _gelu_grad(x),),
+)  # fmt: skip
+_gelu_grad = _float(
+    "gelu_grad", arity=1, saves="i", flops=42, max_ulp=8,
+    reference=lambda xp, x: _normal_cdf(xp, x) + x * _normal_density(xp, x),
+    vjp=lambda g, out, x: (g * ((2 - square(x)) * exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))),),
+)  # fmt: skip
+_gelu_tanh = _float(
+    "gelu_tanh", arity=1, saves="i", flops=20, max_ulp=16,
+    reference=lambda xp, x: x * _sigmoid_reference(xp, _gelu_tanh_argument(x)),
+    vjp=lambda g, out, x: (g * _gelu_tanh_grad(x),),
+)  # fmt: skip
+
+
+def _gelu_tanh_grad_reference(xp: Any, x: Any) -> Any:
+    t = _gelu_tanh_argument(x)
+    s = _sigmoid_reference(xp, t)
+    return s + x * s * _sigmoid_reference(xp, -t) * _gelu_tanh_slope(x)
+
+
+def _gelu_tanh_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
+    # f' = s + x s' v, s' = s (1 - s), v = dt/dx: f'' = s' (2 v + x ((1 - 2 s) v^2 + v'))
+    s, v = sigmoid(_gelu_tanh_argument(x)), _gelu_tanh_slope(x)
+    bend = (12 * _SQRT_2_PI * _GELU_CUBE) * x  # v'
+    return (g * (s * (1 - s) * (2 * v + x * ((1 - 2 * s) * square(v) + bend))),)
+
+
+_gelu_tanh_grad = _float(
+    "gelu_tanh_grad", arity=1, saves="i", flops=30, max_ulp=16,
+    reference=_gelu_tanh_grad_reference, vjp=_gelu_tanh_grad_vjp,
+)  # fmt: skip
+_silu = _float(
+    "silu", arity=1, saves="i", flops=17, max_ulp=4, onnx="Swish",
+    reference=lambda xp, x: x * _sigmoid_reference(xp, x), vjp=lambda g, out, x: (g * _silu_grad(x),),
+)  # fmt: skip
+
+
+def _silu_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
+    s = sigmoid(x)
+    return (g * (s * (1 - s) * (2 + x * (1 - 2 * s))),)
+
+
+_silu_grad = _float(
+    "silu_grad", arity=1, saves="i", flops=22, max_ulp=8,
+    reference=lambda xp, x: _sigmoid_reference(xp, x) * (1 + x * _sigmoid_reference(xp, -x)), vjp=_silu_grad_vjp,
+)  # fmt: skip
+_mish = _float(
+    "mish", arity=1, saves="i", flops=20, max_ulp=4, onnx="Mish",
+    reference=lambda xp, x: x * xp.tanh(_softplus_reference(xp, x)), vjp=lambda g, out, x: (g * _mish_grad(x),),
+)  # fmt: skip
+
+
+def _mish_grad_reference(xp: Any, x: Any) -> Any:
+    w = xp.tanh(_softplus_reference(xp, x))
+    return w + x * (1 - w * w) * _sigmoid_reference(xp, x)
+
+
+def _mish_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
+    # f' = w + x w', w = tanh(softplus(x)), w' = (1 - w^2) s: f'' = w' (2 + x (1 - s - 2 w s))
+    w, s = tanh(softplus(x)), sigmoid(x)
+    return (g * ((1 - square(w)) * s * (2 + x * (1 - s - 2 * w * s))),)
+
+
+_mish_grad = _float(
+    "mish_grad", arity=1, saves="i", flops=25, max_ulp=8, reference=_mish_grad_reference, vjp=_mish_grad_vjp,
+)  # fmt: skip
+
+# ---------------------------------------------------------------- public
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """max(input, 0); its derivative at 0 is 0.
+
+    >>> import ranvier as rv
+    >>> rv.relu(rv.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return _relu(input)
+
+
+def relu6(input: Any, inplace: bool = False) -> Any:
+    """min(max(input, 0), 6)."""
+    return _hardtanh(input, min_val=0.0, max_val=6.0)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """input where it is positive, else negative_slope * input.
+
+    >>> import ranvier as rv
+    >>> rv.nn.functional.leaky_relu(rv.tensor([-1.0, 2.0]), 0.5)
+    tensor([-0.5,  2. ])
+    """
+    return _leaky_relu(input, negative_slope=float(negative_slope))
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """input where it is positive, else weight * input; weight has one element, or one for each channel (axis 1)."""
+    channels = weight.shape[0] if weight.ndim else 1
+    if channels > 1:
+        if weight.ndim != 1 or input.ndim < 2 or input.shape[1] != channels:
+            raise ShapeError(f"prelu: weight{weight.shape} must have one element, or as many as axis 1 of input{input.shape}")
+        weight = weight.reshape((channels,) + (1,) * (input.ndim - 2))
+    return where(input > 0, input, mul(weight, input))
+
+
+def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+    """input where it is above `threshold`, else `value`."""
+    return where(input <= threshold, float(value), input)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """min(max(input, min_val), max_val); unlike clamp's, its derivative at the bounds is 0."""
+    if min_val > max_val:
+        raise DTypeError(f"hardtanh: min_val={min_val} must not be above max_val={max_val}")
+    return _hardtanh(input, min_val=float(min_val), max_val=float(max_val))
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+    """min(max(input + 3, 0), 6) / 6."""
+    return relu6(input + 3) / 6
+
+
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """input * hardsigmoid(input)."""
+    return _hardswish(input)
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """input where it is positive, else alpha * (exp(input) - 1)."""
+    return _elu(input, alpha=float(alpha))
+
+
+def selu(input: Any, inplace: bool = False) -> Any:
+    """The self-normalising elu: 1.0507 * elu(input, 1.6733)."""
+    return _selu(input)
+
+
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """input where it is positive, else alpha * (exp(input / alpha) - 1)."""
+    if alpha == 0:
+        raise DTypeError("celu: alpha=0 must not be 0")
+    return _celu(input, alpha=float(alpha))
+
+
+def sigmoid(input: Any) -> Any:
+    """1 / (1 + exp(-input)).
+
+    >>> import ranvier as rv
+    >>> rv.sigmoid(rv.tensor([0.0]))
+    tensor([0.5])
+    """
+    return _sigmoid(input)
+
+
+def tanh(input: Any) -> Any:
+    """Hyperbolic tangent.
+
+    >>> import ranvier as rv
+    >>> rv.tanh(rv.tensor([0.0, 1.0]))
+    tensor([0.    , 0.7616])
+    """
+    return _tanh(input)
+
+
+def tanhshrink(input: Any) -> Any:
+    """input - tanh(input)."""
+    return sub(input, tanh(input))
+
+
+def softsign(input: Any) -> Any:
+    """input / (1 + |input|)."""
+    return _softsign(input)
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + exp(beta * input)) / beta; input itself where beta * input is above `threshold`."""
+    return _softplus(input, beta=float(beta), threshold=float(threshold))
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Any:
+    """input moved toward 0 by `lambd`, and 0 where it is nearer than that."""
+    if lambd < 0:
+        raise DTypeError(f"softshrink: lambd={lambd} must not be negative")
+    return sub(input, minimum(maximum(input, -lambd), lambd))
+
+
+def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+    """input, and 0 where it lies in [-lambd, lambd]."""
+    return where((input >= -lambd) & (input <= lambd), 0.0, input)
+
+
+def logsigmoid(input: Any) -> Any:
+    """log(sigmoid(input)), precise also where sigmoid underflows."""
+    return _logsigmoid(input)
+
+
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """input * Phi(input) with the normal distribution function Phi; approximate="tanh" uses its tanh approximation.
+
+    >>> import ranvier as rv
+    >>> rv.nn.functional.gelu(rv.tensor([-1.0, 0.0, 1.0]))
+    tensor([-0.1587,  0.    ,  0.8413])
+    """
+    if approximate == "none":
+        return _gelu(input)
+    if approximate == "tanh":
+        return _gelu_tanh(input)
+    raise DTypeError(f"gelu: approximate={approximate!r} must be 'none' or 'tanh'")
+
+
+def silu(input: Any, inplace: bool = False) -> Any:
+    """input * sigmoid(input), also known as swish."""
+    return _silu(input)
+
+
+def mish(input: Any, inplace: bool = False) -> Any:
+    """input * tanh(softplus(input))."""
+    return _mish(input)
+
+
+def glu(input: Any, dim: int = -1) -> Any:
+    """a * sigmoid(b), where a and b are the halves of input along `dim`."""
+    axis = normalize_axis("glu", dim, input.ndim)
+    if input.ndim == 0 or input.shape[axis] % 2:
+        raise ShapeError(f"glu: axis {dim} of {input.shape} must have an even size")
+    a, b = chunk(input, 2, axis)
+    return mul(a, sigmoid(b))

@@ -1,0 +1,693 @@
+"""Elementwise arithmetic, functions, comparisons and logic."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import CODE, as_dtype, bool_, get_default_dtype, is_float
+from ..errors import DTypeError
+from ._xp import erf as _erf_reference
+from .op import Aval, Op, Sample, Spec, elementwise_infer
+
+__all__ = [
+    "abs", "absolute", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp", "clip", "cos",
+    "div", "divide", "eq", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge", "gt", "isfinite", "isinf",
+    "isnan", "le", "lerp", "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "lt", "maximum", "minimum", "mul", "multiply", "ne", "neg", "negative", "pow", "reciprocal", "remainder", "round",
+    "rsqrt", "sign", "sin", "sqrt", "square", "sub", "subtract", "tan", "true_divide", "trunc", "where",
+]  # fmt: skip
+
+_abs = abs
+
+
+def _number_infer(name: str, rule: str) -> Callable[..., Spec]:
+    """The rule of ops that have no meaning for bools."""
+    common = elementwise_infer(name, rule)
+
+    def infer(*avals: Aval, **attrs: Any) -> Spec:
+        if avals[-1].dtype == bool_:
+            raise DTypeError(f"{name}: dtype bool must be a float or integer dtype; cast, or use the logical ops")
+        return common(*avals, **attrs)
+
+    return infer
+
+
+def _integer_infer(name: str) -> Callable[..., Spec]:
+    common = elementwise_infer(name, "promote")
+
+    def infer(*avals: Aval, **attrs: Any) -> Spec:
+        if is_float(avals[-1].dtype):
+            raise DTypeError(f"{name}: dtype {avals[-1].dtype} must be an integer dtype or bool")
+        return common(*avals, **attrs)
+
+    return infer
+
+
+def _number(name: str, **fields: Any) -> Op:
+    """An op on floats and integers, but not bools."""
+    return Op(name, kind="elementwise", infer=_number_infer(name, "promote"), **fields)
+
+
+def _float(name: str, **fields: Any) -> Op:
+    """An op on floats; integers are converted."""
+    return Op(name, kind="elementwise", rule="float", **fields)
+
+
+def _zeros(g: Any) -> Any:
+    """The gradient of a step function: zero, also where g is infinite."""
+    return _clamp(g, min=0.0, max=0.0)
+
+
+def _if_needed(x: Any, gradient: Callable[[], Any]) -> Any:
+    """`gradient()` where x wants one: eager backward passes need not compute the others."""
+    return gradient() if x.requires_grad else None
+
+
+# ---------------------------------------------------------------- arithmetic
+
+_add = Op(
+    "add", kind="elementwise", arity=2, saves="", flops=1, max_ulp=0.5, onnx="Add",
+    reference=lambda xp, a, b: xp.add(a, b),
+    vjp=lambda g, out, a, b: (g, g),
+)  # fmt: skip
+_sub = _number(
+    "sub", arity=2, saves="", flops=1, max_ulp=0.5, onnx="Sub", neutral={1: 0},
+    reference=lambda xp, a, b: xp.subtract(a, b),
+    vjp=lambda g, out, a, b: (g, _if_needed(b, lambda: -g)),
+)  # fmt: skip
+_mul = Op(
+    "mul", kind="elementwise", arity=2, saves="i", flops=1, max_ulp=0.5, onnx="Mul", neutral={0: 1, 1: 1},
+    reference=lambda xp, a, b: xp.multiply(a, b),
+    vjp=lambda g, out, a, b: (_if_needed(a, lambda: g * b), _if_needed(b, lambda: g * a)),
+)  # fmt: skip
+_div = _float(
+    "div", arity=2, saves="io", flops=1, max_ulp=0.5, onnx="Div", neutral={1: 1},
+    reference=lambda xp, a, b: xp.divide(a, b),
+    vjp=lambda g, out, a, b: (_if_needed(a, lambda: g / b), _if_needed(b, lambda: -(g / b) * out)),
+)  # fmt: skip
+_floor_divide = _number(
+    "floor_divide", arity=2, saves="", flops=2, max_ulp=0.5,
+    reference=lambda xp, a, b: xp.floor_divide(a, b),
+    vjp=lambda g, out, a, b: (_zeros(g), _zeros(g)),
+)  # fmt: skip
+_remainder = _number(
+    "remainder", arity=2, saves="i", flops=4, max_ulp=0.5, onnx="Mod",
+    reference=lambda xp, a, b: xp.remainder(a, b),
+    vjp=lambda g, out, a, b: (g, _if_needed(b, lambda: -g * floor_divide(a, b))),
+)  # fmt: skip
+
+
+def _pow_reference(xp: Any, a: Any, b: Any) -> Any:
+    if is_float(a.dtype):
+        return xp.pow(a, b)
+    power = xp.pow(a, xp.maximum(b, xp.zeros_like(b)))
+    sign = xp.where(a == -1, xp.where(b % 2 == 0, xp.ones_like(a), -xp.ones_like(a)), xp.zeros_like(a))
+    return xp.where(b < 0, xp.where(a == 1, xp.ones_like(a), sign), power)
+
+
+def _pow_vjp(g: Any, out: Any, a: Any, b: Any) -> tuple:
+    def base() -> Any:  # 0 where b = 0, also at a = 0
+        return where(b == 0, 0.0, g * (b * _pow(a, b - 1)))
+
+    def exponent() -> Any:  # 0 where a = 0 and b >= 0
+        flat = (a == 0) & (b >= 0)
+        return where(flat, 0.0, g * (out * log(where(flat, 1.0, a))))
+
+    return _if_needed(a, base), _if_needed(b, exponent)
+
+
+_pow = _number(
+    "pow", arity=2, saves="io", flops=30, max_ulp=1, onnx="Pow", domain=(0.1, 3.0), neutral={1: 1},
+    reference=_pow_reference, vjp=_pow_vjp,
+)  # fmt: skip
+_neg = _number(
+    "neg", arity=1, saves="", flops=1, max_ulp=0, onnx="Neg",
+    reference=lambda xp, x: xp.negative(x), vjp=lambda g, out, x: (-g,),
+)  # fmt: skip
+_abs_op = _number(
+    "abs", arity=1, saves="i", flops=1, max_ulp=0, onnx="Abs",
+    reference=lambda xp, x: xp.abs(x), vjp=lambda g, out, x: (g * sign(x),),
+)  # fmt: skip
+_sign = _number(
+    "sign", arity=1, saves="", flops=1, max_ulp=0, onnx="Sign",
+    reference=lambda xp, x: xp.where(x > 0, xp.ones_like(x), -(x < 0).astype(x.dtype)) + xp.zeros_like(x),
+    vjp=lambda g, out, x: (_zeros(g),),
+    doc="1, -1 or 0; 0 also for NaN.",
+)  # fmt: skip
+_square = _number(
+    "square", arity=1, saves="i", flops=1, max_ulp=0.5,
+    reference=lambda xp, x: xp.square(x), vjp=lambda g, out, x: (g * (2 * x),),
+)  # fmt: skip
+_reciprocal = _float(
+    "reciprocal", arity=1, saves="o", flops=1, max_ulp=0.5, onnx="Reciprocal",
+    reference=lambda xp, x: 1 / x, vjp=lambda g, out, x: (-g * square(out),),
+)  # fmt: skip
+
+
+def _extremum_vjp(closer: Callable) -> Callable:
+    """Of maximum with closer = gt: the greater input gets the gradient, equal ones half each, and both for NaN."""
+
+    def vjp(g: Any, out: Any, a: Any, b: Any) -> tuple:
+        def share(x: Any, other: Any) -> Any:
+            return where(a == b, 0.5 * g, where(closer(other, x), 0.0, g))
+
+        return _if_needed(a, lambda: share(a, b)), _if_needed(b, lambda: share(b, a))
+
+    return vjp
+
+
+_minimum = Op(
+    "minimum", kind="elementwise", arity=2, saves="i", flops=1, max_ulp=0, onnx="Min",
+    reference=lambda xp, a, b: xp.minimum(a, b), vjp=_extremum_vjp(lambda a, b: a < b),
+)  # fmt: skip
+_maximum = Op(
+    "maximum", kind="elementwise", arity=2, saves="i", flops=1, max_ulp=0, onnx="Max",
+    reference=lambda xp, a, b: xp.maximum(a, b), vjp=_extremum_vjp(lambda a, b: a > b),
+)  # fmt: skip
+
+
+def _bound(x: Any, number: float) -> Any:
+    """An attribute in x's dtype."""
+    return np.asarray(number).astype(x.dtype)
+
+
+_clamp = _number(
+    "clamp", arity=1, attrs={"min": -1.0, "max": 1.0}, saves="i", flops=2, max_ulp=0, onnx="Clip",
+    reference=lambda xp, x, *, min, max: xp.minimum(xp.maximum(x, _bound(x, min)), _bound(x, max)),
+    vjp=lambda g, out, x, *, min, max: (where((x >= min) & (x <= max), g, 0.0),),
+)  # fmt: skip
+_clamp_min = _number(
+    "clamp_min", arity=1, attrs={"min": 0.0}, saves="i", flops=1, max_ulp=0,
+    reference=lambda xp, x, *, min: xp.maximum(x, _bound(x, min)),
+    vjp=lambda g, out, x, *, min: (where(x >= min, g, 0.0),),
+)  # fmt: skip
+_clamp_max = _number(
+    "clamp_max", arity=1, attrs={"max": 0.0}, saves="i", flops=1, max_ulp=0,
+    reference=lambda xp, x, *, max: xp.minimum(x, _bound(x, max)),
+    vjp=lambda g, out, x, *, max: (where(x <= max, g, 0.0),),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- functions
+
+_exp = _float(
+    "exp", arity=1, saves="o", flops=12, max_ulp=1, onnx="Exp",
+    reference=lambda xp, x: xp.exp(x), vjp=lambda g, out, x: (g * out,),
+)  # fmt: skip
+_expm1 = _float(
+    "expm1", arity=1, saves="o", flops=14, max_ulp=2,
+    reference=lambda xp, x: xp.expm1(x), vjp=lambda g, out, x: (g * (out + 1),),
+)  # fmt: skip
+_log = _float(
+    "log", arity=1, saves="i", flops=16, max_ulp=1, onnx="Log", domain=(0.1, 3.0),
+    reference=lambda xp, x: xp.log(x), vjp=lambda g, out, x: (g / x,),
+)  # fmt: skip
+_log1p = _float(
+    "log1p", arity=1, saves="i", flops=20, max_ulp=2, domain=(-0.9, 3.0),
+    reference=lambda xp, x: xp.log1p(x), vjp=lambda g, out, x: (g / (x + 1),),
+)  # fmt: skip
+_log2 = _float(
+    "log2", arity=1, saves="i", flops=20, max_ulp=2, domain=(0.1, 3.0),
+    reference=lambda xp, x: xp.log2(x), vjp=lambda g, out, x: (g / (x * math.log(2)),),
+)  # fmt: skip
+_sqrt = _float(
+    "sqrt", arity=1, saves="o", flops=1, max_ulp=0.5, onnx="Sqrt", domain=(0.1, 3.0),
+    reference=lambda xp, x: xp.sqrt(x), vjp=lambda g, out, x: (g / (2 * out),),
+)  # fmt: skip
+_rsqrt = _float(
+    "rsqrt", arity=1, saves="o", flops=2, max_ulp=2, domain=(0.1, 3.0),
+    reference=lambda xp, x: 1 / xp.sqrt(x), vjp=lambda g, out, x: (-0.5 * g * (out * square(out)),),
+)  # fmt: skip
+_sin = _float(
+    "sin", arity=1, saves="i", flops=20, max_ulp=2, onnx="Sin",
+    reference=lambda xp, x: xp.sin(x), vjp=lambda g, out, x: (g * cos(x),),
+)  # fmt: skip
+_cos = _float(
+    "cos", arity=1, saves="i", flops=20, max_ulp=2, onnx="Cos",
+    reference=lambda xp, x: xp.cos(x), vjp=lambda g, out, x: (-g * sin(x),),
+)  # fmt: skip
+_erf = _float(
+    "erf", arity=1, saves="i", flops=40, max_ulp=2, onnx="Erf",
+    reference=_erf_reference, vjp=lambda g, out, x: (g * (2 / math.sqrt(math.pi) * exp(-square(x))),),
+)  # fmt: skip
+_floor = _float(
+    "floor", arity=1, saves="", flops=1, max_ulp=0, onnx="Floor",
+    reference=lambda xp, x: xp.floor(x), vjp=lambda g, out, x: (_zeros(g),),
+)  # fmt: skip
+_ceil = _float(
+    "ceil", arity=1, saves="", flops=1, max_ulp=0, onnx="Ceil",
+    reference=lambda xp, x: xp.ceil(x), vjp=lambda g, out, x: (_zeros(g),),
+)  # fmt: skip
+_trunc = _float(
+    "trunc", arity=1, saves="", flops=1, max_ulp=0,
+    reference=lambda xp, x: xp.trunc(x), vjp=lambda g, out, x: (_zeros(g),),
+)  # fmt: skip
+_round = _float(
+    "round", arity=1, saves="", flops=1, max_ulp=0, onnx="Round",
+    reference=lambda xp, x: xp.round(x), vjp=lambda g, out, x: (_zeros(g),),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- comparisons and logic
+
+
+def _compare(name: str, reference: Callable, onnx: str | None, arity: int = 2) -> Op:
+    return Op(name, kind="elementwise", rule="compare", arity=arity, reference=reference, saves="", flops=1, onnx=onnx)
+
+
+_eq = _compare("eq", lambda xp, a, b: a == b, "Equal")
+_ne = _compare("ne", lambda xp, a, b: a != b, None)
+_lt = _compare("lt", lambda xp, a, b: a < b, "Less")
+_le = _compare("le", lambda xp, a, b: a <= b, "LessOrEqual")
+_gt = _compare("gt", lambda xp, a, b: a > b, "Greater")
+_ge = _compare("ge", lambda xp, a, b: a >= b, "GreaterOrEqual")
+_isnan = _compare("isnan", lambda xp, x: xp.isnan(x), "IsNaN", arity=1)
+_isinf = _compare("isinf", lambda xp, x: xp.isinf(x), "IsInf", arity=1)
+_isfinite = _compare("isfinite", lambda xp, x: xp.isfinite(x), None, arity=1)
+
+
+def _logical(name: str, reference: Callable, onnx: str, arity: int = 2) -> Op:
+    return Op(name, kind="elementwise", rule="logical", arity=arity, reference=reference, saves="", flops=1, onnx=onnx)
+
+
+_logical_and = _logical("logical_and", lambda xp, a, b: xp.logical_and(a, b), "And")
+_logical_or = _logical("logical_or", lambda xp, a, b: xp.logical_or(a, b), "Or")
+_logical_xor = _logical("logical_xor", lambda xp, a, b: xp.logical_xor(a, b), "Xor")
+_logical_not = _logical("logical_not", lambda xp, x: xp.logical_not(x), "Not", arity=1)
+
+
+def _bitwise(name: str, reference: Callable, onnx: str, arity: int = 2) -> Op:
+    return Op(
+        name, kind="elementwise", arity=arity, infer=_integer_infer(name), reference=reference, saves="", flops=1,
+        onnx=onnx, samples=[Sample(tuple(np.array([5, -3, 0, 127]) + k for k in range(arity)))],
+    )  # fmt: skip
+
+
+_bitwise_and = _bitwise("bitwise_and", lambda xp, a, b: xp.bitwise_and(a, b), "BitwiseAnd")
+_bitwise_or = _bitwise("bitwise_or", lambda xp, a, b: xp.bitwise_or(a, b), "BitwiseOr")
+_bitwise_xor = _bitwise("bitwise_xor", lambda xp, a, b: xp.bitwise_xor(a, b), "BitwiseXor")
+_bitwise_not = _bitwise("bitwise_not", lambda xp, x: xp.bitwise_invert(x), "BitwiseNot", arity=1)
+
+_where = Op(
+    "where", kind="elementwise", rule="where", arity=3, saves="i", flops=1, max_ulp=0, onnx="Where",
+    reference=lambda xp, condition, a, b: xp.where(condition, a, b),
+    vjp=lambda g, out, condition, a, b: (
+        None,
+        _if_needed(a, lambda: where(condition, g, 0.0)),
+        _if_needed(b, lambda: where(condition, 0.0, g)),
+    ),
+)  # fmt: skip
+
+
+def _cast_infer(x: Aval, *, dtype: np.dtype) -> Spec:
+    return x.shape, dtype
+
+
+_cast = Op(
+    "cast", kind="elementwise", arity=1, attrs={"dtype": np.dtype("float32")}, saves="i", max_ulp=0.5, onnx="Cast",
+    infer=_cast_infer,
+    reference=lambda xp, x, *, dtype: x.astype(dtype),
+    encode=lambda x, *, dtype: CODE[x.dtype] * 16 + CODE[dtype],
+    vjp=lambda g, out, x, *, dtype: (_cast(g, dtype=x.dtype),),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- public: arithmetic
+
+
+def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """input + alpha * other. Shapes broadcast; of bools: or.
+
+    >>> import ranvier as rv
+    >>> rv.add(rv.tensor([1.0, 2.0]), 10)
+    tensor([11., 12.])
+    """
+    return _add(input, other if alpha == 1 else _mul(other, alpha))
+
+
+def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """input - alpha * other.
+
+    >>> import ranvier as rv
+    >>> rv.sub(rv.tensor([1.0, 2.0]), rv.tensor(1.0))
+    tensor([0., 1.])
+    """
+    return _sub(input, other if alpha == 1 else _mul(other, alpha))
+
+
+def mul(input: Any, other: Any) -> Any:
+    """input * other; of bools: and.
+
+    >>> import ranvier as rv
+    >>> rv.mul(rv.tensor([1.0, 2.0]), 3)
+    tensor([3., 6.])
+    """
+    return _mul(input, other)
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """input / other; integers give floats. rounding_mode "floor" rounds down, "trunc" toward zero.
+
+    >>> import ranvier as rv
+    >>> rv.div(rv.tensor([7, -7]), 2)
+    tensor([ 3.5, -3.5])
+    >>> rv.div(rv.tensor([7, -7]), 2, rounding_mode="trunc")
+    tensor([ 3, -3])
+    """
+    if rounding_mode is None:
+        return _div(input, other)
+    if rounding_mode == "floor":
+        return _floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise DTypeError(f"div: rounding_mode={rounding_mode!r} must be None, 'floor' or 'trunc'")
+    if any(isinstance(x, float) or hasattr(x, "dtype") and is_float(x.dtype) for x in (input, other)):
+        return _trunc(_div(input, other))
+    down = _floor_divide(input, other)
+    return _add(down, _logical_and(_lt(down, 0), _ne(_mul(down, other), input)))
+
+
+def floor_divide(input: Any, other: Any) -> Any:
+    """floor(input / other). Integers stay integers; divided by 0 they give 0.
+
+    >>> import ranvier as rv
+    >>> rv.floor_divide(rv.tensor([7, -7]), 2)
+    tensor([ 3, -4])
+    """
+    return _floor_divide(input, other)
+
+
+def remainder(input: Any, other: Any) -> Any:
+    """input - floor_divide(input, other) * other: the result has the sign of `other`, as Python's %.
+
+    >>> import ranvier as rv
+    >>> rv.remainder(rv.tensor([7.0, -7.0]), 3)
+    tensor([1., 2.])
+    """
+    return _remainder(input, other)
+
+
+def pow(input: Any, exponent: Any) -> Any:
+    """input ** exponent. Integers stay integers; a negative exponent then is an error.
+
+    >>> import ranvier as rv
+    >>> rv.pow(rv.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    """
+    if isinstance(exponent, (int, float)) and hasattr(input, "dtype"):
+        of_float = is_float(input.dtype)
+        if not of_float and isinstance(exponent, int) and exponent < 0:
+            raise DTypeError(f"pow: exponent {exponent} of dtype {input.dtype} must not be negative; cast to float first")
+        if of_float or isinstance(exponent, int):
+            if exponent == 2:
+                return _square(input)
+            if exponent == 3:
+                return _mul(input, _square(input))
+        if of_float:
+            if exponent == 0.5:
+                return _sqrt(input)
+            if exponent == -0.5:
+                return _rsqrt(input)
+            if exponent == -1:
+                return _reciprocal(input)
+    return _pow(input, exponent)
+
+
+def neg(input: Any) -> Any:
+    """-input."""
+    return _neg(input)
+
+
+def abs(input: Any) -> Any:
+    """|input|; its derivative at 0 is 0."""
+    return _abs_op(input)
+
+
+def sign(input: Any) -> Any:
+    """1, 0 or -1; 0 for NaN."""
+    return _sign(input)
+
+
+def square(input: Any) -> Any:
+    """input * input."""
+    return _square(input)
+
+
+def reciprocal(input: Any) -> Any:
+    """1 / input."""
+    return _reciprocal(input)
+
+
+def minimum(input: Any, other: Any) -> Any:
+    """The lesser of both; NaN where either is NaN. Equal values share the gradient."""
+    return _minimum(input, other)
+
+
+def maximum(input: Any, other: Any) -> Any:
+    """The greater of both; NaN where either is NaN. Equal values share the gradient."""
+    return _maximum(input, other)
+
+
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    """min(max(input, min), max); the bounds are numbers or tensors, None for no bound.
+
+    The gradient passes where min <= input <= max.
+
+    >>> import ranvier as rv
+    >>> rv.clamp(rv.tensor([-2.0, 0.5, 2.0]), -1, 1)
+    tensor([-1. ,  0.5,  1. ])
+    """
+    if min is None and max is None:
+        raise DTypeError("clamp: one of min and max must be given")
+    bounds = [b for b in (min, max) if b is not None]
+    if not all(isinstance(b, (int, float)) for b in bounds):
+        lower = input if min is None else maximum(input, min)
+        return lower if max is None else minimum(lower, max)
+    if any(isinstance(b, float) for b in bounds) and not is_float(input.dtype):
+        input = _cast_to(input, get_default_dtype())
+    if max is None:
+        return _clamp_min(input, min=float(min))
+    if min is None:
+        return _clamp_max(input, max=float(max))
+    return _clamp(input, min=float(min), max=float(max))
+
+
+def _cast_to(input: Any, dtype: Any) -> Any:
+    dtype = as_dtype(dtype)
+    return input if input.dtype == dtype else _cast(input, dtype=dtype)
+
+
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    """input + weight * (end - input)."""
+    return _add(input, _mul(weight, _sub(end, input)))
+
+
+# ---------------------------------------------------------------- public: functions
+
+
+def exp(input: Any) -> Any:
+    """e ** input.
+
+    >>> import ranvier as rv
+    >>> rv.exp(rv.tensor([0.0, 1.0]))
+    tensor([1.    , 2.7183])
+    """
+    return _exp(input)
+
+
+def exp2(input: Any) -> Any:
+    """2 ** input."""
+    return _pow(2.0, input)
+
+
+def expm1(input: Any) -> Any:
+    """e ** input - 1, precise also near 0."""
+    return _expm1(input)
+
+
+def log(input: Any) -> Any:
+    """Natural logarithm; -inf at 0, NaN below.
+
+    >>> import ranvier as rv
+    >>> rv.log(rv.tensor([1.0, 0.0]))
+    tensor([  0., -inf])
+    """
+    return _log(input)
+
+
+def log1p(input: Any) -> Any:
+    """log(1 + input), precise also near 0."""
+    return _log1p(input)
+
+
+def log2(input: Any) -> Any:
+    """Logarithm to base 2."""
+    return _log2(input)
+
+
+def log10(input: Any) -> Any:
+    """Logarithm to base 10."""
+    return _div(_log(input), math.log(10))
+
+
+def sqrt(input: Any) -> Any:
+    """Square root; NaN below 0. Its derivative at 0 is inf."""
+    return _sqrt(input)
+
+
+def rsqrt(input: Any) -> Any:
+    """1 / sqrt(input)."""
+    return _rsqrt(input)
+
+
+def sin(input: Any) -> Any:
+    """Sine of an angle in radians."""
+    return _sin(input)
+
+
+def cos(input: Any) -> Any:
+    """Cosine of an angle in radians."""
+    return _cos(input)
+
+
+def tan(input: Any) -> Any:
+    """Tangent of an angle in radians."""
+    return _div(_sin(input), _cos(input))
+
+
+def erf(input: Any) -> Any:
+    """2 / sqrt(pi) * the integral of exp(-t^2) from 0 to input."""
+    return _erf(input)
+
+
+def _whole(op: Op, input: Any) -> Any:
+    return op(input) if not hasattr(input, "dtype") or is_float(input.dtype) else _mul(input, 1)
+
+
+def floor(input: Any) -> Any:
+    """The greatest integer that is not above input; integers are returned as they are."""
+    return _whole(_floor, input)
+
+
+def ceil(input: Any) -> Any:
+    """The least integer that is not below input; integers are returned as they are."""
+    return _whole(_ceil, input)
+
+
+def trunc(input: Any) -> Any:
+    """input without its fraction; integers are returned as they are."""
+    return _whole(_trunc, input)
+
+
+def round(input: Any, *, decimals: int = 0) -> Any:
+    """The nearest integer, of two the even one; or the nearest multiple of 10 ** -decimals.
+
+    >>> import ranvier as rv
+    >>> rv.round(rv.tensor([0.5, 1.5, 2.5]))
+    tensor([0., 2., 2.])
+    """
+    if decimals == 0:
+        return _whole(_round, input)
+    scale = 10.0 ** _abs(decimals)
+    return _div(_round(_mul(input, scale)), scale) if decimals > 0 else _mul(_round(_div(input, scale)), scale)
+
+
+# ---------------------------------------------------------------- public: comparisons and logic
+
+
+def eq(input: Any, other: Any) -> Any:
+    """input == other, elementwise."""
+    return _eq(input, other)
+
+
+def ne(input: Any, other: Any) -> Any:
+    """input != other, elementwise."""
+    return _ne(input, other)
+
+
+def lt(input: Any, other: Any) -> Any:
+    """input < other, elementwise."""
+    return _lt(input, other)
+
+
+def le(input: Any, other: Any) -> Any:
+    """input <= other, elementwise."""
+    return _le(input, other)
+
+
+def gt(input: Any, other: Any) -> Any:
+    """input > other, elementwise."""
+    return _gt(input, other)
+
+
+def ge(input: Any, other: Any) -> Any:
+    """input >= other, elementwise."""
+    return _ge(input, other)
+
+
+def isnan(input: Any) -> Any:
+    """Whether each element is NaN."""
+    return _isnan(input)
+
+
+def isinf(input: Any) -> Any:
+    """Whether each element is inf or -inf."""
+    return _isinf(input)
+
+
+def isfinite(input: Any) -> Any:
+    """Whether each element is neither NaN nor infinite."""
+    return _isfinite(input)
+
+
+def logical_and(input: Any, other: Any) -> Any:
+    """Both are not 0."""
+    return _logical_and(input, other)
+
+
+def logical_or(input: Any, other: Any) -> Any:
+    """At least one is not 0."""
+    return _logical_or(input, other)
+
+
+def logical_xor(input: Any, other: Any) -> Any:
+    """Exactly one is not 0."""
+    return _logical_xor(input, other)
+
+
+def logical_not(input: Any) -> Any:
+    """input is 0."""
+    return _logical_not(input)
+
+
+def bitwise_and(input: Any, other: Any) -> Any:
+    """input & other, of integers or bools."""
+    return _bitwise_and(input, other)
+
+
+def bitwise_or(input: Any, other: Any) -> Any:
+    """input | other, of integers or bools."""
+    return _bitwise_or(input, other)
+
+
+def bitwise_xor(input: Any, other: Any) -> Any:
+    """input ^ other, of integers or bools."""
+    return _bitwise_xor(input, other)
+
+
+def bitwise_not(input: Any) -> Any:
+    """~input, of integers or bools."""
+    return _bitwise_not(input)
+
+
+def where(condition: Any, input: Any, other: Any) -> Any:
+    """input where condition is true, else other. No gradient, nor NaN, passes to what was not chosen.
+
+    >>> import ranvier as rv
+    >>> rv.where(rv.tensor([True, False]), rv.tensor([1.0, 2.0]), 0)
+    tensor([1., 0.])
+    """
+    return _where(condition, input, other)
+
+
+absolute, clip, divide, multiply, negative, subtract, true_divide = abs, clamp, div, mul, neg, sub, div
