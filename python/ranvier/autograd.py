@@ -1,48 +1,17 @@
-"""The tape: a Node for each recorded op call, and the backward pass over them.
-
-Nodes are numbered as they are made, so descending numbers are a topological order of any part of the tape.
-"""
+"""The backward pass over the tape."""
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
 
 import numpy as np
 
+from . import ops
 from .context import local
 from .errors import GradError, ShapeError
-
-_numbers = count()
-
-
-class Node:
-    """One recorded call: what went in, what the gradient rule needs, and which outputs came out."""
-
-    __slots__ = ("call", "inputs", "outs", "versions", "number")
-
-    def __init__(self, call: Any, inputs: tuple, outs: tuple):
-        self.call = call
-        self.inputs = inputs
-        self.outs = outs  # arrays, not tensors: a tensor holds its node, and the node must not hold it back
-        self.versions = [t.version for t in inputs] if "i" in call.op.saves else None
-        self.number = next(_numbers)
-
-    def check_saved(self) -> None:
-        if self.inputs is None:
-            raise GradError(
-                f"backward: the tape of {self.call.op.name} has been used already; "
-                "call backward(retain_graph=True) the first time to go through it twice"
-            )
-        if self.versions is not None:
-            for position, (t, version) in enumerate(zip(self.inputs, self.versions)):
-                if t.version != version:
-                    raise GradError(
-                        f"backward: input {position} of {self.call.op.name}, shape {t.shape}, was changed in place "
-                        "after it was saved for the gradient; use an operation that returns a new tensor"
-                    )
-
-    def release(self) -> None:
-        self.inputs = self.outs = None
+from .ops import apply as _engine
+from .ops.apply import constant
+from .ops.shape import expand
+from .tape import Node
 
 
 def backward(tensors: Any, gradients: Any, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -85,123 +54,121 @@ def grad(
 
 
 def _seed(t: Any, g: Any) -> Any:
-    from .ops.apply import constant
-    from .ops.shape import expand
-    from .tensor import as_tensor
-
     if not t._requires_grad:
         raise GradError(
             "backward: the tensor was not computed from anything that requires a gradient "
             "(requires_grad=True, outside of no_grad())"
         )
+    shape = t._data.shape
     if g is None:
         if t.numel() != 1:
-            raise GradError(f"backward: a tensor of shape {t.shape} is not a scalar; pass its gradient")
-        return expand(constant(1.0, t.dtype), t.shape)
-    g = as_tensor(g, dtype=t.dtype)
-    if g.shape != t.shape:
-        raise ShapeError(f"backward: gradient of shape {g.shape} must have the tensor's shape {t.shape}")
-    return g
+            raise GradError(f"backward: a tensor of shape {shape} is not a scalar; pass its gradient")
+        one = constant(1.0, t._data.dtype)
+        return expand(one, shape) if shape else one
+    if not isinstance(g, _engine.Tensor):
+        g = _engine.Tensor(np.asarray(g, t.dtype))
+    if g.shape != shape:
+        raise ShapeError(f"backward: gradient of shape {g.shape} must have the tensor's shape {shape}")
+    return g.to(t.dtype)
 
 
 def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: Any) -> list:
-    grads: dict[int, list] = {}  # node number -> gradient of each of its outputs
-    nodes: dict[int, Node] = {}
-    leaf_grads: dict[int, tuple] = {}
-    wanted_leaves = None if wanted is None else {id(t) for t in wanted if t._node is None}
-    wanted_outs = {} if wanted is None else {(t._node.number, t._index): i for i, t in enumerate(wanted) if t._node}
-    results: list = [None] * (0 if wanted is None else len(wanted))
-
-    def give(t: Any, g: Any) -> None:
-        node = t._node
-        if node is None:
-            if t._requires_grad and (wanted_leaves is None or id(t) in wanted_leaves):
-                before = leaf_grads.get(id(t))
-                leaf_grads[id(t)] = (t, g if before is None else before[1] + g)
-            return
-        slots = grads.get(node.number)
-        if slots is None:
-            slots = grads[node.number] = [None] * len(node.outs)
-        slots[t._index] = g if slots[t._index] is None else slots[t._index] + g
-
-    before = local.grad_enabled
-    local.grad_enabled = create_graph
+    """The backward pass. `wanted` is None (accumulate into the leaves) or the tensors whose gradients to return."""
+    pending: dict[Node, list] = {}  # gradient of each output of nodes yet to come
+    leaves: dict[int, list] = {}  # [leaf, gradient]
+    results: list = [] if wanted is None else [None] * len(wanted)
+    wanted_nodes = {} if wanted is None else {(t._node, t._index): i for i, t in enumerate(wanted) if t._node}
+    before, local.grad_enabled = local.grad_enabled, create_graph
     try:
         for t, g in zip(tensors, gradients):
-            seed = _seed(t, g)
-            _collect(t, nodes)
-            give(t, seed)
-        for number in sorted(nodes, reverse=True):
-            slots = grads.pop(number, None)
+            _give(t, _seed(t, g), pending, leaves)
+        for node in _order(tensors):
+            slots = pending.pop(node, None)
             if slots is None:
                 continue
-            node = nodes[number]
-            for index, g in enumerate(slots):
-                if (number, index) in wanted_outs:
-                    results[wanted_outs[number, index]] = g
+            if wanted_nodes:
+                for index, g in enumerate(slots):
+                    if (node, index) in wanted_nodes:
+                        results[wanted_nodes[node, index]] = g
             node.check_saved()
-            for t, g in zip(node.inputs, _vjp(node, slots)):
+            inputs, op, attrs = node.inputs, node.call.op, node.call.attrs
+            outs = None if node.outs is None else [_output(node, index) for index in range(node.n_outs)]
+            if node.n_outs == 1:
+                gs = op.vjp(slots[0], outs and outs[0], *inputs, **attrs)
+            else:
+                gs = op.vjp(tuple(slots), outs and tuple(outs), *inputs, **attrs)
+            for t, g in zip(inputs, gs):
                 if g is not None and t._requires_grad:
-                    if g.shape != t.shape:
-                        g = _unbroadcast(g, t.shape)
-                    give(t, g)
+                    _give(t, g, pending, leaves)
             if not retain:
                 node.release()
         if wanted is None:
             owned = {id(g._data) for g in gradients if g is not None and hasattr(g, "_data")}
-            for t, g in leaf_grads.values():
+            for t, g in leaves.values():
                 _accumulate(t, g, create_graph, owned)
         else:
             for i, t in enumerate(wanted):
-                if id(t) in leaf_grads:
-                    results[i] = leaf_grads[id(t)][1]
+                if id(t) in leaves:
+                    results[i] = leaves[id(t)][1]
     finally:
         local.grad_enabled = before
     return results
 
 
-def _collect(t: Any, nodes: dict[int, Node]) -> None:
-    """All nodes below `t`."""
-    stack = [t._node] if t._node is not None else []
+def _give(t: Any, g: Any, pending: dict, leaves: dict) -> None:
+    """Add `g` to the gradient of `t`."""
+    shape = t.shape
+    if g._data.shape != shape:
+        g = _unbroadcast(g, shape)
+    node = t._node
+    if node is None:
+        entry = leaves.get(id(t))
+        if entry is None:
+            leaves[id(t)] = [t, g]
+        else:
+            entry[1] = entry[1] + g
+        return
+    slots = pending.get(node)
+    if slots is None:
+        slots = pending[node] = [None] * node.n_outs
+    before = slots[t._index]
+    slots[t._index] = g if before is None else before + g
+
+
+def _order(tensors: Any) -> list[Node]:
+    """All nodes below `tensors`, each before those that it depends on."""
+    found = {t._node for t in tensors if t._node is not None}
+    stack = list(found)
     while stack:
         node = stack.pop()
-        if node.number in nodes:
-            continue
-        nodes[node.number] = node
-        node.check_saved()
-        for x in node.inputs:
-            if x._node is not None and x._node.number not in nodes:
-                stack.append(x._node)
+        if node.inputs is None:
+            node.check_saved()
+        for t in node.inputs:
+            below = t._node
+            if below is not None and below not in found:
+                found.add(below)
+                stack.append(below)
+    return sorted(found, key=_number, reverse=True)
 
 
-def _vjp(node: Node, slots: list) -> tuple:
-    op = node.call.op
-    outs: Any = None
-    if "o" in op.saves:
-        outs = tuple(_output(node, index) for index in range(len(node.outs)))
-    if len(slots) == 1:
-        return op.vjp(slots[0], outs and outs[0], *node.inputs, **node.call.attrs)
-    return op.vjp(tuple(slots), outs, *node.inputs, **node.call.attrs)
+def _number(node: Node) -> int:
+    return node.number
 
 
 def _output(node: Node, index: int) -> Any:
     """Output `index` of a node as the tensor it was, so that second derivatives pass through it."""
-    from .ops.apply import _wrap
-
-    t = _wrap(node.outs[index])
+    t = _engine._wrap(node.outs[index])
     t._requires_grad, t._node, t._index = True, node, index
     return t
 
 
 def _unbroadcast(g: Any, shape: tuple) -> Any:
     """Sum `g` over the axes along which an input of `shape` was broadcast."""
-    from .ops.reduction import sum as sum_
-
     extra = g.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(
         axis + extra for axis, size in enumerate(shape) if size == 1 and g.shape[axis + extra] != 1
     )
-    g = sum_(g, axes, keepdim=True) if axes else g
+    g = ops.sum(g, axes, keepdim=True) if axes else g
     return g.reshape(shape) if extra else g
 
 

@@ -11,20 +11,18 @@ import numpy as np
 from ..context import Epoch, local
 from ..dtypes import CODE
 from ..errors import DTypeError, TraceError
+from ..ops.apply import _wrap, current_backend
+from ..tensor import Tensor
 from .trace import Tracer, tracing
 
 
 def placeholder(tracer: Tracer, t: Any) -> Any:
     """A traced stand-in for the argument `t`."""
-    from ..ops.apply import _wrap
-
     return _wrap(tracer.graph.input(t.shape, t.dtype))
 
 
 def flatten_outputs(result: Any, tensors: list) -> Any:
     """The structure of `result` with each tensor replaced by a _Slot; the tensors go to `tensors`."""
-    from ..tensor import Tensor
-
     if isinstance(result, Tensor):
         tensors.append(result)
         return _Slot(len(tensors) - 1)
@@ -57,9 +55,6 @@ class Compiled:
     """One trace of a function: its graph and the program that runs it."""
 
     def __init__(self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps_state: bool):
-        from ..ops.apply import current_backend
-        from ..tensor import Tensor
-
         tracer = Tracer(known_grads)
         inputs = []
 
@@ -122,8 +117,6 @@ class Compiled:
         return outs
 
     def run(self, arrays: list) -> Any:
-        from ..ops.apply import _wrap
-
         outs = self.run_arrays(arrays)
         if self.single:
             return outs[0] if self.numpy_out else _wrap(outs[0])
@@ -175,8 +168,6 @@ class CompiledFunction:
         return trace.run(arrays)
 
     def _key(self, args: tuple, kwargs: dict, arrays: list) -> tuple:
-        from ..tensor import Tensor
-
         parts: list = [local.grad_enabled, local.backend]
         for x in args:
             if isinstance(x, Tensor) and not x._requires_grad:
@@ -193,8 +184,6 @@ class CompiledFunction:
         return tuple(parts)
 
     def _key_of(self, x: Any, parts: list, arrays: list) -> None:
-        from ..tensor import Tensor
-
         if isinstance(x, Tensor):
             if x._requires_grad:
                 if x._node is not None:
@@ -252,8 +241,6 @@ class CompiledFunction:
 
 
 def _is_tensor(x: Any) -> bool:
-    from ..tensor import Tensor
-
     found: list = []
     map_structure(lambda leaf: found.append(leaf) if isinstance(leaf, Tensor) else None, x)
     return bool(found)

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import autograd
 from ..context import local
+from ..tape import Node
 
 
 class _Replay:
@@ -73,7 +74,7 @@ def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: l
     replay = _Replay(trace, fn, args, kwargs, leaves)
     outs = trace.run_arrays(arrays)
     tracked = tuple(o for o, need in zip(outs, trace.needs_grad) if need)
-    node = autograd.Node(_ReplayCall(replay), tuple(leaves), tracked)
+    node = Node(_ReplayCall(replay), tuple(leaves), tracked)
     results, position = [], 0
     for o, need in zip(outs, trace.needs_grad):
         t = _wrap(o)

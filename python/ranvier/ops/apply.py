@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Node
 from ..context import local
 from ..dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..errors import DTypeError
+from ..tape import Node
 from . import op as _op
 from .op import Call
 

@@ -1,0 +1,65 @@
+"""The tape: a Node for each recorded op call.
+
+Nodes are numbered as they are made, so descending numbers are a topological order of any part of the tape.
+"""
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from .errors import GradError
+
+_next_number = count().__next__
+
+
+class Edge:
+    """Stands in a node for an input whose values the gradient rule does not need, so that they can be freed."""
+
+    __slots__ = ("_node", "_index", "_requires_grad", "shape", "dtype")
+
+    def __init__(self, t: Any):
+        self._node, self._index, self._requires_grad = t._node, t._index, t._requires_grad
+        self.shape, self.dtype = t._data.shape, t._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+class Node:
+    """One recorded call: where its inputs came from, and what the gradient rule needs of inputs and outputs."""
+
+    __slots__ = ("call", "inputs", "outs", "n_outs", "versions", "number")
+
+    def __init__(self, call: Any, inputs: tuple, outs: tuple):
+        self.call = call
+        saves = call.op.saves
+        if "i" in saves:
+            self.inputs: Any = inputs
+            self.versions: Any = [t._version if t._base is None else t._base._version for t in inputs]
+        else:  # leaves stay: their gradient goes to them
+            self.inputs = [t if t._requires_grad and t._node is None else Edge(t) for t in inputs]
+            self.versions = None
+        # arrays, not tensors: a tensor holds its node, and the node must not hold it back
+        self.outs = outs if "o" in saves else None
+        self.n_outs = len(outs)
+        self.number = _next_number()
+
+    def check_saved(self) -> None:
+        """Raise unless everything saved is as it was."""
+        if self.inputs is None:
+            raise GradError(
+                f"backward: the tape of {self.call.op.name} has been used already; "
+                "call backward(retain_graph=True) the first time to go through it twice"
+            )
+        if self.versions is not None:
+            for position, (t, version) in enumerate(zip(self.inputs, self.versions)):
+                if t.version != version:
+                    raise GradError(
+                        f"backward: input {position} of {self.call.op.name}, shape {t.shape}, was changed in place "
+                        "after it was saved for the gradient; use an operation that returns a new tensor"
+                    )
+
+    def release(self) -> None:
+        """Let go of all that was saved; the node cannot be used again."""
+        self.inputs = self.outs = None
