@@ -1,0 +1,435 @@
+"""Reading and writing at computed positions: gather, scatter, indexing with integer arrays.
+
+Negative positions count from the end; others outside of the axis raise IndexError. Where one place is written several
+times the last value wins, and sums are taken in order of position, for any number of threads.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import as_dtype, bool_, int32, int64
+from ..errors import DTypeError, OutOfRangeError, ShapeError
+from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
+
+__all__ = [
+    "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
+    "one_hot", "scatter", "scatter_add", "take_along_dim",
+]  # fmt: skip
+
+
+def _zeros(like: Any, shape: tuple) -> Any:
+    """Zeros of like's dtype that take no memory."""
+    from .apply import constant
+    from .shape import expand
+
+    return expand(constant(0.0, like.dtype), shape)
+
+
+def _check_indices(name: str, index: Aval, what: str = "index") -> None:
+    if index.dtype not in (int32, int64):
+        raise DTypeError(f"{name}: {what} has dtype {index.dtype}, must be int32 or int64")
+
+
+def _wrapped(name: str, index: np.ndarray, extent: int) -> np.ndarray:
+    """`index` with negative entries counted from the end."""
+    bad = (index < -extent) | (index >= extent)
+    if bad.any():
+        at = int(np.argmax(bad.reshape(-1)))
+        raise OutOfRangeError(
+            f"{name}: index {int(index.reshape(-1)[at])} at position {at} must be in [{-extent}, {extent - 1}]"
+        )
+    return np.where(index < 0, index + extent, index)
+
+
+# ---------------------------------------------------------------- gather and scatter along one axis
+
+
+def _check_along(name: str, x: Aval, index: Aval, dim: int) -> None:
+    _check_indices(name, index)
+    fits = len(index.shape) == len(x.shape) and 0 <= dim < max(1, len(x.shape))
+    if not fits or any(n > m for d, (n, m) in enumerate(zip(index.shape, x.shape)) if d != dim):
+        raise ShapeError(
+            f"{name}: index {tuple(index.shape)} must have as many axes as input {tuple(x.shape)} and be no larger "
+            f"outside of dim={dim}"
+        )
+
+
+def _gather_infer(x: Aval, index: Aval, *, dim: int) -> Spec:
+    _check_along("gather", x, index, dim)
+    return tuple(index.shape), x.dtype
+
+
+def _places(name: str, x: np.ndarray, index: np.ndarray, dim: int) -> tuple:
+    """Index arrays, one an axis, of the places in x that `index` names."""
+    grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])
+    if grid:
+        grid[dim] = _wrapped(name, index, x.shape[dim])
+    else:
+        _wrapped(name, index, 1)
+    return tuple(grid)
+
+
+_gather = Op(
+    "gather", kind="kernel", attrs={"dim": 0}, saves="",
+    infer=_gather_infer,
+    reference=lambda xp, x, index, *, dim: x[_places("gather", x, index, dim)],
+    vjp=lambda g, out, x, index, *, dim: (_scatter_add(_zeros(g, x.shape), index, g, dim=dim), None),
+    encode=lambda x, index, *, dim: ([dim], []),
+    onnx="GatherElements",
+    samples=[
+        Sample(((4, 3), np.array([[0, -1, 2], [3, 3, 0]])), {"dim": 0}),
+        Sample(((2, 5), np.array([[0, 4, -5, 2, 2, 1]], np.int32)), {"dim": 1}),
+        Sample(((2, 3, 4), np.zeros((2, 3, 0), np.int64)), {"dim": 2}),
+        Sample(((), np.array(0)), {"dim": 0}),
+    ],
+    doc="out[.., i, ..] = input[.., index[.., i, ..], ..] along dim",
+)  # fmt: skip
+
+
+def _scatter_infer(name: str) -> Any:
+    def infer(x: Aval, index: Aval, src: Aval, *, dim: int) -> Spec:
+        _check_along(name, x, index, dim)
+        if src.dtype != x.dtype:
+            raise DTypeError(f"{name}: src has dtype {src.dtype}, must be input's, {x.dtype}")
+        if len(src.shape) != len(index.shape) or any(n > m for n, m in zip(index.shape, src.shape)):
+            raise ShapeError(f"{name}: index {tuple(index.shape)} must be no larger than src {tuple(src.shape)}")
+        return tuple(x.shape), x.dtype
+
+    return infer
+
+
+def _scatter_reference(name: str, put: Any) -> Any:
+    def reference(xp: Any, x: Any, index: Any, src: Any, *, dim: int) -> Any:
+        out = np.array(x)
+        put(out, _places(name, x, index, dim), src[tuple(slice(n) for n in index.shape)])
+        return out
+
+    return reference
+
+
+def _crop_vjp(g: Any, src: Any, index: Any) -> Any:
+    """The gradient of the part of src that index uses, as a gradient of all of src."""
+    from .shape import _embed
+
+    return g if src.shape == index.shape else _embed(g, shape=src.shape, index=tuple((0, n, 1) for n in index.shape))
+
+
+def _scatter_vjp(g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int) -> tuple:
+    gx = _scatter(g, index, _zeros(g, index.shape), dim=dim)
+    return gx, None, _crop_vjp(_gather(g, index, dim=dim), src, index)
+
+
+_SCATTER_SAMPLES = [
+    Sample(((4, 3), np.array([[0, -1, 2], [3, 2, 0]]), (2, 3)), {"dim": 0}),
+    Sample(((2, 7), np.array([[0, 4, -5, 1, 6]], np.int32), (2, 6)), {"dim": 1}),
+    Sample(((2, 3, 4), np.zeros((2, 3, 0), np.int64), (2, 3, 2)), {"dim": 2}),
+    Sample(((), np.array(0), ()), {"dim": 0}),
+]
+
+_scatter = Op(
+    "scatter", kind="kernel", attrs={"dim": 0}, saves="", inplace={0: 0},
+    infer=_scatter_infer("scatter"),
+    reference=_scatter_reference("scatter", lambda out, places, src: out.__setitem__(places, src)),
+    vjp=_scatter_vjp,
+    encode=lambda x, index, src, *, dim: ([dim], []),
+    onnx="ScatterElements",
+    samples=_SCATTER_SAMPLES,
+    doc="input with out[.., index[.., i, ..], ..] = src[.., i, ..] along dim; gradients assume distinct places",
+)  # fmt: skip
+
+_scatter_add = Op(
+    "scatter_add", kind="kernel", attrs={"dim": 0}, saves="", inplace={0: 0},
+    infer=_scatter_infer("scatter_add"),
+    reference=_scatter_reference("scatter_add", np.add.at),
+    vjp=lambda g, out, x, index, src, *, dim: (g, None, _crop_vjp(_gather(g, index, dim=dim), src, index)),
+    encode=lambda x, index, src, *, dim: ([dim], []),
+    flops=lambda x, index, src, *, dim: int(np.prod(index.shape)),
+    terms=lambda x, index, src, *, dim: 1 + (index.shape[dim] if index.shape else 1),
+    samples=[*_SCATTER_SAMPLES, Sample(((3,), np.array([0, 2, 0, 0, -1]), (5,)), {"dim": 0})],
+    doc="input with out[.., index[.., i, ..], ..] += src[.., i, ..] along dim",
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- indexing with integer arrays
+
+
+def _check_tuple(name: str, x: Aval, indices: tuple, axes: tuple) -> tuple:
+    """The shape to which the indices broadcast, and the shape of x[indices]."""
+    if not indices or len(indices) != len(axes):
+        raise ShapeError(f"{name}: {len(indices)} indices must be as many as axes={axes}, at least one")
+    if list(axes) != sorted(set(axes)) or axes[0] < 0 or axes[-1] >= len(x.shape):
+        raise ShapeError(f"{name}: axes={axes} must ascend within the {len(x.shape)} axes of {tuple(x.shape)}")
+    for k, index in enumerate(indices):
+        _check_indices(name, index, f"index {k}")
+    common = broadcast_shapes(name, *(tuple(i.shape) for i in indices))
+    rest = [n for d, n in enumerate(x.shape) if d not in axes]
+    at = axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
+    return common, (*rest[:at], *common, *rest[at:])
+
+
+def _full_index(name: str, x: Any, indices: tuple, axes: tuple) -> tuple:
+    by_axis = {a: _wrapped(name, i, x.shape[a]) for a, i in zip(axes, indices)}
+    return tuple(by_axis.get(d, slice(None)) for d in range(axes[-1] + 1))
+
+
+_index_get = Op(
+    "index_get", kind="kernel", attrs={"axes": (0,)}, saves="",
+    infer=lambda x, *indices, axes: (_check_tuple("index_get", x, indices, axes)[1], x.dtype),
+    reference=lambda xp, x, *indices, axes: x[_full_index("index_get", x, indices, axes)],
+    vjp=lambda g, out, x, *indices, axes: (
+        _index_put(_zeros(g, x.shape), g, *indices, axes=axes, accumulate=True), *[None] * len(indices),
+    ),
+    encode=lambda x, *indices, axes: (list(axes), []),
+    onnx="GatherND",
+    samples=[
+        Sample(((5, 3), np.array([[0, -1], [2, 2]])), {"axes": (0,)}),
+        Sample(((2, 5, 3), np.array([4, 0, 1], np.int32)), {"axes": (1,)}),
+        Sample(((4, 5, 3), np.array([[0], [3]]), np.array([1, -2, 4])), {"axes": (1, 2)}),
+        Sample(((4, 5, 6), np.array([0, 3, 1]), np.array(2)), {"axes": (0, 2)}),
+        Sample(((4, 0), np.array([0, 3, 1])), {"axes": (0,)}),
+        Sample(((4,), np.array([], np.int64)), {"axes": (0,)}),
+    ],
+    doc="x[.., i, j, ..] with integer arrays on the given axes, which broadcast together",
+)  # fmt: skip
+
+
+def _index_put_infer(x: Aval, values: Aval, *indices: Aval, axes: tuple, accumulate: bool) -> Spec:
+    _, shape = _check_tuple("index_put", x, indices, axes)
+    if values.dtype != x.dtype:
+        raise DTypeError(f"index_put: values have dtype {values.dtype}, must be x's, {x.dtype}")
+    given = tuple(values.shape)
+    if len(given) > len(shape) or any(n not in (1, m) for n, m in zip(given[::-1], shape[::-1])):
+        raise ShapeError(f"index_put: values {given} must broadcast to x[indices], {shape}")
+    return tuple(x.shape), x.dtype
+
+
+def _index_put_reference(xp: Any, x: Any, values: Any, *indices: Any, axes: tuple, accumulate: bool) -> Any:
+    out = np.array(x)
+    places = _full_index("index_put", x, indices, axes)
+    if accumulate:
+        np.add.at(out, places, values)
+    else:
+        out[places] = values
+    return out
+
+
+def _index_put_vjp(g: Any, out: Any, x: Any, values: Any, *indices: Any, axes: tuple, accumulate: bool) -> tuple:
+    gx = g if accumulate else _index_put(g, _zeros(g, ()), *indices, axes=axes)
+    return gx, _index_get(g, *indices, axes=axes), *[None] * len(indices)
+
+
+_index_put = Op(
+    "index_put", kind="kernel", attrs={"axes": (0,), "accumulate": False}, saves="", inplace={0: 0},
+    infer=_index_put_infer, reference=_index_put_reference, vjp=_index_put_vjp,
+    encode=lambda x, values, *indices, axes, accumulate: ([*axes, int(accumulate)], []),
+    terms=lambda x, values, *indices, axes, accumulate: 1 + max(int(np.prod(i.shape)) for i in indices),
+    onnx="ScatterND",
+    samples=[
+        Sample(((5, 3), (2, 2, 3), np.array([[0, -1], [2, 1]])), {"axes": (0,)}),
+        Sample(((5, 3), (2, 2, 3), np.array([[0, -1], [2, 0]])), {"axes": (0,), "accumulate": True}),
+        Sample(((2, 5, 3), (1, 3, 1), np.array([4, 0, 1], np.int32)), {"axes": (1,), "accumulate": True}),
+        Sample(((4, 5, 6), (), np.array([0, 3, 1]), np.array(2)), {"axes": (0, 2)}),
+        Sample(((4, 5, 6), (3, 5), np.array([0, 3, 0]), np.array(2)), {"axes": (0, 2), "accumulate": True}),
+        Sample(((4, 0), (3, 0), np.array([0, 3, 1])), {"axes": (0,)}),
+    ],
+    doc="x with x[.., i, j, ..] = values (accumulate: += values); without accumulate gradients assume distinct places",
+)  # fmt: skip
+
+
+def index_get(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
+    """x indexed with integer arrays that broadcast together, one for each of `axes` (ascending); all of the others.
+
+    The result has the broadcast index axes where `axes` are if these are neighbours, else in front (NumPy's rule).
+    """
+    return _index_get(x, *indices, axes=tuple(axes))
+
+
+def index_put(x: Any, values: Any, *indices: Any, axes: tuple[int, ...], accumulate: bool = False) -> Any:
+    """A copy of x in which x[indices], as in `index_get`, is `values` (broadcast), or is increased by them."""
+    return _index_put(x, values, *indices, axes=tuple(axes), accumulate=bool(accumulate))
+
+
+# ---------------------------------------------------------------- public functions
+
+
+def gather(input: Any, dim: int, index: Any) -> Any:
+    """Elements of `input` picked along `dim`: out[.., i, ..] = input[.., index[.., i, ..], ..].
+
+    `index` has as many axes as `input` and gives the shape of the result; outside of `dim` it may be smaller.
+
+    >>> import ranvier as rv
+    >>> rv.gather(rv.tensor([[1, 2], [3, 4]]), 1, rv.tensor([[0], [1]])).tolist()
+    [[1], [4]]
+    """
+    return _gather(input, index, dim=normalize_axis("gather", dim, len(input.shape)))
+
+
+def _as_source(name: str, input: Any, index: Any, src: Any, value: Any) -> Any:
+    from ..tensor import as_tensor
+    from .shape import expand
+
+    if (src is None) == (value is None):
+        raise DTypeError(f"{name}: give either src or value")
+    if src is None or not hasattr(src, "shape"):
+        return expand(as_tensor(value if src is None else src, dtype=input.dtype), index.shape)
+    return src
+
+
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None) -> Any:
+    """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`.
+
+    >>> import ranvier as rv
+    >>> rv.scatter(rv.zeros(4), 0, rv.tensor([1, -1]), value=5.0).tolist()
+    [0.0, 5.0, 0.0, 5.0]
+    """
+    src = _as_source("scatter", input, index, src, value)
+    return _scatter(input, index, src, dim=normalize_axis("scatter", dim, len(input.shape)))
+
+
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of `input` with out[.., index[.., i, ..], ..] += src[.., i, ..] along `dim`, in order of i.
+
+    >>> import ranvier as rv
+    >>> rv.scatter_add(rv.zeros(3), 0, rv.tensor([0, 2, 0]), rv.tensor([1.0, 2.0, 3.0])).tolist()
+    [4.0, 0.0, 2.0]
+    """
+    src = _as_source("scatter_add", input, index, src, None)
+    return _scatter_add(input, index, src, dim=normalize_axis("scatter_add", dim, len(input.shape)))
+
+
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """`gather` where input and indices broadcast outside of `dim`; None: both as vectors."""
+    if dim is None:
+        return _gather(input.reshape(-1), indices.reshape(-1), dim=0)
+    d = normalize_axis("take_along_dim", dim, len(input.shape))
+    if len(input.shape) != len(indices.shape):
+        raise ShapeError(f"take_along_dim: {input.shape} and indices {indices.shape} must have equally many axes")
+    from .shape import expand
+
+    def without(shape: tuple) -> tuple:
+        return tuple(n for k, n in enumerate(shape) if k != d)
+
+    common = broadcast_shapes("take_along_dim", without(input.shape), without(indices.shape))
+
+    def widen(x: Any) -> Any:
+        return expand(x, (*common[:d], x.shape[d], *common[d:]))
+
+    return _gather(widen(input), widen(indices), dim=d)
+
+
+def _along(name: str, input: Any, dim: int, index: Any) -> int:
+    if len(index.shape) != 1:
+        raise ShapeError(f"{name}: index {tuple(index.shape)} must have one axis")
+    if not input.shape:
+        raise ShapeError(f"{name}: a 0-d input has no axis to index")
+    return normalize_axis(name, dim, len(input.shape))
+
+
+def index_select(input: Any, dim: int, index: Any) -> Any:
+    """The slices of `input` along `dim` that the vector `index` names, in its order.
+
+    >>> import ranvier as rv
+    >>> rv.index_select(rv.tensor([[1, 2], [3, 4]]), 0, rv.tensor([1, 1])).tolist()
+    [[3, 4], [3, 4]]
+    """
+    return _index_get(input, index, axes=(_along("index_select", input, dim, index),))
+
+
+def _check_slices(name: str, input: Any, d: int, index: Any, source: Any) -> None:
+    want = (*input.shape[:d], index.shape[0], *input.shape[d + 1 :])
+    if tuple(source.shape) != want:
+        raise ShapeError(f"{name}: source {tuple(source.shape)} must have shape {want}: input {tuple(input.shape)} "
+                         f"with one slice for each index along dim={d}")  # fmt: skip
+
+
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
+    """A copy of `input` with alpha * source[.., k, ..] added to its slice index[k] along `dim`, in order of k."""
+    d = _along("index_add", input, dim, index)
+    _check_slices("index_add", input, d, index, source)
+    return _index_put(input, source if alpha == 1 else source * alpha, index, axes=(d,), accumulate=True)
+
+
+def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
+    """A copy of `input` whose slice index[k] along `dim` is source[.., k, ..]."""
+    d = _along("index_copy", input, dim, index)
+    _check_slices("index_copy", input, d, index, source)
+    return _index_put(input, source, index, axes=(d,))
+
+
+def index_fill(input: Any, dim: int, index: Any, value: float) -> Any:
+    """A copy of `input` whose slices `index` along `dim` are filled with `value`."""
+    from ..tensor import as_tensor
+
+    d = _along("index_fill", input, dim, index)
+    return _index_put(input, as_tensor(value, dtype=input.dtype), index, axes=(d,))
+
+
+def masked_fill(input: Any, mask: Any, value: Any) -> Any:
+    """`value` where `mask` is true, else `input`; all broadcast.
+
+    >>> import ranvier as rv
+    >>> rv.masked_fill(rv.tensor([1.0, 2.0]), rv.tensor([True, False]), 0.0).tolist()
+    [0.0, 2.0]
+    """
+    from .elementwise import where
+
+    if mask.dtype != bool_:
+        raise DTypeError(f"masked_fill: mask has dtype {mask.dtype}, must be bool")
+    out = where(mask, value, input)
+    return out if out.dtype == input.dtype else out.to(input.dtype)
+
+
+def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+    """The positions of the elements that are not 0: (count, axes), or a tuple with one vector an axis.
+
+    The count depends on values, so a compiled function cannot call it.
+
+    >>> import ranvier as rv
+    >>> rv.nonzero(rv.tensor([0.0, 3.0, 4.0])).tolist()
+    [[1], [2]]
+    """
+    from ..tensor import Tensor
+
+    data = input if isinstance(input, np.ndarray) else input._array("nonzero")
+    wrap = (lambda a: a) if isinstance(input, np.ndarray) else Tensor
+    if as_tuple:
+        return tuple(map(wrap, data.nonzero() if data.ndim else np.atleast_1d(data).nonzero()))
+    return wrap(np.argwhere(data))
+
+
+def masked_select(input: Any, mask: Any) -> Any:
+    """The elements of `input` where `mask` is true (both broadcast), as a vector.
+
+    The count depends on values, so a compiled function cannot call it: use where() there.
+    """
+    from .shape import expand
+
+    if mask.dtype != bool_:
+        raise DTypeError(f"masked_select: mask has dtype {mask.dtype}, must be bool")
+    shape = broadcast_shapes("masked_select", tuple(input.shape), tuple(mask.shape))
+    return expand(input, shape)[expand(mask, shape)]
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """A new last axis of `num_classes` that is 1 at the given class and 0 elsewhere, int64; -1: the largest class + 1.
+
+    >>> import ranvier as rv
+    >>> rv.one_hot(rv.tensor([0, 2]), 3).tolist()
+    [[1, 0, 0], [0, 0, 1]]
+    """
+    from ..tensor import as_tensor
+
+    tensor = as_tensor(tensor)
+    _check_indices("one_hot", tensor, "tensor")
+    if num_classes == -1:
+        classes = tensor._array("one_hot without num_classes")
+        if classes.size == 0:
+            raise ShapeError("one_hot: num_classes must be given for an empty tensor")
+        num_classes = int(classes.max()) + 1
+    if num_classes < 1:
+        raise ShapeError(f"one_hot: num_classes={num_classes} must be positive")
+    index = tensor.unsqueeze(-1)
+    zeros = _zeros(as_tensor(0, dtype=as_dtype(int64)), (*tensor.shape, num_classes))
+    return scatter(zeros, -1, index, value=1)

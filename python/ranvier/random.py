@@ -1,0 +1,307 @@
+"""Random tensors, and the generators that they come from.
+
+A generator's numbers depend on its seed and on how many were drawn before: not on threads, machine, backend, or
+whether the function is compiled. Definition: ranvier/ops/random.py.
+"""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from .context import local
+from .dtypes import as_dtype, get_default_dtype, int64, is_float
+from .errors import DTypeError, OutOfRangeError, ShapeError
+from .ops import random as _ops
+from .ops.op import Op
+from .ops.shape import _sizes
+from .tensor import Tensor, as_tensor
+
+__all__ = [
+    "Generator", "bernoulli", "default_generator", "initial_seed", "manual_seed", "multinomial", "normal", "rand",
+    "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "seed", "uniform",
+]  # fmt: skip
+
+
+class Generator:
+    """A stream of random numbers: Philox4x32-10 with `seed` as key, counted by an offset.
+
+    >>> import ranvier as rv
+    >>> g = rv.Generator(seed=1)
+    >>> a = rv.rand(3, generator=g)
+    >>> bool((rv.rand(3, generator=g.manual_seed(1)) == a).all())
+    True
+    """
+
+    def __init__(self, seed: int = 0):
+        self.state = Tensor(np.zeros(2, int64))  # seed, offset in blocks: an input of every random op
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of `seed` (an integer of at most 64 bits)."""
+        if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+            raise DTypeError(f"manual_seed: seed={seed!r} must be an integer")
+        number = seed.__index__()
+        if not -(2**63) <= number < 2**64:
+            raise OutOfRangeError(f"manual_seed: seed={number} must fit in 64 bits")
+        self.state._data[:] = (number + 2**63) % 2**64 - 2**63, 0
+        return self
+
+    def seed(self) -> int:
+        """Start a stream that the operating system chooses; returns its seed."""
+        number = int.from_bytes(os.urandom(7), "little")
+        self.manual_seed(number)
+        return number
+
+    def initial_seed(self) -> int:
+        """The seed of the stream."""
+        return int(self.state._data[0])
+
+    def get_state(self) -> Tensor:
+        """A copy of (seed, offset)."""
+        return Tensor(self.state._data.copy())
+
+    def set_state(self, state: Any) -> Generator:
+        """Go on where `state`, from `get_state`, was taken."""
+        array = as_tensor(state)._array("set_state")
+        if array.shape != (2,) or array.dtype != int64:
+            raise ShapeError(f"set_state: {array.dtype}{array.shape} must be int64(2,), from get_state()")
+        self.state._data[:] = array
+        return self
+
+    def __repr__(self) -> str:
+        seed, offset = self.state._data.tolist()
+        return f"Generator(seed={seed}, offset={offset})"
+
+
+default_generator = Generator()
+default_generator.seed()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator.
+
+    >>> import ranvier as rv
+    >>> _ = rv.manual_seed(0)
+    >>> a = rv.rand(2)
+    >>> _ = rv.manual_seed(0)
+    >>> bool((rv.rand(2) == a).all())
+    True
+    """
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator from the operating system."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def draw_seed(generator: Generator | None = None) -> int:
+    """A 63-bit integer drawn from a generator, to seed something else with."""
+    return int(randint(0, 2**63 - 1, (), generator=generator).item())
+
+
+def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, **attrs: Any) -> Tensor:
+    """Run a random op on the generator's state and move the generator on."""
+    if generator is None:
+        generator = default_generator
+    elif not isinstance(generator, Generator):
+        raise DTypeError(f"{op.name}: generator is a {type(generator).__name__}, must be a ranvier.Generator")
+    state, used = generator.state, _ops.blocks(op, shape, dtype)
+    if local.tracer is not None:
+        return op(state, offset=local.tracer.take_random(state, used), **attrs)
+    out = op(state, **attrs)
+    state._data[1] += used
+    return out
+
+
+def _float_dtype(dtype: Any) -> np.dtype:
+    return get_default_dtype() if dtype is None else as_dtype(dtype)
+
+
+def uniform(
+    size: Any, low: float = 0.0, high: float = 1.0, *, dtype: Any = None, generator: Generator | None = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Random numbers uniform in [low, high) (up to rounding)."""
+    shape, dtype = _sizes("uniform", (size,)), _float_dtype(dtype)
+    if not low <= high:
+        raise OutOfRangeError(f"uniform: low={low} must not exceed high={high}")
+    attrs = {"low": float(low), "high": float(high)}
+    out = _draw(_ops._uniform, generator, shape, dtype, shape=shape, dtype=dtype, **attrs)
+    return out.requires_grad_() if requires_grad else out
+
+
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Random numbers uniform in [0, 1).
+
+    >>> import ranvier as rv
+    >>> rv.rand(2, 3).shape
+    (2, 3)
+    """
+    return uniform(_sizes("rand", size), dtype=dtype, generator=generator, requires_grad=requires_grad)
+
+
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, dtype: Any = None, generator: Generator | None = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Normal random numbers; mean and std are numbers (then `size` is given) or tensors that broadcast.
+
+    >>> import ranvier as rv
+    >>> rv.normal(rv.zeros(3), 2.0).shape
+    (3,)
+    """
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):
+        if size is not None:
+            raise ShapeError(f"normal: size={size} goes with numbers; here mean and std give the shape")
+        like = mean + std
+        out = mean + std * normal(0.0, 1.0, like.shape, dtype=like.dtype, generator=generator)
+        return out.detach()
+    if size is None:
+        raise ShapeError("normal: give size, or a tensor as mean or std")
+    if std < 0:
+        raise OutOfRangeError(f"normal: std={std} must be >= 0")
+    shape, dtype = _sizes("normal", (size,)), _float_dtype(dtype)
+    attrs = {"mean": float(mean), "std": float(std)}
+    out = _draw(_ops._normal, generator, shape, dtype, shape=shape, dtype=dtype, **attrs)
+    return out.requires_grad_() if requires_grad else out
+
+
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Random numbers of the standard normal distribution.
+
+    >>> import ranvier as rv
+    >>> rv.randn(2, 3).shape
+    (2, 3)
+    """
+    shape = _sizes("randn", size)
+    return normal(0.0, 1.0, shape, dtype=dtype, generator=generator, requires_grad=requires_grad)
+
+
+def randint(
+    low: int, high: Any = None, size: Any = None, *, dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
+    """Integers uniform in [low, high); randint(high, size) starts at 0.
+
+    >>> import ranvier as rv
+    >>> rv.randint(1, 7, (100,)).max().item() <= 6
+    True
+    """
+    if isinstance(high, (tuple, list)):
+        if size is not None:
+            raise ShapeError(f"randint: high={high} must be an integer where size is given")
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    if size is None:
+        raise ShapeError("randint: size is missing: randint(high, size) or randint(low, high, size)")
+    shape, dtype = _sizes("randint", (size,)), int64 if dtype is None else as_dtype(dtype)
+    return _draw(_ops._randint, generator, shape, dtype, shape=shape, dtype=dtype, low=int(low), high=int(high))
+
+
+def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
+    """The integers 0..n-1 in random order.
+
+    >>> import ranvier as rv
+    >>> sorted(rv.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
+    n = int(n)
+    if n < 0:
+        raise ShapeError(f"randperm: n={n} must be >= 0")
+    return _draw(_ops._randperm, generator, (n,), int64, n=n)
+
+
+def _like(input: Any, dtype: Any) -> np.dtype:
+    return input.dtype if dtype is None else as_dtype(dtype)
+
+
+def rand_like(input: Any, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+    """rand(input.shape) in input's dtype."""
+    return rand(input.shape, dtype=_like(input, dtype), generator=generator)
+
+
+def randn_like(input: Any, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+    """randn(input.shape) in input's dtype."""
+    return randn(input.shape, dtype=_like(input, dtype), generator=generator)
+
+
+def randint_like(
+    input: Any, low: int, high: int | None = None, *, dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
+    """randint(low, high, input.shape) in input's dtype."""
+    return randint(low, high, input.shape, dtype=_like(input, dtype), generator=generator)
+
+
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that `input` gives for each element (or with probability `p` everywhere), else 0.
+
+    >>> import ranvier as rv
+    >>> rv.bernoulli(rv.tensor([0.0, 1.0])).tolist()
+    [0.0, 1.0]
+    """
+    input = as_tensor(input)
+    if p is not None:
+        return mask(input.shape, float(p), dtype=input.dtype, generator=generator)
+    if not is_float(input.dtype):
+        raise DTypeError(f"bernoulli: probabilities have dtype {input.dtype}, must be float32 or float64")
+    return (rand(input.shape, dtype=input.dtype, generator=generator) < input).to(input.dtype)
+
+
+def mask(
+    shape: tuple, p: float, value: float = 1.0, *, dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
+    """`value` with probability p, else 0: with value = 1/p the factors of dropout."""
+    shape, dtype = tuple(shape), _float_dtype(dtype)
+    attrs = {"shape": shape, "dtype": dtype, "p": float(p), "value": float(value)}
+    return _draw(_ops._bernoulli, generator, shape, dtype, **attrs)
+
+
+def multinomial(
+    input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Positions drawn with probabilities proportional to `input`, (categories,) or (rows, categories) -> int64
+    (num_samples,) or (rows, num_samples).
+
+    Without replacement: the positions of the largest input/e, e exponential (Efraimidis and Spirakis 2006), which are
+    in the order of drawing. With it: by inverting the cumulated probabilities.
+
+    >>> import ranvier as rv
+    >>> rv.multinomial(rv.tensor([0.0, 1.0, 0.0]), 1).tolist()
+    [1]
+    """
+    from .ops.sort import topk
+
+    input = as_tensor(input)
+    if input.ndim not in (1, 2) or not is_float(input.dtype):
+        raise ShapeError(f"multinomial: input is {input.dtype}{input.shape}, must be float (categories,) or (rows, categories)")
+    count = input.shape[-1]
+    if num_samples < 1 or (not replacement and num_samples > count):
+        raise OutOfRangeError(
+            f"multinomial: num_samples={num_samples} must be in [1, {count}], the categories, without replacement"
+        )
+    input = input.detach()
+    if isinstance(input._data, np.ndarray):
+        weights = input._data
+        if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(-1) <= 0).any():
+            raise OutOfRangeError("multinomial: probabilities must be finite, >= 0, and not all 0 in a row")
+        if not replacement and (np.count_nonzero(weights, -1) < num_samples).any():
+            raise OutOfRangeError(f"multinomial: num_samples={num_samples} exceeds the number of nonzero probabilities")
+    if not replacement:
+        # 1 - u is in (0, 1]; a zero weight gives 0, behind every other
+        waiting = -(1 - rand(input.shape, dtype="float64", generator=generator)).log()
+        return topk(input.double() / waiting.clamp(min=1e-300), num_samples).indices
+    edges = input.double().cumsum(-1)
+    draws = rand(*input.shape[:-1], num_samples, dtype="float64", generator=generator) * edges[..., -1:]
+    return (edges.unsqueeze(-2) <= draws.unsqueeze(-1)).long().sum(-1).clamp(max=count - 1)
