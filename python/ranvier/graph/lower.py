@@ -161,17 +161,18 @@ class Lowering:
             if value not in self.targets and value in index and self._root(value) is value:
                 self.targets[value] = buffer
 
-    @staticmethod
-    def _may_overwrite(node: Node, new: Value, old: Value) -> bool:
+    def _may_overwrite(self, node: Node, new: Value, old: Value) -> bool:
         """Whether `node` may write its output `new` over its input `old`."""
         positions = [i for i, v in enumerate(node.inputs) if v is old]
+        if any(v is not old and self._root(v) is old for v in node.inputs):
+            return False  # a view of it is read in another order
         if not positions or new.shape != old.shape or new.dtype != old.dtype:
             return False
         if all(step.call.op.kind == "elementwise" for step in node.body):
             return True
         if isinstance(node, Group):
             return False
-        aliases = node.call.op.aliases(len(node.inputs))
+        aliases = node.call.op.aliases(len(node.inputs), node.call.attrs)
         return all(aliases.get(node.outputs.index(new)) == p for p in positions)
 
     # -------------------------------------------------------- instructions

@@ -74,8 +74,8 @@ class Op:
         encode: `encode(*avals, **attrs)` -> (ints, floats): attributes as the native kernel takes them.
             Elementwise ops leave it out: their attributes become constant operands, in order.
         saves: what vjp reads: "i" inputs, "o" output, "io" both, "" none.
-        inplace: {output: input} pairs that may share memory, or a function of the number of inputs that gives them
-            (elementwise ops need not say so).
+        inplace: {output: input} pairs that may share memory, or a function of the number of inputs and the
+            attributes that gives them (elementwise ops need not say so).
         kernel: name of the native kernel where it is not the op's.
         flops: `flops(*avals, **attrs)` -> floating-point operations.
         domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
@@ -99,7 +99,7 @@ class Op:
         arity: int | None = None,
         encode: Callable | None = None,
         saves: str = "io",
-        inplace: dict[int, int] | Callable[[int], dict[int, int]] | None = None,
+        inplace: dict[int, int] | Callable[..., dict[int, int]] | None = None,
         flops: Callable | int = 0,
         domain: tuple[float, float] = (-3.0, 3.0),
         samples: Sequence[Sample] = (),
@@ -149,9 +149,9 @@ class Op:
         call = self._calls.get(tuple(attrs.items()))  # all attributes, in the order of the record: the common case
         return apply(self.bind(**attrs) if call is None else call, inputs)
 
-    def aliases(self, n_inputs: int) -> dict[int, int]:
+    def aliases(self, n_inputs: int, attrs: dict[str, Any]) -> dict[int, int]:
         """{output: input} pairs that may share memory, for a call with `n_inputs` inputs."""
-        return self.inplace(n_inputs) if callable(self.inplace) else self.inplace
+        return self.inplace(n_inputs, **attrs) if callable(self.inplace) else self.inplace
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
