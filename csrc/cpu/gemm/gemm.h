@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// One matrix product C = A B + bias: which way to compute it (by shape and strides alone), and doing so.
+#pragma once
+#include "cpu/gemm/blocked.h"
+
+namespace rv::RV_ISA::gemm {
+
+template <class T> struct Matrix {
+  T* p;
+  int64_t row, col;  // strides in elements
+
+  Matrix transposed() const { return {p, col, row}; }
+};
+
+enum class Way : uint8_t {
+  outer,  // tiles of C by the micro-kernel `outer`, operands packed or as they lie
+  inner,  // dot products along k, for few rows with both operands contiguous along k
+  slices  // k in slices, one partial product each: small C, long k
+};
+
+// C (rows x cols of it may be exchanged against the caller's) has unit column stride.
+template <class T> struct Product {
+  int64_t m, n, k;
+  Matrix<const T> a, b;  // [m, k], [k, n]
+  Matrix<T> c;           // [m, n]
+  bool swapped;          // computed as C^T = B^T A^T
+  Way way;
+  bool pack_a, pack_b;
+  int64_t slices;
+
+  static Product of(int64_t m, int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b, Matrix<T> c) {
+    Product q{m, n, k, a, b, c, false, Way::outer, false, false, 1};
+    // A product of one column is one row of the transposed product; C must end with unit stride along its rows.
+    if (n == 1 ? m > 1 && c.row == 1 : c.col != 1) {
+      q = Product{n, m, k, b.transposed(), a.transposed(), c.transposed(), true, Way::outer, false, false, 1};
+    }
+    q.choose();
+    return q;
+  }
+
+  void choose() {
+    const bool rows_along_k = b.row == 1 && b.col != 1 && n > 1;  // B lies along k
+    if (a.col == 1 && b.row == 1 && (m == 1 || (rows_along_k && m <= 4 * kInnerRows && k >= 4 * kLanes<T>))) {
+      way = Way::inner;
+      return;
+    }
+    pack_b = b.col != 1 && n > 1;
+    pack_a = m * k > (1 << 17) && n > 2 * kCols<T>;
+    if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
+  }
+
+  int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
+  int64_t packed_bytes() const {
+    return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k).template bytes<T>(m, n, pack_a, pack_b);
+  }
+  int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
+  // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
+  int64_t bytes() const {
+    return way == Way::inner ? 0 : way == Way::slices ? slices * (partial_bytes() + packed_bytes()) : packed_bytes();
+  }
+};
+
+// Tiles of at most 64 columns; A (few rows) stays in cache while rows of B^T stream by once.
+template <class T, class Done, class Crew>
+void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
+  constexpr int64_t tile = 64;
+  crew.each(pieces(q.n, tile), [&](int64_t t) {
+    const int64_t j0 = t * tile, j1 = least(q.n, j0 + tile);
+    const int64_t step = q.m == 1 ? inner_cols(1) : kInnerCols;
+    for (int64_t j = j0; j < j1; j += step) {
+      const int cols = static_cast<int>(least(step, j1 - j));
+      for (int64_t i = 0; i < q.m; i += kInnerRows)
+        pick_inner<T>(static_cast<int>(least(kInnerRows, q.m - i)))(q.k, q.a.p + i * q.a.row, q.a.row,
+                                                                    q.b.p + j * q.b.col, q.b.col, cols,
+                                                                    q.c.p + i * q.c.row + j, q.c.row,
+                                                                    bias ? bias + j : nullptr);
+    }
+    done(0, q.m, j0, j1 - j0);
+  });
+}
+
+template <class T, class Done, class Crew>
+void run_outer(const Product<T>& q, int64_t k0, int64_t k, T* c, int64_t c_row, const T* bias, Done&& done,
+               std::byte* scratch, Crew& crew) {
+  const Strided<T> a{q.a.p + k0 * q.a.col, q.a.row, q.a.col, q.pack_a};
+  const Strided<T> b{q.b.p + k0 * q.b.row, q.b.col, q.b.row, q.pack_b};
+  blocked<T>(q.m, q.n, k, a, b, c, c_row, bias, done, scratch, crew);
+}
+
+// Partial products of the slices, then their sum in the order of k.
+template <class T, class Done, class Crew>
+void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
+  const int64_t part = q.partial_bytes(), panels = q.packed_bytes(), step = q.slice_k(), count = pieces(q.k, step);
+  std::byte* const packed = scratch + q.slices * part;
+  crew.each(count, [&](int64_t s) {
+    Solo solo;
+    run_outer(q, s * step, least(step, q.k - s * step), reinterpret_cast<T*>(scratch + s * part), q.n,
+              static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels, solo);
+  });
+  crew.barrier();
+  constexpr int64_t rows = 16;
+  crew.each(pieces(q.m, rows), [&](int64_t t) {
+    const int64_t i0 = t * rows, i1 = least(q.m, i0 + rows);
+    for (int64_t i = i0; i < i1; ++i) {
+      T* const c = q.c.p + i * q.c.row;
+      for (int64_t j = 0; j < q.n; ++j) c[j] = reinterpret_cast<const T*>(scratch)[i * q.n + j];
+      for (int64_t s = 1; s < count; ++s) {
+        const T* const from = reinterpret_cast<const T*>(scratch + s * part) + i * q.n;
+        for (int64_t j = 0; j < q.n; ++j) c[j] += from[j];
+      }
+      if (bias)
+        for (int64_t j = 0; j < q.n; ++j) c[j] += bias[j];
+    }
+    done(i0, i1 - i0, 0, q.n);
+  });
+}
+
+// Everything but k = 0 and empty C. bias: one value a column of q.c, or null. done: see `blocked`.
+template <class T, class Done, class Crew>
+void run(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
+  switch (q.way) {
+    case Way::inner: return run_inner(q, bias, done, crew);
+    case Way::slices: return run_slices(q, bias, done, scratch, crew);
+    case Way::outer: return run_outer(q, 0, q.k, q.c.p, q.c.row, bias, done, scratch, crew);
+  }
+}
+
+}  // namespace rv::RV_ISA::gemm

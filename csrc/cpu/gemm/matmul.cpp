@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// matmul: C[..., m, n] = A[..., m, k] B[..., k, n], batch axes broadcast.  linear: the same with a bias.
+// in: A, B, bias[n] if flagged, then the epilogue's operands; out: C, then the epilogue's further outputs.
+// ints: [flags, length of the epilogue, tile program...]; the program's register 0 is the product (with bias), its
+// other inputs broadcast to C. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias.
+#include "core/kernel.h"
+#include "cpu/gemm/gemm.h"
+#include "cpu/kernels.h"
+
+namespace rv::RV_ISA {
+namespace gemm {
+namespace {
+
+enum : int64_t { kTransposeA = 1, kTransposeB = 2, kBias = 4 };
+
+// Axis `axis` of C's batch axes, as `v` sees it; v's axes are aligned at the right and may be fewer.
+inline int64_t batch_stride(const View& v, int axis, int ndim) {
+  const int d = axis - ndim + v.ndim;
+  return d < 0 || v.shape[d] == 1 ? 0 : v.stride[d];
+}
+
+struct Operands {
+  int64_t m, n, k;
+  int64_t a_row, a_col, b_row, b_col;
+  int batch_axes;
+  bool has_bias, has_program;
+
+  explicit Operands(const Args& args) {
+    const View &a = args.in[0], &b = args.in[1], &c = args.out[0];
+    const int64_t flags = args.ints[0];
+    const int ar = a.ndim - 2, ac = a.ndim - 1, br = b.ndim - 2, bc = b.ndim - 1;
+    m = a.shape[ar], k = a.shape[ac], a_row = a.stride[ar], a_col = a.stride[ac];
+    n = b.shape[bc], b_row = b.stride[br], b_col = b.stride[bc];
+    if (flags & kTransposeA) exchange(m, k), exchange(a_row, a_col);
+    if (flags & kTransposeB) n = b.shape[br], exchange(b_row, b_col);
+    batch_axes = c.ndim - 2;
+    has_bias = flags & kBias;
+    has_program = args.ints[1] > 0;
+  }
+  int first_extra() const { return has_bias ? 3 : 2; }
+  static void exchange(int64_t& x, int64_t& y) {
+    const int64_t z = x;
+    x = y, y = z;
+  }
+};
+
+// Axes 0..ndim-2 of C walked as one row axis: the row stride for operand v, or false where there is no single one.
+bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
+  int64_t size = c.shape[c.ndim - 2], stride = own_row;
+  for (int axis = c.ndim - 3; axis >= 0; --axis) {
+    if (c.shape[axis] == 1) continue;
+    const int64_t step = batch_stride(v, axis, c.ndim);
+    if (size == 1) stride = step;
+    else if (step != size * stride) return false;
+    size *= c.shape[axis];
+  }
+  *row = stride;
+  return true;
+}
+
+// The products of a call: `count` of them, each `q` displaced by the batch strides.
+template <class T> struct Batch {
+  int64_t count = 1;
+  bool merged = false;  // batch axes and rows are one axis
+  Product<T> q;         // made last: it sets the two above
+
+  explicit Batch(const Args& args, const Operands& o) : q(make(args, o)) {}
+
+  Product<T> make(const Args& args, const Operands& o) {
+    const View &a = args.in[0], &b = args.in[1], &c = args.out[0];
+    int64_t m = o.m, a_row = o.a_row, c_row = c.stride[c.ndim - 2];
+    for (int axis = 0; axis < o.batch_axes; ++axis) count *= c.shape[axis];
+    if (o.batch_axes > 0 && count > 0) {
+      merged = one_row_axis(c, a, a_row, &a_row) && one_row_axis(c, c, c_row, &c_row);
+      for (int axis = 0; axis < o.batch_axes && merged; ++axis)
+        merged = batch_stride(b, axis, c.ndim) == 0 || c.shape[axis] == 1;
+      if (o.has_program) merged = false;  // the program's operands keep their own axes
+      if (merged) m *= count, count = 1;
+      else a_row = o.a_row, c_row = c.stride[c.ndim - 2];
+    }
+    return Product<T>::of(m, o.n, o.k, {a.ptr<const T>(), a_row, o.a_col}, {b.ptr<const T>(), o.b_row, o.b_col},
+                          {c.ptr<T>(), c_row, c.stride[c.ndim - 1]});
+  }
+  // Many products, or small ones: each is the work of one member. By shape alone.
+  bool whole() const { return count >= 8 || (count > 1 && q.m * q.n * q.k < (1 << 20)); }
+  int64_t shared_bytes() const { return whole() ? 0 : q.bytes(); }
+};
+
+// Element offset of product `index` in operand v.
+int64_t offset(const View& c, const View& v, int64_t index) {
+  int64_t at = 0;
+  for (int axis = c.ndim - 3; axis >= 0; --axis) {
+    at += index % c.shape[axis] * batch_stride(v, axis, c.ndim);
+    index /= c.shape[axis];
+  }
+  return at;
+}
+
+template <class T> void run_float(const Args& args, Team& team) {
+  const Operands o(args);
+  const View& c = args.out[0];
+  Batch<T> batch(args, o);
+  if (o.m == 0 || o.n == 0 || batch.count == 0) return;
+  const View* const bias_view = o.has_bias ? &args.in[2] : nullptr;
+  // The micro-kernels add a contiguous bias along the rows that they store; otherwise it is added to finished tiles.
+  const int64_t bias_step = bias_view ? bias_view->stride[bias_view->ndim - 1] : 0;
+  const bool inside = bias_view && !batch.q.swapped && bias_step == 1;
+  const T* const bias = bias_view ? bias_view->ptr<const T>() : nullptr;
+
+  auto one = [&](int64_t index, auto& crew, std::byte* scratch) {
+    Product<T> q = batch.q;
+    if (index > 0) {
+      const int64_t at_a = offset(c, args.in[0], index), at_b = offset(c, args.in[1], index);
+      q.a.p += q.swapped ? at_b : at_a;
+      q.b.p += q.swapped ? at_a : at_b;
+      q.c.p += offset(c, c, index);
+    }
+    auto done = [&](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
+      if (bias && !inside)
+        for (int64_t i = i0; i < i0 + rows; ++i)
+          for (int64_t j = j0; j < j0 + cols; ++j) q.c.p[i * q.c.row + j] += bias[(q.swapped ? i : j) * bias_step];
+    };
+    if (q.k > 0) return run(q, inside ? bias : nullptr, done, scratch, crew);
+    crew.each(pieces(q.m, 64), [&](int64_t t) {
+      const int64_t i0 = t * 64, rows = least(64, q.m - i0);
+      for (int64_t i = i0; i < i0 + rows; ++i)
+        for (int64_t j = 0; j < q.n; ++j) q.c.p[i * q.c.row + j] = inside ? bias[j] : T(0);
+      done(i0, rows, 0, q.n);
+    });
+  };
+
+  if (batch.count == 1) {
+    one(0, team, args.shared);
+  } else if (batch.whole()) {
+    const int64_t bytes = batch.q.bytes();
+    std::byte* const scratch = bytes ? team.local(static_cast<size_t>(bytes)) : nullptr;
+    team.each(batch.count, [&](int64_t index) {
+      Solo solo;
+      one(index, solo, scratch);
+    });
+  } else {
+    for (int64_t index = 0; index < batch.count; ++index) {
+      one(index, team, args.shared);
+      team.barrier();  // the scratch is used again
+    }
+  }
+}
+
+template <class T> void run_int(const Args& args, Team& team) {
+  const Operands o(args);
+  const View& c = args.out[0];
+  int64_t count = 1;
+  for (int axis = 0; axis < o.batch_axes; ++axis) count *= c.shape[axis];
+  const int64_t c_row = c.stride[c.ndim - 2], c_col = c.stride[c.ndim - 1];
+  team.each(count * o.m, [&](int64_t row) {
+    const int64_t index = row / o.m, i = row % o.m;
+    const T* const a = args.in[0].ptr<const T>() + offset(c, args.in[0], index) + i * o.a_row;
+    const T* const b = args.in[1].ptr<const T>() + offset(c, args.in[1], index);
+    T* const to = c.ptr<T>() + offset(c, c, index) + i * c_row;
+    for (int64_t j = 0; j < o.n; ++j)
+      to[j * c_col] = o.has_bias ? args.in[2].ptr<const T>()[j * args.in[2].stride[args.in[2].ndim - 1]] : T(0);
+    for (int64_t p = 0; p < o.k; ++p) {
+      const T x = a[p * o.a_col];
+      for (int64_t j = 0; j < o.n; ++j) to[j * c_col] = static_cast<T>(to[j * c_col] + x * b[p * o.b_row + j * o.b_col]);
+    }
+  });
+}
+
+void run_matmul(const Args& args, Team& team) {
+  switch (args.out[0].dtype) {
+    case DType::f32: return run_float<float>(args, team);
+    case DType::f64: return run_float<double>(args, team);
+    case DType::i32: return run_int<uint32_t>(args, team);  // unsigned: wraps around without undefined behaviour
+    case DType::i64: return run_int<uint64_t>(args, team);
+    case DType::u8: return run_int<uint8_t>(args, team);
+    case DType::b1: return;
+  }
+}
+
+bool floating(const Args& args) { return args.out[0].dtype == DType::f32 || args.out[0].dtype == DType::f64; }
+
+double cost_matmul(const Args& args) {
+  const Operands o(args);
+  const double c = static_cast<double>(args.out[0].size()), item = static_cast<double>(item_size(args.out[0].dtype));
+  const double reads = static_cast<double>(args.in[0].size() + args.in[1].size());
+  // Multiply-adds at a bit less than the peak, and bytes at the rate of L2.
+  const double per_ns = !floating(args) ? 1.0 : kVecBytes / item * 6;
+  return 20 + c * static_cast<double>(o.k) / per_ns + (reads + 2 * c) * item / 60;
+}
+
+int64_t shared_matmul(const Args& args) {
+  const Operands o(args);
+  if (args.out[0].dtype == DType::f32) return Batch<float>(args, o).shared_bytes();
+  if (args.out[0].dtype == DType::f64) return Batch<double>(args, o).shared_bytes();
+  return 0;
+}
+
+const char* check_matmul(const Args& args) {
+  if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 2) return "takes A, B and flags, and gives C";
+  const View &a = args.in[0], &b = args.in[1], &c = args.out[0];
+  const int64_t flags = args.ints[0];
+  if (a.ndim < 2 || b.ndim < 2 || c.ndim < 2) return "operands need two axes or more";
+  if (flags < 0 || flags > 7) return "unknown flags";
+  if (a.dtype == DType::b1 || a.dtype != b.dtype || a.dtype != c.dtype) return "A, B and C must have one numeric dtype";
+  if ((flags & kBias) && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype)) return "bias must be a vector";
+  const Operands o(args);
+  const int64_t b_k = b.shape[(flags & kTransposeB) ? b.ndim - 1 : b.ndim - 2];
+  if (b_k != o.k || c.shape[c.ndim - 2] != o.m || c.shape[c.ndim - 1] != o.n) return "shapes of A, B and C do not fit";
+  if (o.has_bias && args.in[2].shape[0] != o.n) return "bias must have one value a column";
+  if (a.ndim > c.ndim || b.ndim > c.ndim) return "operands have more axes than C";
+  for (const View* v : {&a, &b})
+    for (int d = 0; d < v->ndim - 2; ++d)
+      if (v->shape[d] != 1 && v->shape[d] != c.shape[d + c.ndim - v->ndim]) return "batch axes do not broadcast to C's";
+  if (floating(args) && c.stride[c.ndim - 1] != 1 && c.stride[c.ndim - 2] != 1 && o.n > 1 && o.m > 1)
+    return "C must have stride 1 along one of its last two axes";
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace gemm
+
+extern const Kernel k_matmul = {gemm::run_matmul, gemm::cost_matmul, gemm::shared_matmul, gemm::check_matmul};
+extern const Kernel k_linear = {gemm::run_matmul, gemm::cost_matmul, gemm::shared_matmul, gemm::check_matmul};
+
+}  // namespace rv::RV_ISA
