@@ -17,7 +17,7 @@ inline constexpr int64_t pieces(int64_t n, int64_t size) { return (n + size - 1)
 
 // dst[p * width + i] = src[i * s_i + p * s_p] for i < count, 0 for count <= i < width; p < k.
 template <class T>
-void pack_panel(T* dst, int width, int count, const T* src, int64_t s_i, int64_t s_p, int64_t k) {
+[[gnu::noinline]] void pack_panel(T* dst, int width, int count, const T* src, int64_t s_i, int64_t s_p, int64_t k) {
   constexpr int L = kLanes<T>;
   if (s_i == 1) {
     if (count == width && width % L == 0) {
@@ -118,7 +118,7 @@ template <class T> struct TileJob {
   bool accumulate;
 };
 
-template <class T> void run_tile(const TileJob<T>& t) {
+template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
   constexpr int L = kLanes<T>, nr = kCols<T>;
   int64_t j = 0;
   const T* b = t.b;

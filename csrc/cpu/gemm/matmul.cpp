@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul: C[..., m, n] = A[..., m, k] B[..., k, n], batch axes broadcast.  linear: the same with a bias.
+// ints: [flags, length of the epilogue, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias.
 // in: A, B, bias[n] if flagged, then the epilogue's operands; out: C, then the epilogue's further outputs.
-// ints: [flags, length of the epilogue, tile program...]; the program's register 0 is the product (with bias), its
-// other inputs broadcast to C. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias.
+// The epilogue is a tile program (cpu/tile.h) on finished tiles of C. Its input 0 is the product (with bias), the others
+// are the operands, which broadcast to C's shape. The product is made in C's memory: C has A's dtype, and only C may be
+// register 0 unchanged.
+#include <new>
+
 #include "core/kernel.h"
 #include "cpu/gemm/gemm.h"
 #include "cpu/kernels.h"
+#include "cpu/tile.h"
 
 namespace rv::RV_ISA {
 namespace gemm {
@@ -44,6 +49,9 @@ struct Operands {
   }
 };
 
+// Stride of v's last axis but one, 0 where v broadcasts along it.
+int64_t own_row(const View& v) { return v.ndim < 2 || v.shape[v.ndim - 2] == 1 ? 0 : v.stride[v.ndim - 2]; }
+
 // Axes 0..ndim-2 of C walked as one row axis: the row stride for operand v, or false where there is no single one.
 bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
   int64_t size = c.shape[c.ndim - 2], stride = own_row;
@@ -74,7 +82,12 @@ template <class T> struct Batch {
       merged = one_row_axis(c, a, a_row, &a_row) && one_row_axis(c, c, c_row, &c_row);
       for (int axis = 0; axis < o.batch_axes && merged; ++axis)
         merged = batch_stride(b, axis, c.ndim) == 0 || c.shape[axis] == 1;
-      if (o.has_program) merged = false;  // the program's operands keep their own axes
+      if (o.has_program) {
+        int64_t row;
+        for (int i = o.first_extra(); i < args.n_in && merged; ++i)
+          merged = one_row_axis(c, args.in[i], own_row(args.in[i]), &row);
+        for (int i = 1; i < args.n_out && merged; ++i) merged = one_row_axis(c, args.out[i], own_row(args.out[i]), &row);
+      }
       if (merged) m *= count, count = 1;
       else a_row = o.a_row, c_row = c.stride[c.ndim - 2];
     }
@@ -96,6 +109,30 @@ int64_t offset(const View& c, const View& v, int64_t index) {
   return at;
 }
 
+// The tile program of a call, on the matrices of one product.
+struct Epilogue {
+  Program program;
+  View in[Program::kMaxOperands], out[Program::kMaxOperands];
+
+  Epilogue(const Args& args, const Operands& o, int64_t index, int64_t m, bool merged)
+      : program(args.ints + 2, args.floats) {
+    const View& c = args.out[0];
+    auto matrix = [&](const View& v, View* to) {
+      int64_t row = own_row(v);
+      if (merged) one_row_axis(c, v, row, &row);
+      const int64_t at = merged ? 0 : offset(c, v, index);
+      to->data = v.ptr<std::byte>() + at * item_size(v.dtype);
+      to->dtype = v.dtype, to->ndim = 2;
+      to->shape[0] = m, to->stride[0] = row;
+      to->shape[1] = c.shape[c.ndim - 1];
+      to->stride[1] = v.ndim < 1 || v.shape[v.ndim - 1] == 1 ? 0 : v.stride[v.ndim - 1];
+    };
+    for (int i = 0; i < program.n_out; ++i) matrix(args.out[i], &out[i]);
+    in[0] = out[0];
+    for (int i = 1; i < program.n_in; ++i) matrix(args.in[o.first_extra() + i - 1], &in[i]);
+  }
+};
+
 template <class T> void run_float(const Args& args, Team& team) {
   const Operands o(args);
   const View& c = args.out[0];
@@ -107,8 +144,12 @@ template <class T> void run_float(const Args& args, Team& team) {
   const bool inside = bias_view && !batch.q.swapped && bias_step == 1;
   const T* const bias = bias_view ? bias_view->ptr<const T>() : nullptr;
 
-  auto one = [&](int64_t index, auto& crew, std::byte* scratch) {
+  auto one = [&](int64_t index, auto& crew, std::byte* scratch, std::byte* tile_scratch) {
     Product<T> q = batch.q;
+    alignas(Epilogue) std::byte room[sizeof(Epilogue)];
+    const int64_t rows_of_c = q.swapped ? q.n : q.m;
+    const Epilogue* const epilogue =
+        o.has_program ? new (room) Epilogue(args, o, index, rows_of_c, batch.merged) : nullptr;
     if (index > 0) {
       const int64_t at_a = offset(c, args.in[0], index), at_b = offset(c, args.in[1], index);
       q.a.p += q.swapped ? at_b : at_a;
@@ -119,6 +160,10 @@ template <class T> void run_float(const Args& args, Team& team) {
       if (bias && !inside)
         for (int64_t i = i0; i < i0 + rows; ++i)
           for (int64_t j = j0; j < j0 + cols; ++j) q.c.p[i * q.c.row + j] += bias[(q.swapped ? i : j) * bias_step];
+      if (epilogue) {
+        if (q.swapped) run_tile_block(epilogue->program, epilogue->in, epilogue->out, j0, j0 + cols, i0, i0 + rows, tile_scratch);
+        else run_tile_block(epilogue->program, epilogue->in, epilogue->out, i0, i0 + rows, j0, j0 + cols, tile_scratch);
+      }
     };
     if (q.k > 0) return run(q, inside ? bias : nullptr, done, scratch, crew);
     crew.each(pieces(q.m, 64), [&](int64_t t) {
@@ -129,18 +174,20 @@ template <class T> void run_float(const Args& args, Team& team) {
     });
   };
 
+  const bool whole = batch.whole();
+  const int64_t own = whole ? pieces(batch.q.bytes(), 64) * 64 : 0;
+  const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 2, args.floats)) : 0;
+  std::byte* const local = own + for_tiles ? team.local(static_cast<size_t>(own + for_tiles)) : nullptr;
   if (batch.count == 1) {
-    one(0, team, args.shared);
-  } else if (batch.whole()) {
-    const int64_t bytes = batch.q.bytes();
-    std::byte* const scratch = bytes ? team.local(static_cast<size_t>(bytes)) : nullptr;
+    one(0, team, args.shared, local);
+  } else if (whole) {
     team.each(batch.count, [&](int64_t index) {
       Solo solo;
-      one(index, solo, scratch);
+      one(index, solo, local, local + own);
     });
   } else {
     for (int64_t index = 0; index < batch.count; ++index) {
-      one(index, team, args.shared);
+      one(index, team, args.shared, local + own);
       team.barrier();  // the scratch is used again
     }
   }
@@ -199,6 +246,7 @@ const char* check_matmul(const Args& args) {
   if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 2) return "takes A, B and flags, and gives C";
   const View &a = args.in[0], &b = args.in[1], &c = args.out[0];
   const int64_t flags = args.ints[0];
+  if (args.ints[1] != args.n_ints - 2) return "ints must be [flags, length of the epilogue, epilogue...]";
   if (a.ndim < 2 || b.ndim < 2 || c.ndim < 2) return "operands need two axes or more";
   if (flags < 0 || flags > 7) return "unknown flags";
   if (a.dtype == DType::b1 || a.dtype != b.dtype || a.dtype != c.dtype) return "A, B and C must have one numeric dtype";
@@ -213,6 +261,18 @@ const char* check_matmul(const Args& args) {
       if (v->shape[d] != 1 && v->shape[d] != c.shape[d + c.ndim - v->ndim]) return "batch axes do not broadcast to C's";
   if (floating(args) && c.stride[c.ndim - 1] != 1 && c.stride[c.ndim - 2] != 1 && o.n > 1 && o.m > 1)
     return "C must have stride 1 along one of its last two axes";
+  const int extras = args.n_in - o.first_extra();
+  if (!o.has_program) return extras || args.n_out > 1 || args.n_floats ? "operands without an epilogue" : nullptr;
+  if (!floating(args)) return "an epilogue needs a product of floats";
+  if (extras + 1 > Program::kMaxOperands) return "an epilogue has at most 32 operands";
+  View ins[Program::kMaxOperands];
+  ins[0] = c;
+  for (int i = 0; i < extras; ++i) ins[i + 1] = args.in[o.first_extra() + i];
+  if (const char* rule = check_program(args.ints + 2, args.n_ints - 2, args.n_floats, ins, extras + 1, args.out, args.n_out))
+    return rule;
+  const Program program(args.ints + 2, args.floats);
+  for (int i = 1; i < args.n_out; ++i)
+    if (program.outputs[i] == 0) return "only the first output of an epilogue may be the product unchanged";
   return nullptr;
 }
 

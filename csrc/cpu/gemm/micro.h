@@ -59,7 +59,6 @@ void outer(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int6
 }
 
 // Vectors side by side for R rows: two, and more where few rows would leave the adders waiting.
-template <class T> inline constexpr int kWide = 4;
 inline constexpr int wide(int rows) { return rows == 1 ? 8 : rows <= 3 && kRows > 4 ? 4 : 2; }
 
 template <class T, bool Tail, int... I>
@@ -77,7 +76,7 @@ template <class T> inline Outer<T> pick_outer(int rows, int vectors, bool tail) 
 // ---------------------------------------------------------------- inner
 
 // R x S accumulators; a multiple of the lanes of float32.
-#if defined(__AVX512F__)
+#if defined(RV_AVX512)
 inline constexpr int kInnerRows = 4, kInnerCols = 4;
 #else
 inline constexpr int kInnerRows = 2, kInnerCols = 4;
@@ -124,7 +123,7 @@ inline constexpr int inner_cols(int rows) { return rows == 1 ? 8 : kInnerCols; }
 
 template <class T> inline Inner<T> pick_inner(int rows) {
   static constexpr Inner<T> table[] = {inner<T, 1, inner_cols(1)>, inner<T, 2, kInnerCols>,
-#if defined(__AVX512F__)
+#if defined(RV_AVX512)
                                        inner<T, 3, kInnerCols>, inner<T, 4, kInnerCols>
 #endif
   };

@@ -3,46 +3,41 @@
 // transposes and the sum of many vectors at once.
 #pragma once
 #include <cstdint>
-#include <cstring>
 #include <utility>
-#if defined(__AVX__)
-#include <immintrin.h>
-#endif
+
+#include "cpu/simd.h"
 
 namespace rv::RV_ISA::gemm {
 
 // Micro-tile: kRows x 2 vectors of accumulators, as many as fit the register file beside the operands.
-#if defined(__AVX512F__)
-inline constexpr int kVecBytes = 64, kRows = 14;
-#elif defined(__AVX2__)
-inline constexpr int kVecBytes = 32, kRows = 6;
+#if defined(RV_AVX512)
+inline constexpr int kRows = 14;
+#elif defined(RV_AVX2)
+inline constexpr int kRows = 6;
 #elif defined(__aarch64__)
-inline constexpr int kVecBytes = 16, kRows = 10;
+inline constexpr int kRows = 10;
 #else
-inline constexpr int kVecBytes = 16, kRows = 4;
+inline constexpr int kRows = 4;
 #endif
 
-template <class T> struct VecOf {
-  typedef T type __attribute__((vector_size(kVecBytes)));
-  typedef T loose __attribute__((vector_size(kVecBytes), aligned(alignof(T)), may_alias));
+template <class T> using vec = typename Vec<T>::Native;
+template <class T> inline constexpr int kLanes = Vec<T>::N;
+template <class T> struct Loose {
+  typedef T type __attribute__((vector_size(kVecBytes), aligned(alignof(T)), may_alias));
 };
-template <class T> using vec = typename VecOf<T>::type;
-template <class T> inline constexpr int kLanes = kVecBytes / static_cast<int>(sizeof(T));
-
-#define RV_INLINE [[gnu::always_inline]] inline
 
 template <class T> RV_INLINE vec<T> load(const T* p) {
-  return *reinterpret_cast<const typename VecOf<T>::loose*>(p);
+  return *reinterpret_cast<const typename Loose<T>::type*>(p);
 }
-template <class T> RV_INLINE void store(T* p, vec<T> v) { *reinterpret_cast<typename VecOf<T>::loose*>(p) = v; }
+template <class T> RV_INLINE void store(T* p, vec<T> v) { *reinterpret_cast<typename Loose<T>::type*>(p) = v; }
 template <class T> RV_INLINE vec<T> splat(T x) { return x - vec<T>{}; }
 
 // The first n of kLanes elements; the others read as zero and are not touched in memory.
 template <class T> RV_INLINE vec<T> load_n(const T* p, int n) {
-#if defined(__AVX512F__)
+#if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4) return (vec<T>)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
   else return (vec<T>)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1u), p);
-#elif defined(__AVX2__)
+#elif defined(RV_AVX2)
   if constexpr (sizeof(T) == 4) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return (vec<T>)_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane));
@@ -57,10 +52,10 @@ template <class T> RV_INLINE vec<T> load_n(const T* p, int n) {
 #endif
 }
 template <class T> RV_INLINE void store_n(T* p, vec<T> v, int n) {
-#if defined(__AVX512F__)
+#if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
   else _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m512d)v);
-#elif defined(__AVX2__)
+#elif defined(RV_AVX2)
   if constexpr (sizeof(T) == 4) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane), (__m256)v);
