@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// matmul: C[..., m, n] = A[..., m, k] B[..., k, n], batch axes broadcast.  linear: the same with a bias.
-// ints: [flags, length of the epilogue, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias.
-// in: A, B, bias[n] if flagged, then the epilogue's operands; out: C, then the epilogue's further outputs.
+// matmul: C[..., m, n] = A[..., m, k] B[..., k, n] + bias[n], batch axes broadcast.
+// ints: [flags, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias.
+// in: A, B, bias if flagged, then the epilogue's operands; out: C, or the epilogue's outputs.
 // The epilogue is a tile program (cpu/tile.h) on finished tiles of C. Its input 0 is the product (with bias), the others
-// are the operands, which broadcast to C's shape. The product is made in C's memory: C has A's dtype, and only C may be
-// register 0 unchanged.
+// are the operands, which broadcast to C's shape. The product is made in the memory of an output that can hold it.
 #include <new>
 
 #include "core/kernel.h"
@@ -29,9 +28,11 @@ struct Operands {
   int64_t a_row, a_col, b_row, b_col;
   int batch_axes;
   bool has_bias, has_program;
+  int product;  // the output in whose memory the product is made; -1: in shared memory
+  View c;
 
-  explicit Operands(const Args& args) {
-    const View &a = args.in[0], &b = args.in[1], &c = args.out[0];
+  explicit Operands(const Args& args) : product(0), c(args.out[0]) {
+    const View &a = args.in[0], &b = args.in[1];
     const int64_t flags = args.ints[0];
     const int ar = a.ndim - 2, ac = a.ndim - 1, br = b.ndim - 2, bc = b.ndim - 1;
     m = a.shape[ar], k = a.shape[ac], a_row = a.stride[ar], a_col = a.stride[ac];
@@ -40,8 +41,25 @@ struct Operands {
     if (flags & kTransposeB) n = b.shape[br], exchange(b_row, b_col);
     batch_axes = c.ndim - 2;
     has_bias = flags & kBias;
-    has_program = args.ints[1] > 0;
+    has_program = args.n_ints > 1;
+    if (has_program) choose_product(args);
   }
+  void choose_product(const Args& args) {
+    const Program program(args.ints + 1, args.floats);
+    product = -1;
+    for (int i = program.n_out - 1; i >= 0; --i)
+      if (program.outputs[i] == 0) product = i;
+    for (int i = 0; i < program.n_out && product < 0; ++i)
+      if (args.out[i].dtype == args.in[0].dtype) product = i;
+    if (product >= 0) {
+      c = args.out[product];
+      return;
+    }
+    int64_t stride = 1;  // contiguous, at the start of the shared memory
+    c.dtype = args.in[0].dtype, c.data = args.shared;
+    for (int d = c.ndim - 1; d >= 0; --d) c.stride[d] = stride, stride *= c.shape[d];
+  }
+  int64_t product_bytes() const { return product < 0 ? pieces(c.size() * item_size(c.dtype), 64) * 64 : 0; }
   int first_extra() const { return has_bias ? 3 : 2; }
   static void exchange(int64_t& x, int64_t& y) {
     const int64_t z = x;
@@ -75,7 +93,7 @@ template <class T> struct Batch {
   explicit Batch(const Args& args, const Operands& o) : q(make(args, o)) {}
 
   Product<T> make(const Args& args, const Operands& o) {
-    const View &a = args.in[0], &b = args.in[1], &c = args.out[0];
+    const View &a = args.in[0], &b = args.in[1], &c = o.c;
     int64_t m = o.m, a_row = o.a_row, c_row = c.stride[c.ndim - 2];
     for (int axis = 0; axis < o.batch_axes; ++axis) count *= c.shape[axis];
     if (o.batch_axes > 0 && count > 0) {
@@ -86,7 +104,7 @@ template <class T> struct Batch {
         int64_t row;
         for (int i = o.first_extra(); i < args.n_in && merged; ++i)
           merged = one_row_axis(c, args.in[i], own_row(args.in[i]), &row);
-        for (int i = 1; i < args.n_out && merged; ++i) merged = one_row_axis(c, args.out[i], own_row(args.out[i]), &row);
+        for (int i = 0; i < args.n_out && merged; ++i) merged = one_row_axis(c, args.out[i], own_row(args.out[i]), &row);
       }
       if (merged) m *= count, count = 1;
       else a_row = o.a_row, c_row = c.stride[c.ndim - 2];
@@ -115,8 +133,8 @@ struct Epilogue {
   View in[Program::kMaxOperands], out[Program::kMaxOperands];
 
   Epilogue(const Args& args, const Operands& o, int64_t index, int64_t m, bool merged)
-      : program(args.ints + 2, args.floats) {
-    const View& c = args.out[0];
+      : program(args.ints + 1, args.floats) {
+    const View& c = o.c;
     auto matrix = [&](const View& v, View* to) {
       int64_t row = own_row(v);
       if (merged) one_row_axis(c, v, row, &row);
@@ -128,14 +146,14 @@ struct Epilogue {
       to->stride[1] = v.ndim < 1 || v.shape[v.ndim - 1] == 1 ? 0 : v.stride[v.ndim - 1];
     };
     for (int i = 0; i < program.n_out; ++i) matrix(args.out[i], &out[i]);
-    in[0] = out[0];
+    matrix(c, &in[0]);
     for (int i = 1; i < program.n_in; ++i) matrix(args.in[o.first_extra() + i - 1], &in[i]);
   }
 };
 
 template <class T> void run_float(const Args& args, Team& team) {
   const Operands o(args);
-  const View& c = args.out[0];
+  const View& c = o.c;
   Batch<T> batch(args, o);
   if (o.m == 0 || o.n == 0 || batch.count == 0) return;
   const View* const bias_view = o.has_bias ? &args.in[2] : nullptr;
@@ -176,10 +194,10 @@ template <class T> void run_float(const Args& args, Team& team) {
 
   const bool whole = batch.whole();
   const int64_t own = whole ? pieces(batch.q.bytes(), 64) * 64 : 0;
-  const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 2, args.floats)) : 0;
+  const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 1, args.floats)) : 0;
   std::byte* const local = own + for_tiles ? team.local(static_cast<size_t>(own + for_tiles)) : nullptr;
   if (batch.count == 1) {
-    one(0, team, args.shared, local);
+    one(0, team, args.shared + o.product_bytes(), local);
   } else if (whole) {
     team.each(batch.count, [&](int64_t index) {
       Solo solo;
@@ -187,7 +205,7 @@ template <class T> void run_float(const Args& args, Team& team) {
     });
   } else {
     for (int64_t index = 0; index < batch.count; ++index) {
-      one(index, team, args.shared, local + own);
+      one(index, team, args.shared + o.product_bytes(), local + own);
       team.barrier();  // the scratch is used again
     }
   }
@@ -214,7 +232,7 @@ template <class T> void run_int(const Args& args, Team& team) {
 }
 
 void run_matmul(const Args& args, Team& team) {
-  switch (args.out[0].dtype) {
+  switch (args.in[0].dtype) {
     case DType::f32: return run_float<float>(args, team);
     case DType::f64: return run_float<double>(args, team);
     case DType::i32: return run_int<uint32_t>(args, team);  // unsigned: wraps around without undefined behaviour
@@ -224,11 +242,11 @@ void run_matmul(const Args& args, Team& team) {
   }
 }
 
-bool floating(const Args& args) { return args.out[0].dtype == DType::f32 || args.out[0].dtype == DType::f64; }
+bool floating(const Args& args) { return args.in[0].dtype == DType::f32 || args.in[0].dtype == DType::f64; }
 
 double cost_matmul(const Args& args) {
   const Operands o(args);
-  const double c = static_cast<double>(args.out[0].size()), item = static_cast<double>(item_size(args.out[0].dtype));
+  const double c = static_cast<double>(args.out[0].size()), item = static_cast<double>(item_size(args.in[0].dtype));
   const double reads = static_cast<double>(args.in[0].size() + args.in[1].size());
   // Multiply-adds at a bit less than the peak, and bytes at the rate of L2.
   const double per_ns = !floating(args) ? 1.0 : kVecBytes / item * 6;
@@ -237,21 +255,35 @@ double cost_matmul(const Args& args) {
 
 int64_t shared_matmul(const Args& args) {
   const Operands o(args);
-  if (args.out[0].dtype == DType::f32) return Batch<float>(args, o).shared_bytes();
-  if (args.out[0].dtype == DType::f64) return Batch<double>(args, o).shared_bytes();
+  if (args.in[0].dtype == DType::f32) return o.product_bytes() + Batch<float>(args, o).shared_bytes();
+  if (args.in[0].dtype == DType::f64) return o.product_bytes() + Batch<double>(args, o).shared_bytes();
   return 0;
 }
 
 const char* check_matmul(const Args& args) {
-  if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 2) return "takes A, B and flags, and gives C";
-  const View &a = args.in[0], &b = args.in[1], &c = args.out[0];
+  if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 1) return "takes A, B and flags, and gives C";
+  const View &a = args.in[0], &b = args.in[1];
   const int64_t flags = args.ints[0];
-  if (args.ints[1] != args.n_ints - 2) return "ints must be [flags, length of the epilogue, epilogue...]";
-  if (a.ndim < 2 || b.ndim < 2 || c.ndim < 2) return "operands need two axes or more";
   if (flags < 0 || flags > 7) return "unknown flags";
-  if (a.dtype == DType::b1 || a.dtype != b.dtype || a.dtype != c.dtype) return "A, B and C must have one numeric dtype";
+  if (a.ndim < 2 || b.ndim < 2 || args.out[0].ndim < 2) return "operands need two axes or more";
+  if (a.dtype == DType::b1 || a.dtype != b.dtype) return "A and B must have one numeric dtype";
   if ((flags & kBias) && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype)) return "bias must be a vector";
+  const int extras = args.n_in - (flags & kBias ? 3 : 2);
+  if (args.n_ints == 1) {
+    if (extras || args.n_out > 1 || args.n_floats) return "operands without an epilogue";
+    if (args.out[0].dtype != a.dtype) return "C must have A's dtype";
+  } else {
+    if (!floating(args)) return "an epilogue needs a product of floats";
+    if (extras + 1 > Program::kMaxOperands) return "an epilogue has at most 32 operands";
+    View ins[Program::kMaxOperands];
+    ins[0] = args.out[0];
+    ins[0].dtype = a.dtype;
+    for (int i = 0; i < extras; ++i) ins[i + 1] = args.in[args.n_in - extras + i];
+    const char* rule = check_program(args.ints + 1, args.n_ints - 1, args.n_floats, ins, extras + 1, args.out, args.n_out);
+    if (rule) return rule;
+  }
   const Operands o(args);
+  const View& c = o.c;
   const int64_t b_k = b.shape[(flags & kTransposeB) ? b.ndim - 1 : b.ndim - 2];
   if (b_k != o.k || c.shape[c.ndim - 2] != o.m || c.shape[c.ndim - 1] != o.n) return "shapes of A, B and C do not fit";
   if (o.has_bias && args.in[2].shape[0] != o.n) return "bias must have one value a column";
@@ -261,18 +293,6 @@ const char* check_matmul(const Args& args) {
       if (v->shape[d] != 1 && v->shape[d] != c.shape[d + c.ndim - v->ndim]) return "batch axes do not broadcast to C's";
   if (floating(args) && c.stride[c.ndim - 1] != 1 && c.stride[c.ndim - 2] != 1 && o.n > 1 && o.m > 1)
     return "C must have stride 1 along one of its last two axes";
-  const int extras = args.n_in - o.first_extra();
-  if (!o.has_program) return extras || args.n_out > 1 || args.n_floats ? "operands without an epilogue" : nullptr;
-  if (!floating(args)) return "an epilogue needs a product of floats";
-  if (extras + 1 > Program::kMaxOperands) return "an epilogue has at most 32 operands";
-  View ins[Program::kMaxOperands];
-  ins[0] = c;
-  for (int i = 0; i < extras; ++i) ins[i + 1] = args.in[o.first_extra() + i];
-  if (const char* rule = check_program(args.ints + 2, args.n_ints - 2, args.n_floats, ins, extras + 1, args.out, args.n_out))
-    return rule;
-  const Program program(args.ints + 2, args.floats);
-  for (int i = 1; i < args.n_out; ++i)
-    if (program.outputs[i] == 0) return "only the first output of an epilogue may be the product unchanged";
   return nullptr;
 }
 
@@ -280,6 +300,5 @@ const char* check_matmul(const Args& args) {
 }  // namespace gemm
 
 extern const Kernel k_matmul = {gemm::run_matmul, gemm::cost_matmul, gemm::shared_matmul, gemm::check_matmul};
-extern const Kernel k_linear = {gemm::run_matmul, gemm::cost_matmul, gemm::shared_matmul, gemm::check_matmul};
 
 }  // namespace rv::RV_ISA
