@@ -1,0 +1,356 @@
+"""Matrix products: matmul and linear, and what is made of them.
+
+Both records run on one native kernel (csrc/cpu/gemm/): transposes are flags, not copies, and elementwise ops that follow
+a product are applied to its tiles while these are in the cache.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from ..dtypes import bool_
+from ..errors import DTypeError, ShapeError
+from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
+from .shape import expand, permute, reshape, unsqueeze
+
+__all__ = [
+    "addbmm", "addmm", "addmv", "baddbmm", "bilinear", "bmm", "dot", "inner", "linear", "matmul", "mm", "mv", "outer",
+    "tensordot", "vdot",
+]  # fmt: skip
+
+
+def _same_dtype(name: str, *named: tuple[str, Aval]) -> None:
+    (first, a), *others = named
+    for label, b in others:
+        if b.dtype != a.dtype:
+            raise DTypeError(f"{name}: {first} is {a.dtype} and {label} is {b.dtype}: they must have the same dtype")
+    if a.dtype == bool_:
+        raise DTypeError(f"{name}: dtype bool must be a numeric one")
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    n = 1
+    for size in shape:
+        n *= size
+    return n
+
+
+# ---------------------------------------------------------------- matmul
+
+
+def _matrix(shape: tuple[int, ...], transpose: bool) -> tuple[int, int]:
+    rows, columns = shape[-2:]
+    return (columns, rows) if transpose else (rows, columns)
+
+
+def _matmul_infer(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool) -> Spec:
+    text = f"matmul: a{a.shape}{'.mT' if transpose_a else ''} @ b{b.shape}{'.mT' if transpose_b else ''}"
+    if len(a.shape) < 2 or len(b.shape) < 2:
+        raise ShapeError(f"{text}: both must have at least 2 axes")
+    _same_dtype("matmul", ("a", a), ("b", b))
+    (m, k), (rows, n) = _matrix(a.shape, transpose_a), _matrix(b.shape, transpose_b)
+    if k != rows:
+        left, right = -2 if transpose_a else -1, -1 if transpose_b else -2
+        raise ShapeError(f"{text}: a.shape[{left}]={k} must equal b.shape[{right}]={rows}")
+    return (*broadcast_shapes("matmul", a.shape[:-2], b.shape[:-2]), m, n), a.dtype
+
+
+def _mt(xp: Any, x: Any, transpose: bool) -> Any:
+    return xp.swapaxes(x, -1, -2) if transpose else x
+
+
+def _matmul_vjp(g: Any, out: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> tuple:
+    # C = A B: dA = dC B^T, dB = A^T dC, each transposed once more where the operand came transposed
+    ga = gb = None
+    if a.requires_grad:
+        if transpose_a:
+            ga = _matmul(b, g, transpose_a=transpose_b, transpose_b=True)
+        else:
+            ga = _matmul(g, b, transpose_b=not transpose_b)
+    if b.requires_grad:
+        if b.ndim == 2 and a.ndim > 2 and not transpose_a:  # one matrix for all: its gradient is one long product
+            a, g = reshape(a, (-1, a.shape[-1])), reshape(g, (-1, g.shape[-1]))
+        if transpose_b:
+            gb = _matmul(g, a, transpose_a=True, transpose_b=transpose_a)
+        else:
+            gb = _matmul(a, g, transpose_a=not transpose_a)
+    return ga, gb
+
+
+def _matmul_terms(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool) -> int:
+    return _matrix(a.shape, transpose_a)[1]
+
+
+def _matmul_flops(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool) -> int:
+    shape, _ = _matmul_infer(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    return 2 * _product(shape) * _matrix(a.shape, transpose_a)[1]
+
+
+_matmul = Op(
+    "matmul", kind="kernel", attrs={"transpose_a": False, "transpose_b": False}, saves="i", epilogue=True,
+    infer=_matmul_infer,
+    reference=lambda xp, a, b, *, transpose_a, transpose_b: xp.matmul(_mt(xp, a, transpose_a), _mt(xp, b, transpose_b)),
+    vjp=_matmul_vjp,
+    encode=lambda a, b, *, transpose_a, transpose_b: ([transpose_a + 2 * transpose_b], []),
+    flops=_matmul_flops, terms=_matmul_terms, onnx="MatMul",
+    samples=[
+        Sample(((3, 4), (4, 5))), Sample(((1, 1), (1, 1))), Sample(((17, 33), (33, 40))), Sample(((1, 70), (70, 37))),
+        Sample(((37, 70), (70, 1))), Sample(((33, 100), (45, 100)), {"transpose_b": True}),
+        Sample(((100, 33), (100, 45)), {"transpose_a": True}), Sample(((2, 1100), (1100, 3))),
+        Sample(((20, 9), (7, 20)), {"transpose_a": True, "transpose_b": True}),
+        Sample(((4, 20, 9), (3, 1, 20, 7)), {"transpose_a": True}), Sample(((2, 3, 4), (4, 5))),
+        Sample(((9, 1, 4, 5), (3, 5, 6))), Sample(((2, 3, 4), (2, 5, 4)), {"transpose_b": True}),
+        Sample(((0, 4), (4, 3))), Sample(((2, 0), (0, 3))), Sample(((0, 2, 3), (3, 4))), Sample(((3, 4), (4, 0))),
+    ],
+    doc="out[..., i, j] = sum over p of a[..., i, p] b[..., p, j]; transposes exchange an operand's last two axes",
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- linear
+
+
+def _linear_infer(x: Aval, weight: Aval, bias: Aval | None = None) -> Spec:
+    text = f"linear: x{x.shape} @ weight{weight.shape}.T"
+    if len(weight.shape) != 2:
+        raise ShapeError(f"{text}: weight must have 2 axes, (out_features, in_features)")
+    if len(x.shape) < 2:
+        raise ShapeError(f"{text}: x must have at least 1 axis")
+    n, k = weight.shape
+    if x.shape[-1] != k:
+        raise ShapeError(f"{text}: x.shape[-1]={x.shape[-1]} must equal in_features={k}")
+    _same_dtype("linear", ("x", x), ("weight", weight), *([] if bias is None else [("bias", bias)]))
+    if bias is not None and bias.shape != (n,):
+        raise ShapeError(f"{text} + bias{bias.shape}: bias.shape must be (out_features,)=({n},)")
+    return (*x.shape[:-1], n), x.dtype
+
+
+def _linear_reference(xp: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+    product = xp.matmul(x, weight.T)
+    return product if bias is None else product + bias
+
+
+def _linear_vjp(g: Any, out: Any, x: Any, weight: Any, bias: Any = None) -> tuple:
+    gx = _matmul(g, weight) if x.requires_grad else None
+    rows = reshape(g, (-1, g.shape[-1])) if g.ndim > 2 else g
+    gw = None
+    if weight.requires_grad:
+        gw = _matmul(rows, reshape(x, (-1, x.shape[-1])) if x.ndim > 2 else x, transpose_a=True)
+    if bias is None:
+        return gx, gw
+    return gx, gw, rows.sum(0) if bias.requires_grad else None
+
+
+_linear = Op(
+    "linear", kind="kernel", saves="i", kernel="matmul", epilogue=True,
+    infer=_linear_infer, reference=_linear_reference, vjp=_linear_vjp,
+    encode=lambda *inputs: ([2 + 4 * (len(inputs) == 3)], []),
+    flops=lambda *inputs: (2 * inputs[0].shape[-1] + len(inputs) - 2) * _product(_linear_infer(*inputs)[0]),
+    terms=lambda *inputs: inputs[0].shape[-1], onnx="Gemm",
+    samples=[
+        Sample(((32, 10), (64, 10), (64,))), Sample(((1, 64), (1, 64), (1,))), Sample(((7, 100), (33, 100))),
+        Sample(((2, 3, 20), (5, 20), (5,))), Sample(((70, 1), (3, 1), (3,))), Sample(((0, 4), (3, 4), (3,))),
+        Sample(((2, 0), (3, 0), (3,))), Sample(((5, 1500), (40, 1500), (40,))), Sample(((1, 3, 1), (1, 1), (1,))),
+    ],
+    doc="x @ weight.T + bias over the last axis of x",
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- public functions
+
+
+def matmul(input: Any, other: Any) -> Any:
+    """The matrix product, as `input @ other`.
+
+    Two vectors give their dot product (a 0-d tensor); a vector with a matrix counts as one row or one column; with more
+    than two axes, the last two are the matrices and the others broadcast.
+
+    Raises:
+        ShapeError: the last axis of `input` differs from the last but one (or only) axis of `other`.
+        DTypeError: the dtypes differ, or are bool.
+
+    >>> import ranvier as rv
+    >>> rv.matmul(rv.ones(2, 3), rv.ones(3)).tolist()
+    [3.0, 3.0]
+    >>> rv.matmul(rv.ones(5, 2, 3), rv.ones(3, 4)).shape
+    (5, 2, 4)
+    """
+    n, m = input.ndim, other.ndim
+    if n >= 2 and m >= 2:
+        return _matmul(input, other)
+    if n == 0 or m == 0:
+        raise ShapeError(f"matmul: a{input.shape} @ b{other.shape}: both must have at least 1 axis; use * for numbers")
+    size = other.shape[max(m - 2, 0)]
+    if input.shape[-1] != size:
+        raise ShapeError(
+            f"matmul: a{input.shape} @ b{other.shape}: a.shape[-1]={input.shape[-1]} must equal "
+            f"b.shape[{-2 if m > 1 else -1}]={size}"
+        )
+    if n == 1 and m == 1:
+        return reshape(_matmul(reshape(input, (1, size)), reshape(other, (size, 1))), ())
+    if n == 1:
+        out = _matmul(reshape(input, (1, size)), other)
+        return reshape(out, (*out.shape[:-2], out.shape[-1]))
+    out = _matmul(input, reshape(other, (size, 1)))
+    return reshape(out, out.shape[:-1])
+
+
+def _ranks(name: str, wanted: str, *operands: tuple[str, Any, int]) -> None:
+    if any(x.ndim != n for _, x, n in operands):
+        raise ShapeError(f"{name}: {', '.join(f'{label}{x.shape}' for label, x, _ in operands)}: must be {wanted}")
+
+
+def mm(input: Any, mat2: Any) -> Any:
+    """The product of two matrices: (n, k) @ (k, m) -> (n, m)."""
+    _ranks("mm", "two matrices", ("input", input, 2), ("mat2", mat2, 2))
+    return _matmul(input, mat2)
+
+
+def bmm(input: Any, mat2: Any) -> Any:
+    """A batch of matrix products: (b, n, k) @ (b, k, m) -> (b, n, m)."""
+    _ranks("bmm", "(b, n, k) and (b, k, m)", ("input", input, 3), ("mat2", mat2, 3))
+    if input.shape[0] != mat2.shape[0]:
+        raise ShapeError(f"bmm: input{input.shape}, mat2{mat2.shape}: shape[0] must be equal; matmul broadcasts")
+    return _matmul(input, mat2)
+
+
+def mv(input: Any, vec: Any) -> Any:
+    """A matrix times a vector: (n, m) @ (m) -> (n)."""
+    _ranks("mv", "a matrix and a vector", ("input", input, 2), ("vec", vec, 1))
+    return matmul(input, vec)
+
+
+def dot(input: Any, tensor: Any) -> Any:
+    """The sum of the products of two vectors' elements.
+
+    >>> import ranvier as rv
+    >>> rv.dot(rv.tensor([1.0, 2.0]), rv.tensor([3.0, 4.0])).item()
+    11.0
+    """
+    _ranks("dot", "two vectors", ("input", input, 1), ("tensor", tensor, 1))
+    return matmul(input, tensor)
+
+
+def vdot(input: Any, other: Any) -> Any:
+    """`dot`, by its other name."""
+    return dot(input, other)
+
+
+def inner(input: Any, other: Any) -> Any:
+    """Dot products along the last axes: out[i..., j...] = sum over p of input[i..., p] other[j..., p]."""
+    if input.ndim == 0 or other.ndim == 0:
+        return input * other
+    if input.shape[-1] != other.shape[-1]:
+        raise ShapeError(f"inner: input{input.shape}, other{other.shape}: the last axes must be equally long")
+    return tensordot(input, other, ([-1], [-1]))
+
+
+def outer(input: Any, vec2: Any) -> Any:
+    """out[i, j] = input[i] * vec2[j]."""
+    _ranks("outer", "two vectors", ("input", input, 1), ("vec2", vec2, 1))
+    return unsqueeze(input, 1) * unsqueeze(vec2, 0)
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """`input @ weight.T + bias`: the fully connected layer.
+
+    Args:
+        input: (..., in_features). weight: (out_features, in_features). bias: (out_features), or None.
+
+    Returns:
+        (..., out_features)
+
+    >>> import ranvier as rv
+    >>> rv.ops.linear(rv.ones(2, 3), rv.ones(4, 3), rv.ones(4)).shape
+    (2, 4)
+    """
+    operands = (weight,) if bias is None else (weight, bias)
+    if input.ndim == 1:
+        out = _linear(reshape(input, (1, -1)), *operands)
+        return reshape(out, out.shape[1:])
+    return _linear(input, *operands)
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+    """out[..., o] = sum over i, j of input1[..., i] weight[o, i, j] input2[..., j] + bias[o].
+
+    Args:
+        input1: (..., in1_features). input2: (..., in2_features). weight: (out_features, in1_features, in2_features).
+    """
+    text = f"bilinear: input1{input1.shape}, input2{input2.shape}, weight{weight.shape}"
+    if weight.ndim != 3 or input1.ndim == 0 or input1.shape[:-1] != input2.shape[:-1]:
+        raise ShapeError(f"{text}: must be (..., i), (..., j) and (o, i, j)")
+    n, i, j = weight.shape
+    if (input1.shape[-1], input2.shape[-1]) != (i, j):
+        raise ShapeError(f"{text}: the inputs' last axes must be in1_features={i} and in2_features={j}")
+    lead = input1.shape[:-1]
+    left = _matmul(reshape(input1, (_product(lead), i)), reshape(permute(weight, (1, 0, 2)), (i, n * j)))
+    out = _matmul(reshape(left, (_product(lead), n, j)), reshape(input2, (_product(lead), j, 1)))
+    out = reshape(out, (*lead, n))
+    return out if bias is None else out + bias
+
+
+def _scaled(input: Any, product: Any, beta: float, alpha: float) -> Any:
+    if alpha != 1:
+        product = product * alpha
+    if beta == 0:
+        return product
+    return (input if beta == 1 else input * beta) + product
+
+
+def _fits(name: str, input: Any, out: Any) -> Any:
+    if broadcast_shapes(name, input.shape, out.shape) != out.shape:
+        raise ShapeError(f"{name}: input{input.shape} must broadcast to the product's shape {out.shape}")
+    return out
+
+
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """beta * input + alpha * (mat1 @ mat2); `input` broadcasts."""
+    return _scaled(input, _fits("addmm", input, mm(mat1, mat2)), beta, alpha)
+
+
+def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """beta * input + alpha * (mat @ vec); `input` broadcasts."""
+    return _scaled(input, _fits("addmv", input, mv(mat, vec)), beta, alpha)
+
+
+def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """beta * input + alpha * bmm(batch1, batch2); `input` broadcasts."""
+    return _scaled(input, _fits("baddbmm", input, bmm(batch1, batch2)), beta, alpha)
+
+
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """beta * input + alpha * (the sum of the products of bmm(batch1, batch2)); `input` broadcasts."""
+    _ranks("addbmm", "(b, n, k) and (b, k, m)", ("batch1", batch1, 3), ("batch2", batch2, 3))
+    if batch1.shape[0] != batch2.shape[0]:
+        raise ShapeError(f"addbmm: batch1{batch1.shape}, batch2{batch2.shape}: shape[0] must be equal")
+    return _scaled(input, _fits("addbmm", input, tensordot(batch1, batch2, ([0, 2], [0, 1]))), beta, alpha)
+
+
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
+    """The sum of products over several axes at once.
+
+    Args:
+        dims: a number n (the last n axes of `a` with the first n of `b`), or the axes of `a` and those of `b`.
+
+    >>> import ranvier as rv
+    >>> rv.tensordot(rv.ones(2, 3, 4), rv.ones(4, 3, 5), dims=([1, 2], [1, 0])).shape
+    (2, 5)
+    """
+    if isinstance(dims, (tuple, list)):
+        over_a, over_b = ([d] if isinstance(d, int) else list(d) for d in dims)
+    else:
+        if not 0 <= dims <= min(a.ndim, b.ndim):
+            raise ShapeError(f"tensordot: dims={dims} must be in [0, {min(a.ndim, b.ndim)}] for a{a.shape} and b{b.shape}")
+        over_a, over_b = list(range(a.ndim - dims, a.ndim)), list(range(dims))
+    over_a = [normalize_axis("tensordot", d, a.ndim) for d in over_a]
+    over_b = [normalize_axis("tensordot", d, b.ndim) for d in over_b]
+    sizes_a, sizes_b = [a.shape[d] for d in over_a], [b.shape[d] for d in over_b]
+    if sizes_a != sizes_b or len(set(over_a)) != len(over_a) or len(set(over_b)) != len(over_b):
+        raise ShapeError(
+            f"tensordot: axes {over_a} of a{a.shape} and {over_b} of b{b.shape} must be distinct and equally long"
+        )
+    keep_a, keep_b = ([d for d in range(x.ndim) if d not in over] for x, over in ((a, over_a), (b, over_b)))
+    shape_a, shape_b = tuple(a.shape[d] for d in keep_a), tuple(b.shape[d] for d in keep_b)
+    k = _product(tuple(sizes_a))
+    left = reshape(permute(a, keep_a + over_a), (_product(shape_a), k))
+    right = reshape(permute(b, over_b + keep_b), (k, _product(shape_b)))
+    return reshape(_matmul(left, right), shape_a + shape_b)
