@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .context import local
+from .context import enable_grad, local, no_grad, set_grad_enabled  # noqa: F401  (PyTorch has them here too)
 from .errors import GradError, ShapeError
 from .ops import apply as _engine
 from .ops.apply import constant

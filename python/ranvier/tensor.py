@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import autograd, ops
-from .context import local
+from .context import Epoch, local
 from .dtypes import ALL, CODE, as_dtype, get_default_dtype, is_float
 from .errors import DTypeError, GradError, ShapeError, TraceError
 from .ops import apply as _engine
@@ -104,11 +104,17 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        with_grad, self._requires_grad = self._requires_grad, False
-        try:
-            self.copy_(value)
-        finally:
-            self._requires_grad = with_grad
+        value = as_tensor(value)
+        if value.shape == self.shape and value.dtype == self.dtype or local.tracer is not None:
+            with_grad, self._requires_grad = self._requires_grad, False
+            try:
+                self.copy_(value)
+            finally:
+                self._requires_grad = with_grad
+        else:  # another shape or dtype: another array, which compiled functions must not overlook
+            self._data = np.array(value._array("data"))
+            self._changed()
+            Epoch.bump()
 
     def dim(self) -> int:
         return self.ndim

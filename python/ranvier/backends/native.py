@@ -11,7 +11,7 @@ from ..errors import BackendError
 from ..graph.graph import Graph
 from ..graph.lower import Lowering, encode
 from ..graph.passes import optimize
-from .reference import evaluate
+from .reference import evaluate, run_loop
 
 
 def _check_tables() -> dict[str, int]:
@@ -87,3 +87,10 @@ class Program:
             if id(array) in self._changed:
                 np.copyto(array, twin)
         return outs
+
+    def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
+             weights: np.ndarray | None = None) -> int:  # fmt: skip
+        """Many runs, on batches gathered from `data` (graph/compile.py), without Python in between."""
+        if self._refreshes:
+            return run_loop(self.run, data, index, batch, begin, end, totals, weights)
+        return self.plan.loop(data, index, batch, begin, end, totals, weights)

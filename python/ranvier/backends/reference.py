@@ -1,6 +1,7 @@
 """The reference: every op as its record defines it, on NumPy. Slow, complete, readable."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,18 @@ class Program:
         for old, value in new:
             np.copyto(old.data, value)
         return outputs
+
+    def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
+             weights: np.ndarray | None = None) -> int:  # fmt: skip
+        """Many runs, on batches gathered from `data` (graph/compile.py)."""
+        return run_loop(self.run, data, index, batch, begin, end, totals, weights)
+
+
+def run_loop(run: Callable, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
+             weights: np.ndarray | None) -> int:  # fmt: skip
+    """What a native plan's loop does, step by step."""
+    for step in range(begin, end):
+        rows = index[step * batch : (step + 1) * batch]
+        outs = run(*(a[rows] for a in data))
+        totals += np.array([float(o) for o in outs]) * (1.0 if weights is None else weights[step])
+    return end - begin

@@ -124,6 +124,20 @@ class Compiled:
         return _fill(self.structure, outputs)
 
 
+    def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
+             weights: np.ndarray | None = None) -> int:  # fmt: skip
+        """Run steps begin..end-1 of an epoch: step s on rows index[s*batch : (s+1)*batch] of each array in `data`.
+
+        Adds each (scalar) output, times weights[s], to `totals`; returns the number of steps done.
+        """
+        for refresh in self.updaters:
+            refresh()
+        done = self.program.loop(data, index, batch, begin, end, totals, weights)
+        for t, memory in self.grads:
+            t.grad = memory
+        return done
+
+
 def map_structure(f: Callable, x: Any) -> Any:
     """`f` applied to every leaf of nested tuples, lists and dicts."""
     if isinstance(x, tuple):

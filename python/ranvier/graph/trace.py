@@ -1,7 +1,8 @@
 """Tracing: run a Python function once on tensors without values, and keep the ops that it applied."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ class Tracer:
 
     def __init__(self, known_grads: tuple = ()) -> None:
         self.graph = Graph()
-        self.layers: list[str] = []
+        self.layers: list[str] = []  # the layers being called, outermost first
+        self.paths: dict[int, str] = {}  # of modules, below the outermost one
         self.captured: dict[int, tuple[Any, Value, Value]] = {}  # id -> tensor, value at the start, value now
         self.views: dict[Value, tuple[Any, int]] = {}  # of captured tensors: the tensor, its version when the view was made
         self.updaters: list[Callable] = []  # refresh host-side numbers before each run
@@ -93,8 +95,18 @@ class Tracer:
 
     # -------------------------------------------------------- what modules, optimizers and generators call
 
-    def saw_module(self, module: Any) -> None:
+    @contextmanager
+    def layer(self, module: Any) -> Iterator[None]:
+        """Ops recorded inside belong to `module`; the trace holds while its training mode stays."""
+        if not self.layers:
+            self.paths.update((id(m), name) for name, m in module.named_modules())
         self.modules[id(module)] = (module, module.training)
+        path, kind = self.paths.get(id(module), ""), type(module).__name__
+        self.layers.append(f"{path} ({kind})" if path else kind)
+        try:
+            yield
+        finally:
+            self.layers.pop()
 
     def host_update(self, refresh: Callable) -> None:
         """Call `refresh()` before each run: it writes numbers known to Python into captured arrays."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..autograd import no_grad
+from ..context import Epoch, local, no_grad
 from ..dtypes import as_dtype, is_float
 from ..errors import RanvierError, StateError
 from ..tensor import Tensor
@@ -96,6 +96,9 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if local.tracer is not None:
+                with local.tracer.layer(self):
+                    return self._call_hooked(args, kwargs)
             if self._hooks:
                 return self._call_hooked(args, kwargs)
             return self.forward(*args, **kwargs)
@@ -398,6 +401,7 @@ class Module:
         """Set training mode here and below: dropout and batch norm depend on it."""
         if not isinstance(mode, bool):
             raise TypeError(f"train: mode={mode!r} must be a bool")
+        Epoch.bump()  # compiled functions look again at the modes of their modules
         for module in self.modules():
             module.training = mode
         return self
