@@ -87,7 +87,8 @@ def encode(node: Node, rows: dict[str, int]) -> tuple[str, list[Value], list[Val
     ints, floats = list(ints), list(floats)
     if not isinstance(node, Group):
         return op.kernel, node.inputs, node.outputs, ints, floats
-    extra = [v for v in node.inputs if v not in first.inputs or v.number is not None]
+    made = {v for step in node.body for v in step.outputs}
+    extra = list(dict.fromkeys(v for step in node.body[1:] for v in step.inputs if v not in made and v.number is None))
     program, numbers = encode_program([first.outputs[0], *extra], node.body[1:], node.outputs, rows)
     return op.kernel, [*first.inputs, *extra], node.outputs, [*ints, *program], [*floats, *numbers]
 
