@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reductions that need two passes over a block while it is in cache: var, std, var_mean, logsumexp.
+#include "cpu/kernels.h"
+#include "cpu/reduce.h"
+#include "cpu/rows.h"
+#include "cpu/vmath_exp.h"
+
+namespace rv::RV_ISA {
+namespace {
+
+enum class Want { var, std, var_mean };
+
+// Count, mean and sum of squared deviations (M2), joined by the formula of Chan, Golub and LeVeque (1979).
+template <class T> struct Moments {
+  static constexpr int kColumns = 32;  // rows of a block: both passes find it in cache
+  using V = Vec<T>;
+
+  struct State {
+    T *count, *mean, *m2;
+    State(void* s, int64_t width) : count(static_cast<T*>(s)), mean(count + width), m2(mean + width) {}
+  };
+
+  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
+    const State s(state, width);
+    for (int64_t i = 0; i < width; ++i) {
+      const T* x = static_cast<const T*>(data) + i * pitch;
+      const T terms = static_cast<T>(n), mean = fold_row<Plus>(x, n, T(0), itself) / terms;
+      const V center(mean);
+      // the deviations' own mean takes the rounding of `mean` out again
+      const T shift = fold_row<Plus>(x, n, T(0), [&](V a) __attribute__((always_inline)) { return a - center; }) / terms;
+      s.count[i] = terms;
+      s.mean[i] = mean + shift;
+      s.m2[i] = fold_row<Plus>(x, n, T(0), [&](V a) __attribute__((always_inline)) {
+        const V d = a - center;
+        return d * d;
+      }) - terms * shift * shift;
+    }
+  }
+
+  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
+    const T* x = static_cast<const T*>(data);
+    const State s(state, width);
+    const V terms(static_cast<T>(n));
+    fold_columns<Plus>(x, pitch, n, width, s.mean, [](V a, auto, int64_t) __attribute__((always_inline)) { return a; });
+    each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+      put(s.mean + c, get(s.mean + c) / terms);
+    });
+    fold_columns<Plus>(x, pitch, n, width, s.count, [&](V a, auto get, int64_t c) __attribute__((always_inline)) {
+      return a - get(s.mean + c);
+    });
+    fold_columns<Plus>(x, pitch, n, width, s.m2, [&](V a, auto get, int64_t c) __attribute__((always_inline)) {
+      const V d = a - get(s.mean + c);
+      return d * d;
+    });
+    each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+      const V shift = get(s.count + c) / terms;
+      put(s.count + c, terms);
+      put(s.mean + c, get(s.mean + c) + shift);
+      put(s.m2 + c, get(s.m2 + c) - terms * shift * shift);
+    });
+  }
+
+  static void join(void* state, const void* later, int64_t width) {
+    const State a(state, width), b(const_cast<void*>(later), width);
+    each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+      const V na = get(a.count + c), nb = get(b.count + c), total = na + nb;
+      const V d = get(b.mean + c) - get(a.mean + c), share = nb / total;
+      put(a.mean + c, get(a.mean + c) + d * share);
+      put(a.m2 + c, get(a.m2 + c) + get(b.m2 + c) + d * d * na * share);
+      put(a.count + c, total);
+    });
+  }
+
+  static void empty(void* state, int64_t width) {
+    const State s(state, width);
+    for (int64_t i = 0; i < width; ++i) s.count[i] = 0, s.mean[i] = __builtin_nanf(""), s.m2[i] = 0;
+  }
+
+  // floats = [correction]: var = M2 / max(0, terms - correction)
+  template <Want want>
+  static void finish(const void* state, int64_t width, int64_t terms, const Args& args, std::byte* const* out,
+                     int64_t stride) {
+    const State s(const_cast<void*>(state), width);
+    T *y = reinterpret_cast<T*>(out[0]), *mean = reinterpret_cast<T*>(out[1]);
+    const double left = static_cast<double>(terms) - args.floats[0];
+    const T divisor = static_cast<T>(left > 0 ? left : 0);
+    for (int64_t i = 0; i < width; ++i) {
+      const T var = (s.m2[i] > 0 || s.m2[i] != s.m2[i] ? s.m2[i] : T(0)) / divisor;
+      if constexpr (want == Want::std) y[i * stride] = sizeof(T) == 4 ? __builtin_sqrtf(var) : __builtin_sqrt(var);
+      else y[i * stride] = var;
+      if constexpr (want == Want::var_mean) mean[i * stride] = s.mean[i];
+    }
+  }
+
+  template <Want want> static constexpr Reducer reducer{
+      sizeof(T), sizeof(T), 3 * sizeof(T), kColumns, false, 0.2, nullptr, rows, columns, join, empty, finish<want>};
+};
+
+// Maximum and sum of exp(x - maximum). An infinite maximum counts as 0, so that inf - inf never appears.
+template <class T> struct LogSumExp {
+  static constexpr int kColumns = 32;
+  using V = Vec<T>;
+
+  static RV_INLINE T finite(T m) { return m - m == 0 ? m : T(0); }
+  static RV_INLINE V finite(V m) { return select(m - m == V(0), m, V(0)); }
+
+  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
+    T *greatest = static_cast<T*>(state), *sum = greatest + width;
+    for (int64_t i = 0; i < width; ++i) {
+      const T* x = static_cast<const T*>(data) + i * pitch;
+      greatest[i] = fold_row<Greatest>(x, n, lowest<T>(), itself);
+      const V m(finite(greatest[i]));
+      sum[i] = fold_row<Plus, 4>(x, n, T(0), [&](V a) __attribute__((always_inline)) { return exp(a - m); });
+    }
+  }
+
+  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
+    const T* x = static_cast<const T*>(data);
+    T *greatest = static_cast<T*>(state), *sum = greatest + width;
+    fold_columns<Greatest>(x, pitch, n, width, greatest,
+                           [](V a, auto, int64_t) __attribute__((always_inline)) { return a; });
+    fold_columns<Plus>(x, pitch, n, width, sum, [&](V a, auto get, int64_t c) __attribute__((always_inline)) {
+      return exp(a - finite(get(greatest + c)));
+    });
+  }
+
+  static void join(void* state, const void* later, int64_t width) {
+    T *ma = static_cast<T*>(state), *sa = ma + width;
+    const T *mb = static_cast<const T*>(later), *sb = mb + width;
+    each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+      const V a = get(ma + c), b = get(mb + c), m = Greatest::join(a, b), center = finite(m);
+      put(sa + c, get(sa + c) * exp(a - center) + get(sb + c) * exp(b - center));
+      put(ma + c, m);
+    });
+  }
+
+  static void empty(void* state, int64_t width) {
+    for (int64_t i = 0; i < 2 * width; ++i) static_cast<T*>(state)[i] = i < width ? lowest<T>() : T(0);
+  }
+
+  static void finish(const void* state, int64_t width, int64_t, const Args&, std::byte* const* out, int64_t stride) {
+    const T *greatest = static_cast<const T*>(state), *sum = greatest + width;
+    T* y = reinterpret_cast<T*>(out[0]);
+    for (int64_t i = 0; i < width; ++i) {
+      const T log_sum = sizeof(T) == 4 ? __builtin_logf(sum[i]) : __builtin_log(sum[i]);
+      y[i * stride] = finite(greatest[i]) + log_sum;
+    }
+  }
+
+  static constexpr Reducer reducer{
+      sizeof(T), sizeof(T), 2 * sizeof(T), kColumns, false, 0.4, nullptr, rows, columns, join, empty, finish};
+};
+
+template <Want want> const Reducer* moments(const Args& args) {
+  const DType t = args.in[0].dtype;
+  if (args.n_floats != 1) return nullptr;
+  for (int k = 0; k < args.n_out; ++k)
+    if (args.out[k].dtype != t) return nullptr;
+  if (t == DType::f32) return &Moments<float>::reducer<want>;
+  return t == DType::f64 ? &Moments<double>::reducer<want> : nullptr;
+}
+
+const Reducer* logsumexp(const Args& args) {
+  const DType t = args.in[0].dtype;
+  if (args.out[0].dtype != t) return nullptr;
+  if (t == DType::f32) return &LogSumExp<float>::reducer;
+  return t == DType::f64 ? &LogSumExp<double>::reducer : nullptr;
+}
+
+}  // namespace
+
+const Kernel k_var = ReduceKernel<moments<Want::var>>::kernel;
+const Kernel k_std = ReduceKernel<moments<Want::std>>::kernel;
+const Kernel k_var_mean = ReduceKernel<moments<Want::var_mean>, 2>::kernel;
+const Kernel k_logsumexp = ReduceKernel<logsumexp>::kernel;
+
+}  // namespace rv::RV_ISA

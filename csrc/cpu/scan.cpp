@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// cumsum: y[i] = x[0] + ... + x[i] along one axis, or x[i] + ... + x[n-1]. ints = [axis, reverse].
+// float32 is summed in double precision.
+#include "cpu/kernels.h"
+#include "cpu/lines.h"
+#include "cpu/simd.h"
+
+namespace rv::RV_ISA {
+namespace {
+
+constexpr int64_t kChunk = 1 << 15;  // of a long line: the sums of earlier chunks are added in a second phase
+
+template <class T> struct Scan {
+  using Sum = T;
+};
+template <> struct Scan<float> {
+  using Sum = double;
+};
+
+// A line is cut where there are too few of them to share out; then the sum inside a chunk starts at zero.
+struct Plan {
+  Lines<2> lines;
+  bool columns;
+  int64_t width, tiles, chunks;
+
+  explicit Plan(const Args& args) : lines({&args.in[0], &args.out[0]}, static_cast<int>(args.ints[0])) {
+    columns = lines.tiled >= 8 && lines.next[0] == 1 && lines.next[1] == 1;
+    width = columns ? (lines.tiled < 512 ? lines.tiled : 512) : 1;
+    tiles = (lines.tiled + width - 1) / width;
+    chunks = tiles * lines.outer < 32 && !columns ? (lines.length + kChunk - 1) / kChunk : 1;
+  }
+};
+
+template <class T> typename Scan<T>::Sum scan(const T* x, int64_t step_x, T* y, int64_t step_y, int64_t n,
+                                              typename Scan<T>::Sum before) {
+  typename Scan<T>::Sum sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    sum += x[i * step_x];
+    y[i * step_y] = static_cast<T>(before + sum);
+  }
+  return sum;
+}
+
+template <class T> typename Scan<T>::Sum total(const T* x, int64_t step, int64_t n) {
+  typename Scan<T>::Sum sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += x[i * step];
+  return sum;
+}
+
+template <class T> void run_as(const Args& args, Team& team) {
+  using Sum = typename Scan<T>::Sum;
+  const Plan p(args);
+  const Lines<2>& lines = p.lines;
+  const int64_t n = lines.length;
+  if (n == 0 || p.tiles * lines.outer == 0) return;
+  const bool reverse = args.ints[1] != 0;
+  const int64_t step_x = reverse ? -lines.step[0] : lines.step[0], step_y = reverse ? -lines.step[1] : lines.step[1];
+  auto first_x = [&](int64_t place) {
+    return args.in[0].ptr<const T>() + lines.offset(0, place / p.tiles) + place % p.tiles * p.width * lines.next[0] +
+           (reverse ? (n - 1) * lines.step[0] : 0);
+  };
+  auto first_y = [&](int64_t place) {
+    return args.out[0].ptr<T>() + lines.offset(1, place / p.tiles) + place % p.tiles * p.width * lines.next[1] +
+           (reverse ? (n - 1) * lines.step[1] : 0);
+  };
+  auto length = [&](int64_t chunk) { return n - chunk * kChunk < kChunk ? n - chunk * kChunk : kChunk; };
+
+  if (p.columns) {
+    Sum* sum = reinterpret_cast<Sum*>(team.local(static_cast<size_t>(p.width) * sizeof(Sum)));
+    return team.each(p.tiles * lines.outer, [&](int64_t place) {
+      const int64_t left = lines.tiled - place % p.tiles * p.width, width = left < p.width ? left : p.width;
+      const T* x = first_x(place);
+      T* y = first_y(place);
+      for (int64_t c = 0; c < width; ++c) sum[c] = 0;
+      for (int64_t r = 0; r < n; ++r, x += step_x, y += step_y)
+        for (int64_t c = 0; c < width; ++c) {
+          const Sum s = sum[c] + x[c];
+          sum[c] = s;
+          y[c] = static_cast<T>(s);
+        }
+    });
+  }
+  if (p.chunks <= 1 || team.size() == 1)  // the same sums in the same order as below, in one pass
+    return team.each(p.tiles * lines.outer, [&](int64_t place) {
+      Sum before = 0;
+      for (int64_t k = 0; k < p.chunks; ++k)
+        before += scan(first_x(place) + k * kChunk * step_x, step_x, first_y(place) + k * kChunk * step_y, step_y,
+                       p.chunks == 1 ? n : length(k), before);
+    });
+
+  Sum* totals = reinterpret_cast<Sum*>(args.shared);  // (lines, chunks)
+  team.each(p.tiles * lines.outer * p.chunks, [&](int64_t task) {
+    const int64_t place = task / p.chunks, k = task % p.chunks;
+    totals[task] = total(first_x(place) + k * kChunk * step_x, step_x, length(k));
+  });
+  team.barrier();
+  team.each(p.tiles * lines.outer * p.chunks, [&](int64_t task) {
+    const int64_t place = task / p.chunks, k = task % p.chunks;
+    Sum before = 0;
+    for (int64_t j = 0; j < k; ++j) before += totals[place * p.chunks + j];
+    scan(first_x(place) + k * kChunk * step_x, step_x, first_y(place) + k * kChunk * step_y, step_y, length(k), before);
+  });
+}
+
+void run(const Args& args, Team& team) {
+  switch (args.in[0].dtype) {
+    case DType::f32: return run_as<float>(args, team);
+    case DType::f64: return run_as<double>(args, team);
+    default: return run_as<int64_t>(args, team);
+  }
+}
+
+double cost(const Args& args) { return 100 + static_cast<double>(args.in[0].size()); }
+
+int64_t shared(const Args& args) {
+  const Plan p(args);
+  return p.chunks > 1 ? p.tiles * p.lines.outer * p.chunks * static_cast<int64_t>(sizeof(double)) : 0;
+}
+
+const char* check(const Args& args) {
+  if (args.n_in != 1 || args.n_out != 1) return "one input and one output are needed";
+  const View &in = args.in[0], &out = args.out[0];
+  if (in.dtype != out.dtype || (in.dtype != DType::f32 && in.dtype != DType::f64 && in.dtype != DType::i64))
+    return "dtype must be float32, float64 or int64";
+  if (args.n_ints != 2 || args.ints[0] < 0 || args.ints[0] >= (in.ndim ? in.ndim : 1)) return "axis out of range";
+  if (in.ndim != out.ndim) return "input and output must have one shape";
+  for (int d = 0; d < in.ndim; ++d)
+    if (in.shape[d] != out.shape[d]) return "input and output must have one shape";
+  return nullptr;
+}
+
+}  // namespace
+
+const Kernel k_cumsum = {run, cost, shared, check};
+
+}  // namespace rv::RV_ISA
