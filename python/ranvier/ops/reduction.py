@@ -1,0 +1,626 @@
+"""Reductions: sums, products, extremes, moments and norms over any set of axes; cumulative sums.
+
+`dim` is an axis, a tuple of axes, or None for all; `keepdim` leaves axes of size 1 in their place.
+"""
+from __future__ import annotations
+
+import builtins
+import math
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import as_dtype, bool_, int64, is_float
+from ..errors import DTypeError, ShapeError
+from .apply import apply
+from .op import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
+
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumsum", "logsumexp", "max", "mean", "min", "norm",
+    "prod", "std", "sum", "var", "var_mean",
+]  # fmt: skip
+
+_AXES = {"dim": (), "keepdim": False}
+_SAMPLES = (
+    Sample(((),)),
+    Sample(((7,),), {"dim": (0,)}),
+    Sample(((1000, 3),), {"dim": (0,)}),
+    Sample(((1000, 3),), {"dim": (1,), "keepdim": True}),
+    Sample(((3, 4, 5, 6),), {"dim": (0, 2)}),
+    Sample(((3, 4, 5, 6),), {"dim": (1, 3), "keepdim": True}),
+    Sample(((2, 1, 300),), {"dim": (0, 1, 2)}),
+)
+_EMPTY = (Sample(((0, 3),), {"dim": (0,)}), Sample(((0, 3),), {"dim": (1,)}))
+
+
+# ---------------------------------------------------------------- rules that reductions share
+
+
+def _reduced(shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
+    if keepdim:
+        return tuple(1 if d in dim else n for d, n in enumerate(shape))
+    return tuple(n for d, n in enumerate(shape) if d not in dim)
+
+
+def _terms(x: Aval, *, dim: tuple[int, ...], **attrs: Any) -> int:
+    return math.prod(x.shape[d] for d in dim)
+
+
+def _size(x: Aval, **attrs: Any) -> int:
+    return math.prod(x.shape)
+
+
+def _encode(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> tuple[list, list]:
+    return [int(keepdim), len(dim), *dim], []
+
+
+def _need_float(name: str, dtype: np.dtype) -> None:
+    if not is_float(dtype):
+        raise DTypeError(f"{name}: dtype {dtype} must be float32 or float64; cast first, or pass dtype=")
+
+
+def _need_terms(name: str, shape: tuple[int, ...], dim: tuple[int, ...]) -> None:
+    for d in dim:
+        if shape[d] == 0:
+            raise ShapeError(f"{name}: axis {d} of x{shape} is empty: there is no element to choose")
+
+
+def _kept(g: Any, x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """`g`, shaped as the reduction of x by `dim`, with the reduced axes as axes of size 1."""
+    return g if keepdim else g.reshape(_reduced(x.shape, dim, True))
+
+
+def _spread(g: Any, x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    return _kept(g, x, dim, keepdim).expand(x.shape)
+
+
+def _float_op(name: str, **fields: Any) -> Op:
+    """A reduction of floats to floats of the same dtype."""
+
+    def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool, **attrs: Any) -> Spec:
+        _need_float(name, x.dtype)
+        return _reduced(x.shape, dim, keepdim), x.dtype
+
+    attrs = {**_AXES, **fields.pop("attrs", {})}
+    fields = {"encode": _encode, "flops": _size, "terms": _terms, **fields}
+    return Op(name, kind="kernel", attrs=attrs, infer=infer, **fields)
+
+
+# ---------------------------------------------------------------- sum, mean, prod
+
+
+def _sum_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
+    return _reduced(x.shape, dim, keepdim), x.dtype if is_float(x.dtype) else int64
+
+
+_sum = Op(
+    "sum", kind="kernel", attrs=_AXES, saves="", encode=_encode, flops=_size, terms=_terms, onnx="ReduceSum",
+    infer=_sum_infer,
+    reference=lambda xp, x, *, dim, keepdim: xp.sum(x, axis=dim, keepdims=keepdim),
+    vjp=lambda g, out, x, *, dim, keepdim: (_spread(g, x, dim, keepdim),),
+    samples=(*_SAMPLES, *_EMPTY, Sample((np.arange(12, dtype=np.int32).reshape(3, 4),), {"dim": (0,)}),
+             Sample((np.eye(3, dtype=bool),), {"dim": (0, 1)})),
+)  # fmt: skip
+
+_mean = _float_op(
+    "mean", saves="", onnx="ReduceMean",
+    reference=lambda xp, x, *, dim, keepdim: xp.mean(x, axis=dim, keepdims=keepdim),
+    vjp=lambda g, out, x, *, dim, keepdim: (_spread(g * (1 / (_terms(x, dim=dim) or math.nan)), x, dim, keepdim),),
+    samples=(*_SAMPLES, *_EMPTY),
+)  # fmt: skip
+
+
+def _prod_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
+    """g times the product of the other elements: of all that are not 0, where the element is the only 0."""
+    from .elementwise import where
+
+    zero = x == 0
+    rest = where(zero, 1.0, x)
+    product = _prod(rest, dim=dim, keepdim=True)
+    zeros = _sum(zero, dim=dim, keepdim=True)
+    others = where(zero, where(zeros == 1, product, 0.0), where(zeros == 0, product / rest, 0.0))
+    return (_kept(g, x, dim, keepdim) * others,)
+
+
+_prod = Op(
+    "prod", kind="kernel", attrs=_AXES, saves="i", encode=_encode, flops=_size, terms=_terms, onnx="ReduceProd",
+    infer=_sum_infer,
+    reference=lambda xp, x, *, dim, keepdim: xp.prod(x, axis=dim, keepdims=keepdim),
+    vjp=_prod_vjp,
+    domain=(0.5, 1.5),
+    samples=(*(s for s in _SAMPLES if s.inputs != ((1000, 3),)), *_EMPTY,
+             Sample((np.arange(1, 7, dtype=np.int32).reshape(2, 3),), {"dim": (1,)}),
+             Sample((np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 5.0], [1.0, 4.0, 2.0]], np.float32),), {"dim": (1,)})),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- extremes
+
+
+def _extreme_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
+    """Equal extremes share the gradient evenly."""
+    share = (x == _kept(out, x, dim, keepdim)).to(g.dtype)
+    return (_kept(g, x, dim, keepdim) * (share / _sum(share, dim=dim, keepdim=True)),)
+
+
+def _extreme_op(name: str, reference: Callable, onnx: str) -> Op:
+    def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
+        _need_terms(name, x.shape, dim)
+        return _reduced(x.shape, dim, keepdim), x.dtype
+
+    return Op(
+        name, kind="kernel", attrs=_AXES, encode=_encode, infer=infer, reference=reference, vjp=_extreme_vjp, onnx=onnx,
+        samples=(*_SAMPLES, _EMPTY[1], Sample((np.array([[1, 3, 3], [-2, -2, 5]], np.int64),), {"dim": (1,)}),
+                 Sample((np.array([[1.0, np.nan, 3.0], [-np.inf, 2.0, 2.0]], np.float32),), {"dim": (1,)})),
+    )  # fmt: skip
+
+
+_amax = _extreme_op("amax", lambda xp, x, *, dim, keepdim: xp.max(x, axis=dim, keepdims=keepdim), "ReduceMax")
+_amin = _extreme_op("amin", lambda xp, x, *, dim, keepdim: xp.min(x, axis=dim, keepdims=keepdim), "ReduceMin")
+
+
+def _positions(f: Callable, xp: Any, x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """argmax or argmin over one axis, or over all in C order."""
+    if len(dim) == 1:
+        return f(x, axis=dim[0], keepdims=keepdim)
+    return xp.reshape(f(xp.reshape(x, (-1,)), axis=0), (1,) * len(x.shape) if keepdim else ())
+
+
+_ARG_SAMPLES = (
+    Sample(((),)),
+    Sample(((7,),), {"dim": (0,)}),
+    Sample(((1000, 3),), {"dim": (0,)}),
+    Sample(((1000, 3),), {"dim": (1,), "keepdim": True}),
+    Sample(((3, 4, 5),), {"dim": (1,)}),
+    Sample(((0, 3),), {"dim": (1,)}),
+    Sample((np.array([[1, 3, 3], [-2, -2, 5]], np.int64),), {"dim": (1,)}),
+    Sample((np.array([[1.0, np.nan, np.nan], [-np.inf, 2.0, 2.0]], np.float32),), {"dim": (1,)}),
+)
+
+
+def _arg_op(name: str, onnx: str) -> Op:
+    def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
+        _need_terms(name, x.shape, dim)
+        return _reduced(x.shape, dim, keepdim), int64
+
+    return Op(
+        name, kind="kernel", attrs=_AXES, saves="", encode=_encode, infer=infer, onnx=onnx,
+        reference=lambda xp, x, *, dim, keepdim: _positions(getattr(xp, name), xp, x, dim, keepdim),
+        samples=(*_ARG_SAMPLES, Sample(((3, 4),), {"dim": (0, 1), "keepdim": True})),
+    )  # fmt: skip
+
+
+_argmax, _argmin = _arg_op("argmax", "ArgMax"), _arg_op("argmin", "ArgMin")
+
+
+def _choice_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
+    """The gradient goes to the element that was chosen."""
+    from ..tensor import from_numpy
+    from .elementwise import where
+
+    if g[0] is None:
+        return (None,)
+    if not dim:
+        return (g[0],)
+    positions = np.arange(x.shape[dim[0]]).reshape([-1 if d == dim[0] else 1 for d in range(x.ndim)])
+    chosen = from_numpy(positions) == _kept(out[1], x, dim, keepdim)
+    return (where(chosen, _kept(g[0], x, dim, keepdim), 0.0),)
+
+
+def _choice_op(name: str, argument: str) -> Op:
+    def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> list[Spec]:
+        _need_terms(name, x.shape, dim)
+        shape = _reduced(x.shape, dim, keepdim)
+        return [(shape, x.dtype), (shape, int64)]
+
+    def reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
+        where = _positions(getattr(xp, argument), xp, x, dim, True)
+        values = xp.take_along_axis(x, where, dim[0]) if dim else x
+        return (values, where) if keepdim or not dim else (xp.squeeze(values, dim[0]), xp.squeeze(where, dim[0]))
+
+    return Op(
+        name, kind="kernel", attrs=_AXES, saves="o", encode=_encode, infer=infer, reference=reference, vjp=_choice_vjp,
+        samples=_ARG_SAMPLES, doc="the extreme along one axis, and its first position",
+    )  # fmt: skip
+
+
+_max_dim, _min_dim = _choice_op("max_dim", "argmax"), _choice_op("min_dim", "argmin")
+
+
+# ---------------------------------------------------------------- truth
+
+
+def _truth_op(name: str, dtype: np.dtype, reference: Callable, terms: Callable | None = None) -> Op:
+    def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
+        return _reduced(x.shape, dim, keepdim), dtype
+
+    ones = np.array([[0, 2, 1], [0, 0, 0], [3, 1, 1]])
+    return Op(
+        name, kind="kernel", attrs=_AXES, saves="", encode=_encode, infer=infer, reference=reference,
+        samples=(*_SAMPLES, *_EMPTY, *(Sample((ones.astype(t),), {"dim": (1,)}) for t in ("f4", "f8", "i4", "i8", "u1", "?"))),
+    )  # fmt: skip
+
+
+_any = _truth_op("any", bool_, lambda xp, x, *, dim, keepdim: xp.any(x != 0, axis=dim, keepdims=keepdim))
+_all = _truth_op("all", bool_, lambda xp, x, *, dim, keepdim: xp.all(x != 0, axis=dim, keepdims=keepdim))
+_count_nonzero = _truth_op(
+    "count_nonzero", int64, lambda xp, x, *, dim, keepdim: xp.sum(x != 0, axis=dim, keepdims=keepdim)
+)
+
+
+# ---------------------------------------------------------------- moments
+
+
+def _moment_encode(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple[list, list]:
+    return [int(keepdim), len(dim), *dim], [float(correction)]
+
+
+def _moment_reference(xp: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+    mean = xp.mean(x, axis=dim, keepdims=True)
+    divisor = np.asarray(builtins.max(0.0, _terms(x, dim=dim) - correction), x.dtype)
+    return xp.sum((x - mean) ** 2, axis=dim, keepdims=keepdim) / divisor
+
+
+def _deviation(x: Any, dim: tuple[int, ...], correction: float) -> Any:
+    """(x - mean) / max(0, n - correction)"""
+    left = builtins.max(0.0, _terms(x, dim=dim) - correction)
+    return (x - _mean(x, dim=dim, keepdim=True)) * (1 / left if left else math.inf)
+
+
+def _var_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
+    return (_kept(g, x, dim, keepdim) * 2.0 * _deviation(x, dim, correction),)
+
+
+def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
+    from .elementwise import where
+
+    scale = where(out == 0, 0.0, g / where(out == 0, 1.0, out))  # as PyTorch: no gradient where all are equal
+    return (_kept(scale, x, dim, keepdim) * _deviation(x, dim, correction),)
+
+
+def _var_mean_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
+    attrs = {"dim": dim, "keepdim": keepdim}
+    parts = []
+    if g[0] is not None:
+        parts += _var_vjp(g[0], out[0], x, **attrs, correction=correction)
+    if g[1] is not None:
+        parts += _mean.vjp(g[1], out[1], x, **attrs)
+    return (parts[0] if len(parts) == 1 else parts[0] + parts[1],)
+
+
+_MOMENT = {"attrs": {"correction": 1.0}, "encode": _moment_encode, "flops": lambda x, **attrs: 4 * _size(x)}
+_MOMENT_SAMPLES = (*_SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), _EMPTY[1])
+
+_var = _float_op(
+    "var", saves="i", samples=_MOMENT_SAMPLES, vjp=_var_vjp, **_MOMENT,
+    reference=lambda xp, x, *, dim, keepdim, correction: _moment_reference(xp, x, dim, keepdim, correction),
+)  # fmt: skip
+_std = _float_op(
+    "std", samples=_MOMENT_SAMPLES, vjp=_std_vjp, **_MOMENT,
+    reference=lambda xp, x, *, dim, keepdim, correction: xp.sqrt(_moment_reference(xp, x, dim, keepdim, correction)),
+)  # fmt: skip
+
+
+def _var_mean_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> list[Spec]:
+    _need_float("var_mean", x.dtype)
+    return [(_reduced(x.shape, dim, keepdim), x.dtype)] * 2
+
+
+_var_mean = Op(
+    "var_mean", kind="kernel", attrs={**_AXES, "correction": 1.0}, saves="i", encode=_moment_encode, infer=_var_mean_infer,
+    reference=lambda xp, x, *, dim, keepdim, correction: (
+        _moment_reference(xp, x, dim, keepdim, correction), xp.mean(x, axis=dim, keepdims=keepdim)),
+    vjp=_var_mean_vjp, samples=_MOMENT_SAMPLES, terms=_terms, flops=_MOMENT["flops"],
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- logsumexp, norm, cumsum
+
+
+def _logsumexp_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    low = np.asarray(-np.inf, x.dtype)
+    top = xp.max(x, axis=dim, keepdims=True, initial=low)
+    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    result = xp.log(xp.sum(xp.exp(x - top), axis=dim, keepdims=True)) + top
+    return xp.reshape(result, _reduced(x.shape, dim, keepdim))
+
+
+_logsumexp = _float_op(
+    "logsumexp", onnx="ReduceLogSumExp", flops=lambda x, **attrs: 10 * _size(x),
+    reference=_logsumexp_reference,
+    vjp=lambda g, out, x, *, dim, keepdim: (
+        _kept(g, x, dim, keepdim) * _exp(x - _kept(out, x, dim, keepdim)),),
+    samples=(*_SAMPLES, *_EMPTY, Sample((np.array([[1e4, -1e4], [-np.inf, -np.inf], [np.inf, 0]], np.float32),), {"dim": (1,)})),
+)  # fmt: skip
+
+
+def _exp(x: Any) -> Any:
+    from .elementwise import exp
+
+    return exp(x)
+
+
+_NORMS = {0.0, 1.0, 2.0, math.inf, -math.inf}  # those with a kernel; other p are composed
+
+
+def _norm_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
+    kept = {"axis": dim, "keepdims": keepdim}
+    if p == 0:
+        return xp.astype(xp.sum(x != 0, **kept), x.dtype) if hasattr(xp, "astype") else xp.sum(x != 0, **kept).astype(x.dtype)
+    if p == 1:
+        return xp.sum(xp.abs(x), **kept)
+    if p == 2:
+        return xp.sqrt(xp.sum(x * x, **kept))
+    return xp.max(xp.abs(x), **kept, initial=0) if p > 0 else xp.min(xp.abs(x), **kept, initial=xp.inf)
+
+
+def _norm_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: float) -> tuple:
+    from .elementwise import sign, where
+
+    if p == 0:
+        return (None,)
+    g, out = _kept(g, x, dim, keepdim), _kept(out, x, dim, keepdim)
+    if p == 1:
+        return (g * sign(x),)
+    if p == 2:  # 0 at the origin
+        return (where(out == 0, 0.0, g / where(out == 0, 1.0, out)) * x,)
+    share = (abs(x) == out).to(g.dtype)
+    return (g * sign(x) * (share / _sum(share, dim=dim, keepdim=True)),)
+
+
+_norm = _float_op(
+    "norm", attrs={"p": 2.0}, reference=_norm_reference, vjp=_norm_vjp, flops=lambda x, **attrs: 2 * _size(x),
+    encode=lambda x, *, dim, keepdim, p: ([int(keepdim), len(dim), *dim], [p]),
+    samples=(*_SAMPLES, *_EMPTY, *(Sample(((4, 30, 2),), {"dim": (0, 1), "p": p}) for p in sorted(_NORMS))),
+)  # fmt: skip
+
+
+def _cumsum_infer(x: Aval, *, dim: int, reverse: bool) -> Spec:
+    if not is_float(x.dtype) and x.dtype != int64:
+        raise DTypeError(f"cumsum: dtype {x.dtype} must be float32, float64 or int64")
+    return x.shape, x.dtype
+
+
+def _cumsum_reference(xp: Any, x: Any, *, dim: int, reverse: bool) -> Any:
+    if not x.shape:
+        return x
+    sums = getattr(xp, "cumulative_sum", None) or xp.cumsum
+    return xp.flip(sums(xp.flip(x, axis=dim), axis=dim), axis=dim) if reverse else sums(x, axis=dim)
+
+
+_cumsum = Op(
+    "cumsum", kind="kernel", attrs={"dim": 0, "reverse": False}, saves="", infer=_cumsum_infer, reference=_cumsum_reference,
+    vjp=lambda g, out, x, *, dim, reverse: (_cumsum(g, dim=dim, reverse=not reverse),),
+    encode=lambda x, *, dim, reverse: ([dim, int(reverse)], []),
+    flops=_size, terms=lambda x, *, dim, reverse: x.shape[dim] if x.shape else 1, onnx="CumSum",
+    samples=(Sample(((),)), Sample(((7,),), {"reverse": True}), Sample(((30, 40),)), Sample(((3, 40, 2),), {"dim": 1}),
+             Sample(((3, 70000),), {"dim": 1}), Sample(((0, 3),)), Sample((np.arange(6),))),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- public functions
+
+_bound: dict[tuple, Call] = {}
+
+
+def _run(op: Op, input: Any, dim: Any, keepdim: bool, **attrs: Any) -> Any:
+    """`op` on `input`, its axes normalized; calls are looked up by what the caller wrote."""
+    if dim.__class__ is list:
+        dim = tuple(dim)
+    key = (op.name, dim, keepdim, input.ndim, *attrs.values())
+    try:
+        call = _bound.get(key)
+    except TypeError:
+        call = None
+    if call is None:
+        axes = normalize_axes(op.name, dim, input.ndim)
+        call = op.bind(dim=axes, keepdim=bool(keepdim), **attrs)
+        if len(_bound) < 4096:
+            _bound[key] = call
+    return apply(call, (input,))
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    if dtype is None:
+        return x
+    dtype = as_dtype(dtype)
+    return x if x.dtype == dtype else x.astype(dtype) if isinstance(x, np.ndarray) else x.to(dtype)
+
+
+def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Sum over `dim`. Integers and bools are summed as int64; `dtype` is cast to first.
+
+    Rounding errors grow with the logarithm of the number of terms.
+
+    >>> import ranvier as rv
+    >>> rv.sum(rv.tensor([[1., 2.], [3., 4.]]), 0).tolist()
+    [4.0, 6.0]
+    """
+    return _cast(_run(_sum, _cast(input, dtype), dim, keepdim), dtype)
+
+
+def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Arithmetic mean over `dim`; NaN where there are no elements. Input (or `dtype`) must be float.
+
+    >>> import ranvier as rv
+    >>> rv.mean(rv.tensor([1., 2., 6.])).item()
+    3.0
+    """
+    return _run(_mean, _cast(input, dtype), dim, keepdim)
+
+
+def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Product over `dim`. Integers and bools are multiplied as int64; `dtype` is cast to first.
+
+    >>> import ranvier as rv
+    >>> rv.prod(rv.tensor([2., 3., 4.])).item()
+    24.0
+    """
+    return _cast(_run(_prod, _cast(input, dtype), dim, keepdim), dtype)
+
+
+def amax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Greatest element over `dim`; NaN where one is NaN. Equal ones share the gradient evenly.
+
+    Raises ShapeError where an axis of `dim` is empty.
+
+    >>> import ranvier as rv
+    >>> rv.amax(rv.tensor([[1., 5.], [3., 4.]]), dim=1).tolist()
+    [5.0, 4.0]
+    """
+    return _run(_amax, input, dim, keepdim)
+
+
+def amin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Least element over `dim`; see `amax`."""
+    return _run(_amin, input, dim, keepdim)
+
+
+_max_result = namedtuple("max", "values indices")
+_min_result = namedtuple("min", "values indices")
+
+
+def _extreme(name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: Op, result: Any) -> Any:
+    if dim is None:
+        return _run(whole, input, None, keepdim)
+    if hasattr(dim, "dtype") and hasattr(dim, "shape") and not isinstance(dim, np.integer):
+        from . import elementwise
+
+        return getattr(elementwise, f"{name}imum")(input, dim)
+    axis = normalize_axis(name, dim, input.ndim)
+    return result(*_run(along, input, axis, keepdim))
+
+
+def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Greatest element; with `dim` the pair (values, indices) along that axis; of two tensors their `maximum`.
+
+    `indices` are the first positions; the gradient of `values` goes to them. Without `dim`, equal elements share it.
+
+    >>> import ranvier as rv
+    >>> values, indices = rv.max(rv.tensor([[1., 5.], [4., 3.]]), 1)
+    >>> values.tolist(), indices.tolist()
+    ([5.0, 4.0], [1, 0])
+    """
+    return _extreme("max", input, dim, keepdim, _amax, _max_dim, _max_result)
+
+
+def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Least element; with `dim` the pair (values, indices) along that axis; of two tensors their `minimum`."""
+    return _extreme("min", input, dim, keepdim, _amin, _min_dim, _min_result)
+
+
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Position of the first greatest element along `dim`, or in C order; a NaN counts as the greatest.
+
+    >>> import ranvier as rv
+    >>> rv.argmax(rv.tensor([1., 7., 7.])).item()
+    1
+    """
+    return _run(_argmax, input, None if dim is None else normalize_axis("argmax", dim, input.ndim), keepdim)
+
+
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Position of the first least element along `dim`, or in C order; a NaN counts as the least."""
+    return _run(_argmin, input, None if dim is None else normalize_axis("argmin", dim, input.ndim), keepdim)
+
+
+def all(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Whether every element over `dim` is not 0; true where there are none."""
+    return _run(_all, input, dim, keepdim)
+
+
+def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Whether some element over `dim` is not 0."""
+    return _run(_any, input, dim, keepdim)
+
+
+def count_nonzero(input: Any, dim: Any = None) -> Any:
+    """How many elements over `dim` are not 0, as int64."""
+    return _run(_count_nonzero, input, dim, False)
+
+
+def _correction(name: str, dim: Any, unbiased: bool | None, correction: float | None) -> tuple[Any, float]:
+    if isinstance(dim, bool):  # PyTorch's older form: var(x, unbiased)
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}: give correction or unbiased, not both")
+    return dim, float(unbiased) if unbiased is not None else 1.0 if correction is None else float(correction)
+
+
+def var(
+    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> Any:
+    """Variance over `dim`: sum (x - mean)^2 / max(0, n - correction); correction 1, or 0 with unbiased=False.
+
+    >>> import ranvier as rv
+    >>> rv.var(rv.tensor([1., 2., 3., 4.]), correction=0).item()
+    1.25
+    """
+    dim, correction = _correction("var", dim, unbiased, correction)
+    return _run(_var, input, dim, keepdim, correction=correction)
+
+
+def std(
+    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> Any:
+    """Standard deviation over `dim`, the square root of `var`; its gradient is 0 where it is 0."""
+    dim, correction = _correction("std", dim, unbiased, correction)
+    return _run(_std, input, dim, keepdim, correction=correction)
+
+
+def var_mean(
+    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple:
+    """(variance, mean) over `dim` in one pass over the data; see `var`."""
+    dim, correction = _correction("var_mean", dim, unbiased, correction)
+    return _run(_var_mean, input, dim, keepdim, correction=correction)
+
+
+def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """log(sum(exp(x))) over `dim`, without overflow.
+
+    >>> import ranvier as rv
+    >>> round(rv.logsumexp(rv.tensor([1000., 1000.]), 0).item(), 4)
+    1000.6931
+    """
+    return _run(_logsumexp, input, dim, keepdim)
+
+
+def norm(input: Any, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The p-norm (sum |x|^p)^(1/p) over `dim`; p=inf and -inf: the extremes of |x|; p=0: how many are not 0.
+
+    Axes are taken as one vector: for two axes p=2 (or "fro") is the Frobenius norm. At 0 the gradient is 0.
+
+    >>> import ranvier as rv
+    >>> rv.norm(rv.tensor([3., 4.])).item()
+    5.0
+    """
+    if p == "fro":
+        p = 2.0
+    if not isinstance(p, (int, float)) or math.isnan(p):
+        raise DTypeError(f"norm: p={p!r} must be a number or 'fro'")
+    input, p = _cast(input, dtype), float(p)
+    if p in _NORMS:
+        return _run(_norm, input, dim, keepdim, p=p)
+    from .elementwise import abs as abs_
+    from .elementwise import pow, where
+
+    _need_float("norm", input.dtype)
+    total = _run(_sum, pow(abs_(input), p), dim, keepdim)
+    positive = total > 0  # the root has no gradient at 0
+    return where(positive, pow(where(positive, total, 1.0), 1.0 / p), total if p > 0 else 0.0)
+
+
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
+    """Running sums along `dim`: y[i] = x[0] + ... + x[i]. Integers and bools are summed as int64.
+
+    >>> import ranvier as rv
+    >>> rv.cumsum(rv.tensor([1., 2., 3.]), 0).tolist()
+    [1.0, 3.0, 6.0]
+    """
+    input = _cast(input, dtype)
+    if not is_float(input.dtype):
+        input = _cast(input, int64)
+    return _cast(_cumsum(input, dim=normalize_axis("cumsum", dim, input.ndim)), dtype)
