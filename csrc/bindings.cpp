@@ -143,7 +143,6 @@ ThreadCount threads_at_import;
 py::dict config() {
   py::dict c;
   c["isa"] = table().isa;
-  c["openmp"] = has_openmp();
   c["num_threads"] = num_threads();
   c["default_threads"] = threads_at_import.n;
   c["default_threads_reason"] = threads_at_import.reason;

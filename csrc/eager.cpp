@@ -148,10 +148,10 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
       FlushDenormals flush;
       e.ins.kernel->run(e.ins.args, solo);
     }
-    ok = gil_state.failed_at.load(std::memory_order_relaxed) == TeamState::kNone;
+    ok = !gil_state.failed.load(std::memory_order_relaxed);
     if (!ok) [[unlikely]] {
       report = gil_state.report;
-      gil_state.failed_at.store(TeamState::kNone);
+      gil_state.failed.store(false);
     }
   } else {
     View views[kMaxArrays * 2];
@@ -165,7 +165,7 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
     TeamState state;
     Py_BEGIN_ALLOW_THREADS
     if (e.shared_bytes) ins.args.shared = shared_scratch(e.shared_bytes);
-    ok = Executor::run(list, eager_parallel.load(std::memory_order_relaxed), state);
+    ok = Executor::run(list, eager_parallel.load(std::memory_order_relaxed), state) < 0;
     Py_END_ALLOW_THREADS
     report = state.report;
   }

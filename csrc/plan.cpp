@@ -37,61 +37,29 @@ const char* written_view_error(const View& v) {
 
 // ---------------------------------------------------------------- executor
 
-namespace {
-
-struct Run {
-  const std::vector<Instruction>& list;
-  TeamState& state;
-  Executor::Prologue first;
-  void* context;
-};
-
-void team_body(void* p, Team& team) {
-  const Run& run = *static_cast<Run*>(p);
-  TeamState& state = run.state;
+int Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, const Prologue* first) {
   FlushDenormals flush;
-  if (run.first) {
-    run.first(run.context, team);
-    team.barrier();
-  }
-  const int n = static_cast<int>(run.list.size());
-  if (team.size() == 1) {
-    for (int i = 0; i < n; ++i) {
-      const Instruction& ins = run.list[i];
-      team.at(i);
-      ins.kernel->run(ins.args, team);
-      if (state.failed_at.load(std::memory_order_relaxed) != TeamState::kNone) [[unlikely]] return;
-    }
-    return;
-  }
+  Crew crew(any_parallel);
   Team solo(&state, 0, 1);
-  for (int i = 0; i < n;) {
-    int end = i + 1;
-    if (run.list[i].parallel) {
-      team.at(i);
-      run.list[i].kernel->run(run.list[i].args, team);
-    } else {
-      while (end < n && !run.list[end].parallel) ++end;
-      for (int k = i; k < end && team.rank() == 0; ++k) {
-        solo.at(k);
-        run.list[k].kernel->run(run.list[k].args, solo);
-        if (state.failed_at.load(std::memory_order_relaxed) != TeamState::kNone) break;
-      }
-    }
-    i = end;
-    if (i == n) return;
-    team.barrier();
-    if (state.failed_at.load(std::memory_order_acquire) < i) return;
+  if (first) {
+    if (crew.alone() || first->cost < kSerialNanoseconds) first->body(first->context, solo);
+    else crew.run(state, first->cost, first->body, first->context);
   }
-}
-
-}  // namespace
-
-bool Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, Prologue first,
-                   void* context) {
-  Run run{list, state, first, context};
-  run_team(state, any_parallel ? num_threads() : 1, team_body, &run);
-  return state.failed_at.load(std::memory_order_acquire) == TeamState::kNone;
+  const int n = static_cast<int>(list.size());
+  for (int i = 0; i < n; ++i) {
+    const Instruction& ins = list[i];
+    if (!ins.parallel || crew.alone()) {
+      ins.kernel->run(ins.args, solo);
+    } else {
+      auto body = [](void* p, Team& team) {
+        const Instruction& one = *static_cast<const Instruction*>(p);
+        one.kernel->run(one.args, team);
+      };
+      crew.run(state, ins.cost, body, const_cast<Instruction*>(&ins));
+    }
+    if (state.failed.load(std::memory_order_relaxed)) [[unlikely]] return i;
+  }
+  return -1;
 }
 
 void throw_fault(const FaultReport& r, const std::string& label) {
@@ -220,10 +188,12 @@ void Plan::bind(int slot, void* data) {
   for (const Patch& p : patches_[slot]) views_[p.view].data = static_cast<std::byte*>(data) + p.byte_offset;
 }
 
-void Plan::run(Executor::Prologue first, void* context, bool team_first) {
-  if (Executor::run(list_, any_parallel_ || team_first, state_, first, context)) return;
-  const int at = state_.failed_at.exchange(TeamState::kNone);
-  throw_fault(state_.report, specs_[at].label);
+void Plan::run(const Executor::Prologue* first) {
+  const bool team = any_parallel_ || (first && first->cost >= kSerialNanoseconds);
+  const int failed = Executor::run(list_, team, state_, first);
+  if (failed < 0) return;
+  state_.failed.store(false);
+  throw_fault(state_.report, specs_[failed].label);
 }
 
 std::string Plan::describe() const {

@@ -61,13 +61,14 @@ void view_extent(const View& v, int64_t& low, int64_t& high);
 // What a view lacks to be one that is written: nullptr if its elements are distinct memory.
 const char* written_view_error(const View& v);
 
-// Runs `instructions` on up to num_threads() threads; returns false and fills `state` on a fault.
-class Executor {
- public:
-  // `first` is an extra piece of work before the instructions (nullptr: none).
-  using Prologue = void (*)(void*, Team&);
-  static bool run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, Prologue first = nullptr,
-                  void* context = nullptr);
+// Runs instructions, the costly ones by a team; returns the number of the one that failed, or -1.
+struct Executor {
+  struct Prologue {  // work before the first instruction
+    TeamBody body;
+    void* context;
+    double cost;
+  };
+  static int run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, const Prologue* first = nullptr);
 };
 
 class Plan {
@@ -86,7 +87,7 @@ class Plan {
 
   // Pointers for the input and output slots, in order; then the instructions. Throws KernelFault.
   void bind(int slot, void* data);
-  void run(Executor::Prologue first = nullptr, void* context = nullptr, bool team_first = false);
+  void run(const Executor::Prologue* first = nullptr);
 
   std::mutex mutex;  // held by whoever binds and runs
 

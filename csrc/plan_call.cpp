@@ -34,8 +34,12 @@ PyObject* run(Plan& plan, PyObject* const* args, Py_ssize_t n) {
       PyErr_Format(PyExc_TypeError, "Plan.run: argument %zd must be an ndarray, not %s", k, Py_TYPE(args[k])->tp_name);
       return nullptr;
     }
-    if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a) || PyArray_NBYTES(a) != plan.slots()[inputs[k]].nbytes) {
-      PyErr_Format(PyExc_ValueError, "Plan.run: argument %zd must be an aligned C-contiguous array of %lld bytes, not %lld", k,
+    if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a)) {
+      PyErr_Format(PyExc_BufferError, "Plan.run: argument %zd must be an aligned C-contiguous array", k);
+      return nullptr;
+    }
+    if (PyArray_NBYTES(a) != plan.slots()[inputs[k]].nbytes) {
+      PyErr_Format(PyExc_ValueError, "Plan.run: argument %zd must be an array of %lld bytes, not %lld", k,
                    static_cast<long long>(plan.slots()[inputs[k]].nbytes), static_cast<long long>(PyArray_NBYTES(a)));
       return nullptr;
     }
@@ -199,14 +203,15 @@ int64_t plan_loop(Plan& plan, py::sequence data, py::object index, int64_t batch
 
   const auto lock = lock_plan(plan);
   double* sum = static_cast<double*>(PyArray_DATA(sums));
-  const bool team_gather = batch_bytes > (256 << 10);
+  const double gather_cost = static_cast<double>(batch_bytes) * 0.1;  // rows from memory, about 10 GB/s
   py::gil_scoped_release release;
   for (size_t k = 0; k < outputs.size(); ++k) plan.bind(outputs[k], results[k].get());
   for (size_t k = 0; k < inputs.size(); ++k) plan.bind(inputs[k], sources[k].staging.get());
   auto checked = std::chrono::steady_clock::now();
   for (int64_t step = begin; step < end; ++step) {
     Gather g{&sources, order + step * batch, batch};
-    plan.run(gather, &g, team_gather);
+    const Executor::Prologue first{gather, &g, gather_cost};
+    plan.run(&first);
     const double w = weight ? weight[step] : 1.0;
     for (size_t k = 0; k < outputs.size(); ++k) sum[k] += w * read_scalar(results[k].get(), plan.slots()[outputs[k]].dtype);
     const auto now = std::chrono::steady_clock::now();

@@ -3,12 +3,17 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 #include "core/memory.h"
 #include "core/threads.h"
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -16,11 +21,17 @@
 namespace rv {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using std::chrono::nanoseconds;
+
+constexpr nanoseconds kIdleSpin{50'000};     // a helper without work stays awake: the gap between two steps is shorter
+constexpr nanoseconds kBarrierSpin{20'000};  // then yield, then sleep: threads may outnumber CPUs
+constexpr int kYields = 10;
+constexpr double kWorkPerMember = 10e3;      // nanoseconds
+constexpr nanoseconds kShortWindow{1'000}, kLongWindow{100'000};  // to accept an offer
+
 std::atomic<int> wanted_threads{1};
 std::atomic<bool> forked{false};
-
-constexpr int kSpins = 1000;  // of about 10-40 ns: about what a futex sleep and wake-up cost
-constexpr int kYields = 10;
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -28,6 +39,89 @@ inline void pause_cpu() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+// True as soon as done(), false after `limit`.
+template <class F> bool spin(nanoseconds limit, F&& done) {
+  for (int i = 0; i < 64; ++i) {
+    if (done()) return true;
+    pause_cpu();
+  }
+  const auto end = Clock::now() + limit;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (done()) return true;
+      pause_cpu();
+    }
+  } while (Clock::now() < end);
+  return false;
+}
+
+// The value of `word` once it is no longer `old`.
+uint32_t await_change(std::atomic<uint32_t>& word, uint32_t old, nanoseconds limit) {
+  auto changed = [&] { return word.load(std::memory_order_acquire) != old; };
+  if (!spin(limit, changed)) {
+    for (int i = 0; i < kYields && !changed(); ++i) sched_yield();
+    word.wait(old, std::memory_order_acquire);
+  }
+  return word.load(std::memory_order_acquire);
+}
+
+// ---------------------------------------------------------------- helpers
+
+enum Kind : uint32_t { withdrawn, offer, accepted, go };  // low bits of Helper::state; above them, the job's number
+
+struct alignas(128) Helper {
+  std::atomic<uint32_t> state{withdrawn};
+  int rank = 0;
+  bool missed = false;  // the last offer: it is asleep or not scheduled, and gets a short window
+};
+
+struct Pool {
+  std::mutex mutex;  // held by the Crew that has the helpers
+  std::vector<std::unique_ptr<Helper>> helpers;
+  uint32_t number = 0;
+  TeamBody body = nullptr;
+  void* context = nullptr;
+  TeamState* team = nullptr;
+  int size = 1;
+  alignas(128) std::atomic<uint32_t> working{0};
+};
+Pool& pool() {  // never destroyed: helpers live as long as the process
+  static Pool* p = new Pool;
+  return *p;
+}
+
+void help(Pool& p, Helper& h) {
+  const FlushDenormals flush;  // this thread runs nothing but kernels
+  uint32_t seen = withdrawn;
+  for (;;) {
+    seen = await_change(h.state, seen, kIdleSpin);
+    if ((seen & 3) != offer) continue;
+    const uint32_t yes = seen - offer + accepted;
+    if (!h.state.compare_exchange_strong(seen, yes, std::memory_order_acq_rel)) continue;
+    seen = await_change(h.state, yes, kIdleSpin);
+    Team team(p.team, h.rank, p.size);
+    p.body(p.context, team);
+    if (p.working.fetch_sub(1, std::memory_order_acq_rel) == 1) p.working.notify_one();
+  }
+}
+
+// Grows the pool to n helpers, or to as many as the system grants.
+void grow(Pool& p, int n) {
+  sigset_t all, before;  // signals are for Python's threads
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (static_cast<int>(p.helpers.size()) < n) {
+    auto h = std::make_unique<Helper>();
+    try {
+      std::thread(help, std::ref(p), std::ref(*h)).detach();
+    } catch (const std::system_error&) {
+      break;
+    }
+    p.helpers.push_back(std::move(h));
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 struct Scratch {
@@ -48,36 +142,69 @@ thread_local Scratch local_scratch, eager_scratch;
 }  // namespace
 
 int num_threads() { return forked.load(std::memory_order_relaxed) ? 1 : wanted_threads.load(std::memory_order_relaxed); }
-void set_num_threads(int n) { wanted_threads.store(n < 1 ? 1 : n); }
-
-bool has_openmp() {
-#ifdef _OPENMP
-  return true;
-#else
-  return false;
-#endif
-}
+void set_num_threads(int n) { wanted_threads.store(std::clamp(n, 1, 1024)); }
 
 void init_threads(int default_threads) {
-  set_num_threads(has_openmp() ? default_threads : 1);
-  // A forked child has only the calling thread; OpenMP's pool would wait for the others for ever.
+  set_num_threads(default_threads);
+  // A forked child has only the calling thread, and one for each of many workers is what it needs.
   pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
 }
 
-void run_team(TeamState& state, int n, void (*body)(void*, Team&), void* context) {
-#ifdef _OPENMP
-  if (n > 1 && !omp_in_parallel()) {
-#pragma omp parallel num_threads(n)
-    {
-      Team team(&state, omp_get_thread_num(), omp_get_num_threads());
-      body(context, team);
-    }
-    return;
+Crew::Crew(bool wanted) {
+  const int n = wanted ? num_threads() - 1 : 0;
+  if (n < 1 || !pool().mutex.try_lock()) return;
+  if (static_cast<int>(pool().helpers.size()) < n) grow(pool(), n);
+  helpers_ = std::min(n, static_cast<int>(pool().helpers.size()));
+  if (helpers_ == 0) pool().mutex.unlock();
+}
+
+Crew::~Crew() {
+  if (helpers_ > 0) pool().mutex.unlock();
+}
+
+void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
+  Pool& p = pool();
+  const int asked = static_cast<int>(std::min<double>(helpers_, cost / kWorkPerMember));
+  p.number += 4;
+  const uint32_t offered = p.number + offer;
+  bool all_ready = true;
+  for (int k = 0; k < asked; ++k) {
+    Helper& h = *p.helpers[k];
+    h.state.store(offered, std::memory_order_seq_cst);
+    h.state.notify_one();
+    all_ready &= !h.missed;
   }
-#endif
-  (void)n;
-  Team team(&state, 0, 1);
+  // Waiting for a quarter of the work pays where a sleeping helper wakes up meanwhile
+  const nanoseconds window = all_ready ? std::min(kLongWindow, nanoseconds(static_cast<int64_t>(cost / 4))) : kShortWindow;
+  spin(window, [&] {
+    for (int k = 0; k < asked; ++k)
+      if (p.helpers[k]->state.load(std::memory_order_acquire) == offered) return false;
+    return true;
+  });
+  int size = 1;
+  for (int k = 0; k < asked; ++k) {
+    Helper& h = *p.helpers[k];
+    uint32_t expected = offered;
+    h.missed = h.state.compare_exchange_strong(expected, p.number + withdrawn, std::memory_order_acq_rel);
+    h.rank = h.missed ? 0 : size++;
+  }
+  Team team(&state, 0, size);
+  if (size > 1) {
+    p.body = body;
+    p.context = context;
+    p.team = &state;
+    p.size = size;
+    p.working.store(static_cast<uint32_t>(size - 1), std::memory_order_relaxed);
+    for (int k = 0; k < asked; ++k) {
+      Helper& h = *p.helpers[k];
+      if (h.missed) continue;
+      h.state.store(p.number + go, std::memory_order_release);
+      h.state.notify_one();
+    }
+  }
   body(context, team);
+  if (size == 1) return;
+  for (uint32_t left; (left = p.working.load(std::memory_order_acquire)) != 0;) await_change(p.working, left, kBarrierSpin);
 }
 
 std::byte* shared_scratch(size_t bytes) { return eager_scratch.get(bytes); }
@@ -87,8 +214,8 @@ std::byte* Team::local(size_t bytes) { return local_scratch.get(bytes); }
 void Team::fail(int32_t fault, int64_t where, int64_t value) {
   std::lock_guard lock(state_->mutex);
   FaultReport& r = state_->report;
-  if (state_->failed_at.load(std::memory_order_relaxed) == TeamState::kNone || where < r.where) r = {fault, where, value};
-  state_->failed_at.store(instruction_, std::memory_order_release);
+  if (!state_->failed.load(std::memory_order_relaxed) || where < r.where) r = {fault, where, value};
+  state_->failed.store(true, std::memory_order_relaxed);
 }
 
 void Team::barrier_slow() {
@@ -100,15 +227,7 @@ void Team::barrier_slow() {
     s.generation.notify_all();  // no system call where nobody sleeps
     return;
   }
-  for (int i = 0; i < kSpins; ++i) {
-    if (s.generation.load(std::memory_order_acquire) != generation) return;
-    pause_cpu();
-  }
-  for (int i = 0; i < kYields; ++i) {
-    if (s.generation.load(std::memory_order_acquire) != generation) return;
-    sched_yield();
-  }
-  s.generation.wait(generation, std::memory_order_acquire);
+  await_change(s.generation, generation, kBarrierSpin);
 }
 
 FlushDenormals::FlushDenormals() {

@@ -36,13 +36,10 @@ class Team {
   // Report a broken rule at flat position `where` (the lowest one is reported), with the offending value.
   void fail(int32_t fault, int64_t where, int64_t value);
 
-  // The executor says which instruction it is at.
-  RV_INLINE void at(int instruction) { instruction_ = instruction; }
-
  private:
   void barrier_slow();
   TeamState* state_;
-  int rank_, size_, instruction_ = 0;
+  int rank_, size_;
 };
 
 }  // namespace rv

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The executor's side of a team: starting it, its shared state, its scratch memory and its floating-point mode.
+// The executor's side of a team: helper threads, their shared state, scratch memory and the floating-point mode.
+//
+// A pool of our own instead of OpenMP's, because a run must not wait for a thread that the system has not scheduled:
+// helpers are offered each instruction, and only those that accept at once (they are awake, on a CPU) become members.
+// A team's size never changes the bits of a result, so it may differ from instruction to instruction. Measured with
+// a busy neighbour on a 2-core machine: 7 ms a call with an OpenMP region, which waits for all of its threads.
 #pragma once
 #include <atomic>
 #include <mutex>
@@ -16,21 +21,31 @@ struct FaultReport {
 struct TeamState {
   alignas(64) std::atomic<int32_t> arrived{0};
   alignas(64) std::atomic<uint32_t> generation{0};
-  // The instruction that failed. Members compare it with their own: one that has left the barrier first may already
-  // fail in the next instruction while others still check this one, and all must leave at the same place.
-  alignas(64) std::atomic<int32_t> failed_at{kNone};
-  static constexpr int32_t kNone = INT32_MAX;
-  std::mutex mutex;
+  std::atomic<bool> failed{false};
+  std::mutex mutex;  // of report
   FaultReport report;
 };
 
-int num_threads();              // what set_num_threads or the environment asks for; 1 in a forked child
-void set_num_threads(int n);    // n >= 1
+int num_threads();  // what set_num_threads or the environment asks for; 1 in a forked child
+void set_num_threads(int n);
 void init_threads(int default_threads);
-bool has_openmp();
 
-// body(context, team) on up to n threads, on the calling thread alone if n is 1.
-void run_team(TeamState& state, int n, void (*body)(void*, Team&), void* context);
+using TeamBody = void (*)(void* context, Team&);
+
+// The helpers of one run. At most one Crew at a time has any: a run that finds them taken works alone.
+class Crew {
+ public:
+  explicit Crew(bool wanted);
+  ~Crew();
+  Crew(const Crew&) = delete;
+
+  bool alone() const { return helpers_ == 0; }
+  // body on the calling thread and on as many helpers as are at hand and `cost` nanoseconds of work are worth.
+  void run(TeamState& state, double cost, TeamBody body, void* context);
+
+ private:
+  int helpers_ = 0;
+};
 
 // Scratch of the calling thread for Args::shared of an eager call; 64-byte aligned.
 std::byte* shared_scratch(size_t bytes);
