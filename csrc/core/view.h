@@ -28,13 +28,14 @@ struct View {
     for (int d = 0; d < ndim; ++d) n *= shape[d];
     return n;
   }
-  RV_INLINE bool contiguous() const {  // C order; axes of length 1 may have any stride
+  RV_INLINE bool contiguous() const {  // C order; axes of length 1, and all axes of an empty array, may have any stride
+    bool ordered = true;
     int64_t expected = 1;
     for (int d = ndim - 1; d >= 0; --d) {
-      if (shape[d] != 1 && stride[d] != expected) return false;
+      ordered = ordered && (shape[d] == 1 || stride[d] == expected);
       expected *= shape[d];
     }
-    return true;
+    return ordered || expected == 0;
   }
   template <class T> RV_INLINE T* ptr() const { return static_cast<T*>(data); }
 };

@@ -55,7 +55,7 @@ void find_offsets(const View& x, const View* indices, const Layout& l, int64_t* 
           int64_t& offset = offsets[b + j];
           if (k == 0) offset = 0;
           if (i < 0 || i >= extent) {
-            team.fail(static_cast<int32_t>(Fault::index_out_of_range), k * l.count + b + j, value);
+            team.fail(static_cast<int32_t>(Fault::index_out_of_range), b + j, value);
             offset = kBad;
           } else if (offset != kBad) {
             offset += i * stride;

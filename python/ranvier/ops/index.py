@@ -186,7 +186,7 @@ _index_get = Op(
     samples=[
         Sample(((5, 3), np.array([[0, -1], [2, 2]])), {"axes": (0,)}),
         Sample(((2, 5, 3), np.array([4, 0, 1], np.int32)), {"axes": (1,)}),
-        Sample(((4, 5, 3), np.array([[0], [3]]), np.array([1, -2, 4])), {"axes": (1, 2)}),
+        Sample(((4, 5, 6), np.array([[0], [3]]), np.array([1, -2, 4])), {"axes": (1, 2)}),
         Sample(((4, 5, 6), np.array([0, 3, 1]), np.array(2)), {"axes": (0, 2)}),
         Sample(((4, 0), np.array([0, 3, 1])), {"axes": (0,)}),
         Sample(((4,), np.array([], np.int64)), {"axes": (0,)}),

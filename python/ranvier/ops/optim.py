@@ -51,8 +51,9 @@ class UpdateRule(Op):
         super().__init__(
             name, kind="optimizer", attrs=flags, infer=self._infer, reference=self._reference, saves="",
             encode=lambda *avals, **attrs: ([int(attrs[k]) for k in flags], []),
-            inplace=self._shared, samples=list(self._make_samples(flags)), doc=formula.__doc__ or "",
+            inplace=self._shared, doc=formula.__doc__ or "",
         )  # fmt: skip
+        self.samples = tuple(self._make_samples(flags))
 
     def states(self, **flags: bool) -> tuple[str, ...]:
         """The kinds of state that each parameter has, under these flags."""
