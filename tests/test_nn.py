@@ -417,12 +417,13 @@ def compare(make, *arrays, train=False):
     mine = [rv.tensor(a, requires_grad=True) for a in arrays]
     other = [torch.tensor(a, requires_grad=True) for a in arrays]
     a, b = ours(*mine), theirs(*other)
-    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9, atol=1e-12)
+    constants = 2.4e-7  # PyTorch rounds some constants (1/6, 1/alpha) to float32 in float64 too
+    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=constants, atol=1e-12)
     seed = RNG.standard_normal(a.shape)
     a.backward(rv.tensor(seed))
     b.backward(torch.tensor(seed))
     for x, y in zip([*mine, *ours.parameters()], [*other, *theirs.parameters()]):
-        np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=constants, atol=1e-12)
 
 
 ACTIVATIONS = [

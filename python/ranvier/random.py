@@ -107,7 +107,7 @@ def draw_seed(generator: Generator | None = None) -> int:
     return int(randint(0, 2**63 - 1, (), generator=generator).item())
 
 
-def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, **attrs: Any) -> Tensor:
+def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /, **attrs: Any) -> Tensor:
     """Run a random op on the generator's state and move the generator on."""
     if generator is None:
         generator = default_generator

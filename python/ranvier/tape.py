@@ -25,6 +25,10 @@ class Edge:
     def ndim(self) -> int:
         return len(self.shape)
 
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
 
 class Node:
     """One recorded call: where its inputs came from, and what the gradient rule needs of inputs and outputs."""

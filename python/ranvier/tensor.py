@@ -334,7 +334,7 @@ class Tensor:
             raise BackendError(f"to: device {device!r} is not available; devices: cpu")
         if dtype is None or as_dtype(dtype) == self.dtype:
             return self
-        return ops.cast(self, as_dtype(dtype))
+        return ops.elementwise._cast(self, dtype=as_dtype(dtype))
 
     def type(self, dtype: Any) -> Tensor:
         return self.to(dtype)

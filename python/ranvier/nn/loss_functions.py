@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import ops
 from ..dtypes import is_float
-from ..errors import DomainError, DTypeError, ShapeError
+from ..errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from ..ops.op import broadcast_shapes
 
 __all__ = [
@@ -256,6 +256,82 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduct
     apart = ops.where(ops.ne(target, 1), ops.clamp(ops.sub(margin, input), min=0.0), 0.0)
     loss = ops.add(apart, ops.where(ops.ne(target, -1), input, 0.0))
     return _reduce("hinge_embedding_loss", loss, reduction)
+
+
+# ---------------------------------------------------------------- classes
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """-log softmax(input)[target], from raw scores (logits) (N, C), (N, C, d1, ...) or (C).
+
+    Args:
+        target: class numbers, shaped as input without C; or probabilities, float, shaped as input.
+        weight: (C), a factor for each class.
+        ignore_index: labels of this value count for nothing.
+        label_smoothing: e; targets become (1 - e) target + e / C.
+    """
+    name = "cross_entropy"
+    if _is_probability(input):
+        _warn(f"{name}: the input was computed by softmax or sigmoid; pass the raw scores (logits), {name} applies softmax")
+    if is_float(target.dtype):
+        if input.ndim and tuple(target.shape) == _lines(input):
+            raise DTypeError(f"{name}: target of dtype {target.dtype} must hold integers: it is shaped as class numbers")
+    elif target.shape == input.shape:
+        raise DTypeError(
+            f"{name}: target of dtype {target.dtype} must be a float dtype: it is shaped as input{tuple(input.shape)}, "
+            "which means probabilities"
+        )
+    return ops.cross_entropy(
+        input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+    )
+
+
+def _lines(input: Any) -> tuple[int, ...]:
+    """The shape of class numbers for scores of input's shape: without the class axis."""
+    return (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Any:
+    """-weight[target] * input[target] from log-probabilities; shapes and mean as for `cross_entropy`."""
+    name = "nll_loss"
+    check_reduction(name, reduction)
+    shape = tuple(input.shape)
+    if not shape or tuple(target.shape) != _lines(input):
+        raise ShapeError(f"{name}: input{shape} and target{tuple(target.shape)} must be (C) and (), or (N, C, ...) and (N, ...)")
+    if target.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: target of dtype {target.dtype} must hold integers")
+    dim = min(1, len(shape) - 1)
+    classes = shape[dim]
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise ShapeError(f"{name}: weight{tuple(weight.shape)} must have shape ({classes},), one for each class of input{shape}")
+    if _is_probability(input):
+        _warn(f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the raw scores")
+    labels = getattr(target, "_data", target)
+    if isinstance(labels, np.ndarray):
+        bad = labels[(labels != ignore_index) & ((labels < 0) | (labels >= classes))]
+        if bad.size:
+            raise OutOfRangeError(f"{name}: label {bad[0]} must be in [0, {classes - 1}] or ignore_index={ignore_index}")
+    counted = ops.ne(target, ignore_index)
+    index = ops.where(counted, target, 0)
+    picked = ops.squeeze(ops.gather(input, dim, ops.unsqueeze(index, dim)), dim)
+    if weight is None:
+        factor = ops.where(counted, np.ones((), input.dtype), np.zeros((), input.dtype))
+    else:
+        factor = ops.where(counted, ops.reshape(ops.index_select(weight, 0, ops.ravel(index)), target.shape), 0.0)
+    loss = ops.where(counted, ops.neg(ops.mul(factor, picked)), 0.0)
+    if reduction == "mean":
+        return ops.div(ops.sum(loss), ops.sum(factor))
+    return _reduce(name, loss, reduction)
 
 
 # ---------------------------------------------------------------- distributions

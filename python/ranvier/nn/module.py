@@ -433,14 +433,11 @@ class Module:
         return self
 
     def _convert(self: M, fn: Callable[[Tensor], Tensor]) -> M:
-        """Replace the values of parameters, gradients and buffers; the parameter objects stay."""
-        for p in self.parameters():
-            grad = p.grad
-            p.grad = None
-            p.data = fn(p.detach())
-            p.grad = None if grad is None else fn(grad.detach())
-        for b in self.buffers():
-            b.data = fn(b.detach())
+        """Replace the arrays of parameters, gradients and buffers; the tensor objects stay."""
+        for t in [*self.parameters(), *self.buffers()]:
+            t._data = fn(t.detach())._data
+            if t.grad is not None:
+                t.grad = fn(t.grad.detach())
         return self
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
