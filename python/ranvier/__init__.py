@@ -11,7 +11,7 @@ from importlib import import_module as _import
 
 __version__ = "0.1.0"
 
-from . import autograd, ops
+from . import autograd, ops, random
 from .backends import backend
 from .config import get_num_threads, set_num_threads, show_config
 from .context import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -37,17 +37,15 @@ from .errors import (
 from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
 
 globals().update(ops.PUBLIC)
+globals().update((name, getattr(random, name)) for name in random.__all__)
 
 # Imported at first use: they cost time that a script may not need to spend.
-_LAZY_MODULES = ("data", "graph", "nn", "optim", "random", "saving", "train")
+_LAZY_MODULES = ("data", "graph", "nn", "optim", "saving", "train")
 _LAZY = {
     "compile": "graph",
     "verify": "graph",
     "load": "saving",
     "save": "saving",
-    "Generator": "random",
-    "manual_seed": "random",
-    "default_generator": "random",
 }
 
 

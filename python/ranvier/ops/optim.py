@@ -128,7 +128,8 @@ class UpdateRule(Op):
             kinds = len(self.states(**attrs))
             hyper = np.linspace(0.1, 0.4, len(self.hyper))
             clock = np.array([3.0, *([0.25] * len(self.clock))])
-            groups = [[random.uniform(0.1, 2, s) for s in shapes] for _ in range(2 + kinds)]
+            # the first state is larger than the others' squares, as a mean of squares is
+            groups = [[random.uniform(2, 4, s) if k == 2 else random.uniform(0.1, 1, s) for s in shapes] for k in range(2 + kinds)]
             tensors = [t.astype(np.float32) for group in groups for t in group]
             yield Sample((hyper, clock, *tensors), attrs)
 
