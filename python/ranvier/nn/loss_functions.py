@@ -279,6 +279,7 @@ def cross_entropy(
         label_smoothing: e; targets become (1 - e) target + e / C.
     """
     name = "cross_entropy"
+    check_reduction(name, reduction)
     if _is_probability(input):
         _warn(f"{name}: the input was computed by softmax or sigmoid; pass the raw scores (logits), {name} applies softmax")
     if is_float(target.dtype):
@@ -377,6 +378,9 @@ def _norm(x: Any, p: float, dim: int, keepdim: bool, eps: float = 0.0) -> Any:
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along dim; x1 and x2 broadcast."""
+    if x1.shape != x2.shape:
+        shape = broadcast_shapes("cosine_similarity", tuple(x1.shape), tuple(x2.shape))
+        x1, x2 = ops.expand(x1, shape), ops.expand(x2, shape)
     unit1 = ops.div(x1, _norm(x1, 2, dim, True, eps))
     unit2 = ops.div(x2, _norm(x2, 2, dim, True, eps))
     return ops.sum(ops.mul(unit1, unit2), dim)

@@ -92,7 +92,7 @@ _celu = _float(
 # ---------------------------------------------------------------- sigmoids
 
 _sigmoid = _float(
-    "sigmoid", arity=1, saves="o", flops=16, max_ulp=3, onnx="Sigmoid",
+    "sigmoid", arity=1, saves="o", flops=16, max_ulp=3, onnx="Sigmoid", yields="probabilities",
     reference=_sigmoid_reference, vjp=lambda g, out, x: (g * (out * (1 - out)),),
 )  # fmt: skip
 _tanh = _float(

@@ -83,6 +83,7 @@ class Op:
         terms: `terms(*avals, **attrs)`: how many products or terms one result sums; sets tests' tolerance.
         neutral: {position: number}: with that number there, a binary op returns its other input unchanged.
         epilogue: the native kernel can run a tile program on its result before it leaves the cache.
+        yields: "probabilities" where the results are that: losses that want raw scores warn of them.
         onnx: the name in ONNX's standard op set, if there is one.
     """
 
@@ -109,6 +110,7 @@ class Op:
         neutral: dict[int, float] | None = None,
         epilogue: bool = False,
         kernel: str | None = None,
+        yields: str = "",
         onnx: str | None = None,
         doc: str = "",
     ):
@@ -125,6 +127,7 @@ class Op:
         self.max_ulp, self.terms, self.onnx, self.doc = max_ulp, terms, onnx, doc
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
         self.kernel = kernel or name
+        self.yields = yields
         self.neutral, self.epilogue = neutral or {}, epilogue
         self._calls: dict[tuple, Call] = {}
         self.default_call = self.bind()

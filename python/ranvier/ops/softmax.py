@@ -61,7 +61,7 @@ _SAMPLES = (
 _softmax = Op(
     "softmax", kind="kernel", attrs={"dim": 0}, saves="o", infer=_float_infer("softmax"), reference=_softmax_reference,
     vjp=lambda g, out, x, *, dim: ((g - (g * out).sum(dim, keepdim=True)) * out,),
-    encode=lambda x, *, dim: ([dim], []), terms=_line, flops=_flops, onnx="Softmax", samples=_SAMPLES,
+    encode=lambda x, *, dim: ([dim], []), terms=_line, flops=_flops, onnx="Softmax", yields="probabilities", samples=_SAMPLES,
 )  # fmt: skip
 
 _log_softmax = Op(
