@@ -102,8 +102,8 @@ _remainder = _number(
 
 def _pow_reference(xp: Any, a: Any, b: Any) -> Any:
     if is_float(a.dtype):
-        return xp.pow(a, b)
-    power = xp.pow(a, xp.maximum(b, xp.zeros_like(b)))
+        return a**b
+    power = a ** xp.maximum(b, xp.zeros_like(b))
     sign = xp.where(a == -1, xp.where(b % 2 == 0, xp.ones_like(a), -xp.ones_like(a)), xp.zeros_like(a))
     return xp.where(b < 0, xp.where(a == 1, xp.ones_like(a), sign), power)
 
@@ -284,10 +284,10 @@ def _bitwise(name: str, reference: Callable, onnx: str, arity: int = 2) -> Op:
     )  # fmt: skip
 
 
-_bitwise_and = _bitwise("bitwise_and", lambda xp, a, b: xp.bitwise_and(a, b), "BitwiseAnd")
-_bitwise_or = _bitwise("bitwise_or", lambda xp, a, b: xp.bitwise_or(a, b), "BitwiseOr")
-_bitwise_xor = _bitwise("bitwise_xor", lambda xp, a, b: xp.bitwise_xor(a, b), "BitwiseXor")
-_bitwise_not = _bitwise("bitwise_not", lambda xp, x: xp.bitwise_invert(x), "BitwiseNot", arity=1)
+_bitwise_and = _bitwise("bitwise_and", lambda xp, a, b: a & b, "BitwiseAnd")
+_bitwise_or = _bitwise("bitwise_or", lambda xp, a, b: a | b, "BitwiseOr")
+_bitwise_xor = _bitwise("bitwise_xor", lambda xp, a, b: a ^ b, "BitwiseXor")
+_bitwise_not = _bitwise("bitwise_not", lambda xp, x: ~x, "BitwiseNot", arity=1)
 
 _where = Op(
     "where", kind="elementwise", rule="where", arity=3, saves="i", flops=1, max_ulp=0, onnx="Where",
@@ -397,7 +397,7 @@ def pow(input: Any, exponent: Any) -> Any:
     if isinstance(exponent, (int, float)) and hasattr(input, "dtype"):
         of_float = is_float(input.dtype)
         if not of_float and isinstance(exponent, int) and exponent < 0:
-            raise DTypeError(f"pow: exponent {exponent} of dtype {input.dtype} must not be negative; cast to float first")
+            raise DTypeError(f"pow: exponent {exponent} of {input.dtype} must not be negative; cast to float first")
         if of_float or isinstance(exponent, int):
             if exponent == 2:
                 return _square(input)
@@ -589,7 +589,9 @@ def round(input: Any, *, decimals: int = 0) -> Any:
     if decimals == 0:
         return _whole(_round, input)
     scale = 10.0 ** _abs(decimals)
-    return _div(_round(_mul(input, scale)), scale) if decimals > 0 else _mul(_round(_div(input, scale)), scale)
+    if decimals > 0:
+        return _div(_round(_mul(input, scale)), scale)
+    return _mul(_round(_div(input, scale)), scale)
 
 
 # ---------------------------------------------------------------- public: comparisons and logic
