@@ -5,10 +5,25 @@
 
 namespace rv::RV_ISA {
 
-// c[0] + c[1] x + c[2] x^2 ...
-template <class T> RV_INLINE Vec<T> polynomial(Vec<T>, T c) { return Vec<T>(c); }
-template <class T, class... Rest> RV_INLINE Vec<T> polynomial(Vec<T> x, T c, Rest... rest) {
-  return fma(polynomial(x, static_cast<T>(rest)...), x, Vec<T>(c));
+// c[0] + c[1] x + c[2] x^2 ..., by Horner's rule where it is short; else in pairs (Estrin), since what limits long
+// functions is the length of the chain of operations that wait for each other.
+template <int n, class T> RV_INLINE Vec<T> polynomial_of(const Vec<T> (&c)[n], Vec<T> x) {
+  if constexpr (n == 1) {
+    return c[0];
+  } else if constexpr (n <= 3) {
+    Vec<T> sum = c[n - 1];
+    for (int i = n - 2; i >= 0; --i) sum = fma(sum, x, c[i]);
+    return sum;
+  } else {
+    Vec<T> pairs[(n + 1) / 2];
+    for (int i = 0; i < n / 2; ++i) pairs[i] = fma(c[2 * i + 1], x, c[2 * i]);
+    if (n % 2) pairs[n / 2] = c[n - 1];
+    return polynomial_of(pairs, x * x);
+  }
+}
+template <class T, class... C> RV_INLINE Vec<T> polynomial(Vec<T> x, C... c) {
+  const Vec<T> coefficients[] = {Vec<T>(c)...};
+  return polynomial_of(coefficients, x);
 }
 
 // The nearest integer to x, |x| < 2^22.
