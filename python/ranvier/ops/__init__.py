@@ -6,7 +6,7 @@ from importlib import import_module as _import
 from . import apply as _apply  # noqa: F401  (connects the records with the engine)
 from .op import OPS, Op, Sample
 
-_FAMILIES = ("shape", "creation", "elementwise", "activation", "reduction", "softmax", "matmul", "join", "index", "sort", "random", "optim")
+_FAMILIES = ("shape", "creation", "elementwise", "activation", "reduction", "softmax", "matmul", "einsum", "join", "index", "sort", "random", "optim")
 
 PUBLIC: dict[str, object] = {}
 METHODS: list[str] = []  # public functions of a tensor called `input`: they are Tensor methods too

@@ -1,0 +1,184 @@
+"""Matrix products: the native kernel by itself, then matmul, linear, einsum and the rest against NumPy and PyTorch."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+native = pytest.importorskip("ranvier._native")
+rng = np.random.default_rng(0)
+
+CODE = {np.dtype(t): i for i, t in enumerate(["f4", "f8", "i4", "i8", "u1", "?"])}
+ROWS = [name for name, row in native.op_table().items() if row[0] != "KERNEL"]
+ids = iter(range(1 << 42, 1 << 43))  # call ids that no Call of the package has
+
+
+def eps(dtype):
+    return np.finfo(dtype).eps if np.dtype(dtype).kind == "f" else 0
+
+
+def close(out, expected, k, scale=1.0):
+    """|out - expected| <= 4 eps sqrt(k) |a| |b| a sum of k products."""
+    bound = 4 * eps(out.dtype) * np.sqrt(k + 1) * scale * 4
+    assert out.shape == expected.shape
+    np.testing.assert_allclose(out, expected, rtol=0, atol=bound * max(1.0, float(np.abs(expected).max(initial=0)) / 4))
+
+
+def product(a, b, flags=0, bias=None, program=(), floats=(), extra=(), outs=None, call=None):
+    """The native kernel on arrays as they lie."""
+    left = a.mT if flags & 1 else a
+    right = b.mT if flags & 2 else b
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), left.shape[-2], right.shape[-1])
+    outs = [(CODE[np.dtype(t)], shape) for t in (outs or [a.dtype])]
+    ins = [a, b] + ([] if bias is None else [bias]) + list(extra)
+    ints = [flags | (4 if bias is not None else 0), *program]
+    return native.eager_add(next(ids) if call is None else call, ins, "matmul", outs, ints, list(floats), "matmul")
+
+
+def exact(a, b, flags=0, bias=None):
+    a, b = (x.astype("f8" if x.dtype.kind == "f" else "i8") for x in (a, b))
+    out = (a.mT if flags & 1 else a) @ (b.mT if flags & 2 else b)
+    return out if bias is None else out + bias.astype(out.dtype)
+
+
+def operands(m, n, k, flags, dtype="f4", batch_a=(), batch_b=()):
+    def draw(shape):
+        return rng.uniform(-2, 2, shape).astype(dtype)
+
+    return draw((*batch_a, k, m) if flags & 1 else (*batch_a, m, k)), draw((*batch_b, n, k) if flags & 2 else (*batch_b, k, n))
+
+
+# sizes around the edges of vectors (4, 8, 16), micro-tiles (4, 6, 14 rows; 8..32 columns) and blocks
+SHAPES = [
+    (1, 1, 1), (1, 64, 10), (1, 1, 64), (3, 5, 2), (4, 4, 2), (14, 32, 16), (15, 33, 17), (28, 10, 31), (1, 300, 70),
+    (300, 1, 70), (2, 70, 300), (64, 3, 129), (130, 70, 40), (31, 257, 65), (57, 129, 700), (5, 6, 2000), (2100, 9, 33),
+    (3, 2100, 65), (300, 260, 500), (0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 5, 0), (1, 7, 1), (16, 16, 16), (12, 40, 1500),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("flags", [0, 1, 2, 3])
+@pytest.mark.parametrize("m, n, k", SHAPES)
+def test_kernel(m, n, k, flags, dtype):
+    a, b = operands(m, n, k, flags, dtype)
+    bias = rng.standard_normal(n).astype(dtype)
+    close(product(a, b, flags), exact(a, b, flags), k, 4)
+    close(product(a, b, flags, bias), exact(a, b, flags, bias), k, 4)
+
+
+@pytest.mark.parametrize("dtype", ["i4", "i8", "u1"])
+@pytest.mark.parametrize("flags", [0, 1, 2, 3])
+def test_integers(flags, dtype):
+    a, b = (x for x in operands(5, 7, 9, flags, "f8", (2, 1), (3,)))
+    a, b = (a * 100).astype(dtype), (b * 100).astype(dtype)
+    np.testing.assert_array_equal(product(a, b, flags), exact(a, b, flags).astype(dtype))
+
+
+@pytest.mark.parametrize("batch_a, batch_b", [((3,), ()), ((), (3,)), ((2, 3), (2, 1)), ((1,), (4,)), ((0,), ()), ((9,), (9,)), ((2,), (2,))])
+@pytest.mark.parametrize("m, n, k", [(4, 5, 6), (33, 20, 40), (1, 8, 8), (150, 140, 130)])
+@pytest.mark.parametrize("flags", [0, 3])
+def test_batches(batch_a, batch_b, m, n, k, flags):
+    a, b = operands(m, n, k, flags, "f4", batch_a, batch_b)
+    bias = rng.standard_normal(n).astype("f4")
+    close(product(a, b, flags, bias), exact(a, b, flags, bias), k, 4)
+
+
+def test_strides():
+    """Operands as views: every second row and column, reversed, broadcast, transposed."""
+    a, b = operands(40, 60, 50, 0, "f4")
+    views_a = [a[::2, ::2], a[::-1, :25], a[:20, 24::-1], np.broadcast_to(a[:1, :25], (20, 25)), np.broadcast_to(a[:20, :1], (20, 25)),
+               np.asfortranarray(a[:20, :25]), a[:20, 3:28]]  # fmt: skip
+    views_b = [b[::2, ::3], b[:25, ::-1], b[24::-1, :33], np.asfortranarray(b[:25]), np.broadcast_to(b[:25, :1], (25, 9)),
+               np.broadcast_to(b[:1], (25, 60)), b[5:30, 7:20]]  # fmt: skip
+    for x in views_a:
+        for y in views_b:
+            close(product(x, y), exact(x, y), 25, 4)
+            close(product(y, x, 3), exact(y, x, 3), 25, 4)
+
+
+@pytest.mark.parametrize("m, n, k", [(40, 70, 33), (1, 64, 20), (300, 200, 400), (20, 1, 30), (30, 20, 2000)])
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_epilogue(m, n, k, batch):
+    """relu(A B + bias) * row + matrix, and the comparison of the product with the row, in one instruction."""
+    f4, b1 = CODE[np.dtype("f4")], CODE[np.dtype("?")]
+    a, b = operands(m, n, k, 2, "f4", batch)
+    bias, row = rng.standard_normal((2, n)).astype("f4")
+    matrix = rng.standard_normal((*batch, m, n)).astype("f4")
+    z = exact(a, b, 2, bias)
+    step = {name: ROWS.index(name) for name in ("relu", "mul", "add", "gt")}
+    steps = [[step["relu"], f4, 1, 3, 0, -1, -1, -1], [step["mul"], f4, 2, 4, 3, 1, -1, -1], [step["add"], f4, 2, 5, 4, 2, -1, -1],
+             [step["gt"], f4, 2, 6, 0, 1, -1, -1]]  # fmt: skip
+    expected = {0: z, 5: np.maximum(z, 0) * row + matrix, 6: z > row.astype("f8")}
+    sure = np.abs(z - row) > 1e-3
+    for outs in ([5], [0, 5], [5, 0], [6, 5], [6], [0, 6]):
+        program = [3, len(outs), 0, 4, *sum(steps, []), *outs]
+        dtypes = ["?" if r == 6 else "f4" for r in outs]
+        got = product(a, b, 2, bias, program, (), (row, matrix), dtypes)
+        for register, out in zip(outs, got if len(outs) > 1 else [got]):
+            if register == 6:
+                assert out.dtype == bool and b1 == 5
+                np.testing.assert_array_equal(out[sure], expected[6][sure])
+            else:
+                close(out, expected[register], k, 6)
+
+
+def test_refusals():
+    a, b = operands(3, 4, 5, 0)
+
+    def refused(rule, outs=None, ins=None, ints=(0,)):
+        with pytest.raises(ValueError, match=rule):
+            native.eager_add(next(ids), ins or [a, b], "matmul", outs or [(0, (3, 4))], list(ints), [], "matmul")
+
+    refused("do not fit", outs=[(0, (4, 3))])
+    refused("do not fit", ints=[1])
+    refused("unknown flags", ints=[8])
+    refused("one numeric dtype", ins=[a, b.astype("f8")])
+    refused("bias must be a vector", ints=[4])
+    refused("one value a column", ints=[4], ins=[a, b, a[0, :3].copy()])
+    refused("two axes", ins=[a[0], b])
+    refused("without an epilogue", ins=[a, b, a])
+    refused("A's dtype", outs=[(1, (3, 4))])
+    refused("batch axes", ins=[np.stack([a, a]), b], outs=[(0, (3, 3, 4))])
+    refused("output registers", ints=[0, 1, 1, 0, 0])
+
+
+ACROSS = """
+import sys
+import numpy as np
+from ranvier import _native as n
+rng, out = np.random.default_rng(3), []
+n.set_eager_parallel(True)
+for i, (m, k, c, flags) in enumerate([(300, 400, 350, 0), (64, 4096, 64, 1), (700, 64, 900, 2), (20, 900, 1300, 2), (1, 3000, 900, 2)]):
+    a = rng.standard_normal((k, m) if flags & 1 else (m, k)).astype("f4")
+    b = rng.standard_normal((c, k) if flags & 2 else (k, c)).astype("f4")
+    for threads in (1, 2, 3, 4):
+        n.set_num_threads(threads)
+        r = n.eager(1 << 44 | i, a, b)
+        if r is None:
+            r = n.eager_add(1 << 44 | i, [a, b], "matmul", [(0, (m, c))], [flags], [], "")
+        out.append(r)
+        assert (r == out[-threads]).all(), (m, k, c, threads)
+    exact = (a.T if flags & 1 else a).astype("f8") @ (b.T if flags & 2 else b)
+    assert np.abs(r - exact).max() < 1e-5 * k**0.5, np.abs(r - exact).max()
+a = rng.standard_normal((40, 80, 70)).astype("f4")
+first = None
+for threads in (1, 2, 3, 4):
+    n.set_num_threads(threads)
+    r = n.eager_add((1 << 44) + 99 + threads, [a, a], "matmul", [(0, (40, 80, 80))], [2], [], "")
+    first = r if first is None else first
+    assert (r == first).all()
+assert np.abs(first - a.astype("f8") @ a.transpose(0, 2, 1)).max() < 1e-4
+print(n.isa())
+"""
+
+
+@pytest.mark.parametrize("isa", ["v2", "v3", "v4"])
+def test_threads_and_instruction_sets(isa):
+    """The same bits for one to four threads, right on every instruction set that was built and runs here."""
+    out = subprocess.run([sys.executable, "-W", "error", "-c", ACROSS], env={**os.environ, "RANVIER_ISA": isa}, text=True, capture_output=True)
+    if "RuntimeWarning" in out.stderr or "instruction sets" in out.stderr:
+        pytest.skip(out.stderr.strip().splitlines()[-1])
+    assert out.returncode == 0, out.stderr
