@@ -182,3 +182,124 @@ def test_threads_and_instruction_sets(isa):
     if "RuntimeWarning" in out.stderr or "instruction sets" in out.stderr:
         pytest.skip(out.stderr.strip().splitlines()[-1])
     assert out.returncode == 0, out.stderr
+
+
+# ---------------------------------------------------------------- public functions, against PyTorch
+
+import ranvier as rv  # noqa: E402
+from ranvier import ops  # noqa: E402
+
+torch = pytest.importorskip("torch", reason="the oracle of the tests below")
+
+
+def against_torch(ours, theirs, *shapes, dtype="f8"):
+    """Values and gradients of ours(tensors) and theirs(torch tensors) agree."""
+    arrays = [rng.standard_normal(s).astype(dtype) for s in shapes]
+    xs = [rv.tensor(a, requires_grad=True) for a in arrays]
+    ts = [torch.tensor(a, requires_grad=True) for a in arrays]
+    out, expected = ours(*xs), theirs(*ts)
+    assert out.shape == tuple(expected.shape)
+    np.testing.assert_allclose(out.detach().numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-9)
+    if expected.requires_grad:
+        g = rng.standard_normal(out.shape).astype(dtype)
+        out.backward(rv.tensor(g))
+        expected.backward(torch.tensor(g))
+        for x, t in zip(xs, ts):
+            np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("a, b", [
+    ((3,), (3,)), ((4, 3), (3,)), ((3,), (3, 4)), ((4, 3), (3, 5)), ((2, 4, 3), (3,)), ((3,), (2, 3, 5)), ((2, 4, 3), (3, 5)),
+    ((4, 3), (2, 3, 5)), ((2, 1, 4, 3), (5, 3, 2)), ((1, 1), (1, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((6, 4, 3), (6, 3, 1)),
+])  # fmt: skip
+def test_matmul_like_torch(a, b):
+    against_torch(rv.matmul, torch.matmul, a, b)
+    against_torch(lambda x, y: x @ y, torch.matmul, a, b)
+
+
+@pytest.mark.parametrize("name, shapes", [
+    ("mm", [(3, 4), (4, 5)]), ("bmm", [(2, 3, 4), (2, 4, 5)]), ("mv", [(3, 4), (4,)]), ("dot", [(4,), (4,)]),
+    ("outer", [(3,), (4,)]), ("inner", [(2, 3, 4), (5, 4)]), ("vdot", [(4,), (4,)]), ("addmm", [(5,), (3, 4), (4, 5)]),
+    ("addmv", [(3,), (3, 4), (4,)]), ("baddbmm", [(3, 5), (2, 3, 4), (2, 4, 5)]), ("addbmm", [(3, 5), (2, 3, 4), (2, 4, 5)]),
+])  # fmt: skip
+def test_family_like_torch(name, shapes):
+    against_torch(getattr(rv, name), getattr(torch, name), *shapes)
+    if name.startswith(("add", "badd")):
+        scale = {"beta": 0.5, "alpha": -2.0}
+        against_torch(lambda *x: getattr(rv, name)(*x, **scale), lambda *x: getattr(torch, name)(*x, **scale), *shapes)
+
+
+@pytest.mark.parametrize("x", [(4,), (5, 4), (2, 5, 4), (2, 3, 5, 4), (0, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_like_torch(x, bias):
+    shapes = [x, (3, 4)] + ([(3,)] if bias else [])
+    against_torch(ops.linear, torch.nn.functional.linear, *shapes)
+
+
+def test_bilinear_like_torch():
+    for lead in [(), (5,), (2, 3)]:
+        shapes = [(*lead, 4), (*lead, 3), (6, 4, 3), (6,)]
+        against_torch(ops.bilinear, torch.nn.functional.bilinear, *shapes)
+
+
+@pytest.mark.parametrize("a, b, dims", [((2, 3, 4), (3, 4, 5), 2), ((2, 3), (4, 5), 0), ((2, 3, 4), (4, 3, 5), ([1, 2], [1, 0])), ((3,), (3,), 1)])
+def test_tensordot_like_torch(a, b, dims):
+    against_torch(lambda x, y: rv.tensordot(x, y, dims), lambda x, y: torch.tensordot(x, y, dims), a, b)
+
+
+@pytest.mark.parametrize("equation, shapes", [
+    ("ij,jk->ik", [(2, 3), (3, 4)]), ("ij,jk", [(2, 3), (3, 4)]), ("ij,kj->ki", [(2, 3), (4, 3)]), ("i,i", [(3,), (3,)]),
+    ("i,j->ij", [(3,), (4,)]), ("ij->ji", [(2, 3)]), ("ij->", [(2, 3)]), ("ij->j", [(2, 3)]), ("ii", [(3, 3)]), ("ii->i", [(3, 3)]),
+    ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]), ("bhqd,bhkd->bhqk", [(2, 3, 4, 5), (2, 3, 6, 5)]), ("...ij,...jk->...ik", [(2, 3, 4), (4, 5)]),
+    ("...i,...i->...", [(2, 1, 4), (3, 4)]), ("i...->...", [(3, 4, 2)]), ("bi,oij,bj->bo", [(4, 2), (5, 2, 3), (4, 3)]),
+    ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 5)]), ("a,b,c->abc", [(2,), (3,), (4,)]), ("iij,jk->ik", [(3, 3, 2), (2, 4)]),
+    ("ij,ij->ij", [(2, 3), (2, 3)]), ("ijk,jil->kl", [(3, 4, 5), (4, 3, 2)]), ("bc,b->c", [(4, 3), (4,)]), ("ba", [(2, 3)]),
+    (" i j , j k -> k i ", [(2, 3), (3, 4)]), ("ij,j", [(2, 3), (3,)]), ("...,...->...", [(), ()]), ("ij,jk->ik", [(0, 3), (3, 4)]),
+    ("ij,jk->ik", [(2, 0), (0, 4)]), ("iii->i", [(3, 3, 3)]), ("ij,k->ki", [(2, 3), (4,)]),
+])  # fmt: skip
+def test_einsum_like_torch(equation, shapes):
+    against_torch(lambda *x: rv.einsum(equation, *x), lambda *x: torch.einsum(equation, *x), *shapes)
+
+
+def test_einsum_lists():
+    a, b = rng.standard_normal((2, 3, 4)), rng.standard_normal((3, 4, 5))
+    expected = np.einsum(a, [0, 1, 2], b, [1, 2, 3], [3, 0])
+    np.testing.assert_allclose(rv.einsum(a, [0, 1, 2], b, [1, 2, 3], [3, 0]), expected)
+    np.testing.assert_allclose(rv.einsum(a, [..., 2], b, [1, 2, 3]), np.einsum(a, [..., 2], b, [1, 2, 3]))
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: rv.ones(3, 4) @ rv.ones(5, 6), rv.ShapeError, "matmul: a(3, 4) @ b(5, 6): a.shape[-1]=4 must equal b.shape[-2]=5"),
+    (lambda: rv.ones(4) @ rv.ones(5), rv.ShapeError, "matmul: a(4,) @ b(5,): a.shape[-1]=4 must equal b.shape[-1]=5"),
+    (lambda: rv.ones(2, 3, 4) @ rv.ones(3, 4, 5), rv.ShapeError, "matmul: shapes (2,), (3,) do not broadcast: axis -1 has sizes [2, 3], which must be equal or 1"),
+    (lambda: rv.matmul(rv.tensor(1.0), rv.ones(3)), rv.ShapeError, "matmul: a() @ b(3,): both must have at least 1 axis; use * for numbers"),
+    (lambda: rv.ones(2, 2) @ rv.ones(2, 2).to(rv.float64), rv.DTypeError, "matmul: a is float32 and b is float64: they must have the same dtype"),
+    (lambda: rv.mm(rv.ones(3), rv.ones(3, 3)), rv.ShapeError, "mm: input(3,), mat2(3, 3): must be two matrices"),
+    (lambda: ops.linear(rv.ones(32, 100), rv.ones(10, 784)), rv.ShapeError, "linear: x(32, 100) @ weight(10, 784).T: x.shape[-1]=100 must equal in_features=784"),
+    (lambda: ops.linear(rv.ones(2, 3), rv.ones(4, 3), rv.ones(5)), rv.ShapeError, "linear: x(2, 3) @ weight(4, 3).T + bias(5,): bias.shape must be (out_features,)=(4,)"),
+    (lambda: rv.einsum("ij,jk->ik", rv.ones(2, 3), rv.ones(4, 5)), rv.ShapeError, "einsum: 'ij,jk->ik' on shapes (2, 3), (4, 5): axis 'j' has sizes 3 and 4"),
+    (lambda: rv.einsum("ij->ik", rv.ones(2, 3)), rv.ShapeError, "einsum: 'ij->ik' on shapes (2, 3): the result's 'k' is in no operand"),
+    (lambda: rv.einsum("ij,jk", rv.ones(2, 3)), rv.ShapeError, "einsum: 'ij,jk' on shapes (2, 3): it names 2 operands, but there are 1"),
+    (lambda: rv.einsum("i1->i", rv.ones(2, 3)), rv.ShapeError, "einsum: 'i1->i' on shapes (2, 3): '1' in 'i1' must be a letter, or '...' once"),
+    (lambda: rv.einsum("i->i", rv.ones(2, 3)), rv.ShapeError, "einsum: 'i->i' on shapes (2, 3): 'i' names 1 axes of (2, 3), which has 2"),
+    (lambda: rv.einsum("ij->ii", rv.ones(2, 3)), rv.ShapeError, "einsum: 'ij->ii' on shapes (2, 3): the result 'ii' names an axis twice"),
+    (lambda: rv.tensordot(rv.ones(2, 3), rv.ones(2, 3), 1), rv.ShapeError, "tensordot: axes [1] of a(2, 3) and [0] of b(2, 3) must be distinct and equally long"),
+])  # fmt: skip
+def test_messages(call, error, message):
+    with pytest.raises(error) as info:
+        call()
+    assert str(info.value) == message
+
+
+def test_compiled_residual_and_transposed_input():
+    """Epilogues read the product's own operands; transposed views pass as strides."""
+    x, w, v = (rng.standard_normal(s).astype("f4") for s in [(6, 6), (6, 6), (4, 6)])
+
+    @rv.compile
+    def f(x, w, v):
+        return (x @ w + x).relu() + x, v @ x.T, (w @ x > 0)
+
+    outs = f(*map(rv.tensor, (x, w, v)))
+    x, w, v = (a.astype("f8") for a in (x, w, v))
+    for out, expected in zip(outs, [np.maximum(x @ w + x, 0) + x, v @ x.T, w @ x > 0]):
+        np.testing.assert_allclose(out.numpy(), expected, atol=1e-5)
