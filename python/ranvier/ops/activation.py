@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import DTypeError, ShapeError
 from ._xp import erfc
-from .elementwise import _bound, _float, _number, exp, maximum, minimum, mul, square, sub, where
+from .elementwise import _bound, _float, _number, clamp, exp, mul, square, sub, where
 from .op import normalize_axis
 from .shape import chunk
 
@@ -36,6 +36,11 @@ def _normal_cdf(xp: Any, x: Any) -> Any:
 
 def _normal_density(xp: Any, x: Any) -> Any:
     return xp.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+
+
+def _bounded(xp: Any, x: Any) -> Any:
+    """x, but finite: factors of it below have vanished long before."""
+    return xp.minimum(xp.maximum(x, -1e4 * xp.ones_like(x)), 1e4 * xp.ones_like(x))
 
 
 def _gelu_tanh_argument(x: Any) -> Any:
@@ -68,7 +73,7 @@ _hardtanh = _number(
 _hardswish = _float(
     "hardswish", arity=1, saves="i", flops=4, max_ulp=2, onnx="HardSwish",
     reference=lambda xp, x: x * xp.minimum(xp.maximum(x + 3, xp.zeros_like(x)), 6 * xp.ones_like(x)) / 6,
-    vjp=lambda g, out, x: (where(x < -3, 0.0, where(x <= 3, g * (x / 3 + 0.5), g)),),
+    vjp=lambda g, out, x: (where(x <= -3, 0.0, where(x < 3, g * (x / 3 + 0.5), g)),),
 )  # fmt: skip
 
 # ---------------------------------------------------------------- exponential units
@@ -124,7 +129,7 @@ _gelu = _float(
 )  # fmt: skip
 _gelu_grad = _float(
     "gelu_grad", arity=1, saves="i", flops=42, max_ulp=8,
-    reference=lambda xp, x: _normal_cdf(xp, x) + x * _normal_density(xp, x),
+    reference=lambda xp, x: _normal_cdf(xp, x) + _bounded(xp, x) * _normal_density(xp, x),
     vjp=lambda g, out, x: (g * ((2 - square(x)) * exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))),),
 )  # fmt: skip
 _gelu_tanh = _float(
@@ -135,6 +140,7 @@ _gelu_tanh = _float(
 
 
 def _gelu_tanh_grad_reference(xp: Any, x: Any) -> Any:
+    x = _bounded(xp, x)
     t = _gelu_tanh_argument(x)
     s = _sigmoid_reference(xp, t)
     return s + x * s * _sigmoid_reference(xp, -t) * _gelu_tanh_slope(x)
@@ -164,7 +170,8 @@ def _silu_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
 
 _silu_grad = _float(
     "silu_grad", arity=1, saves="i", flops=22, max_ulp=8,
-    reference=lambda xp, x: _sigmoid_reference(xp, x) * (1 + x * _sigmoid_reference(xp, -x)), vjp=_silu_grad_vjp,
+    reference=lambda xp, x: _sigmoid_reference(xp, x) * (1 + _bounded(xp, x) * _sigmoid_reference(xp, -x)),
+    vjp=_silu_grad_vjp,
 )  # fmt: skip
 _mish = _float(
     "mish", arity=1, saves="i", flops=20, max_ulp=4, onnx="Mish",
@@ -174,7 +181,7 @@ _mish = _float(
 
 def _mish_grad_reference(xp: Any, x: Any) -> Any:
     w = xp.tanh(_softplus_reference(xp, x))
-    return w + x * (1 - w * w) * _sigmoid_reference(xp, x)
+    return w + _bounded(xp, x) * (1 - w * w) * _sigmoid_reference(xp, x)
 
 
 def _mish_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
@@ -303,7 +310,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """input moved toward 0 by `lambd`, and 0 where it is nearer than that."""
     if lambd < 0:
         raise DTypeError(f"softshrink: lambd={lambd} must not be negative")
-    return sub(input, minimum(maximum(input, -lambd), lambd))
+    return sub(input, clamp(input, -lambd, lambd))
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
