@@ -20,9 +20,8 @@ CASES = {
     "gather": lambda t, x, y, i: t.gather(x, 1, i(ALONG)),
     "gather last": lambda t, x, y, i: t.gather(x, -1, i(ALONG[:, :5] % 6)),
     "scatter": lambda t, x, y, i: t.scatter(x, 1, i(DISTINCT[:, :2]), y),
-    "scatter value": lambda t, x, y, i: x.scatter(1, i(DISTINCT), 2.5 if t is not rv else rv.tensor(2.5, dtype="float64")),
+    "scatter value": lambda t, x, y, i: x.scatter(1, i(DISTINCT), value=2.5),
     "scatter_add": lambda t, x, y, i: t.scatter_add(x, 0, i(VECTOR[:, None, None].repeat(2, 1).repeat(6, 2)), y),
-    "scatter_add part of src": lambda t, x, y, i: t.scatter_add(x, 1, i(ALONG[:3, :1, :4]), y),
     "index_select": lambda t, x, y, i: t.index_select(x, 2, i(VECTOR)),
     "index_add": lambda t, x, y, i: t.index_add(x, 1, i(np.array([3, 3])), y, alpha=2),
     "index_copy": lambda t, x, y, i: t.index_copy(x, 1, i(np.array([3, 1])), y),
@@ -66,7 +65,7 @@ def _both(name: str) -> tuple:
     for library, tensor in ((torch, torch.tensor), (rv, rv.tensor)):
         x, y = tensor(X, requires_grad=True), tensor(Y, requires_grad=True)
         out = CASES[name](library, x, y, tensor)
-        weight = tensor(np.linspace(-1, 2, out.numel() if library is rv else out.numel()).reshape(tuple(out.shape)))
+        weight = tensor(np.linspace(-1, 2, out.numel()).reshape(tuple(out.shape)))
         (out * out * weight).sum().backward()
         results.append([out.detach().numpy(), *(None if v.grad is None else v.grad.numpy() for v in (x, y))])
     return tuple(results)
@@ -121,6 +120,20 @@ def test_last_of_several_values_wins_and_sums_keep_their_order() -> None:
     assert rv.scatter(rv.zeros(2), 0, index, rv.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [3.0, 4.0]
     big = rv.tensor([1e8, 1.0, 5.0, -1e8])
     assert rv.scatter_add(rv.zeros(2), 0, index, big).tolist() == [5.0, 0.0]  # (0 + 1e8) + 1 - 1e8 in float32
+
+
+def test_gradient_of_a_part_of_src() -> None:
+    src = rv.ones(3, 4, requires_grad=True)
+    rv.scatter_add(rv.zeros(5, 4), 0, rv.tensor([[0, 1], [4, 4]]), src).sum().backward()
+    assert src.grad.tolist() == [[1.0, 1.0, 0.0, 0.0]] * 2 + [[0.0] * 4]
+
+
+def test_position_changed_before_backward_is_noticed() -> None:
+    w, index = rv.ones(3, requires_grad=True), rv.tensor([0, 1])
+    out = w[index].sum()
+    index.zero_()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        out.backward()
 
 
 @pytest.mark.parametrize("shape, rows", [((50, 64), 3000), ((50,), 20000), ((9, 200), 500)])

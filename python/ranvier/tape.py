@@ -42,8 +42,11 @@ class Node:
             self.inputs: Any = inputs
             self.versions: Any = [t._version if t._base is None else t._base._version for t in inputs]
         else:  # leaves stay: their gradient goes to them
-            self.inputs = [t if t._requires_grad and t._node is None else Edge(t) for t in inputs]
-            self.versions = None
+            whole = "n" in saves  # positions and masks stay too
+            self.inputs = [
+                t if t._requires_grad and t._node is None or whole and t._data.dtype.kind != "f" else Edge(t) for t in inputs
+            ]
+            self.versions = [t.version if t._data.dtype.kind != "f" else None for t in inputs] if whole else None
         # arrays, not tensors: a tensor holds its node, and the node must not hold it back
         self.outs = outs if "o" in saves else None
         self.n_outs = len(outs)
@@ -58,7 +61,7 @@ class Node:
             )
         if self.versions is not None:
             for position, (t, version) in enumerate(zip(self.inputs, self.versions)):
-                if t.version != version:
+                if version is not None and t.version != version:
                     raise GradError(
                         f"backward: input {position} of {self.call.op.name}, shape {t.shape}, was changed in place "
                         "after it was saved for the gradient; use an operation that returns a new tensor"

@@ -73,7 +73,7 @@ class Op:
             "compare" (common dtype in, bool out), "logical" (bools in and out), "where" (bool, T, T).
         encode: `encode(*avals, **attrs)` -> (ints, floats): attributes as the native kernel takes them.
             Elementwise ops leave it out: their attributes become constant operands, in order.
-        saves: what vjp reads: "i" inputs, "o" output, "io" both, "" none.
+        saves: what vjp reads: "i" inputs, "n" inputs that are not floats, "o" output, "io" both, "" none.
         inplace: {output: input} pairs that may share memory, or a function of the number of inputs and the
             attributes that gives them (elementwise ops need not say so).
         kernel: name of the native kernel where it is not the op's.
