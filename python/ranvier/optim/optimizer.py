@@ -1,0 +1,340 @@
+"""Optimizer: parameter groups, states, and one op a group for each step."""
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..context import Epoch, enable_grad, local
+from ..dtypes import is_float
+from ..graph.graph import Graph
+from ..ops.apply import apply, current_backend
+from ..ops.optim import UpdateRule
+from ..tensor import Tensor
+
+# entries of an op's hyper vector and flags -> where a parameter group keeps them
+_WITHIN = {
+    "beta1": ("betas", 0), "beta2": ("betas", 1), "etaminus": ("etas", 0), "etaplus": ("etas", 1),
+    "step_min": ("step_sizes", 0), "step_max": ("step_sizes", 1),
+}  # fmt: skip
+_FLAG = {"decoupled": "decoupled_weight_decay"}
+
+
+class _Bucket:
+    """Parameters of one group and dtype that have made the same steps: what one op call updates."""
+
+    def __init__(self, call: Any, hyper: Tensor, clock: Tensor, params: list[Tensor], states: list[Tensor]):
+        self.call, self.hyper, self.params = call, hyper, params
+        self.heads, self.states = (hyper, clock, *params), states
+        self.targets = (clock, *params, *states)
+        self._program: Any = None
+        self._made_of: Any = None
+        self._seen: Any = None
+
+    def trace(self) -> None:
+        """Record the update as a part of the function that is being traced."""
+        outs = apply(self.call, (*self.heads, *(p.grad for p in self.params), *self.states))
+        for target, out in zip(self.targets, outs, strict=True):
+            target._assign(out)
+
+    def run(self) -> None:
+        """Update now, in place, by a program that is kept."""
+        now = (current_backend(), Epoch.value)
+        if self._seen != now:  # perhaps another backend, or an array that was replaced
+            made_of = (now[0], [t._data for t in (*self.heads, *self.states)])
+            if self._made_of is None or not _same(self._made_of, made_of):
+                self._program, self._made_of = self._compile(), made_of
+            self._seen = now
+        self._program.run(*[p.grad._data for p in self.params])
+        for p in self.params:
+            p._changed()
+
+    def _compile(self) -> Any:
+        graph = Graph()
+        heads, states = [graph.state(t) for t in self.heads], [graph.state(t) for t in self.states]
+        grads = [graph.input(p.grad.shape, p.grad.dtype) for p in self.params]
+        inputs = [*heads, *grads, *states]
+        node = graph.add(self.call, inputs, self.call.op.infer(*inputs, **self.call.attrs))
+        graph.updates = dict(zip([*heads[1:], *states], node.outputs, strict=True))
+        return current_backend().compile(graph)
+
+
+def _same(a: tuple, b: tuple) -> bool:
+    return a[0] is b[0] and all(x is y for x, y in zip(a[1], b[1], strict=True))
+
+
+class Optimizer:
+    """Base class of all optimizers: `params` are Tensors, (name, Tensor) pairs, or dicts of groups with own options.
+
+    A subclass names its op (`_rule`) and its defaults. Hyperparameters are read from `param_groups` at each step, also
+    by compiled steps; only flags such as `nesterov` make a compiled step trace again.
+
+    Raises ValueError for hyperparameters out of range, for tensors that are no leaves and for repeated ones.
+    """
+
+    _rule: UpdateRule
+    _initial: dict[str, str] = {}  # kind of state -> the hyperparameter that fills it; others begin with zeros
+    _unused = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        if isinstance(params, Tensor):
+            raise TypeError(f"{type(self).__name__}: params is one Tensor; pass a list of them")
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self._clocks: dict[Tensor, Tensor] = {}  # steps done and scalar states, shared by the tensors of a bucket
+        self._hypers: list[tuple[Tensor, list]] = []  # of each group: the op's hyper vector, and its last values
+        self._plans: list[tuple] = []  # of each group: what the buckets were made for, and the buckets
+        self._generation = 0  # counts changes after which a compiled step no longer holds
+        self._stepped = False
+        if isinstance(params, (set, frozenset)):
+            raise TypeError(f"{type(self).__name__}: params is a set, whose order changes from run to run; pass a list")
+        groups = list(params)
+        if not groups:
+            raise ValueError(f"{type(self).__name__}: params is empty")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    # ------------------------------------------------------------ groups
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a dict with "params" and options that differ from the defaults."""
+        name = type(self).__name__
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(f"{name}: a parameter group must be a dict with 'params'")
+        listed = param_group["params"]
+        listed = [listed] if isinstance(listed, Tensor) else list(listed)
+        names = [item[0] for item in listed if isinstance(item, tuple)]
+        if names and len(names) != len(listed):
+            raise ValueError(f"{name}: name all parameters of a group, or none")
+        params = [item[1] for item in listed] if names else listed
+        taken = {id(p) for group in self.param_groups for p in group["params"]}
+        for position, p in enumerate(params):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{name}: params[{position}] is a {type(p).__name__}, must be a Tensor")
+            if not p.is_leaf:
+                raise ValueError(f"{name}: params[{position}], shape {p.shape}, is a result of operations, no leaf")
+            if not is_float(p.dtype):
+                raise ValueError(f"{name}: params[{position}] has dtype {p.dtype}, must be float32 or float64")
+            if id(p) in taken:
+                raise ValueError(f"{name}: params[{position}], shape {p.shape}, is there already")
+            taken.add(id(p))
+        unknown = param_group.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
+        if unknown:
+            raise ValueError(f"{name}: unknown options {sorted(unknown)}; it takes {', '.join(self.defaults)}")
+        group = {**self.defaults, **param_group, "params": params}
+        if names:
+            group["param_names"] = names
+        self._check(group)
+        self.param_groups.append(group)
+        self._hypers.append((Tensor(np.zeros(len(self._rule.hyper))), []))
+        self._plans.append(((), []))
+        self._generation += 1
+
+    def _check(self, group: dict[str, Any]) -> None:
+        """Refuse hyperparameters out of range."""
+        name = type(self).__name__
+        for key, value in group.items():
+            if isinstance(value, bool) or value is None or key in ("params", "param_names"):
+                continue
+            low, high, fits = _RANGES.get(key, (-math.inf, math.inf, ">= -inf"))
+            for position, number in enumerate(value if isinstance(value, (tuple, list)) else [value]):
+                if not low <= float(number) < high:
+                    where = f"{key}[{position}]" if isinstance(value, (tuple, list)) else key
+                    raise ValueError(f"{name}: {where}={number} must be {fits}")
+        if group.get("differentiable"):
+            raise ValueError(f"{name}: differentiable=True is not supported")
+
+    def __repr__(self) -> str:
+        lines = []
+        for index, group in enumerate(self.param_groups):
+            shown = {k: v for k, v in group.items() if k not in ("params", "param_names", *self._unused)}
+            lines.append(f"  group {index}: {len(group['params'])} tensors, " + ", ".join(f"{k}={v}" for k, v in shown.items()))
+        return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
+
+    # ------------------------------------------------------------ steps
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, or fill them with zeros."""
+        for group in self.param_groups:
+            if set_to_none:
+                if local.tracer is not None:
+                    local.tracer.grads_cleared(group["params"])
+                for p in group["params"]:
+                    p.grad = None
+            else:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        p.grad.zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient. `closure` computes the loss and its gradients first."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        self._stepped = True
+        tracer = local.tracer
+        if tracer is not None:
+            tracer.guard(self._structure)
+        recording, local.grad_enabled = local.grad_enabled, False
+        try:
+            for index, group in enumerate(self.param_groups):
+                if tracer is not None:  # each run of the trace will read the hyperparameters anew
+                    tracer.host_update(partial(self._refresh, index))
+                else:
+                    self._refresh(index)
+                for bucket in self._buckets(index, group):
+                    if tracer is not None:
+                        bucket.trace()
+                    else:
+                        bucket.run()
+        finally:
+            local.grad_enabled = recording
+        return loss
+
+    def _refresh(self, index: int) -> None:
+        """Bring a group's numbers into its hyper vector."""
+        group, (hyper, last) = self.param_groups[index], self._hypers[index]
+        values = [self._number(group, name) for name in self._rule.hyper]
+        if values != last:
+            hyper._data[:] = last[:] = values
+
+    @staticmethod
+    def _number(group: dict[str, Any], name: str) -> float:
+        if name in _WITHIN:
+            key, position = _WITHIN[name]
+            return float(group[key][position])
+        return float(group[name])
+
+    def _flags(self, group: dict[str, Any]) -> tuple[bool, ...]:
+        return tuple(bool(group[_FLAG.get(name, name)]) for name in self._rule.defaults)
+
+    def _structure(self) -> tuple:
+        """What a compiled step depends on besides numbers."""
+        return (self._generation, *map(self._flags, self.param_groups))
+
+    # ------------------------------------------------------------ states
+
+    def _buckets(self, index: int, group: dict[str, Any]) -> list[_Bucket]:
+        """The op calls that a step of this group needs, made again when flags or the set of gradients change."""
+        live = [p for p in group["params"] if p.grad is not None]
+        flags = self._flags(group)
+        key = (self._generation, flags, [id(p) for p in live])
+        made_for, buckets = self._plans[index]
+        if made_for == key:
+            return buckets
+        attrs = dict(zip(self._rule.defaults, flags, strict=True))
+        kinds = self._rule.states(**attrs)
+        by_clock: dict[tuple, list[Tensor]] = {}
+        for p in live:
+            by_clock.setdefault((p.dtype, id(self._clocks.get(p))), []).append(p)
+        buckets = []
+        for params in by_clock.values():
+            clock = self._clock_of(params, group)
+            for p in params:
+                for kind in kinds:
+                    if kind not in self.state[p]:
+                        value = float(group[self._initial[kind]]) if kind in self._initial else 0.0
+                        self.state[p][kind] = Tensor(np.full(p.shape, value, p.dtype))
+            states = [self.state[p][kind] for kind in kinds for p in params]
+            buckets.append(_Bucket(self._rule.bind(**attrs), self._hypers[index][0], clock, params, states))
+        self._plans[index] = ((self._generation, *key[1:]), buckets)
+        return buckets
+
+    def _clock_of(self, params: list[Tensor], group: dict[str, Any]) -> Tensor:
+        """The clock that exactly these tensors share; one that others share too is split."""
+        clock = self._clocks.get(params[0])
+        if clock is not None:
+            if sum(other is clock for other in self._clocks.values()) == len(params):
+                return clock
+            self._generation += 1
+            values = clock._data.copy()
+        else:
+            numbers = {name: self._number(group, name) for name in self._rule.clock.values() if isinstance(name, str)}
+            values = self._rule.first_clock(**numbers)
+        return self._set_clock(params, values)
+
+    def _set_clock(self, params: list[Tensor], values: np.ndarray) -> Tensor:
+        clock = Tensor(values)
+        for p in params:
+            self._clocks[p] = clock
+            for position, name in enumerate(("step", *self._rule.clock)):
+                self.state[p][name] = Tensor(values[position : position + 1].reshape(()))
+        return clock
+
+    def state_dict(self) -> dict[str, Any]:
+        """States and groups in PyTorch's layout, with tensors numbered in order of their groups."""
+        number = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        return {
+            "state": {number[id(p)]: dict(state) for p, state in self.state.items() if state},
+            "param_groups": [
+                {**group, "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over states and options, also from PyTorch's optimizer of the same name.
+
+        Raises ValueError, before anything changes, where groups, parameters or shapes do not fit.
+        """
+        name = type(self).__name__
+        saved = state_dict["param_groups"]
+        sizes, own = [len(g["params"]) for g in saved], [len(g["params"]) for g in self.param_groups]
+        if sizes != own:
+            raise ValueError(f"{name}.load_state_dict: groups of {sizes} parameters do not fit groups of {own}")
+        tensors: dict[Tensor, dict[str, np.ndarray]] = {}
+        clocks: list[dict[tuple, list[Tensor]]] = []
+        scalars = ("step", *self._rule.clock)
+        for group, theirs in zip(self.param_groups, saved, strict=True):
+            clocks.append({})
+            for p, number in zip(group["params"], theirs["params"], strict=True):
+                entry = {k: _to_array(v) for k, v in state_dict["state"].get(number, {}).items() if v is not None}
+                if not entry:
+                    continue
+                # an optimizer of PyTorch that counts no steps has made one where it has a state
+                entry.setdefault("step", np.array(1.0))
+                missing = [k for k in scalars if k not in entry]
+                if missing:
+                    raise ValueError(f"{name}.load_state_dict: state {number} lacks {missing}")
+                values = tuple(float(entry.pop(k)) for k in scalars)
+                for kind, value in entry.items():
+                    if value.shape != p.shape:
+                        raise ValueError(
+                            f"{name}.load_state_dict: {kind!r} of parameter {number} has shape {value.shape}, "
+                            f"the parameter {p.shape}"
+                        )
+                tensors[p] = {k: np.array(v, p.dtype) for k, v in entry.items()}
+                clocks[-1].setdefault((p.dtype, values), []).append(p)
+        for group, theirs in zip(self.param_groups, saved, strict=True):
+            options = {k: tuple(v) if isinstance(v, list) else v for k, v in theirs.items()}
+            group.update({k: v for k, v in options.items() if k not in ("params", "param_names")})
+        self.state.clear()
+        self._clocks.clear()
+        for by_value in clocks:
+            for (_, values), params in by_value.items():
+                self._set_clock(params, np.array(values))
+        for p, entry in tensors.items():
+            self.state[p].update((kind, Tensor(value)) for kind, value in entry.items())
+        self._generation += 1
+
+
+def _to_array(value: Any) -> np.ndarray:
+    return np.asarray(value.detach() if hasattr(value, "detach") else value)
+
+
+_POSITIVE = (0.0, math.inf, ">= 0")
+_RANGES: dict[str, tuple[float, float, str]] = {
+    **dict.fromkeys(
+        ("lr", "eps", "weight_decay", "momentum", "alpha", "momentum_decay", "lr_decay", "initial_accumulator_value"),
+        _POSITIVE,
+    ),
+    "betas": (0.0, 1.0, "in [0, 1)"),
+    "rho": (0.0, math.nextafter(1.0, 2.0), "in [0, 1]"),
+}
