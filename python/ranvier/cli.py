@@ -1,0 +1,59 @@
+"""The `ranvier` command."""
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def _info(_: argparse.Namespace) -> None:
+    import ranvier
+
+    ranvier.show_config()
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .demo import run
+
+    run(epochs=options.epochs, seed=options.seed, folder=options.output)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} must be at least 1")
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    from . import __version__
+
+    top = argparse.ArgumentParser(prog="ranvier", description="Ranvier: fast neural networks on CPUs.")
+    top.add_argument("--version", action="version", version=f"ranvier {__version__}")
+    commands = top.add_subparsers(dest="command", required=True)
+    info = commands.add_parser("info", help="print version, instruction set, threads and backends")
+    info.set_defaults(run=_info)
+    demo = commands.add_parser(
+        "demo", help="learn to read handwritten digits, beside the same network in plain NumPy (under a minute)"
+    )
+    demo.add_argument("--epochs", type=_positive, default=60, help="passes over the training data (60)")
+    demo.add_argument("--seed", type=int, default=0, help="of initial weights and batches (0)")
+    demo.add_argument("--output", default=".", metavar="FOLDER", help="where the model and the plot go (here)")
+    demo.set_defaults(run=_demo)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"ranvier {options.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

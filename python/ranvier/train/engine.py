@@ -1,0 +1,137 @@
+"""Running a compiled step over the batches of an epoch."""
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import TraceError
+from ..graph.compile import CompiledFunction
+from ..tensor import Tensor
+
+_SLICE = 0.1  # seconds of native work between looks at the clock, Ctrl-C and the progress bar
+
+
+class Step:
+    """A function of batch tensors that returns scalars: (loss, ...). Compiled where it can be traced.
+
+    `totals` sums what it returns, each scalar as it is.
+    """
+
+    def __init__(self, function: Callable, compile: bool = True):
+        self._function = function
+        self._compiled = CompiledFunction(function) if compile else None
+
+    def trace(self, rows: tuple[np.ndarray, ...]) -> Any:
+        """The compiled step for a batch of this signature, or None where it runs eagerly."""
+        if self._compiled is None:
+            return None
+        try:
+            return self._compiled.traced(*map(Tensor, rows))
+        except TraceError as error:
+            warnings.warn(f"training runs uncompiled, and slower: {error}", stacklevel=4)
+            self._compiled = None
+            return None
+
+    def batch(self, rows: tuple[Any, ...], totals: np.ndarray) -> None:
+        """Run one batch that is given."""
+        tensors = [r if isinstance(r, Tensor) else Tensor(r) for r in rows]
+        if self._compiled is not None and self.trace(tuple(t._data for t in tensors)) is not None:
+            outputs = self._compiled(*tensors)
+        else:
+            outputs = self._function(*tensors)
+        totals += [t.item() for t in outputs]
+
+    def run(
+        self, data: tuple[np.ndarray, ...], order: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray
+    ) -> None:
+        """Steps begin..end-1, each on the next `batch` rows of `order`, all of them full."""
+        trace = self.trace(tuple(d[:batch] for d in data))
+        if trace is not None:
+            trace.loop(data, order, batch, begin, end, totals)
+            return
+        for step in range(begin, end):
+            rows = order[step * batch : (step + 1) * batch]
+            self.batch(tuple(d[rows] for d in data), totals)
+
+
+class Feed:
+    """Rows in memory in some order, cut into batches.
+
+    Args:
+        data: arrays of equal length: inputs, target and perhaps weights. batch: rows a step.
+        order: gives the row numbers of an epoch. drop_last: leave out a last batch that is not full.
+    """
+
+    weighted = False  # whether the last array holds weights
+    fused: list = []  # metrics that the step computes
+
+    def __init__(
+        self, data: tuple[np.ndarray, ...], batch: int, order: Callable[[], np.ndarray], drop_last: bool = False
+    ):
+        self.data, self.batch, self.order, self.drop_last = data, batch, order, drop_last
+
+    def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so far)."""
+        order = np.ascontiguousarray(self.order(), np.int64)
+        batch = min(self.batch, len(order))
+        full, rest = divmod(len(order), batch)
+        if self.drop_last:
+            rest = 0
+        steps, done, chunk = full + bool(rest), 0, 1
+        sums, rows = np.zeros(width), 0
+        while done < full:
+            totals = np.zeros(width)
+            count = 1 if one_by_one else min(chunk, full - done)
+            started = time.perf_counter()
+            step.run(self.data, order, batch, done, done + count, totals)
+            elapsed = time.perf_counter() - started
+            done += count
+            sums += totals * batch
+            rows += count * batch
+            chunk = max(1, int(count * min(_SLICE / max(elapsed, 1e-9), 64)))
+            yield done, steps, sums, rows
+        if rest:
+            totals = np.zeros(width)
+            step.run(self.data, order[full * batch :], rest, 0, 1, totals)
+            yield steps, steps, sums + totals * rest, rows + rest
+
+
+    def blocks(self) -> Iterator[tuple]:
+        """(inputs, target) of the rows that are trained on."""
+        rows = np.sort(self.order())
+        *xs, target = self.data[:-1] if self.weighted else self.data
+        yield tuple(x[rows] for x in xs), target[rows]
+
+
+class StreamFeed:
+    """Batches that an iterable makes: tuples of inputs, then the target; metrics are computed afterwards."""
+
+    weighted = False
+    fused: list = []
+
+    def __init__(self, batches: Iterable, prepare: Callable[[Any], tuple[np.ndarray, ...]]):
+        self.batches, self.prepare = batches, prepare
+
+    def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
+        """Run an epoch; see `Feed.run`."""
+        steps = len(self.batches) if hasattr(self.batches, "__len__") else 0
+        sums, rows = np.zeros(width), 0
+        for done, batch in enumerate(self.batches, 1):
+            arrays = self.prepare(batch)
+            totals = np.zeros(width)
+            step.batch(arrays, totals)
+            sums = sums + totals * len(arrays[-1])
+            rows += len(arrays[-1])
+            yield done, steps, sums, rows
+        if rows == 0:
+            raise ValueError("fit: the loader gave no batches")
+
+    def blocks(self) -> Iterator[tuple]:
+        """(inputs, target) of each batch."""
+        for batch in self.batches:
+            *xs, target = self.prepare(batch)
+            yield tuple(xs), target

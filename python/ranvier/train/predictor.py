@@ -1,0 +1,85 @@
+"""Predictions of a model in evaluation mode."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..context import no_grad
+from ..errors import TraceError
+from ..graph.compile import CompiledFunction
+from ..nn import Module
+from ..tensor import Tensor
+
+
+class Predictor:
+    """Runs `model(x, ...)` in evaluation mode without gradients, compiled once per shape.
+
+    A call with one array of a known shape goes straight to its compiled program.
+    """
+
+    max_shapes = 32
+
+    def __init__(self, model: Module, compile: bool = True):
+        self.model = model
+        self._function = CompiledFunction(model) if compile else None
+        self._programs: dict[tuple, Any] = {}
+
+    def eager(self, arrays: tuple[np.ndarray, ...]) -> Any:
+        """The model's output for `arrays`, as it is."""
+        mode = self.model.training
+        if mode:
+            self.model.eval()
+        try:
+            with no_grad():
+                return self.model(*map(Tensor, arrays))
+        finally:
+            if mode:
+                self.model.train()
+
+    def _trace(self, arrays: tuple[np.ndarray, ...]) -> Any:
+        """The compiled model for arrays of these shapes, or None where it cannot be traced."""
+        mode = self.model.training
+        if mode:
+            self.model.eval()
+        try:
+            with no_grad():
+                return self._function.traced(*arrays) if self._function is not None else None
+        except TraceError:
+            self._function = None
+            return None
+        finally:
+            if mode:
+                self.model.train()
+
+    def again(self, x: np.ndarray) -> Any:
+        """Predictions for `x` by the program that the last call with this shape has left, else None."""
+        entry = self._programs.get((x.shape, x.dtype))
+        if entry is None or not entry.holds() or not x.flags.c_contiguous:
+            return None
+        return entry.run([x])
+
+    def block(self, arrays: tuple[np.ndarray, ...]) -> Any:
+        """Predictions for all rows at once, as an array, or a tuple of arrays for a model of several outputs."""
+        trace = self._trace(arrays)
+        if trace is not None:
+            return trace.run(list(arrays))
+        return _to_numpy(self.eager(arrays))
+
+    def rows(self, arrays: tuple[np.ndarray, ...], batch: int) -> Any:
+        """Predictions for all rows, `batch` at a time."""
+        count = len(arrays[0])
+        if count <= batch:
+            return self.block(arrays)
+        parts = [self.block(tuple(a[i : i + batch] for a in arrays)) for i in range(0, count, batch)]
+        if isinstance(parts[0], tuple):
+            return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+        return np.concatenate(parts)
+
+
+def _to_numpy(result: Any) -> Any:
+    if isinstance(result, Tensor):
+        return result.detach().numpy()
+    if isinstance(result, (tuple, list)):
+        return tuple(map(_to_numpy, result))
+    return result

@@ -1,0 +1,386 @@
+"""Trainer: fit, evaluate and predict over arrays in memory, with whole epochs run natively."""
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..context import no_grad
+from ..data import DataLoader, TensorDataset
+from ..data.sampler import numpy_generator
+from ..dtypes import get_default_dtype, is_float
+from ..nn import Module
+from ..optim import lr_scheduler
+from ..tensor import Tensor
+from . import metrics as metrics_module
+from .callbacks import Callback, LearningRateScheduler, SchedulerCallback
+from .engine import Feed, Step, StreamFeed
+from .history import History
+from .inputs import as_arrays, check_finite, check_rows, fit_target, row_weights
+from .names import decision_threshold, loss_by_name, optimizer_by_name
+from .predictor import Predictor
+from .progress import Progress
+from .steps import evaluate_step, train_step
+
+
+class Trainer:
+    """Trains a model on arrays.
+
+    Args:
+        model: an nn.Module; called with the inputs of a batch.
+        loss: a name ("mse", "cross_entropy", "bce_with_logits", ...), a loss module, or a function (output, target).
+        optimizer: a name ("adam", "sgd", ...) with `lr` and further options, an Optimizer class, or an Optimizer.
+        metrics: names ("accuracy", "mae", ...), Metric objects or functions (predictions, targets).
+        clip_grad_norm: largest norm of all gradients together.
+        compile: run each step as one native call; where the model cannot be traced it runs eagerly, with a warning.
+
+    >>> import numpy as np, ranvier as rv
+    >>> from ranvier import nn
+    >>> _ = rv.manual_seed(0)
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> trainer = rv.train.Trainer(nn.Linear(1, 1), "mse", "adam", lr=0.1)
+    >>> history = trainer.fit(x, 2 * x + 1, epochs=50, batch_size=16, seed=0, verbose=0)
+    >>> history["loss"][-1] < 1e-3
+    True
+    >>> trainer.predict(np.zeros((1, 1))).shape
+    (1, 1)
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Any = "mse",
+        optimizer: Any = "adam",
+        metrics: Iterable[Any] | str = (),
+        *,
+        clip_grad_norm: float | None = None,
+        compile: bool = True,
+        **optimizer_options: Any,
+    ):
+        if not isinstance(model, Module):
+            raise TypeError(f"Trainer: model={type(model).__name__} must be an nn.Module")
+        self.model = model
+        self.loss = loss_by_name(loss)
+        self.optimizer = optimizer_by_name(optimizer, model.parameters(), **optimizer_options)
+        chosen = [metrics] if isinstance(metrics, (str, metrics_module.Metric)) or callable(metrics) else metrics
+        self.metrics = [metrics_module.get(m) for m in chosen]
+        for given, metric in zip(chosen, self.metrics, strict=True):
+            if metric is not given and hasattr(metric, "threshold"):  # made here: suits the loss
+                metric.threshold = decision_threshold(self.loss)
+        self.clip_grad_norm = clip_grad_norm
+        self.compile = compile
+        self.stop_training = False
+        self.history = History()
+        self._steps: dict[tuple, Step] = {}
+        self._predictor = Predictor(model, compile)
+
+    # ------------------------------------------------------------ fit
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        epochs: int = 1,
+        batch_size: int = 32,
+        *,
+        validation_data: tuple | None = None,
+        validation_split: float = 0.0,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        callbacks: Sequence[Any] = (),
+        scheduler: Any = None,
+        shuffle: bool = True,
+        seed: int | None = None,
+        verbose: int = 1,
+    ) -> History:
+        """Train for `epochs` passes over the rows.
+
+        Args:
+            x, y: arrays (N, ...); a tuple of arrays as x gives the model several inputs. Or x is a DataLoader, or
+                any iterable of batches (x, ..., y), and y is None.
+            batch_size: rows a step; the last batch of an epoch may be shorter.
+            validation_data: (x, y) to evaluate after each epoch; or validation_split: share of the rows, drawn at
+                random, that is kept out of training for it.
+            sample_weight, class_weight: weight of each row; of each class (dict, sequence or "balanced"). They are
+                scaled to a mean of 1, so a weight of 2 counts like the row twice.
+            callbacks: Callback objects; scheduler: a learning-rate schedule, stepped after each epoch (OneCycleLR
+                and CyclicLR: after each batch).
+            shuffle: a new order each epoch; seed: makes order and split reproducible.
+            verbose: 0 silent, 1 a progress bar on a terminal (else one line an epoch), 2 one line an epoch.
+
+        Returns the History. Ctrl-C ends the run cleanly after the running step; `history.interrupted` is then True,
+        and a second Ctrl-C raises KeyboardInterrupt.
+        """
+        if not isinstance(epochs, int) or epochs < 0:
+            raise ValueError(f"fit: epochs={epochs!r} must be an integer >= 0")
+        if not isinstance(batch_size, int) or batch_size <= 0:
+            raise ValueError(f"fit: batch_size={batch_size!r} must be a positive integer")
+        if not 0 <= validation_split < 1:
+            raise ValueError(f"fit: validation_split={validation_split} must be in [0, 1)")
+        generator = numpy_generator(seed)
+        feed, held_out = self._feed(
+            x, y, batch_size, validation_split, sample_weight, class_weight, shuffle, generator
+        )
+        if validation_data is not None:
+            if validation_split:
+                raise ValueError("fit: give validation_data or validation_split, not both")
+            held_out = self._checked(*validation_data[:2], "fit: validation_data")
+        hooks = self._callbacks(callbacks, scheduler)
+        self.history, self.stop_training = History(), False
+        mode = self.model.training
+        progress = Progress(epochs, verbose)
+        interrupt = _Interrupt()
+        began = time.perf_counter()
+        try:
+            with interrupt:
+                for hook in hooks:
+                    hook.on_train_begin({})
+                for epoch in range(epochs):
+                    self._epoch(epoch, feed, held_out, batch_size, hooks, progress, interrupt)
+                    if self.stop_training or interrupt.requested:
+                        break
+                self.history.interrupted = interrupt.requested
+                for hook in hooks:
+                    hook.on_train_end({k: v[-1] for k, v in self.history.items()})
+        finally:
+            progress.close()
+            self.model.train(mode)
+            self.history.seconds = time.perf_counter() - began
+            for hook in hooks:
+                hook.trainer = None
+        return self.history
+
+    def _epoch(
+        self,
+        epoch: int,
+        feed: Any,
+        held_out: tuple | None,
+        batch_size: int,
+        hooks: list[Callback],
+        progress: Progress,
+        interrupt: _Interrupt,
+    ) -> None:
+        started = time.perf_counter()
+        if not self.model.training:
+            self.model.train()
+        logs: dict[str, float] = {}
+        for hook in hooks:
+            hook.on_epoch_begin(epoch, logs)
+        rate = self.optimizer.param_groups[0]["lr"]
+        batch_hooks = [hook for hook in hooks if hook.wants_batches()]
+        step, width = self._train_step(feed.fused, feed.weighted), 1 + len(feed.fused)
+        for hook in batch_hooks:
+            hook.on_batch_begin(0, logs)
+        sums, rows = np.zeros(width), 0
+        for done, steps, sums, rows in feed.run(step, width, bool(batch_hooks)):
+            running = float(sums[0]) / rows
+            progress.within_epoch(epoch, done / steps if steps else 0.0, running)
+            for hook in batch_hooks:
+                hook.on_batch_end(done - 1, {"loss": running})
+            if interrupt.requested or self.stop_training:
+                break
+            if done != steps:
+                for hook in batch_hooks:
+                    hook.on_batch_begin(done, {"loss": running})
+        logs.update(_named(feed.fused, sums / rows))
+        if not interrupt.requested:
+            self._slow_metrics(feed.blocks(), feed.fused, logs, batch_size)
+            if held_out is not None:
+                logs.update({f"val_{k}": v for k, v in self._evaluate(*held_out, batch_size).items()})
+        if any(isinstance(hook, (SchedulerCallback, LearningRateScheduler)) for hook in hooks):
+            logs["lr"] = float(rate)
+        if not interrupt.requested:
+            for hook in hooks:
+                hook.on_epoch_end(epoch, logs)
+        self.history.append(epoch, logs)
+        progress.after_epoch(epoch, logs, time.perf_counter() - started)
+
+    def _callbacks(self, callbacks: Sequence[Any], scheduler: Any) -> list[Callback]:
+        """All callbacks, with schedules wrapped as such."""
+        given = [callbacks] if isinstance(callbacks, (Callback, lr_scheduler.LRScheduler)) else list(callbacks)
+        hooks: list[Callback] = []
+        for item in given + ([] if scheduler is None else [scheduler]):
+            if isinstance(item, lr_scheduler.LRScheduler):
+                by_batch = isinstance(item, (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR))
+                item = SchedulerCallback(item, "batch" if by_batch else "epoch")
+            if not isinstance(item, Callback):
+                raise TypeError(f"fit: callback {item!r} must be a Callback or a learning-rate schedule")
+            if isinstance(item, SchedulerCallback) and item.scheduler.optimizer is not self.optimizer:
+                raise ValueError("fit: the schedule belongs to another optimizer than this Trainer's")
+            item.trainer = self
+            hooks.append(item)
+        return hooks
+
+    # ------------------------------------------------------------ inputs
+
+    def _dtype(self) -> np.dtype:
+        return next((p.dtype for p in self.model.parameters() if is_float(p.dtype)), get_default_dtype())
+
+    def _checked(self, x: Any, y: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Inputs and target as arrays that fit the model and the loss."""
+        if y is None:
+            raise ValueError(f"{what}: y is missing")
+        dtype = self._dtype()
+        xs, (target,) = as_arrays(x, "x", dtype), as_arrays(y, "y", dtype)
+        names = ["x"] if len(xs) == 1 else [f"x[{i}]" for i in range(len(xs))]
+        check_rows({**dict(zip(names, xs, strict=True)), "y": target}, what)
+        for name, data in (*zip(names, xs, strict=True), ("y", target)):
+            check_finite(data, f"{what}: {name}")
+        output = self._predictor.eager(tuple(a[:1] for a in xs))
+        return xs, fit_target(target, output, self.loss, dtype, what)
+
+    def _feed(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int,
+        validation_split: float,
+        sample_weight: Any,
+        class_weight: Any,
+        shuffle: bool,
+        generator: np.random.Generator,
+    ) -> tuple[Any, Any]:
+        """Where the batches come from, and the rows held out for validation."""
+        if y is None and not isinstance(x, (np.ndarray, Tensor, tuple)):
+            if validation_split or sample_weight is not None or class_weight is not None:
+                raise ValueError("fit: validation_split and weights need arrays x and y, not a loader")
+            return self._loader_feed(x), None
+        xs, target = self._checked(x, y, "fit")
+        rows, held_out = len(target), None
+        weights = row_weights(sample_weight, class_weight, target, rows)
+        keep = np.arange(rows)
+        if validation_split:
+            order = generator.permutation(rows)
+            count = max(1, round(rows * validation_split))
+            if count >= rows:
+                raise ValueError(f"fit: validation_split={validation_split} of {rows} rows leaves none to train on")
+            chosen, keep = np.sort(order[:count]), np.sort(order[count:])
+            held_out = tuple(a[chosen] for a in xs), target[chosen]
+        data = (*xs, target) if weights is None else (*xs, target, weights.astype(self._dtype()))
+        feed = Feed(data, batch_size, lambda: generator.permutation(keep) if shuffle else keep)
+        feed.weighted, feed.fused = weights is not None, self._fused(xs, target)
+        return feed, held_out
+
+    def _loader_feed(self, loader: Any) -> Any:
+        if isinstance(loader, DataLoader) and isinstance(loader.dataset, TensorDataset):
+            if loader.collate_fn is None and loader.batch_size and hasattr(loader.sampler, "order"):
+                *xs, y = loader.dataset.tensors
+                xs_arrays, target = self._checked(tuple(xs), y, "fit")
+                feed = Feed((*xs_arrays, target), loader.batch_size, loader.sampler.order, loader.drop_last)
+                feed.fused = self._fused(xs_arrays, target)
+                return feed
+        if not hasattr(loader, "__iter__"):
+            raise TypeError(f"fit: x={type(loader).__name__} without y must be an iterable of batches (x, y)")
+
+        def prepare(batch: Any) -> tuple[np.ndarray, ...]:
+            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+                raise ValueError("fit: each batch of the loader must be a tuple (x, ..., y)")
+            xs, target = self._checked(tuple(batch[:-1]), batch[-1], "fit")
+            return (*xs, target)
+
+        return StreamFeed(loader, prepare)
+
+    # ------------------------------------------------------------ evaluate, predict
+
+    def evaluate(self, x: Any, y: Any, batch_size: int = 1024) -> dict[str, float]:
+        """Loss and metrics of the model, in evaluation mode, over all rows."""
+        xs, target = self._checked(x, y, "evaluate")
+        return self._evaluate(xs, target, batch_size)
+
+    def _evaluate(self, xs: tuple[np.ndarray, ...], target: np.ndarray, batch_size: int) -> dict[str, float]:
+        mode = self.model.training
+        if mode:
+            self.model.eval()
+        try:
+            fused = self._fused(xs, target)
+            step = self._step(("evaluate", *map(id, fused)), lambda: evaluate_step(self.model, self.loss, fused))
+            sums, rows = np.zeros(1 + len(fused)), 1
+            feed = Feed((*xs, target), batch_size, lambda: np.arange(len(target)))
+            with no_grad():
+                for _, _, sums, rows in feed.run(step, 1 + len(fused), False):
+                    pass
+            logs = _named(fused, sums / rows)
+            self._slow_metrics([(xs, target)], fused, logs, batch_size)
+        finally:
+            if mode:
+                self.model.train()
+        return logs
+
+    def _slow_metrics(self, blocks: Iterable[tuple], fused: Sequence[Any], logs: dict[str, Any], batch: int) -> None:
+        """Add metrics that are no mean over rows to `logs`, from predictions in evaluation mode."""
+        slow = [m for m in self.metrics if m not in fused]
+        if not slow:
+            return
+        for metric in slow:
+            metric.reset()
+        for xs, target in blocks:
+            predictions = self._predictor.rows(xs, batch)
+            for metric in slow:
+                metric.update(predictions, target)
+        logs.update((metric.name, metric.compute()) for metric in slow)
+
+    def predict(self, x: Any, batch_size: int = 1024) -> Any:
+        """The model's outputs in evaluation mode for the rows of `x`, as an array.
+
+        Rows go through the model `batch_size` at a time. Repeated calls of one shape run one compiled program and
+        keep memory constant.
+        """
+        if type(x) is np.ndarray:
+            result = self._predictor.again(x)
+            if result is not None:
+                return result
+        arrays = as_arrays(x, "x", self._dtype())
+        check_rows({f"x[{i}]": a for i, a in enumerate(arrays)}, "predict")
+        return self._predictor.rows(arrays, batch_size)
+
+    # ------------------------------------------------------------ steps
+
+    def _fused(self, xs: tuple[np.ndarray, ...], target: np.ndarray) -> list[Any]:
+        """The metrics that can be computed within a step."""
+        if not self.metrics:
+            return []
+        output = self._predictor.eager(tuple(a[:1] for a in xs))
+        if not isinstance(output, Tensor):
+            return []
+        row = Tensor(target[:1])
+        return [m for m in self.metrics if m.batch_mean(output, row) is not None]
+
+    def _step(self, key: tuple, make: Callable[[], Callable]) -> Step:
+        step = self._steps.get(key)
+        if step is None:
+            step = self._steps[key] = Step(make(), self.compile)
+        return step
+
+    def _train_step(self, fused: Sequence[Any], weighted: bool) -> Step:
+        return self._step(
+            ("train", weighted, *map(id, fused)),
+            lambda: train_step(self.model, self.loss, self.optimizer, fused, weighted, self.clip_grad_norm),
+        )
+
+
+def _named(fused: Sequence[Any], values: np.ndarray) -> dict[str, Any]:
+    return dict(zip(["loss", *(m.name for m in fused)], map(float, values), strict=True))
+
+
+class _Interrupt:
+    """Context manager: the first Ctrl-C only sets `requested`; the second raises KeyboardInterrupt."""
+
+    requested = False
+
+    def __enter__(self) -> None:
+        self._before: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(self, *exc: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
