@@ -15,6 +15,8 @@ import numpy as np
 from ..dtypes import as_dtype, bool_, int64, is_float
 from ..errors import DTypeError, ShapeError
 from .apply import apply
+from .elementwise import abs as _abs
+from .elementwise import exp, maximum, minimum, pow, sign, where
 from .op import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
 
 __all__ = [
@@ -114,8 +116,6 @@ _mean = _float_op(
 
 def _prod_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
     """g times the product of the other elements: of all that are not 0, where the element is the only 0."""
-    from .elementwise import where
-
     zero = x == 0
     rest = where(zero, 1.0, x)
     product = _prod(rest, dim=dim, keepdim=True)
@@ -198,8 +198,6 @@ _argmax, _argmin = _arg_op("argmax", "ArgMax"), _arg_op("argmin", "ArgMin")
 def _choice_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
     """The gradient goes to the element that was chosen."""
     from ..tensor import from_numpy
-    from .elementwise import where
-
     if g[0] is None:
         return (None,)
     if not dim:
@@ -216,9 +214,9 @@ def _choice_op(name: str, argument: str) -> Op:
         return [(shape, x.dtype), (shape, int64)]
 
     def reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
-        where = _positions(getattr(xp, argument), xp, x, dim, True)
-        values = xp.take_along_axis(x, where, dim[0]) if dim else x
-        return (values, where) if keepdim or not dim else (xp.squeeze(values, dim[0]), xp.squeeze(where, dim[0]))
+        at = _positions(getattr(xp, argument), xp, x, dim, True)
+        values = xp.take_along_axis(x, at, dim[0]) if dim else x
+        return (values, at) if keepdim or not dim else (xp.squeeze(values, dim[0]), xp.squeeze(at, dim[0]))
 
     return Op(
         name, kind="kernel", attrs=_AXES, saves="o", encode=_encode, infer=infer, reference=reference, vjp=_choice_vjp,
@@ -274,8 +272,6 @@ def _var_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, c
 
 
 def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
-    from .elementwise import where
-
     scale = where(out == 0, 0.0, g / where(out == 0, 1.0, out))  # as PyTorch: no gradient where all are equal
     return (_kept(scale, x, dim, keepdim) * _deviation(x, dim, correction),)
 
@@ -331,15 +327,9 @@ _logsumexp = _float_op(
     "logsumexp", onnx="ReduceLogSumExp", flops=lambda x, **attrs: 10 * _size(x),
     reference=_logsumexp_reference,
     vjp=lambda g, out, x, *, dim, keepdim: (
-        _kept(g, x, dim, keepdim) * _exp(x - _kept(out, x, dim, keepdim)),),
+        _kept(g, x, dim, keepdim) * exp(x - _kept(out, x, dim, keepdim)),),
     samples=(*_SAMPLES, *_EMPTY, Sample((np.array([[1e4, -1e4], [-np.inf, -np.inf], [np.inf, 0]], np.float32),), {"dim": (1,)})),
 )  # fmt: skip
-
-
-def _exp(x: Any) -> Any:
-    from .elementwise import exp
-
-    return exp(x)
 
 
 _NORMS = {0.0, 1.0, 2.0, math.inf, -math.inf}  # those with a kernel; other p are composed
@@ -357,8 +347,6 @@ def _norm_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: 
 
 
 def _norm_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: float) -> tuple:
-    from .elementwise import sign, where
-
     if p == 0:
         return (None,)
     g, out = _kept(g, x, dim, keepdim), _kept(out, x, dim, keepdim)
@@ -366,7 +354,7 @@ def _norm_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, 
         return (g * sign(x),)
     if p == 2:  # 0 at the origin
         return (where(out == 0, 0.0, g / where(out == 0, 1.0, out)) * x,)
-    share = (abs(x) == out).to(g.dtype)
+    share = (_abs(x) == out).to(g.dtype)
     return (g * sign(x) * (share / _sum(share, dim=dim, keepdim=True)),)
 
 
@@ -482,13 +470,11 @@ _max_result = namedtuple("max", "values indices")
 _min_result = namedtuple("min", "values indices")
 
 
-def _extreme(name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: Op, result: Any) -> Any:
+def _extreme(name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: Op, pair: Callable, result: Any) -> Any:
     if dim is None:
         return _run(whole, input, None, keepdim)
     if hasattr(dim, "dtype") and hasattr(dim, "shape") and not isinstance(dim, np.integer):
-        from . import elementwise
-
-        return getattr(elementwise, f"{name}imum")(input, dim)
+        return pair(input, dim)
     axis = normalize_axis(name, dim, input.ndim)
     return result(*_run(along, input, axis, keepdim))
 
@@ -503,12 +489,12 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> values.tolist(), indices.tolist()
     ([5.0, 4.0], [1, 0])
     """
-    return _extreme("max", input, dim, keepdim, _amax, _max_dim, _max_result)
+    return _extreme("max", input, dim, keepdim, _amax, _max_dim, maximum, _max_result)
 
 
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Least element; with `dim` the pair (values, indices) along that axis; of two tensors their `minimum`."""
-    return _extreme("min", input, dim, keepdim, _amin, _min_dim, _min_result)
+    return _extreme("min", input, dim, keepdim, _amin, _min_dim, minimum, _min_result)
 
 
 def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -604,11 +590,8 @@ def norm(input: Any, p: float | str = 2.0, dim: Any = None, keepdim: bool = Fals
     input, p = _cast(input, dtype), float(p)
     if p in _NORMS:
         return _run(_norm, input, dim, keepdim, p=p)
-    from .elementwise import abs as abs_
-    from .elementwise import pow, where
-
     _need_float("norm", input.dtype)
-    total = _run(_sum, pow(abs_(input), p), dim, keepdim)
+    total = _run(_sum, pow(_abs(input), p), dim, keepdim)
     positive = total > 0  # the root has no gradient at 0
     return where(positive, pow(where(positive, total, 1.0), 1.0 / p), total if p > 0 else 0.0)
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..dtypes import int64, is_float
 from ..errors import DTypeError, OutOfRangeError, ShapeError
+from .elementwise import mul, neg
 from .op import Aval, Op, Sample, Spec, normalize_axis
-from .reduction import _cast
+from .reduction import _cast, sum as sum_
 
 __all__ = ["cross_entropy", "log_softmax", "softmax"]
 
@@ -300,9 +301,6 @@ def cross_entropy(
 
 
 def _soft_cross_entropy(x: Any, target: Any, weight: Any, dim: int, reduction: str, e: float) -> Any:
-    from .elementwise import mul, neg
-    from .reduction import sum as sum_
-
     if target.shape != x.shape:
         raise ShapeError(
             f"cross_entropy: target{tuple(target.shape)} of probabilities must have the shape of logits{tuple(x.shape)}"
