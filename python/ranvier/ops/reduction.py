@@ -15,6 +15,7 @@ import numpy as np
 from ..dtypes import as_dtype, bool_, int64, is_float
 from ..errors import DTypeError, ShapeError
 from .apply import apply
+from .creation import zeros
 from .elementwise import abs as _abs
 from .elementwise import exp, maximum, minimum, pow, sign, where
 from .op import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
@@ -280,9 +281,9 @@ def _var_mean_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim
     attrs = {"dim": dim, "keepdim": keepdim}
     parts = []
     if g[0] is not None:
-        parts += _var_vjp(g[0], out[0], x, **attrs, correction=correction)
+        parts += _var_vjp(g[0], None, x, **attrs, correction=correction)
     if g[1] is not None:
-        parts += _mean.vjp(g[1], out[1], x, **attrs)
+        parts += _mean.vjp(g[1], None, x, **attrs)
     return (parts[0] if len(parts) == 1 else parts[0] + parts[1],)
 
 
@@ -348,7 +349,7 @@ def _norm_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: 
 
 def _norm_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: float) -> tuple:
     if p == 0:
-        return (None,)
+        return (zeros(x.shape, dtype=x.dtype),)
     g, out = _kept(g, x, dim, keepdim), _kept(out, x, dim, keepdim)
     if p == 1:
         return (g * sign(x),)
