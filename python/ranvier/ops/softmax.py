@@ -170,7 +170,7 @@ _CASES = (
     (((5, 3), _LABELS), {}),
     (((5, 3), _LABELS), {"reduction": "none"}),
     (((5, 3), _LABELS, np.array([0.5, 1.0, 2.0], np.float32)), {"label_smoothing": 0.1}),
-    (((5, 3), _LABELS), {"reduction": "sum", "label_smoothing": 0.2, "ignore_index": 2}),
+    (((5, 3), np.array([2, 0, 2, 1, 2])), {"reduction": "sum", "label_smoothing": 0.2, "ignore_index": 2}),
     (((3,), np.array(1)), {"dim": 0}),
     (((2, 4, 3, 5), np.arange(30).reshape(2, 3, 5) % 4), {}),
     (((0, 4), np.zeros(0, np.int64)), {"reduction": "sum"}),
