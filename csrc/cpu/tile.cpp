@@ -11,7 +11,7 @@ namespace rv::RV_ISA {
 namespace {
 
 constexpr int kMaxArgs = Program::kMaxOperands, kMaxRegs = Program::kMaxRegisters;
-constexpr int64_t kScratch = 48 << 10;   // bytes of tiles: about L1
+constexpr int64_t kScratch = 24 << 10;   // bytes of tiles: half of L1, the rest is for what streams through
 constexpr int64_t kMinTile = 256, kMaxTile = 2048;
 constexpr int64_t kChunk = 32 << 10;     // elements that one member takes at a time
 constexpr int64_t kShortRow = 32;        // rows below it are gathered several to a tile
@@ -198,29 +198,42 @@ struct Runner {
     space.collapse(full, p.n_in);
   }
 
-  int registers() const {
-    int n = p.n_in + p.n_const;
-    for (int i = 0; i < p.n_steps; ++i) n = static_cast<int>(max64(n, p.steps[i * Program::kStep + 3] + 1));
-    return n;
-  }
-
   // Tile length and the registers' tiles; fills what stays the same in every tile: constants, single elements and
   // operands that repeat along the outermost axis, such as a short bias. Tiles and chunks are whole periods of these.
   void layout(std::byte* scratch) {
-    const int n = registers();
-    tile = min64(kMaxTile, max64(kMinTile, kScratch / (8 * n) / 64 * 64));
-    by_row = space.shape[space.ndim - 1] >= kShortRow;
+    const int last = space.ndim - 1;
+    const int first_temporary = p.n_in + p.n_const;
+    int n = first_temporary;
+    int64_t item = 4;  // the widest
+    for (int i = 0; i < p.n_steps; ++i) {
+      const int64_t* s = p.steps + i * Program::kStep;
+      fn[i] = tile_fn(static_cast<int>(s[0]), static_cast<int>(s[1]));
+      if (s[3] >= n) n = static_cast<int>(s[3]) + 1;
+      if (s[1] == 1 || s[1] == 3 || s[1] >= 6) item = 8;
+    }
+    by_row = space.shape[last] >= kShortRow;
+    int tiles = n - p.n_in;
+    bool needs_tile[kMaxArgs];
+    for (int k = 0; k < p.n_in; ++k) {
+      needs_tile[k] = !space.dense[k] && !(by_row && space.stride[k][last] == 1);
+      if (space.item[k] == 8) item = 8;
+      tiles += needs_tile[k];
+    }
+    for (int c = 0; c < p.n_const; ++c)
+      if (kItemSize[p.const_codes[c]] == 8) item = 8;
+
+    tile = min64(kMaxTile, max64(kMinTile, kScratch / (item * max64(tiles, 1)) / 64 * 64));
     const int64_t period = space.total / space.shape[0];
     const bool repeats = !by_row && space.ndim > 1 && period <= tile;
     if (repeats) tile = tile / period * period;
     chunk = repeats ? (kChunk + period - 1) / period * period : kChunk;
-    const int64_t spacing = align64(min64(tile, space.total)) * 8;
-    for (int r = 0; r < n; ++r) reg[r] = buffer[r] = scratch + r * spacing;
-    for (int i = 0; i < p.n_steps; ++i) {
-      const int64_t* s = p.steps + i * Program::kStep;
-      fn[i] = tile_fn(static_cast<int>(s[0]), static_cast<int>(s[1]));
+
+    const int64_t used = min64(tile, space.total), spacing = align64(used * item);
+    for (int r = 0; r < n; ++r) {
+      if (r < p.n_in && !needs_tile[r]) continue;
+      reg[r] = buffer[r] = scratch;
+      scratch += spacing;
     }
-    const int64_t used = min64(tile, space.total);
     all_dense = true;
     for (int k = 0; k < p.n_in; ++k) {
       fixed[k] = !space.dense[k] && (space.scalar[k] || (repeats && space.stride[k][0] == 0));
@@ -375,7 +388,7 @@ const char* check_program(const int64_t* ints, int n_ints, int n_floats, const V
     const ElementwiseRow& row = kRowTable[s[0]];
     if (s[1] < 0 || s[1] >= 6 * 16 || !tile_fn(static_cast<int>(s[0]), static_cast<int>(s[1]))) return "a step's op has no instance for its dtype";
     if (s[2] != row.arity) return "a step's arity must be its op's";
-    if (s[3] < n_in + n_const || s[3] >= kMaxRegs) return "a step must write a temporary register";
+    if (s[3] < n_in + n_const || s[3] >= kMaxRegs || s[3] >= n_in + n_const + n_steps) return "a step must write a temporary register";
     const bool converts = row.kind == RowKind::mixed && row.arity == 1;
     const int value = static_cast<int>(converts ? s[1] / 16 : s[1]);
     for (int a = 0; a < s[2]; ++a) {
@@ -405,7 +418,7 @@ const char* check_program(const int64_t* ints, int n_ints, int n_floats, const V
 }
 
 int64_t tile_scratch(const Program& p) {
-  return max64(kScratch, (p.n_in + p.n_const + p.n_steps + 1) * kMinTile * 8);
+  return kScratch + (p.n_in + p.n_const + p.n_steps) * (kMinTile * 8 + 64);
 }
 
 void run_tile_block(const Program& p, const View* ins, const View* outs, int64_t r0, int64_t r1, int64_t c0, int64_t c1,

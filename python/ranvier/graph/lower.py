@@ -62,15 +62,23 @@ def encode_program(inputs: list[Value], body: list[Node], outputs: list[Value], 
             dtype = node.inputs[-1].dtype
             row += [constant(number, dtype) for number in node.call.attrs.values()]
         operands.append(row)
-    next_register = len(inputs) + len(constants)
+    last_read = {v: i for i, row in enumerate(operands) for v in row if not isinstance(v, int)}
+    last_read.update(dict.fromkeys(outputs, len(body)))
+    next_register, free = len(inputs) + len(constants), []
     steps: list[int] = []
-    for node, row in zip(body, operands):
-        register[node.outputs[0]] = next_register
+    for i, (node, row) in enumerate(zip(body, operands)):
+        out = free.pop() if free else next_register
+        next_register = max(next_register, out + 1)
         regs = [r if isinstance(r, int) else register[r] for r in row]
         op = node.call.op
         code = CODE[node.inputs[-1].dtype] if op.encode is None else op.encode(*node.inputs, **node.call.attrs)
-        steps += [rows[op.name], code, len(regs), next_register, *regs, *[-1] * (4 - len(regs))]
-        next_register += 1
+        steps += [rows[op.name], code, len(regs), out, *regs, *[-1] * (4 - len(regs))]
+        register[node.outputs[0]] = out
+        # a temporary whose last reader has run is free again; few of them keep the tiles long
+        ends = [v for v in dict.fromkeys(row) if not isinstance(v, int) and last_read[v] == i]
+        free += [register[v] for v in ends if register[v] >= len(inputs) + len(constants)]
+        if node.outputs[0] not in last_read:
+            free.append(out)
     head = [len(inputs), len(outputs), len(constants), len(body)]
     return [*head, *codes, *steps, *(register[v] for v in outputs)], floats
 
