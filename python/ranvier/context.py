@@ -65,8 +65,8 @@ class set_grad_enabled(_GradMode):
 
 
 class Epoch:
-    """Counts changes that compiled functions must look at before their next run: a module's training mode, or an
-    array of a captured tensor that was replaced.
+    """Counts changes that compiled functions must look at before their next run: of a module's training mode, of an
+    optimizer's options, of the array behind a captured tensor.
     """
 
     value = 0

@@ -82,7 +82,7 @@ class Compiled:
         self.needs_grad = [t._requires_grad and t._node is not None and t._node.inputs is not None for t in tensors]
         self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
         self.backward: dict | None = None  # compiled pullbacks, by which outputs have gradients (graph/grad.py)
-        self.updaters, self.guards = tracer.updaters, tracer.guards
+        self.updaters, self.guards, self.grad_guards = tracer.updaters, tracer.guards, tracer.grad_guards
         self.modules = list(tracer.modules.values())
         self.arrays = [(t, t._data) for t, _ in self.graph.states]
         self.numpy_out = numpy_out
@@ -97,20 +97,24 @@ class Compiled:
             memory._base = None
 
     def holds(self) -> bool:
-        """Whether the trace is still what the function would do."""
-        for current, value in self.guards:
-            now = current()
-            if now is not value and (isinstance(now, (type(None),)) or hasattr(now, "_data") or now != value):
+        """Whether the trace is still what the function would do; brings numbers that Python has changed up to date."""
+        for t, grad in self.grad_guards:
+            if t.grad is not grad:
                 return False
-        if self.epoch != Epoch.value:
-            if any(m.training != mode for m, mode in self.modules) or any(t._data is not a for t, a in self.arrays):
-                return False
-            self.epoch = Epoch.value
+        return self.epoch == Epoch.value or self._look()
+
+    def _look(self) -> bool:
+        epoch = Epoch.value
+        if any(current() != value for current, value in self.guards):
+            return False
+        if any(m.training != mode for m, mode in self.modules) or any(t._data is not a for t, a in self.arrays):
+            return False
+        for refresh in self.updaters:
+            refresh()
+        self.epoch = epoch
         return True
 
     def run_arrays(self, arrays: list) -> tuple:
-        for refresh in self.updaters:
-            refresh()
         outs = self.program.run(*arrays)
         for t, memory in self.grads:
             t.grad = memory
@@ -128,10 +132,8 @@ class Compiled:
              weights: np.ndarray | None = None) -> int:  # fmt: skip
         """Run steps begin..end-1 of an epoch: step s on rows index[s*batch : (s+1)*batch] of each array in `data`.
 
-        Adds each (scalar) output, times weights[s], to `totals`; returns the number of steps done.
+        Call `holds()` before. Adds each (scalar) output, times weights[s], to `totals`; returns the number of steps done.
         """
-        for refresh in self.updaters:
-            refresh()
         done = self.program.loop(data, index, batch, begin, end, totals, weights)
         for t, memory in self.grads:
             t.grad = memory

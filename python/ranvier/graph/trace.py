@@ -23,6 +23,7 @@ class Tracer:
         self.views: dict[Value, tuple[Any, int]] = {}  # of captured tensors: the tensor, its version when the view was made
         self.updaters: list[Callable] = []  # refresh host-side numbers before each run
         self.guards: list[tuple[Callable, Any]] = []  # (f, value): the trace holds while f() == value
+        self.grad_guards: list[tuple[Any, Any]] = []  # (t, value): the trace holds for t.grad is value
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules met, and whether they were in training mode
         self.random: dict[int, list] = {}  # id of a generator state -> [state, blocks taken so far]
         self.entry_grads: dict[int, Any] = {id(t): t.grad for t in known_grads}
@@ -109,12 +110,12 @@ class Tracer:
             self.layers.pop()
 
     def host_update(self, refresh: Callable) -> None:
-        """Call `refresh()` before each run: it writes numbers known to Python into captured arrays."""
+        """Call `refresh()` before the next run after each Epoch: it writes numbers known to Python into captured arrays."""
         refresh()
         self.updaters.append(refresh)
 
     def guard(self, current: Callable) -> None:
-        """The trace holds only while `current()` returns what it returns now."""
+        """The trace holds only while `current()` returns what it returns now; asked again after each Epoch."""
         self.guards.append((current, current()))
 
     def take_random(self, state: Any, blocks: int) -> int:
@@ -135,7 +136,7 @@ class Tracer:
         entry = self.entry_grads.get(id(t))
         if t.grad is not entry or id(t) in self.cleared:
             return  # cleared inside: what it was before a call does not matter
-        self.guards.append(((lambda: t.grad), entry))
+        self.grad_guards.append((t, entry))
 
     # -------------------------------------------------------- the end
 

@@ -15,6 +15,7 @@ from ..graph.graph import Graph
 from ..ops.apply import apply, current_backend
 from ..ops.optim import UpdateRule
 from ..tensor import Tensor
+from .param_group import ParamGroup
 
 # entries of an op's hyper vector and flags -> where a parameter group keeps them
 _WITHIN = {
@@ -132,7 +133,7 @@ class Optimizer:
         if names:
             group["param_names"] = names
         self._check(group)
-        self.param_groups.append(group)
+        self.param_groups.append(ParamGroup(group))
         self._hypers.append((Tensor(np.zeros(len(self._rule.hyper))), []))
         self._plans.append(((), []))
         self._generation += 1
