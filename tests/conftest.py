@@ -1,0 +1,21 @@
+"""What all tests share: fixed seeds, and settings put back after each test."""
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "4")  # tests compare thread counts, also on machines with fewer cores
+
+import pytest  # noqa: E402
+
+import ranvier as rv  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings():
+    rv.manual_seed(0)
+    threads, dtype = rv.get_num_threads(), rv.get_default_dtype()
+    yield
+    assert rv.is_grad_enabled(), "a test left gradients switched off"
+    assert rv.get_default_dtype() == dtype, "a test left another default dtype"
+    if rv.get_num_threads() != threads:
+        rv.set_num_threads(threads)
