@@ -9,14 +9,14 @@ namespace rv::RV_ISA {
 // x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh approximation of gelu.
 template <class T> RV_INLINE Vec<T> gelu_tanh(Vec<T> x) {
   using V = Vec<T>;
-  return x * sigmoid(x * fma(x * x, V(0.07135481627253634), V(1.5957691216057308)));
+  return x * sigmoid(x * fma(x * x, V(0.07135481627260025), V(1.5957691216057308)));
 }
 template <class T> RV_INLINE Vec<T> gelu_tanh_grad(Vec<T> x) {
   using V = Vec<T>;
   const V z = min(x * x, V(1e4));  // farther out s is 0 or 1
-  const V s = sigmoid(x * fma(z, V(0.07135481627253634), V(1.5957691216057308)));
-  return s + s * sigmoid(-x * fma(z, V(0.07135481627253634), V(1.5957691216057308))) *
-                 (min(max(x, V(-100)), V(100)) * fma(z, V(3 * 0.07135481627253634), V(1.5957691216057308)));
+  const V s = sigmoid(x * fma(z, V(0.07135481627260025), V(1.5957691216057308)));
+  return s + s * sigmoid(-x * fma(z, V(0.07135481627260025), V(1.5957691216057308))) *
+                 (min(max(x, V(-100)), V(100)) * fma(z, V(3 * 0.07135481627260025), V(1.5957691216057308)));
 }
 
 template <class T> RV_INLINE Vec<T> silu(Vec<T> x) { return x * sigmoid(x); }

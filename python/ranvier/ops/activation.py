@@ -128,7 +128,7 @@ _gelu = _float(
     reference=lambda xp, x: x * _normal_cdf(xp, x), vjp=lambda g, out, x: (g * _gelu_grad(x),),
 )  # fmt: skip
 _gelu_grad = _float(
-    "gelu_grad", arity=1, saves="i", flops=42, max_ulp=8,
+    "gelu_grad", arity=1, saves="i", flops=42, max_ulp=8, ulp_floor=0.25,
     reference=lambda xp, x: _normal_cdf(xp, x) + _bounded(xp, x) * _normal_density(xp, x),
     vjp=lambda g, out, x: (g * ((2 - square(x)) * exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))),),
 )  # fmt: skip
@@ -154,7 +154,7 @@ def _gelu_tanh_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
 
 
 _gelu_tanh_grad = _float(
-    "gelu_tanh_grad", arity=1, saves="i", flops=30, max_ulp=16,
+    "gelu_tanh_grad", arity=1, saves="i", flops=30, max_ulp=16, ulp_floor=0.25,
     reference=_gelu_tanh_grad_reference, vjp=_gelu_tanh_grad_vjp,
 )  # fmt: skip
 _silu = _float(
@@ -169,7 +169,7 @@ def _silu_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
 
 
 _silu_grad = _float(
-    "silu_grad", arity=1, saves="i", flops=22, max_ulp=8,
+    "silu_grad", arity=1, saves="i", flops=22, max_ulp=8, ulp_floor=0.25,
     reference=lambda xp, x: _sigmoid_reference(xp, x) * (1 + _bounded(xp, x) * _sigmoid_reference(xp, -x)),
     vjp=_silu_grad_vjp,
 )  # fmt: skip
@@ -191,7 +191,7 @@ def _mish_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
 
 
 _mish_grad = _float(
-    "mish_grad", arity=1, saves="i", flops=25, max_ulp=8, reference=_mish_grad_reference, vjp=_mish_grad_vjp,
+    "mish_grad", arity=1, saves="i", flops=25, max_ulp=8, ulp_floor=0.25, reference=_mish_grad_reference, vjp=_mish_grad_vjp,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- public

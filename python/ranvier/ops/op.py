@@ -80,6 +80,7 @@ class Op:
         flops: `flops(*avals, **attrs)` -> floating-point operations.
         domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
         edges: extra inputs for elementwise ops. max_ulp: of the native float32 result against the reference.
+        ulp_floor: results nearer to zero count their error in units of numbers of this size.
         terms: `terms(*avals, **attrs)`: how many products or terms one result sums; sets tests' tolerance.
         neutral: {position: number}: with that number there, a binary op returns its other input unchanged.
         epilogue: the native kernel can run a tile program on its result before it leaves the cache.
@@ -106,6 +107,7 @@ class Op:
         samples: Sequence[Sample] = (),
         edges: tuple = EDGES,
         max_ulp: float = 4.0,
+        ulp_floor: float = 0.0,
         terms: Callable | None = None,
         neutral: dict[int, float] | None = None,
         epilogue: bool = False,
@@ -124,7 +126,7 @@ class Op:
         self.rule = rule or ("promote" if kind == "elementwise" else None)
         self.arity, self.encode, self.saves, self.inplace = arity, encode, saves, inplace or {}
         self.flops, self.domain, self.samples, self.edges = flops, domain, tuple(samples), edges
-        self.max_ulp, self.terms, self.onnx, self.doc = max_ulp, terms, onnx, doc
+        self.max_ulp, self.ulp_floor, self.terms, self.onnx, self.doc = max_ulp, ulp_floor, terms, onnx, doc
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
         self.kernel = kernel or name
         self.yields = yields
