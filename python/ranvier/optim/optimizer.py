@@ -90,6 +90,8 @@ class Optimizer:
         self._clocks: dict[Tensor, Tensor] = {}  # steps done and scalar states, shared by the tensors of a bucket
         self._hypers: list[tuple[Tensor, list]] = []  # of each group: the op's hyper vector, and its last values
         self._plans: list[tuple] = []  # of each group: what the buckets were made for, and the buckets
+        self._entries = [_WITHIN.get(name, (name, None)) for name in self._rule.hyper]
+        self._flag_names = [_FLAG.get(name, name) for name in self._rule.defaults]
         self._generation = 0  # counts changes after which a compiled step no longer holds
         self._stepped = False
         if isinstance(params, (set, frozenset)):
@@ -203,19 +205,12 @@ class Optimizer:
     def _refresh(self, index: int) -> None:
         """Bring a group's numbers into its hyper vector."""
         group, (hyper, last) = self.param_groups[index], self._hypers[index]
-        values = [self._number(group, name) for name in self._rule.hyper]
+        values = [float(group[key] if i is None else group[key][i]) for key, i in self._entries]
         if values != last:
             hyper._data[:] = last[:] = values
 
-    @staticmethod
-    def _number(group: dict[str, Any], name: str) -> float:
-        if name in _WITHIN:
-            key, position = _WITHIN[name]
-            return float(group[key][position])
-        return float(group[name])
-
     def _flags(self, group: dict[str, Any]) -> tuple[bool, ...]:
-        return tuple(bool(group[_FLAG.get(name, name)]) for name in self._rule.defaults)
+        return tuple([bool(group[name]) for name in self._flag_names])
 
     def _structure(self) -> tuple:
         """What a compiled step depends on besides numbers."""
@@ -258,7 +253,7 @@ class Optimizer:
             self._generation += 1
             values = clock._data.copy()
         else:
-            numbers = {name: self._number(group, name) for name in self._rule.clock.values() if isinstance(name, str)}
+            numbers = {name: float(group[name]) for name in self._rule.clock.values() if isinstance(name, str)}
             values = self._rule.first_clock(**numbers)
         return self._set_clock(params, values)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..context import local
 from ..errors import TraceError
 from ..graph.compile import CompiledFunction
 from ..tensor import Tensor
@@ -24,6 +25,7 @@ class Step:
     def __init__(self, function: Callable, compile: bool = True):
         self._function = function
         self._compiled = CompiledFunction(function) if compile else None
+        self._traces: dict[tuple, Any] = {}  # by what can change from epoch to epoch without a look at the arrays
 
     def trace(self, rows: tuple[np.ndarray, ...]) -> Any:
         """The compiled step for a batch of this signature, or None where it runs eagerly."""
@@ -47,15 +49,21 @@ class Step:
 
     def run(
         self, data: tuple[np.ndarray, ...], order: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray
-    ) -> None:
-        """Steps begin..end-1, each on the next `batch` rows of `order`, all of them full."""
-        trace = self.trace(tuple(d[:batch] for d in data))
+    ) -> int:
+        """Steps begin..end-1, each on the next `batch` rows of `order`, all of them full; returns how many were done."""
+        key = (batch, local.backend, local.grad_enabled, *map(id, data))
+        trace, kept = self._traces.get(key, (None, None))
+        if trace is None or not trace.holds():
+            trace = self.trace(tuple(d[:batch] for d in data))
+            if len(self._traces) >= 8:
+                self._traces.clear()
+            self._traces[key] = trace, data  # holding the arrays keeps their ids their own
         if trace is not None:
-            trace.loop(data, order, batch, begin, end, totals)
-            return
+            return trace.loop(data, order, batch, begin, end, totals)
         for step in range(begin, end):
             rows = order[step * batch : (step + 1) * batch]
             self.batch(tuple(d[rows] for d in data), totals)
+        return end - begin
 
 
 class Feed:
@@ -63,48 +71,57 @@ class Feed:
 
     Args:
         data: arrays of equal length: inputs, target and perhaps weights. batch: rows a step.
-        order: gives the row numbers of an epoch. drop_last: leave out a last batch that is not full.
+        rows: the numbers of the rows that are used. order: gives them in the order of a new epoch.
+        drop_last: leave out a last batch that is not full.
     """
 
     weighted = False  # whether the last array holds weights
     fused: list = []  # metrics that the step computes
 
     def __init__(
-        self, data: tuple[np.ndarray, ...], batch: int, order: Callable[[], np.ndarray], drop_last: bool = False
+        self,
+        data: tuple[np.ndarray, ...],
+        batch: int,
+        rows: np.ndarray,
+        order: Callable[[], np.ndarray] | None = None,
+        drop_last: bool = False,
     ):
-        self.data, self.batch, self.order, self.drop_last = data, batch, order, drop_last
+        self.data, self.rows, self._order = data, rows, order
+        self.batch = batch if drop_last else min(batch, len(rows))
+        self.drop_last = drop_last
+        self._chunk = 1  # steps that take about _SLICE seconds
 
-    def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray]]:
+    def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
         """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so far)."""
-        order = np.ascontiguousarray(self.order(), np.int64)
-        batch = min(self.batch, len(order))
+        order = np.ascontiguousarray(self.rows if self._order is None else self._order(), np.int64)
+        batch = self.batch
         full, rest = divmod(len(order), batch)
         if self.drop_last:
             rest = 0
-        steps, done, chunk = full + bool(rest), 0, 1
-        sums, rows = np.zeros(width), 0
+            if not full:
+                raise ValueError(f"fit: drop_last leaves no batch: {len(order)} rows are less than batch_size={batch}")
+        steps, done = full + bool(rest), 0
+        sums = np.zeros(width)
         while done < full:
             totals = np.zeros(width)
-            count = 1 if one_by_one else min(chunk, full - done)
+            count = 1 if one_by_one else min(self._chunk, full - done)
             started = time.perf_counter()
-            step.run(self.data, order, batch, done, done + count, totals)
-            elapsed = time.perf_counter() - started
+            count = step.run(self.data, order, batch, done, done + count, totals)
+            if not one_by_one:
+                elapsed = time.perf_counter() - started
+                self._chunk = max(1, int(count * min(_SLICE / max(elapsed, 1e-9), 64)))
             done += count
             sums += totals * batch
-            rows += count * batch
-            chunk = max(1, int(count * min(_SLICE / max(elapsed, 1e-9), 64)))
-            yield done, steps, sums, rows
+            yield done, steps, sums, done * batch
         if rest:
             totals = np.zeros(width)
             step.run(self.data, order[full * batch :], rest, 0, 1, totals)
-            yield steps, steps, sums + totals * rest, rows + rest
-
+            yield steps, steps, sums + totals * rest, len(order)
 
     def blocks(self) -> Iterator[tuple]:
-        """(inputs, target) of the rows that are trained on."""
-        rows = np.sort(self.order())
+        """(inputs, target) of the rows that are used."""
         *xs, target = self.data[:-1] if self.weighted else self.data
-        yield tuple(x[rows] for x in xs), target[rows]
+        yield tuple(x[self.rows] for x in xs), target[self.rows]
 
 
 class StreamFeed:

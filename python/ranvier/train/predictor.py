@@ -5,11 +5,30 @@ from typing import Any
 
 import numpy as np
 
-from ..context import no_grad
+from ..context import Epoch, local, no_grad
 from ..errors import TraceError
 from ..graph.compile import CompiledFunction
 from ..nn import Module
 from ..tensor import Tensor
+
+
+class _Known:
+    """A compiled model for one array of a known shape: valid in any mode, as long as its parameters stay in place."""
+
+    __slots__ = ("trace", "backend", "epoch")
+
+    def __init__(self, trace: Any):
+        self.trace, self.backend, self.epoch = trace, local.backend, Epoch.value
+
+    def holds(self) -> bool:
+        """Whether the trace may still be run."""
+        if self.backend is not local.backend or any(current() != value for current, value in self.trace.guards):
+            return False
+        if self.epoch != Epoch.value:
+            if any(t._data is not array for t, array in self.trace.arrays):
+                return False
+            self.epoch = Epoch.value
+        return True
 
 
 class Predictor:
@@ -18,12 +37,12 @@ class Predictor:
     A call with one array of a known shape goes straight to its compiled program.
     """
 
-    max_shapes = 32
+    max_shapes = 64
 
     def __init__(self, model: Module, compile: bool = True):
         self.model = model
         self._function = CompiledFunction(model) if compile else None
-        self._programs: dict[tuple, Any] = {}
+        self._known: dict[tuple, _Known] = {}
 
     def eager(self, arrays: tuple[np.ndarray, ...]) -> Any:
         """The model's output for `arrays`, as it is."""
@@ -53,18 +72,22 @@ class Predictor:
                 self.model.train()
 
     def again(self, x: np.ndarray) -> Any:
-        """Predictions for `x` by the program that the last call with this shape has left, else None."""
-        entry = self._programs.get((x.shape, x.dtype))
-        if entry is None or not entry.holds() or not x.flags.c_contiguous:
+        """Predictions for one array, if another of this shape and dtype has been seen; else None."""
+        known = self._known.get((x.shape, x.dtype))
+        if known is None or not known.holds():
             return None
-        return entry.run([x])
+        return known.trace.run((x,))
 
     def block(self, arrays: tuple[np.ndarray, ...]) -> Any:
         """Predictions for all rows at once, as an array, or a tuple of arrays for a model of several outputs."""
         trace = self._trace(arrays)
-        if trace is not None:
-            return trace.run(list(arrays))
-        return _to_numpy(self.eager(arrays))
+        if trace is None:
+            return _to_numpy(self.eager(arrays))
+        if len(arrays) == 1:
+            if len(self._known) >= self.max_shapes:
+                self._known.clear()
+            self._known[arrays[0].shape, arrays[0].dtype] = _Known(trace)
+        return trace.run(arrays)
 
     def rows(self, arrays: tuple[np.ndarray, ...], batch: int) -> Any:
         """Predictions for all rows, `batch` at a time."""

@@ -261,7 +261,7 @@ class Trainer:
             chosen, keep = np.sort(order[:count]), np.sort(order[count:])
             held_out = tuple(a[chosen] for a in xs), target[chosen]
         data = (*xs, target) if weights is None else (*xs, target, weights.astype(self._dtype()))
-        feed = Feed(data, batch_size, lambda: generator.permutation(keep) if shuffle else keep)
+        feed = Feed(data, batch_size, keep, (lambda: generator.permutation(keep)) if shuffle else None)
         feed.weighted, feed.fused = weights is not None, self._fused(xs, target)
         return feed, held_out
 
@@ -270,7 +270,8 @@ class Trainer:
             if loader.collate_fn is None and loader.batch_size and hasattr(loader.sampler, "order"):
                 *xs, y = loader.dataset.tensors
                 xs_arrays, target = self._checked(tuple(xs), y, "fit")
-                feed = Feed((*xs_arrays, target), loader.batch_size, loader.sampler.order, loader.drop_last)
+                rows = np.arange(len(target))
+                feed = Feed((*xs_arrays, target), loader.batch_size, rows, loader.sampler.order, loader.drop_last)
                 feed.fused = self._fused(xs_arrays, target)
                 return feed
         if not hasattr(loader, "__iter__"):
@@ -299,7 +300,7 @@ class Trainer:
             fused = self._fused(xs, target)
             step = self._step(("evaluate", *map(id, fused)), lambda: evaluate_step(self.model, self.loss, fused))
             sums, rows = np.zeros(1 + len(fused)), 1
-            feed = Feed((*xs, target), batch_size, lambda: np.arange(len(target)))
+            feed = Feed((*xs, target), batch_size, np.arange(len(target)))
             with no_grad():
                 for _, _, sums, rows in feed.run(step, 1 + len(fused), False):
                     pass
@@ -334,6 +335,10 @@ class Trainer:
             if result is not None:
                 return result
         arrays = as_arrays(x, "x", self._dtype())
+        if len(arrays) == 1:
+            result = self._predictor.again(arrays[0])
+            if result is not None:
+                return result
         check_rows({f"x[{i}]": a for i, a in enumerate(arrays)}, "predict")
         return self._predictor.rows(arrays, batch_size)
 

@@ -1,0 +1,58 @@
+"""The command line, and the examples."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ranvier
+from ranvier import cli
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_info(capsys):
+    assert cli.main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert ranvier.__version__ in out and "backend" in out and "threads" in out
+
+
+def test_version_and_mistakes(capsys):
+    with pytest.raises(SystemExit) as done:
+        cli.main(["--version"])
+    assert done.value.code == 0 and ranvier.__version__ in capsys.readouterr().out
+    for arguments, message in [([], "command"), (["bake"], "invalid choice"), (["demo", "--epochs", "0"], "at least 1")]:
+        with pytest.raises(SystemExit) as done:
+            cli.main(arguments)
+        assert done.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_demo_learns_and_saves(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("safetensors")
+    assert cli.main(["demo", "--output", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    shares = [float(s) for s in re.findall(r"([\d.]+)%", out)]
+    assert len(shares) == 2 and min(shares) >= 97.0 and abs(shares[0] - shares[1]) < 1.5
+    assert "times as fast" in out
+    assert (tmp_path / "ranvier-digits.png").read_bytes()[:4] == b"\x89PNG"
+    assert "0.weight" in ranvier.load(tmp_path / "ranvier-digits.safetensors")
+
+
+def test_demo_names_what_is_wrong(tmp_path, capsys, monkeypatch):
+    assert cli.main(["demo", "--output", str(tmp_path / "nowhere")]) == 1
+    assert "is not a folder" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert cli.main(["demo", "--output", str(tmp_path)]) == 1
+    assert "pip install ranvier[demo]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["xor_numpy", "xor_pytorch_style", "regression_trainer", "digits"])
+def test_examples_run(name):
+    if name == "digits":
+        pytest.importorskip("sklearn")
+        pytest.importorskip("safetensors")
+    done = subprocess.run([sys.executable, str(EXAMPLES / f"{name}.py")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
