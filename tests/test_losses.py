@@ -362,3 +362,18 @@ def test_negative_variance():
     with pytest.raises(ValueError, match="var must not be negative"):
         F.gaussian_nll_loss(rv.zeros(2), rv.zeros(2), rv.tensor([1.0, -1.0]))
     assert F.gaussian_nll_loss(rv.zeros(2), rv.ones(2), 1.0).item() == 0.5
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_compiled(case):
+    name, args, kwargs = case
+    tensors, options = rv_args(args, kwargs, np.float64)
+    x, *rest = (t.detach() for t in tensors)
+
+    def gradient(x):
+        x = x.detach().requires_grad_()
+        loss = getattr(F, name)(x, *rest, **options)
+        return loss, rv.autograd.grad(loss, x)[0]
+
+    for ours, expected in zip(rv.compile(gradient)(x), gradient(x), strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), expected.detach().numpy(), rtol=1e-12, atol=1e-12)

@@ -134,7 +134,6 @@ const char* scatter_check(const Args& a) {
   for (int d = 0; d < index.ndim; ++d)
     if (index.shape[d] > src.shape[d]) return "index must not exceed src";
   if (!out.contiguous()) return "out must be contiguous";
-  if (out.data == x.data && !x.contiguous()) return "an aliased input must be contiguous";
   return index_fits(a, index);
 }
 

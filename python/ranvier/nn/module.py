@@ -433,9 +433,12 @@ class Module:
         return self
 
     def _convert(self: M, fn: Callable[[Tensor], Tensor]) -> M:
-        """Replace the arrays of parameters, gradients and buffers; the tensor objects stay."""
+        """Replace the values of parameters, gradients and buffers; the tensor objects stay."""
         for t in [*self.parameters(), *self.buffers()]:
-            t._data = fn(t.detach())._data
+            before = t.detach()
+            after = fn(before)
+            if after is not before:
+                t.data = after
             if t.grad is not None:
                 t.grad = fn(t.grad.detach())
         return self

@@ -31,28 +31,15 @@ def clip_grad_norm_(
     >>> clip_grad_norm_(w, 1.0).item(), round(w.grad.sum().item(), 4)
     (6.0, 2.0)
     """
-    params = _with_grad(parameters)
-    if not params:
+    grads = [p.grad for p in _with_grad(parameters)]
+    if not grads:
         return Tensor(0.0)
-    p = float(norm_type)
-    if p == math.inf:
-        total = ops.amax(ops.stack([ops.amax(ops.abs(w.grad)) for w in params]))
-    elif p == 2:
-        total = ops.sqrt(_total([ops.sum(ops.square(w.grad)) for w in params]))
-    else:
-        total = ops.pow(_total([ops.sum(ops.pow(ops.abs(w.grad), p)) for w in params]), 1.0 / p)
+    total = ops.total_norm(grads, norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise GradError(f"clip_grad_norm_: the gradients' norm is {total.item()}")
-    scale = ops.clamp(ops.div(float(max_norm), ops.add(total, 1e-6)), max=1.0)
-    for w in params:
-        w.grad.mul_(scale)
-    return total
-
-
-def _total(terms: list[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = ops.add(total, term)
+    factor = ops.clamp(ops.div(float(max_norm), ops.add(total, 1e-6)), max=1.0)
+    for g, scaled in zip(grads, ops.scale_all(grads, factor)):
+        g._assign(scaled)
     return total
 
 
