@@ -569,8 +569,8 @@ def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """log(sum(exp(x))) over `dim`, without overflow.
 
     >>> import ranvier as rv
-    >>> round(rv.logsumexp(rv.tensor([1000., 1000.]), 0).item(), 4)
-    1000.6931
+    >>> round(rv.logsumexp(rv.tensor([1000., 1000.]), 0).item(), 2)
+    1000.69
     """
     return _run(_logsumexp, input, dim, keepdim)
 
