@@ -54,9 +54,14 @@ def draw(op: Any, shape: tuple, dtype: np.dtype, rng: np.random.Generator) -> np
 
 
 def make_inputs(op: Any, sample: Sample, dtype: np.dtype, seed: int = 0) -> list[np.ndarray]:
-    """Arrays for a sample: shapes are filled with `dtype`; arrays and numbers are taken as they are."""
+    """Arrays for a sample: shapes are filled with `dtype`, and the sample's own float arrays follow it; where there are no
+    shapes, all is taken as it is.
+    """
     rng = np.random.default_rng([seed, *map(ord, op.name)])
-    return [draw(op, x, dtype, rng) if is_shape(x) else np.asarray(x) for x in sample.inputs]
+    arrays = [draw(op, x, dtype, rng) if is_shape(x) else np.asarray(x) for x in sample.inputs]
+    if op.kind != "elementwise" and has_shapes(sample):
+        arrays = [a.astype(dtype) if is_float(a.dtype) else a for a in arrays]
+    return arrays
 
 
 def has_shapes(sample: Sample) -> bool:
@@ -141,7 +146,7 @@ def allowance(op: Any, index: int, values: np.ndarray, dtype: np.dtype, arrays: 
         return np.zeros(values.shape)
     if op.max_ulp == 0:
         return np.where(np.isfinite(values), 0.5 * ulp(values, dtype), 0) if dtype == np.float32 else np.zeros(values.shape)
-    tiny = np.finfo(dtype).smallest_normal  # smaller numbers may be flushed to zero
+    tiny = 128 * np.finfo(dtype).smallest_normal  # smaller results, and factors of results, may be flushed to zero
     if op.kind == "elementwise":
         spare = 1.0 if dtype == np.float64 else 1e-3
         return (op.max_ulp + spare) * ulp(np.maximum(np.abs(values), op.ulp_floor), dtype) + tiny

@@ -68,7 +68,7 @@ def test_values(op, dtype):
                 return
             before = [a.copy() for a in arrays]
             outs = op(*tensors(arrays), **sample.attrs)
-            floor = 8.0 if layout == "broadcast" else 0.0  # equal inputs may cancel
+            floor = 64.0 if layout == "broadcast" else 0.0  # equal inputs may cancel
             compare(outs, expect(op, wanted, sample.attrs, specs, floor), f"{what}, {layout}")
             assert same_bits(before, arrays), f"{what}, {layout}: an input has changed"
 
@@ -183,14 +183,15 @@ def gradient_cases(op):
     for number, sample in enumerate(samples_of(op)):
         if not any(map(is_shape, sample.inputs)):
             continue
-        if op.kind == "elementwise" and any(is_shape(x) and np.prod(x) > 100 for x in sample.inputs):
-            continue  # so many random elements come too near to steps and poles
+        largest = max((np.prod(x) for x in sample.inputs if is_shape(x)), default=0)
+        if op.terms is None and largest > (100 if op.kind == "elementwise" else 1000):
+            continue  # so many random elements come too near to steps, poles and each other
         inputs = [in_float64(a) for a in make_inputs(op, sample, float64)]
         inputs = [np.where(np.abs(a) < 0.2, a + np.copysign(0.2, a), a) if is_float(a.dtype) else a for a in inputs]
         if op.rule in ("where", "logical"):
             inputs = [inputs[0] > 0, *inputs[1:]]
         specs = specs_of(op, inputs, sample.attrs)
-        if specs is None or not any(is_float(d) for _, d in specs):
+        if specs is None or float64 not in (d for _, d in specs):
             continue
         yield f"{op.name} {[a.shape for a in inputs]} {sample.attrs} [{number}]", sample, inputs, specs
 

@@ -38,7 +38,7 @@ template <class T> RV_INLINE Vec<T> mish(Vec<T> x) {
 // n / (n + 2) + 4 x e (1 + e) / (n + 2)^2
 template <class T> RV_INLINE Vec<T> mish_grad(Vec<T> x) {
   using V = Vec<T>;
-  const V e = exp(min(x, V(20))), n = e * (e + V(2)), w = V(1) / (n + V(2));
+  const V e = exp(min(x, V(40))), n = e * (e + V(2)), w = V(1) / (n + V(2));
   return fma(V(4) * min(max(x, V(-1e4)), V(1e4)) * e * w, (V(1) + e) * w, n * w);
 }
 
