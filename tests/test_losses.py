@@ -1,4 +1,5 @@
 """Losses: values, gradients and dtypes against PyTorch where it is installed, and what Ranvier refuses."""
+
 from __future__ import annotations
 
 import math
@@ -6,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier import nn
@@ -117,7 +117,9 @@ def test_against_torch(case, reduction):
     tensors, options = rv_args(args, kwargs, np.float64)
     ours = getattr(F, name)(*tensors, **options)
     fixed = name == "soft_margin_loss"  # whose target PyTorch does not differentiate
-    theirs_args = [torch.tensor(a, requires_grad=a.dtype.kind == "f" and not (fixed and i)) for i, a in enumerate(args)]
+    theirs_args = [
+        torch.tensor(a, requires_grad=a.dtype.kind == "f" and not (fixed and i)) for i, a in enumerate(args)
+    ]
     theirs_options = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
     theirs = getattr(torch.nn.functional, name)(*theirs_args, **theirs_options)
     assert ours.dtype == np.float64 and ours.shape == tuple(theirs.shape)
@@ -125,7 +127,7 @@ def test_against_torch(case, reduction):
     seed = np.asarray(RNG.standard_normal(ours.shape))
     ours.backward(rv.tensor(seed))
     theirs.backward(torch.tensor(seed))
-    for t, r in zip(tensors, theirs_args):
+    for t, r in zip(tensors, theirs_args, strict=False):
         if r.grad is not None:
             np.testing.assert_allclose(t.grad.numpy(), r.grad.numpy(), rtol=1e-10, atol=1e-12)
 
@@ -147,7 +149,11 @@ def test_second_derivative(case):
 
     x, g = gradient(args[0])
     h = 1e-5
-    numeric = ((gradient(args[0] + h * v)[1].detach().numpy() - gradient(args[0] - h * v)[1].detach().numpy()) / (2 * h) * u).sum()
+    numeric = (
+        (gradient(args[0] + h * v)[1].detach().numpy() - gradient(args[0] - h * v)[1].detach().numpy())
+        / (2 * h)
+        * u
+    ).sum()
     product = (g * rv.tensor(u)).sum()
     second = 0.0
     if product.requires_grad:
@@ -203,7 +209,9 @@ def test_modules_hold_the_arguments(case):
     expected = getattr(F, function)(*tensors, **options)
     np.testing.assert_array_equal(module(*tensors).numpy(), expected.numpy())
     torch = pytest.importorskip("torch")
-    twin = getattr(torch.nn, cls)(**{k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()})
+    twin = getattr(torch.nn, cls)(
+        **{k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
+    )
     np.testing.assert_allclose(module(*tensors).numpy(), twin(*map(torch.tensor, args)).numpy(), rtol=1e-12)
     assert repr(module) == repr(twin)
     assert list(module.state_dict()) == list(twin.state_dict())
@@ -227,12 +235,15 @@ def test_distances(name, args, kwargs):
     torch = pytest.importorskip("torch")
     ours_in = [rv.tensor(a, requires_grad=True) for a in args]
     theirs_in = [torch.tensor(a, requires_grad=True) for a in args]
-    ours, theirs = getattr(F, name)(*ours_in, **kwargs), getattr(torch.nn.functional, name)(*theirs_in, **kwargs)
+    ours, theirs = (
+        getattr(F, name)(*ours_in, **kwargs),
+        getattr(torch.nn.functional, name)(*theirs_in, **kwargs),
+    )
     np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-12)
     seed = draw(*ours.shape)
     ours.backward(rv.tensor(seed))
     theirs.backward(torch.tensor(seed))
-    for a, b in zip(ours_in, theirs_in):
+    for a, b in zip(ours_in, theirs_in, strict=False):
         np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
@@ -263,7 +274,9 @@ def test_column_against_vector_is_an_error(name):
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_cross_entropy_with_logits"])
 def test_bce_needs_equal_shapes(name):
-    with pytest.raises(rv.ShapeError, match=rf"{name}: input\(4, 1\) and target\(4,\) must have the same shape"):
+    with pytest.raises(
+        rv.ShapeError, match=rf"{name}: input\(4, 1\) and target\(4,\) must have the same shape"
+    ):
         getattr(F, name)(rv.full((4, 1), 0.5), rv.zeros(4))
 
 
@@ -337,7 +350,9 @@ def test_label_smoothing_range():
         F.cross_entropy(rv.tensor(X), rv.tensor(LABELS), label_smoothing=1.5)
 
 
-@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy"])
+@pytest.mark.parametrize(
+    "name", ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy"]
+)
 def test_empty_batch(name):
     empty = rv.zeros(0, 3)
     assert math.isnan(getattr(F, name)(empty, empty).item())

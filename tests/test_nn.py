@@ -1,4 +1,5 @@
 """Modules, containers, initialisers, activations and utilities; against PyTorch where it is installed."""
+
 from __future__ import annotations
 
 import copy
@@ -7,7 +8,6 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier import nn
@@ -16,7 +16,9 @@ RNG = np.random.default_rng(1)
 
 
 def mlp(lib=nn):
-    return lib.Sequential(lib.Linear(4, 8), lib.ReLU(), lib.Sequential(lib.Linear(8, 8), lib.Tanh()), lib.Linear(8, 3))
+    return lib.Sequential(
+        lib.Linear(4, 8), lib.ReLU(), lib.Sequential(lib.Linear(8, 8), lib.Tanh()), lib.Linear(8, 3)
+    )
 
 
 class Net(nn.Module):
@@ -42,7 +44,16 @@ def test_registration():
         "scale", "body.0.weight", "body.0.bias", "body.2.0.weight", "body.2.0.bias", "body.3.weight", "body.3.bias",
     ]  # fmt: skip
     assert [n for n, _ in net.named_buffers()] == ["mean", "cache"]
-    assert [n for n, _ in net.named_modules()] == ["", "body", "body.0", "body.1", "body.2", "body.2.0", "body.2.1", "body.3"]
+    assert [n for n, _ in net.named_modules()] == [
+        "",
+        "body",
+        "body.0",
+        "body.1",
+        "body.2",
+        "body.2.0",
+        "body.2.1",
+        "body.3",
+    ]
     assert [n for n, _ in net.named_children()] == ["body"]
     assert [n for n, _ in net.named_parameters("net", recurse=False)] == ["net.scale"]
     assert list(net.state_dict()) == ["scale", "mean"] + [n for n, _ in net.named_parameters()][1:]
@@ -193,7 +204,9 @@ def test_weights_from_torch():
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict())
     x = RNG.standard_normal((5, 4)).astype(np.float32)
-    np.testing.assert_allclose(ours(rv.tensor(x)).detach().numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        ours(rv.tensor(x)).detach().numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6
+    )
     assert repr(ours) == repr(theirs)
 
 
@@ -237,8 +250,10 @@ def test_to():
     params = list(net.parameters())
     net(rv.ones(2, 4)).sum().backward()
     assert net.double() is net
-    assert all(a is b for a, b in zip(net.parameters(), params))
-    assert all(p.dtype == np.float64 and p.grad.dtype == np.float64 and p.is_leaf and p.requires_grad for p in params)
+    assert all(a is b for a, b in zip(net.parameters(), params, strict=False))
+    assert all(
+        p.dtype == np.float64 and p.grad.dtype == np.float64 and p.is_leaf and p.requires_grad for p in params
+    )
     assert net.mean.dtype == np.float64 and net.count.dtype == np.int64
     assert net(rv.ones(2, 4, dtype="float64")).dtype == np.float64
     net.to("float32")
@@ -281,7 +296,9 @@ def test_hooks():
     assert net(rv.ones(1)).item() == 1
     with net.register_forward_hook(lambda m, args, kwargs, out: out + kwargs["input"], with_kwargs=True):
         assert net(input=rv.ones(1)).item() == 2
-    with net.register_forward_pre_hook(lambda m, args, kwargs: ((), {"input": kwargs["input"] * 3}), with_kwargs=True):
+    with net.register_forward_pre_hook(
+        lambda m, args, kwargs: ((), {"input": kwargs["input"] * 3}), with_kwargs=True
+    ):
         assert net(input=rv.ones(1)).item() == 3
     assert net(rv.ones(1)).item() == 1
 
@@ -422,7 +439,7 @@ def compare(make, *arrays, train=False):
     seed = RNG.standard_normal(a.shape)
     a.backward(rv.tensor(seed))
     b.backward(torch.tensor(seed))
-    for x, y in zip([*mine, *ours.parameters()], [*other, *theirs.parameters()]):
+    for x, y in zip([*mine, *ours.parameters()], [*other, *theirs.parameters()], strict=False):
         np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=constants, atol=1e-12)
 
 
@@ -463,7 +480,11 @@ def test_layers(make, shape):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3)])
 def test_bilinear(bias, batch):
-    compare(lambda nn: nn.Bilinear(4, 3, 2, bias), RNG.standard_normal((*batch, 4)), RNG.standard_normal((*batch, 3)))
+    compare(
+        lambda nn: nn.Bilinear(4, 3, 2, bias),
+        RNG.standard_normal((*batch, 4)),
+        RNG.standard_normal((*batch, 3)),
+    )
 
 
 def test_linear_arguments():
@@ -500,7 +521,10 @@ def test_dropout():
             F.dropout(x, p)
 
 
-@pytest.mark.parametrize("layer, shape", [(nn.Dropout1d, (40, 8, 5)), (nn.Dropout2d, (40, 8, 2, 3)), (nn.Dropout3d, (40, 8, 2, 3, 2))])
+@pytest.mark.parametrize(
+    "layer, shape",
+    [(nn.Dropout1d, (40, 8, 5)), (nn.Dropout2d, (40, 8, 2, 3)), (nn.Dropout3d, (40, 8, 2, 3, 2))],
+)
 def test_dropout_of_channels(layer, shape):
     rv.manual_seed(1)
     out = layer(0.5)(rv.ones(*shape)).numpy().reshape(320, -1)
@@ -595,7 +619,12 @@ def test_gains(name):
 
 def test_initialiser_errors():
     flat = rv.zeros(3)
-    for fill in (nn.init.xavier_uniform_, nn.init.xavier_normal_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_):
+    for fill in (
+        nn.init.xavier_uniform_,
+        nn.init.xavier_normal_,
+        nn.init.kaiming_uniform_,
+        nn.init.kaiming_normal_,
+    ):
         with pytest.raises(rv.ShapeError, match=rf"{fill.__name__}: tensor\(3,\) must have at least 2 axes"):
             fill(flat)
     for fill in (nn.init.eye_, nn.init.orthogonal_, nn.init.dirac_, lambda t: nn.init.sparse_(t, 0.1)):
@@ -609,7 +638,13 @@ def test_initialiser_errors():
 
 def test_initialisers_need_no_no_grad():
     p = nn.Parameter(rv.zeros(3, 3))
-    for fill in (nn.init.xavier_normal_, nn.init.orthogonal_, nn.init.ones_, nn.init.trunc_normal_, nn.init.eye_):
+    for fill in (
+        nn.init.xavier_normal_,
+        nn.init.orthogonal_,
+        nn.init.ones_,
+        nn.init.trunc_normal_,
+        nn.init.eye_,
+    ):
         assert fill(p) is p and p.is_leaf and p.requires_grad
 
 
@@ -634,12 +669,12 @@ def test_clip_grad_norm(norm_type, max_norm):
     grads = [RNG.standard_normal(s) for s in ((3, 4), (5,), ())]
     ours = [nn.Parameter(rv.zeros(*g.shape, dtype="float64")) for g in grads] + [nn.Parameter(rv.zeros(2))]
     theirs = [torch.nn.Parameter(torch.zeros(g.shape, dtype=torch.float64)) for g in grads]
-    for p, q, g in zip(ours, theirs, grads):
+    for p, q, g in zip(ours, theirs, grads, strict=False):
         p.grad, q.grad = rv.tensor(np.asarray(g)), torch.tensor(g)
     total = nn.utils.clip_grad_norm_(ours, max_norm, norm_type)
     expected = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
     assert total.item() == pytest.approx(expected.item(), rel=1e-12)
-    for p, q in zip(ours, theirs):
+    for p, q in zip(ours, theirs, strict=False):
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-12)
 
 
@@ -661,7 +696,7 @@ def test_parameter_vectors():
     other = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     held = list(other.parameters())
     nn.utils.vector_to_parameters(vec, other.parameters())
-    for p, q, h in zip(net.parameters(), other.parameters(), held):
+    for p, q, h in zip(net.parameters(), other.parameters(), held, strict=False):
         assert q is h
         np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
     with pytest.raises(rv.ShapeError, match=r"vec\(12,\) must have shape \(13,\)"):

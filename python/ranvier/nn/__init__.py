@@ -1,10 +1,10 @@
 """Layers, losses and models, with PyTorch's names."""
-from . import functional, init, utils
+from . import functional, init, utils  # noqa: F401
 from .activation import *  # noqa: F403
 from .container import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .flatten import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .loss import *  # noqa: F403
-from .module import Module
-from .parameter import Parameter
+from .module import Module as Module
+from .parameter import Parameter as Parameter

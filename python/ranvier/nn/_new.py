@@ -1,4 +1,5 @@
 """New parameters and buffers for layers."""
+
 from __future__ import annotations
 
 from operator import index
@@ -12,7 +13,9 @@ from ..tensor import from_numpy
 from .parameter import Parameter
 
 
-def new_parameter(layer: str, shape: tuple[int, ...], device: Any = None, dtype: Any = None, fill: float = 0.0) -> Parameter:
+def new_parameter(
+    layer: str, shape: tuple[int, ...], device: Any = None, dtype: Any = None, fill: float = 0.0
+) -> Parameter:
     """A parameter of `shape`, filled with `fill`; sizes and dtype are checked in the layer's name."""
     dtype = get_default_dtype() if dtype is None else as_dtype(dtype)
     if not is_float(dtype):

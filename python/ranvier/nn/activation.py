@@ -1,4 +1,5 @@
 """Activations as modules. `inplace` is taken as PyTorch does; results are new tensors either way."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -172,7 +173,7 @@ class CELU(ELU):
 
 
 class GELU(Module):
-    """x * Phi(x), Phi the normal distribution function, or its tanh approximation. Hendrycks and Gimpel, 2016."""
+    """x * Phi(x), Phi the normal distribution function, or its tanh approximation. Hendrycks, 2016."""
 
     def __init__(self, approximate: str = "none"):
         self.approximate = approximate

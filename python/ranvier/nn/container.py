@@ -1,4 +1,5 @@
 """Containers: Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -113,7 +114,9 @@ class Sequential(_List):
         return input
 
     def _slice(self, i: slice) -> Sequential:
-        return Sequential({name: self._modules[name] for name in list(self._modules)[i]})  # names stay, as in PyTorch
+        return Sequential(
+            {name: self._modules[name] for name in list(self._modules)[i]}
+        )  # names stay, as in PyTorch
 
     def __delitem__(self, i: Any) -> None:
         names = list(self._modules)

@@ -1,4 +1,5 @@
 """Dropout layers."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -10,7 +11,7 @@ __all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
 
 
 class Dropout(Module):
-    """In training, each element is zero with probability p and else divided by 1 - p; in evaluation, the input.
+    """In training, each element is zero with probability p and else divided by 1 - p.
 
     The masks come from `rv.manual_seed`'s generator. Srivastava et al., 2014.
     """

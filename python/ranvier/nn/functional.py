@@ -1,8 +1,9 @@
 """Layers and losses as functions; `import ranvier.nn.functional as F`.
 
-All take Tensors or NumPy arrays (and then return arrays). `inplace` arguments are taken as PyTorch takes them;
+All take Tensors, or NumPy arrays and then return arrays. `inplace` is accepted for PyTorch's sake;
 results are new tensors either way.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -22,7 +23,8 @@ from .loss_functions import *  # noqa: F403
 from .loss_functions import __all__ as _losses
 
 __all__ = [
-    *_activations, *_losses, "bilinear", "check_probability", "dropout", "dropout1d", "dropout2d", "dropout3d",
+    *_activations, *_losses,
+    "bilinear", "check_probability", "dropout", "dropout1d", "dropout2d", "dropout3d",
     "flatten", "linear", "log_softmax", "one_hot", "pad", "rrelu", "softmax", "softmin", "unflatten",
 ]  # fmt: skip
 
@@ -90,13 +92,15 @@ def _drop(name: str, input: Any, shape: tuple[int, ...], p: float, training: boo
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """In training, each element zero with probability p and else divided by 1 - p. Srivastava et al., 2014."""
+    """In training, each element 0 with probability p and else divided by 1 - p. Srivastava et al., 2014."""
     return _drop("dropout", input, input.shape, p, training)
 
 
 def _drop_channels(name: str, input: Any, p: float, training: bool, ndim: int) -> Any:
     if input.ndim not in (ndim, ndim + 1):
-        raise ShapeError(f"{name}: x{tuple(input.shape)} must have {ndim} axes (C, ...) or {ndim + 1} (N, C, ...)")
+        raise ShapeError(
+            f"{name}: x{tuple(input.shape)} must have {ndim} axes (C, ...) or {ndim + 1} (N, C, ...)"
+        )
     return _drop(name, input, (*input.shape[: 1 - ndim], *(1,) * (ndim - 1)), p, training)
 
 

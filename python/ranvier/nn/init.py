@@ -1,4 +1,5 @@
 """Initialisers: fill a tensor in place and return it. Names, arguments and distributions are PyTorch's."""
+
 from __future__ import annotations
 
 import math
@@ -11,14 +12,18 @@ from ..errors import ShapeError
 from ..tensor import Tensor
 
 __all__ = [
-    "calculate_gain", "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "eye_", "dirac_",
-    "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_",
+    "calculate_gain", "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "eye_",
+    "dirac_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_",
+    "orthogonal_", "sparse_",
 ]  # fmt: skip
 
+_CONVOLUTIONS = [f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)]
 _GAINS = {
-    "linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "conv_transpose1d": 1.0, "conv_transpose2d": 1.0,
-    "conv_transpose3d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75,
-}  # fmt: skip
+    **dict.fromkeys(("linear", *_CONVOLUTIONS, "sigmoid"), 1.0),
+    "tanh": 5.0 / 3.0,
+    "relu": math.sqrt(2.0),
+    "selu": 0.75,
+}
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -68,12 +73,15 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
         return tensor.normal_(mean, std)
 
 
-# Rational approximations of the normal quantile, relative error about 1e-7: M. Wichura, Algorithm AS 241 (PPND7),
-# Applied Statistics 37 (1988) 477-484. Highest power first.
+# Rational approximations of the normal quantile, relative error about 1e-7, highest power first.
+# M. Wichura, Algorithm AS 241 (PPND7), Applied Statistics 37 (1988) 477-484.
 _CENTRE = (5.9109374720e1, 1.5929113202e2, 5.0434271938e1, 3.3871327179), \
           (6.7187563600e1, 7.8757757664e1, 1.7895169469e1, 1.0)  # fmt: skip
 _MIDDLE = (1.7023821103e-1, 1.3067284816, 2.7568153900, 1.4234372777), (1.2021132975e-1, 7.3700164250e-1, 1.0)
-_TAIL = (1.7337203997e-2, 4.2868294337e-1, 3.0812263860, 6.6579051150), (1.2258202635e-2, 2.4197894225e-1, 1.0)
+_TAIL = (
+    (1.7337203997e-2, 4.2868294337e-1, 3.0812263860, 6.6579051150),
+    (1.2258202635e-2, 2.4197894225e-1, 1.0),
+)
 
 
 def _normal_quantile(p: np.ndarray) -> np.ndarray:
@@ -88,7 +96,9 @@ def _normal_quantile(p: np.ndarray) -> np.ndarray:
     return np.where(np.abs(q) <= 0.425, q * ratio(_CENTRE, 0.180625 - q * q), outer)
 
 
-def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> Tensor:
     """Values from N(mean, std^2), restricted to [a, b]: x = mean + std * quantile(U[Phi(a'), Phi(b')])."""
     if not a < b:
         raise ValueError(f"trunc_normal_: a={a} must be below b={b}")
@@ -176,7 +186,7 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Orthonormal rows (or columns, if fewer) of the matrix (shape[0], rest), times gain. Saxe et al., 2013."""
+    """Orthonormal rows (or columns, if fewer) of the matrix (shape[0], rest), times gain. Saxe, 2013."""
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: tensor{tuple(tensor.shape)} must have at least 2 axes")
     rows = tensor.shape[0]

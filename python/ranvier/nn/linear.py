@@ -1,4 +1,5 @@
 """Layers that multiply by a matrix: Linear, Bilinear, and Identity, which does nothing."""
+
 from __future__ import annotations
 
 import math
@@ -6,9 +7,8 @@ from typing import Any
 
 from . import functional as F
 from . import init
-from .module import Module
-from .parameter import Parameter
 from ._new import new_parameter
+from .module import Module
 
 __all__ = ["Identity", "Linear", "Bilinear"]
 
@@ -40,7 +40,9 @@ class Linear(Module):
     ):
         self.in_features, self.out_features = in_features, out_features
         self.weight = new_parameter("Linear", (out_features, in_features), device, dtype)
-        self.register_parameter("bias", new_parameter("Linear", (out_features,), device, dtype) if bias else None)
+        self.register_parameter(
+            "bias", new_parameter("Linear", (out_features,), device, dtype) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -51,7 +53,9 @@ class Linear(Module):
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class Bilinear(Module):
@@ -68,7 +72,9 @@ class Bilinear(Module):
     ):
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
         self.weight = new_parameter("Bilinear", (out_features, in1_features, in2_features), device, dtype)
-        self.register_parameter("bias", new_parameter("Bilinear", (out_features,), device, dtype) if bias else None)
+        self.register_parameter(
+            "bias", new_parameter("Bilinear", (out_features,), device, dtype) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -2,11 +2,13 @@
 
 All take Tensors or NumPy arrays. reduction: "mean", "sum" or "none" (one value an element or row).
 """
+
 from __future__ import annotations
 
 import math
 import sys
 import warnings
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,9 @@ from ..ops.op import broadcast_shapes
 
 __all__ = [
     "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "cross_entropy", "nll_loss", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss", "gaussian_nll_loss", "cosine_embedding_loss",
-    "margin_ranking_loss", "triplet_margin_loss", "hinge_embedding_loss", "soft_margin_loss",
-    "multilabel_soft_margin_loss", "cosine_similarity", "pairwise_distance", "normalize",
+    "binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss", "gaussian_nll_loss",
+    "cosine_embedding_loss", "margin_ranking_loss", "triplet_margin_loss", "hinge_embedding_loss",
+    "soft_margin_loss", "multilabel_soft_margin_loss", "cosine_similarity", "pairwise_distance", "normalize",
 ]  # fmt: skip
 
 
@@ -46,7 +48,8 @@ def _reduce(name: str, loss: Any, reduction: str) -> Any:
 
 def _warn(message: str) -> None:
     """Warn at the first line outside of Ranvier, so that Python shows it once for each such line."""
-    level, frame = 1, sys._getframe(0)
+    level = 1
+    frame: FrameType | None = sys._getframe(0)
     package = __name__.partition(".")[0] + "."
     while frame is not None and frame.f_globals.get("__name__", "").startswith(package):
         level, frame = level + 1, frame.f_back
@@ -67,7 +70,9 @@ def _check_pair(name: str, input: Any, target: Any) -> None:
 
 def _check_same(name: str, input: Any, target: Any) -> None:
     if input.shape != target.shape:
-        raise ShapeError(f"{name}: input{tuple(input.shape)} and target{tuple(target.shape)} must have the same shape")
+        raise ShapeError(
+            f"{name}: input{tuple(input.shape)} and target{tuple(target.shape)} must have the same shape"
+        )
 
 
 def _check_unit(name: str, what: str, x: Any, hint: str) -> None:
@@ -77,7 +82,9 @@ def _check_unit(name: str, what: str, x: Any, hint: str) -> None:
         return
     low, high = data.min(), data.max()
     if not (low >= 0 and high <= 1):
-        raise DomainError(f"{name}: {what} must be in [0, 1], has values from {low:.6g} to {high:.6g}; {hint}")
+        raise DomainError(
+            f"{name}: {what} must be in [0, 1], has values from {low:.6g} to {high:.6g}; {hint}"
+        )
 
 
 def _is_probability(x: Any) -> bool:
@@ -162,7 +169,9 @@ def poisson_nll_loss(
         loss = ops.sub(input, ops.mul(target, ops.log(ops.add(input, eps))))
     if full:
         big = ops.clamp(target, min=1.0)
-        stirling = ops.add(ops.sub(ops.mul(big, ops.log(big)), big), ops.mul(ops.log(ops.mul(big, 2 * math.pi)), 0.5))
+        stirling = ops.add(
+            ops.sub(ops.mul(big, ops.log(big)), big), ops.mul(ops.log(ops.mul(big, 2 * math.pi)), 0.5)
+        )
         loss = ops.add(loss, ops.where(ops.gt(target, 1), stirling, 0.0))
     return _reduce("poisson_nll_loss", loss, reduction)
 
@@ -170,7 +179,7 @@ def poisson_nll_loss(
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:
-    """(log v + (input - target)^2 / v) / 2 with v = max(var, eps); `full` adds log(2 pi) / 2. Nix and Weigend, 1994.
+    """(log v + (input - target)^2 / v) / 2 with v = max(var, eps); `full` adds log(2 pi) / 2. Nix, 1994.
 
     var: input's shape, or with a last axis of 1 or none (one variance a row), or a number. As in PyTorch, the
     gradient passes to var also where it is below eps.
@@ -183,7 +192,10 @@ def gaussian_nll_loss(
         if var.shape == input.shape[:-1]:
             var = ops.unsqueeze(var, -1)
         elif var.shape != (*input.shape[:-1], 1):
-            raise ShapeError(f"{name}: var{tuple(var.shape)} must have input's shape {tuple(input.shape)}, a last axis of 1, or none")
+            raise ShapeError(
+                f"{name}: var{tuple(var.shape)} must have input's shape {tuple(input.shape)}, or that "
+                "with a last axis of 1 or none"
+            )
     data = getattr(var, "_data", var)
     if isinstance(data, np.ndarray) and (data < 0).any():
         raise DomainError(f"{name}: var must not be negative, has {data.min():.6g}")
@@ -199,7 +211,7 @@ def gaussian_nll_loss(
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
-    """-(t log p + (1 - t) log(1 - p)) for probabilities p = input, targets t in [0, 1]; logarithms at least -100.
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p = input, targets t in [0, 1]; logs at least -100.
 
     Where a logarithm is of 0 its gradient is 0. `binary_cross_entropy_with_logits` is more accurate.
     """
@@ -244,7 +256,9 @@ def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any
     return _reduce("soft_margin_loss", ops.neg(ops.logsigmoid(ops.mul(target, input))), reduction)
 
 
-def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+def multilabel_soft_margin_loss(
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
+) -> Any:
     """-(t log p + (1 - t) log(1 - p)) with p = sigmoid(input), averaged over the last axis (classes)."""
     loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
     return _reduce("multilabel_soft_margin_loss", ops.mean(loss, -1), reduction)
@@ -281,14 +295,19 @@ def cross_entropy(
     name = "cross_entropy"
     check_reduction(name, reduction)
     if _is_probability(input):
-        _warn(f"{name}: the input was computed by softmax or sigmoid; pass the raw scores (logits), {name} applies softmax")
+        _warn(
+            f"{name}: the input was computed by softmax or sigmoid; pass the raw scores (logits), to which "
+            f"{name} applies softmax"
+        )
     if is_float(target.dtype):
         if input.ndim and tuple(target.shape) == _lines(input):
-            raise DTypeError(f"{name}: target of dtype {target.dtype} must hold integers: it is shaped as class numbers")
+            raise DTypeError(
+                f"{name}: target of dtype {target.dtype} must hold integers: it is shaped as class numbers"
+            )
     elif target.shape == input.shape:
         raise DTypeError(
-            f"{name}: target of dtype {target.dtype} must be a float dtype: it is shaped as input{tuple(input.shape)}, "
-            "which means probabilities"
+            f"{name}: target of dtype {target.dtype} must be a float dtype: it is shaped as "
+            f"input{tuple(input.shape)}, which means probabilities"
         )
     return ops.cross_entropy(
         input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
@@ -308,27 +327,40 @@ def nll_loss(
     check_reduction(name, reduction)
     shape = tuple(input.shape)
     if not shape or tuple(target.shape) != _lines(input):
-        raise ShapeError(f"{name}: input{shape} and target{tuple(target.shape)} must be (C) and (), or (N, C, ...) and (N, ...)")
+        raise ShapeError(
+            f"{name}: input{shape} and target{tuple(target.shape)} must be (C) and (), or "
+            "(N, C, ...) and (N, ...)"
+        )
     if target.dtype.kind not in "iu":
         raise DTypeError(f"{name}: target of dtype {target.dtype} must hold integers")
     dim = min(1, len(shape) - 1)
     classes = shape[dim]
     if weight is not None and tuple(weight.shape) != (classes,):
-        raise ShapeError(f"{name}: weight{tuple(weight.shape)} must have shape ({classes},), one for each class of input{shape}")
+        raise ShapeError(
+            f"{name}: weight{tuple(weight.shape)} must have shape ({classes},): one for each class of "
+            f"input{shape}"
+        )
     if _is_probability(input):
-        _warn(f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the raw scores")
+        _warn(
+            f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the "
+            "raw scores"
+        )
     labels = getattr(target, "_data", target)
     if isinstance(labels, np.ndarray):
         bad = labels[(labels != ignore_index) & ((labels < 0) | (labels >= classes))]
         if bad.size:
-            raise OutOfRangeError(f"{name}: label {bad[0]} must be in [0, {classes - 1}] or ignore_index={ignore_index}")
+            raise OutOfRangeError(
+                f"{name}: label {bad[0]} must be in [0, {classes - 1}] or ignore_index={ignore_index}"
+            )
     counted = ops.ne(target, ignore_index)
     index = ops.where(counted, target, 0)
     picked = ops.squeeze(ops.gather(input, dim, ops.unsqueeze(index, dim)), dim)
     if weight is None:
         factor = ops.where(counted, np.ones((), input.dtype), np.zeros((), input.dtype))
     else:
-        factor = ops.where(counted, ops.reshape(ops.index_select(weight, 0, ops.ravel(index)), target.shape), 0.0)
+        factor = ops.where(
+            counted, ops.reshape(ops.index_select(weight, 0, ops.ravel(index)), target.shape), 0.0
+        )
     loss = ops.where(counted, ops.neg(ops.mul(factor, picked)), 0.0)
     if reduction == "mean":
         return ops.div(ops.sum(loss), ops.sum(factor))
@@ -339,7 +371,7 @@ def nll_loss(
 
 
 def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
-    """target * (log target - input), for log-probabilities `input`; with log_target the target is a logarithm too.
+    """target * (log target - input), for log-probabilities `input`; with log_target, target is one too.
 
     reduction="batchmean" (the sum divided by the first axis) is the mathematical definition for a batch.
     """
@@ -399,7 +431,8 @@ def cosine_embedding_loss(
     _check_same(name, input1, input2)
     if input1.ndim not in (1, 2) or target.shape != input1.shape[:-1]:
         raise ShapeError(
-            f"{name}: inputs{tuple(input1.shape)} and target{tuple(target.shape)} must be (N, D) and (N), or (D) and ()"
+            f"{name}: inputs{tuple(input1.shape)} and target{tuple(target.shape)} must be (N, D) and (N), "
+            "or (D) and ()"
         )
 
     def squared(x: Any) -> Any:
@@ -436,7 +469,7 @@ def triplet_margin_loss(
 ) -> Any:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with d = pairwise_distance.
 
-    `swap` takes d(positive, negative) instead of d(anchor, negative) where it is smaller. Balntas et al., 2016.
+    `swap` takes d(positive, negative) instead of d(anchor, negative) where it is smaller. Balntas, 2016.
     """
     if not margin > 0:
         raise DomainError(f"triplet_margin_loss: margin={margin} must be positive")

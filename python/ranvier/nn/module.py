@@ -1,4 +1,5 @@
 """Module: the base class of layers and models."""
+
 from __future__ import annotations
 
 import itertools
@@ -55,7 +56,7 @@ class _Hook:
 class Module:
     """Base class of all layers and models.
 
-    Assigning a `Parameter` or a `Module` to an attribute registers it; `forward` says what the module computes.
+    Assigning a `Parameter` or a `Module` to an attribute registers it; `forward` says what is computed.
     Calling `super().__init__()` first is customary but not needed.
 
     >>> import ranvier as rv
@@ -351,7 +352,9 @@ class Module:
         that is wrong and nothing has changed.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"load_state_dict: state_dict of type {type(state_dict).__name__} must be a mapping")
+            raise TypeError(
+                f"load_state_dict: state_dict of type {type(state_dict).__name__} must be a mapping"
+            )
         own = dict(self._named_state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
@@ -371,9 +374,13 @@ class Module:
                 problems.append(f"{name}: {type(value).__name__} cannot be read as an array: {error}")
                 continue
             if array.shape != target.shape:
-                problems.append(f"{name}: shape {array.shape} in the state_dict, {target.shape} in the module")
+                problems.append(
+                    f"{name}: shape {array.shape} in the state_dict, {target.shape} in the module"
+                )
             elif not np.can_cast(array.dtype, target.dtype, "same_kind"):
-                problems.append(f"{name}: dtype {array.dtype} in the state_dict, {target.dtype} in the module")
+                problems.append(
+                    f"{name}: dtype {array.dtype} in the state_dict, {target.dtype} in the module"
+                )
             else:
                 todo.append((target, array.astype(target.dtype, copy=False)))
         if problems:
@@ -444,7 +451,7 @@ class Module:
         return self
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
-        """`to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`, in place; the dtype of integers stays."""
+        """`to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`, in place; integers stay."""
         device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
         kwargs.pop("non_blocking", None)
         if kwargs:

@@ -1,4 +1,5 @@
 """Parameter: a tensor that modules register and optimizers update."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -9,7 +10,7 @@ __all__ = ["Parameter"]
 
 
 class Parameter(Tensor):
-    """A leaf tensor that shares `data`'s memory and, assigned to a module's attribute, is one of its parameters.
+    """A leaf tensor that shares `data`'s memory and becomes a parameter of the module that it is assigned to.
 
     >>> import ranvier as rv
     >>> from ranvier import nn

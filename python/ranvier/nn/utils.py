@@ -1,4 +1,5 @@
 """Gradient clipping, and parameters as one vector."""
+
 from __future__ import annotations
 
 import math
@@ -38,7 +39,7 @@ def clip_grad_norm_(
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise GradError(f"clip_grad_norm_: the gradients' norm is {total.item()}")
     factor = ops.clamp(ops.div(float(max_norm), ops.add(total, 1e-6)), max=1.0)
-    for g, scaled in zip(grads, ops.scale_all(grads, factor)):
+    for g, scaled in zip(grads, ops.scale_all(grads, factor), strict=True):
         g._assign(scaled)
     return total
 
@@ -64,7 +65,9 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     params = list(parameters)
     total = sum(p.numel() for p in params)
     if tuple(vec.shape) != (total,):
-        raise ShapeError(f"vector_to_parameters: vec{tuple(vec.shape)} must have shape ({total},), the parameters' sizes")
+        raise ShapeError(
+            f"vector_to_parameters: vec{tuple(vec.shape)} must have shape ({total},), the parameters' sizes"
+        )
     start = 0
     for p in params:
         p.copy_(vec[start : start + p.numel()].reshape(*p.shape))
