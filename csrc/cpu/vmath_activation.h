@@ -32,7 +32,7 @@ template <class T> RV_INLINE Vec<T> silu_grad(Vec<T> x) {
 // x tanh(log(1 + e^x)) = x n / (n + 2), n = e^x (e^x + 2)
 template <class T> RV_INLINE Vec<T> mish(Vec<T> x) {
   using V = Vec<T>;
-  const V e = exp(min(x, V(20))), n = e * (e + V(2));
+  const V e = exp(min(x, V(40))), n = e * (e + V(2));
   return x * (n / (n + V(2)));
 }
 // n / (n + 2) + 4 x e (1 + e) / (n + 2)^2
