@@ -25,7 +25,7 @@ WALKED = [op for op in OPS.values() if op.kind == "elementwise" and op.rule == "
 # The error of smaller results is measured in units in the last place of this size: products with a factor that
 # underflows early (from 1e-36 on), or sums that cancel.
 FLOOR = {
-    "gelu": 1e-28, "silu": 1e-28, "mish": 1e-28, "gelu_tanh": 2.0**-8,
+    "gelu": 1e-28, "silu": 1e-28, "mish": 1e-28, "erf": 1e-28, "gelu_tanh": 2.0**-8,
     "gelu_grad": 0.5, "gelu_tanh_grad": 0.5, "silu_grad": 0.5, "mish_grad": 0.5,
 }  # fmt: skip
 
