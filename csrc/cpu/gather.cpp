@@ -5,10 +5,30 @@
 namespace rv::RV_ISA {
 namespace {
 
-// The index at `at`, wrapped if negative; -1 (after reporting it) if it is outside [-extent, extent).
-inline int64_t wrapped(int64_t value, int64_t extent) {
-  const int64_t i = value < 0 ? value + extent : value;
-  return i >= 0 && i < extent ? i : -1;
+// f(j, index) for j in [0, n), with negative indices wrapped; those outside of [-extent, extent) go to bad(j, value).
+template <class I, class F, class B>
+void each_index(const I* index, int64_t step, int64_t n, int64_t extent, F&& f, B&& bad) {
+  I low = 0, high = -1;
+  const auto widen = [&](I v) {
+    low = v < low ? v : low;
+    high = v > high ? v : high;
+  };
+  if (step == 1)
+    for (int64_t j = 0; j < n; ++j) widen(index[j]);
+  else
+    for (int64_t j = 0; j < n; ++j) widen(index[j * step]);
+  if (low >= 0 && high < extent) {  // as nearly always
+    if (step == 1)
+      for (int64_t j = 0; j < n; ++j) f(j, index[j]);
+    else
+      for (int64_t j = 0; j < n; ++j) f(j, index[j * step]);
+    return;
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    const int64_t v = index[j * step];
+    if (v >= -extent && v < extent) f(j, v + (v < 0 ? extent : 0));
+    else bad(j, v);
+  }
 }
 
 // ---- gather(input, index; dim): out[.., i, ..] = input[.., index[.., i, ..], ..]
@@ -25,14 +45,11 @@ template <class U, class I> void gather_as(const Args& a, Team& team) {
       const I* ip = index.ptr<I>() + at[0];
       const U* x = input.ptr<U>() + at[1];
       U* o = out.ptr<U>() + flat;
-      for (int64_t j = 0; j < n; ++j) {
-        const int64_t i = wrapped(ip[j * si], extent);
-        if (i < 0) {
-          team.fail(static_cast<int32_t>(Fault::index_out_of_range), flat + j, ip[j * si]);
-          continue;
-        }
-        o[j] = x[j * sx + i * along];
-      }
+      each_index(
+          ip, si, n, extent, [=](int64_t j, int64_t i) { o[j] = x[j * sx + i * along]; },
+          [&](int64_t j, int64_t value) {
+            team.fail(static_cast<int32_t>(Fault::index_out_of_range), flat + j, value);
+          });
     });
   });
 }
@@ -93,18 +110,17 @@ template <class T, class I, bool kAdd> void scatter_as(const Args& a, Team& team
         const I* ip = index.ptr<I>() + at[0] + k * di;
         const T* s = src.ptr<T>() + at[1] + k * ds;
         T* o = out.ptr<T>() + at[2];
-        for (int64_t j = 0; j < n; ++j) {
-          const int64_t i = wrapped(ip[j * si], extent);
-          if (i < 0) {
-            const int64_t l = line + j;
-            team.fail(static_cast<int32_t>(Fault::index_out_of_range), (l / inner * count + k) * inner + l % inner,
-                      ip[j * si]);
-            continue;
-          }
-          T& to = o[j * so + i * dout];
-          if constexpr (kAdd) to = static_cast<T>(to + s[j * ss]);
-          else to = s[j * ss];
-        }
+        each_index(
+            ip, si, n, extent,
+            [=](int64_t j, int64_t i) {
+              T& to = o[j * so + i * dout];
+              if constexpr (kAdd) to = static_cast<T>(to + s[j * ss]);
+              else to = s[j * ss];
+            },
+            [&](int64_t j, int64_t value) {
+              const int64_t l = line + j;
+              team.fail(static_cast<int32_t>(Fault::index_out_of_range), (l / inner * count + k) * inner + l % inner, value);
+            });
       }
     });
   });

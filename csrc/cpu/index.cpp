@@ -5,7 +5,7 @@
 namespace rv::RV_ISA {
 namespace {
 
-constexpr int64_t kBad = INT64_MIN;  // offset of an index that is out of range
+constexpr int64_t kNowhere = INT64_MIN;
 constexpr int64_t kColumns = 64;     // columns that one chunk of index_put owns
 
 // x's axes, sorted into those before the result's index axes, the indexed ones, and those after.
@@ -40,8 +40,8 @@ struct Layout {
   }
 };
 
-// offsets[b] = where in x index tuple b points, without the other axes.
-void find_offsets(const View& x, const View* indices, const Layout& l, int64_t* offsets, Team& team) {
+// offsets[b] = where in x index tuple b points, without the other axes; `bad` where it is out of range.
+void find_offsets(const View& x, const View* indices, const Layout& l, int64_t* offsets, int64_t bad, Team& team) {
   Walk<1> walks[kMaxDims];
   for (int k = 0; k < l.n_axes; ++k)
     for (int d = 0; d < l.ndim; ++d) walks[k].axis(l.shape[d], broadcast_stride(indices[k], d, l.ndim));
@@ -56,8 +56,8 @@ void find_offsets(const View& x, const View* indices, const Layout& l, int64_t* 
           if (k == 0) offset = 0;
           if (i < 0 || i >= extent) {
             team.fail(static_cast<int32_t>(Fault::index_out_of_range), b + j, value);
-            offset = kBad;
-          } else if (offset != kBad) {
+            offset = bad;
+          } else if (offset != kNowhere) {
             offset += i * stride;
           }
         }
@@ -73,7 +73,8 @@ template <class U> void index_get_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
   const Layout l(x, a.in + 1, a.ints, a.n_in - 1);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
-  find_offsets(x, a.in + 1, l, offsets, team);
+  find_offsets(x, a.in + 1, l, offsets, 0, team);  // a bad index reads some element: nobody will see it
+  if (x.size() == 0) return;
   Walk<1> pre, post;
   for (int d = 0; d < l.n_pre; ++d) pre.axis(x.shape[l.pre[d]], x.stride[l.pre[d]]);
   for (int d = 0; d < l.n_post; ++d) post.axis(x.shape[l.post[d]], x.stride[l.post[d]]);
@@ -84,20 +85,26 @@ template <class U> void index_get_as(const Args& a, Team& team) {
     int64_t at = chunk * kMove;
     const int64_t end = least(total, at + kMove);
     int64_t row = at / width, column = at % width, p = row / l.count, b = row % l.count, base = pre.offset(0, p);
-    while (at < end) {  // one row (p, b) of `width` elements, or the part of it in this chunk
-      const int64_t n = least(width - column, end - at);
-      if (offsets[b] != kBad) {
+    while (at < end) {
+      U* to = out.ptr<U>() + at;
+      if (width == 1) {  // all the tuples b that are left, one element each
+        const int64_t n = least(l.count - b, end - at);
+        for (int64_t j = 0; j < n; ++j) to[j] = from[base + offsets[b + j]];
+        at += n;
+        b += n;
+      } else {  // one row (p, b), or the part of it in this chunk
+        const int64_t n = least(width - column, end - at);
         const U* source = from + base + offsets[b];
-        U* to = out.ptr<U>() + at;
         if (plain) copy_row(to, 1, source + column, 1, n);
         else
           post.rows(column, column + n, [&](const int64_t* o, int64_t m, int64_t q) {
             copy_row(to + q - column, 1, source + o[0], post.step(0), m);
           });
+        at += n;
+        column = 0;
+        ++b;
       }
-      at += n;
-      column = 0;
-      if (++b == l.count) {
+      if (b == l.count) {
         b = 0;
         base = pre.offset(0, ++p);
       }
@@ -166,7 +173,7 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
   const Layout l(x, a.in + 2, a.ints, a.n_in - 2);
   copy_all<T>(out, x, team);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
-  find_offsets(out, a.in + 2, l, offsets, team);  // its barrier also ends the copy
+  find_offsets(out, a.in + 2, l, offsets, kNowhere, team);  // its barrier also ends the copy
   const int ndim = l.n_pre + l.ndim + l.n_post;
   Walk<2> pre, post;  // out, values
   Walk<1> tuples;     // values
@@ -182,7 +189,7 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
     const T* from = values.ptr<T>() + pre.offset(1, p);
     tuples.rows(0, l.count, [&](const int64_t* at, int64_t n, int64_t b) {
       for (int64_t j = 0; j < n; ++j) {
-        if (offsets[b + j] == kBad) continue;
+        if (offsets[b + j] == kNowhere) continue;
         T* o = to + offsets[b + j];
         const T* v = from + at[0] + j * tuples.step(0);
         const auto put = [&](const int64_t* shift, int64_t m) {

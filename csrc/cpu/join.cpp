@@ -66,16 +66,21 @@ template <class T> void pad_as(const Args& a, Team& team) {
   if (width == 0) return;
   const int64_t rows = out.size() / width, per_chunk = most(1, kMove / width);
   team.each(div_up(rows, per_chunk), [&](int64_t chunk) {
-    const int64_t end = least(rows, (chunk + 1) * per_chunk);
-    for (int64_t row = chunk * per_chunk; row < end; ++row) {
-      int64_t rest = row, from = 0;
+    const int64_t begin = chunk * per_chunk, end = least(rows, begin + per_chunk);
+    int64_t index[kMaxDims] = {}, rest = begin;  // of the row in out
+    for (int d = last - 1; d >= 0; --d) {
+      index[d] = rest % out.shape[d];
+      rest /= out.shape[d];
+    }
+    for (int64_t row = begin; row < end; ++row) {
+      int64_t from = 0;
       bool outside = inside == 0;
-      for (int d = last - 1; d >= 0; --d) {
-        const int64_t i = rest % out.shape[d] - a.ints[d];
-        rest /= out.shape[d];
+      for (int d = 0; d < last; ++d) {
+        const int64_t i = index[d] - a.ints[d];
         outside = outside || i < 0 || i >= x.shape[d];
         from += i * x.stride[d];
       }
+      for (int d = last - 1; d >= 0 && ++index[d] == out.shape[d]; --d) index[d] = 0;
       T* to = out.ptr<T>() + row * width;
       const int64_t head = outside ? width : before;
       for (int64_t j = 0; j < head; ++j) to[j] = value;

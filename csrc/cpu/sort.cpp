@@ -51,9 +51,10 @@ void load_items(Item* items, const T* x, int64_t step, int64_t n, bool descendin
 
 // ---- sorting
 
-constexpr int64_t kRun = 16, kRadixFrom = 1024;
+constexpr int64_t kRun = 16, kRadixFrom = 200;
 
-template <class Item> void merge_sort(Item* items, Item* spare, int64_t n) {
+// Returns where the result is: `items` or `spare`.
+template <class Item> Item* merge_sort(Item* items, Item* spare, int64_t n) {
   for (int64_t run = 0; run < n; run += kRun) {
     const int64_t end = least(n, run + kRun);
     for (int64_t i = run + 1; i < end; ++i) {
@@ -77,13 +78,14 @@ template <class Item> void merge_sort(Item* items, Item* spare, int64_t n) {
     Item* t = from;
     from = to, to = t;
   }
-  if (from != items) std::memcpy(static_cast<void*>(items), from, n * sizeof(Item));
+  return from;
 }
 
-inline void sort_items(Wide* items, Wide* spare, int64_t n) { merge_sort(items, spare, n); }
-inline void sort_items(Narrow* items, Narrow* spare, int64_t n) {
-  if (n >= kRadixFrom) radix_sort_upper(&items->item, &spare->item, n);
-  else merge_sort(items, spare, n);
+inline Narrow* radix(Narrow* items, Narrow* spare, int64_t n) {
+  return radix_sort<32, 4>(items, spare, n, [](const Narrow& x) { return x.item; });
+}
+inline Wide* radix(Wide* items, Wide* spare, int64_t n) {
+  return radix_sort<0, 8>(items, spare, n, [](const Wide& x) { return x.key; });
 }
 
 // The k smallest of n items, in order, at the front of `heap`: a heap whose root is the largest kept.
@@ -144,16 +146,17 @@ template <class T> void order_lines(const Args& a, Team& team) {
     for (int64_t line = chunk * per_chunk; line < end; ++line) {
       const T* from = x.ptr<T>() + lines.offset(0, line);
       const int64_t to = lines.offset(1, line);
+      Item* sorted = items;
       if (full) {
         load_items(items, from, step, n, reverse);
-        sort_items(items, items + n, n);
+        sorted = n >= kRadixFrom ? radix(items, items + n, n) : merge_sort(items, items + n, n);
       } else {
         select_items(items, from, step, n, k, reverse);
       }
       T* v = values.ptr<T>() + to;
       int64_t* p = indices.ptr<int64_t>() + to;
       for (int64_t i = 0; i < k; ++i) {
-        const int64_t at = items[i].at();
+        const int64_t at = sorted[i].at();
         v[i * out_step] = from[at * step];
         p[i * out_step] = at;
       }

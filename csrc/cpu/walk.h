@@ -95,6 +95,9 @@ template <class U> void copy_row(U* to, int64_t to_step, const U* from, int64_t 
     } else {
       for (int64_t j = 0; j < n; ++j) to[j] = from[j];
     }
+  } else if (to_step == 1 && from_step == 0) {
+    const U value = n ? *from : U();
+    for (int64_t j = 0; j < n; ++j) to[j] = value;
   } else {
     for (int64_t j = 0; j < n; ++j) to[j * to_step] = from[j * from_step];
   }
