@@ -116,7 +116,7 @@ def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /,
     state, used = generator.state, _ops.blocks(op, shape, dtype)
     if local.tracer is not None:
         return op(state, offset=local.tracer.take_random(state, used), **attrs)
-    out = op(state, **attrs)
+    out = op(state, **attrs, offset=0)
     state._data[1] += used
     return out
 
@@ -125,17 +125,26 @@ def _float_dtype(dtype: Any) -> np.dtype:
     return get_default_dtype() if dtype is None else as_dtype(dtype)
 
 
+def _uniform(shape: tuple, low: float, high: float, dtype: Any, generator: Any, requires_grad: bool) -> Tensor:
+    dtype = _float_dtype(dtype)
+    out = _draw(_ops._uniform, generator, shape, dtype, shape=shape, dtype=dtype, low=low, high=high)
+    return out.requires_grad_() if requires_grad else out
+
+
+def _normal(shape: tuple, mean: float, std: float, dtype: Any, generator: Any, requires_grad: bool) -> Tensor:
+    dtype = _float_dtype(dtype)
+    out = _draw(_ops._normal, generator, shape, dtype, shape=shape, dtype=dtype, mean=mean, std=std)
+    return out.requires_grad_() if requires_grad else out
+
+
 def uniform(
     size: Any, low: float = 0.0, high: float = 1.0, *, dtype: Any = None, generator: Generator | None = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Random numbers uniform in [low, high) (up to rounding)."""
-    shape, dtype = _sizes("uniform", (size,)), _float_dtype(dtype)
     if not low <= high:
         raise OutOfRangeError(f"uniform: low={low} must not exceed high={high}")
-    attrs = {"low": float(low), "high": float(high)}
-    out = _draw(_ops._uniform, generator, shape, dtype, shape=shape, dtype=dtype, **attrs)
-    return out.requires_grad_() if requires_grad else out
+    return _uniform(_sizes("uniform", (size,)), float(low), float(high), dtype, generator, requires_grad)
 
 
 def rand(
@@ -147,7 +156,7 @@ def rand(
     >>> rv.rand(2, 3).shape
     (2, 3)
     """
-    return uniform(_sizes("rand", size), dtype=dtype, generator=generator, requires_grad=requires_grad)
+    return _uniform(_sizes("rand", size), 0.0, 1.0, dtype, generator, requires_grad)
 
 
 def normal(
@@ -170,10 +179,7 @@ def normal(
         raise ShapeError("normal: give size, or a tensor as mean or std")
     if std < 0:
         raise OutOfRangeError(f"normal: std={std} must be >= 0")
-    shape, dtype = _sizes("normal", (size,)), _float_dtype(dtype)
-    attrs = {"mean": float(mean), "std": float(std)}
-    out = _draw(_ops._normal, generator, shape, dtype, shape=shape, dtype=dtype, **attrs)
-    return out.requires_grad_() if requires_grad else out
+    return _normal(_sizes("normal", (size,)), float(mean), float(std), dtype, generator, requires_grad)
 
 
 def randn(
@@ -185,8 +191,7 @@ def randn(
     >>> rv.randn(2, 3).shape
     (2, 3)
     """
-    shape = _sizes("randn", size)
-    return normal(0.0, 1.0, shape, dtype=dtype, generator=generator, requires_grad=requires_grad)
+    return _normal(_sizes("randn", size), 0.0, 1.0, dtype, generator, requires_grad)
 
 
 def randint(
