@@ -154,6 +154,8 @@ def allowance(op: Any, index: int, values: np.ndarray, dtype: np.dtype, arrays: 
     finite = np.where(np.isfinite(values), np.abs(values), 0)
     if op.terms is None:
         terms, scale = 1, np.max(finite, initial=0.0)
+        if op.kind == "optimizer":  # a step may cancel its parameter
+            scale = max(scale, *(np.abs(a).max(initial=0.0) for a in arrays))
     else:
         terms = op.terms(*arrays, **full)
         magnitudes = [np.abs(a) if is_float(a.dtype) else a for a in arrays]
