@@ -2,16 +2,16 @@
 
 Needs scikit-learn for the data: pip install ranvier[demo]
 """
+
 import os
 import tempfile
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-
 import ranvier as rv
 from ranvier import nn, optim
 from ranvier.train import EarlyStopping, Trainer, metrics
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 x, y = load_digits(return_X_y=True)  # 1797 images of 8x8 pixels from 0 to 16
 x_train, x_test, y_train, y_test = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=0)

@@ -1,6 +1,6 @@
 """Regression with Trainer: a 10-64-1 network on 100 rows, 100 epochs of batches of 32."""
-import numpy as np
 
+import numpy as np
 import ranvier as rv
 from ranvier import nn
 from ranvier.data import StandardScaler

@@ -1,9 +1,10 @@
 """XOR by hand: a 2-4-1 sigmoid network on plain NumPy arrays, with backpropagation written out.
 
-Ranvier's functions take NumPy arrays and give NumPy arrays, so a script like this one gains speed without new types.
+Ranvier's functions take NumPy arrays and give NumPy arrays, so a script like this one gains speed without new
+types.
 """
-import numpy as np
 
+import numpy as np
 import ranvier as rv
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float64)

@@ -1,4 +1,5 @@
 """XOR in PyTorch's style: a 2-3-1 network, MSE, Adam(0.01), 1000 steps; first eager, then compiled."""
+
 import time
 
 import ranvier as rv

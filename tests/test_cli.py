@@ -1,11 +1,11 @@
 """The command line, and the examples."""
+
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
 import ranvier
 from ranvier import cli
 
@@ -22,7 +22,11 @@ def test_version_and_mistakes(capsys):
     with pytest.raises(SystemExit) as done:
         cli.main(["--version"])
     assert done.value.code == 0 and ranvier.__version__ in capsys.readouterr().out
-    for arguments, message in [([], "command"), (["bake"], "invalid choice"), (["demo", "--epochs", "0"], "at least 1")]:
+    for arguments, message in [
+        ([], "command"),
+        (["bake"], "invalid choice"),
+        (["demo", "--epochs", "0"], "at least 1"),
+    ]:
         with pytest.raises(SystemExit) as done:
             cli.main(arguments)
         assert done.value.code == 2 and message in capsys.readouterr().err

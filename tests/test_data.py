@@ -1,7 +1,7 @@
 """Datasets, loaders, samplers; scalers against scikit-learn's."""
+
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier.data import (
     BatchSampler,
@@ -62,7 +62,9 @@ def test_shuffle_follows_manual_seed():
     orders = []
     for _ in range(2):
         rv.manual_seed(5)
-        orders.append(np.concatenate([np.asarray(y) for _, y in DataLoader((X, Y), batch_size=5, shuffle=True)]))
+        orders.append(
+            np.concatenate([np.asarray(y) for _, y in DataLoader((X, Y), batch_size=5, shuffle=True)])
+        )
     np.testing.assert_array_equal(*orders)
 
 
@@ -142,7 +144,9 @@ def test_scalers_are_scikit_learns(name, options, data):
     assert result.dtype == (np.float32 if data.dtype == np.float32 else np.float64)
     rtol = 1e-5 if data.dtype == np.float32 else 1e-9
     np.testing.assert_allclose(result, expected, rtol=rtol, atol=rtol)
-    np.testing.assert_allclose(ours.inverse_transform(expected), theirs.inverse_transform(expected), rtol=1e-9)
+    np.testing.assert_allclose(
+        ours.inverse_transform(expected), theirs.inverse_transform(expected), rtol=1e-9
+    )
     loaded = type(ours)(**options)
     loaded.load_state_dict(ours.state_dict())
     np.testing.assert_array_equal(loaded.transform(data), result)

@@ -1,7 +1,7 @@
 """Metrics against scikit-learn's, at once and in batches."""
+
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier.train import metrics as M
 
@@ -28,16 +28,19 @@ def in_batches(metric, pred, target, weight=None):
 @pytest.mark.parametrize("name, ours, theirs", [
     ("accuracy", M.Accuracy(), lambda p, t, w: S.accuracy_score(t, p.argmax(1), sample_weight=w)),
     ("top 2", M.TopKAccuracy(2), lambda p, t, w: S.top_k_accuracy_score(t, p, k=2, sample_weight=w)),
-    *((f"{n} {a}", c(a), lambda p, t, w, f=f, a=a: f(t, p.argmax(1), average=a, sample_weight=w, zero_division=0))
-      for n, c, f in (("precision", M.Precision, S.precision_score), ("recall", M.Recall, S.recall_score), ("f1", M.F1, S.f1_score))
-      for a in ("macro", "micro", "weighted", None)),
+    *((f"{cls.name} {mean}", cls(mean), lambda p, t, w, f=function, a=mean:
+       f(t, p.argmax(1), average=a, sample_weight=w, zero_division=0))
+      for cls, function in ((M.Precision, S.precision_score), (M.Recall, S.recall_score), (M.F1, S.f1_score))
+      for mean in ("macro", "micro", "weighted", None)),
     ("confusion", M.ConfusionMatrix(), lambda p, t, w: S.confusion_matrix(t, p.argmax(1), sample_weight=w)),
 ])  # fmt: skip
 def test_classes(name, ours, theirs, weight):
     expected = theirs(SCORES, LABELS, weight)
     np.testing.assert_allclose(ours(SCORES, LABELS, weight), expected, rtol=1e-12)
     np.testing.assert_allclose(in_batches(ours, SCORES, LABELS, weight), expected, rtol=1e-12)
-    np.testing.assert_allclose(ours(rv.from_numpy(SCORES), rv.from_numpy(LABELS), weight), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        ours(rv.from_numpy(SCORES), rv.from_numpy(LABELS), weight), expected, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("shape", [(97,), (97, 1)])
@@ -49,15 +52,23 @@ def test_two_classes(ours, theirs, average, shape):
     pred = BINARY > 0.5
     assert ours(BINARY.reshape(shape), TRUE, average) == pytest.approx(theirs(TRUE, pred, average=average))
     logits = np.log(BINARY / (1 - BINARY)).reshape(shape)
-    assert ours(logits, TRUE.reshape(shape), average, threshold=0) == pytest.approx(theirs(TRUE, pred, average=average))
+    assert ours(logits, TRUE.reshape(shape), average, threshold=0) == pytest.approx(
+        theirs(TRUE, pred, average=average)
+    )
     assert M.accuracy(BINARY.reshape(shape), TRUE) == pytest.approx(S.accuracy_score(TRUE, pred))
 
 
 def test_missing_classes_and_empty_denominators():
     pred, target = np.array([3, 3, 0, 0]), np.array([3, 0, 0, 2])
     for average in ("macro", "micro", "weighted"):
-        for ours, theirs in ((M.precision, S.precision_score), (M.recall, S.recall_score), (M.f1, S.f1_score)):
-            assert ours(pred, target, average) == pytest.approx(theirs(target, pred, average=average, zero_division=0))
+        for ours, theirs in (
+            (M.precision, S.precision_score),
+            (M.recall, S.recall_score),
+            (M.f1, S.f1_score),
+        ):
+            assert ours(pred, target, average) == pytest.approx(
+                theirs(target, pred, average=average, zero_division=0)
+            )
     assert M.precision(np.zeros(3, int), np.zeros(3, int)) == 0.0
     assert M.precision(np.zeros(3, int), np.array([0, 1, 0]), zero_division=1.0) == 1.0
     assert M.confusion_matrix(pred, target, num_classes=6).shape == (6, 6)
@@ -91,7 +102,11 @@ def test_the_mean_made_of_ops_is_the_same(metric, pred, target):
 
 
 def test_lookup_and_mistakes():
-    assert isinstance(M.get("f1"), M.F1) and isinstance(M.get(M.accuracy), M.Accuracy) and isinstance(M.get(M.R2), M.R2)
+    assert (
+        isinstance(M.get("f1"), M.F1)
+        and isinstance(M.get(M.accuracy), M.Accuracy)
+        and isinstance(M.get(M.R2), M.R2)
+    )
     own = M.get(lambda p, t: float(len(p)))
     assert in_batches(own, SCORES, LABELS) == 97
     for make, message in [

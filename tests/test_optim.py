@@ -1,11 +1,12 @@
 """Every optimizer against PyTorch's: trajectories, states, groups; eager and compiled."""
+
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier import optim
 
 torch = pytest.importorskip("torch")
+
 
 @pytest.fixture(autouse=True)
 def double_scalars():
@@ -15,6 +16,7 @@ def double_scalars():
     torch.set_default_dtype(torch.float32)
 
 
+DECAY = dict(lr=0.1, weight_decay=0.1)
 # name -> several sets of options
 CASES = {
     "SGD": [
@@ -27,8 +29,8 @@ CASES = {
     ],
     "AdamW": [dict(), dict(lr=0.1, weight_decay=0.3, amsgrad=True)],
     "Adamax": [dict(), dict(lr=0.1, weight_decay=0.1, betas=(0.8, 0.9)), dict(lr=0.1, maximize=True)],
-    "NAdam": [dict(), dict(lr=0.1, weight_decay=0.1), dict(lr=0.1, weight_decay=0.1, decoupled_weight_decay=True)],
-    "RAdam": [dict(), dict(lr=0.1, weight_decay=0.1), dict(lr=0.1, weight_decay=0.1, decoupled_weight_decay=True)],
+    "NAdam": [dict(), DECAY, dict(**DECAY, decoupled_weight_decay=True)],
+    "RAdam": [dict(), DECAY, dict(**DECAY, decoupled_weight_decay=True)],
     "RMSprop": [
         dict(), dict(lr=0.02, momentum=0.9), dict(lr=0.02, centered=True, weight_decay=0.1),
         dict(lr=0.02, centered=True, momentum=0.7, alpha=0.8, maximize=True),
@@ -45,9 +47,8 @@ SHAPES = [(5, 3), (7,), (), (2, 2, 2), (40, 9)]
 def problem(dtype, seed=0):
     """Parameters, and a target for each: the loss has all signs of gradients."""
     random = np.random.default_rng(seed)
-    return (
-        [random.normal(size=s).astype(dtype) for s in SHAPES], [random.normal(size=s).astype(dtype) for s in SHAPES],
-    )  # fmt: skip
+    start, targets = ([random.normal(size=s).astype(dtype) for s in SHAPES] for _ in range(2))
+    return start, targets
 
 
 def tensors(start, dtype):
@@ -87,13 +88,19 @@ def test_trajectory_is_pytorchs(name, options, dtype, compiled):
         (loss_of(theirs, targets, torch) * sign).backward()
         other.step()
         for p, q in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=rtol, err_msg=f"step {t}")
+            np.testing.assert_allclose(
+                p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=rtol, err_msg=f"step {t}"
+            )
     for p, q in zip(ours, theirs, strict=True):
         for key, value in other.state[q].items():
             if value is None or key == "momentum_buffer" and name == "SGD" and not options.get("momentum"):
                 continue
             np.testing.assert_allclose(
-                np.asarray(mine.state[p][key]), value.detach().numpy(), rtol=max(rtol, 1e-6), atol=rtol, err_msg=key
+                np.asarray(mine.state[p][key]),
+                value.detach().numpy(),
+                rtol=max(rtol, 1e-6),
+                atol=rtol,
+                err_msg=key,
             )
 
 
@@ -150,7 +157,9 @@ def test_groups_dtypes_and_changed_rates(compiled):
     targets = [t.astype(a.dtype) for t, a in zip(targets, start, strict=True)]
     ours, theirs = tensors(start, None)
     mine = optim.Adam([{"params": ours[:2]}, {"params": ours[2:4], "lr": 0.05, "betas": (0.8, 0.9)}], lr=0.01)
-    other = torch.optim.Adam([{"params": theirs[:2]}, {"params": theirs[2:4], "lr": 0.05, "betas": (0.8, 0.9)}], lr=0.01)
+    other = torch.optim.Adam(
+        [{"params": theirs[:2]}, {"params": theirs[2:4], "lr": 0.05, "betas": (0.8, 0.9)}], lr=0.01
+    )
     traces = []
 
     def step():

@@ -1,4 +1,5 @@
 """Safetensors files: round trips, PyTorch's files, damaged files, and saves that fail."""
+
 import json
 import os
 import signal
@@ -7,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier import nn
 from ranvier.saving import write_atomically
@@ -27,7 +27,9 @@ ARRAYS = {
 
 def test_round_trip(tmp_path):
     path = tmp_path / "t.safetensors"
-    rv.save({k: rv.from_numpy(v) if k != "f64" else v for k, v in ARRAYS.items()}, path, metadata={"a": "ä b"})
+    rv.save(
+        {k: rv.from_numpy(v) if k != "f64" else v for k, v in ARRAYS.items()}, path, metadata={"a": "ä b"}
+    )
     loaded, metadata = rv.saving.load(path, return_metadata=True)
     assert metadata == {"a": "ä b"} and set(loaded) == set(ARRAYS)
     for name, array in ARRAYS.items():
@@ -46,10 +48,14 @@ def test_modules_round_trip_and_train_on(tmp_path):
     second.load(path)
     assert second[0].weight is weight
     x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    np.testing.assert_array_equal(np.asarray(first(rv.tensor(x)).detach()), np.asarray(second(rv.tensor(x)).detach()))
+    np.testing.assert_array_equal(
+        np.asarray(first(rv.tensor(x)).detach()), np.asarray(second(rv.tensor(x)).detach())
+    )
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8", "int16", "uint8", "bool"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "bfloat16", "float32", "float64", "int8", "int16", "uint8", "bool"]
+)
 def test_pytorchs_files(tmp_path, dtype):
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
@@ -75,7 +81,9 @@ def test_half_precision_weights_of_pytorch_load_by_name(tmp_path):
 
 
 def test_special_values_of_bfloat16(tmp_path):
-    bits = np.array([0x7F80, 0xFF80, 0x7FC0, 0x8000, 0x0001], np.uint16)  # inf, -inf, nan, -0, smallest denormal
+    bits = np.array(
+        [0x7F80, 0xFF80, 0x7FC0, 0x8000, 0x0001], np.uint16
+    )  # inf, -inf, nan, -0, smallest denormal
     header = json.dumps({"w": {"dtype": "BF16", "shape": [5], "data_offsets": [0, 10]}}).encode()
     (tmp_path / "b.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bits.tobytes())
     got = np.asarray(rv.load(tmp_path / "b.safetensors")["w"])
@@ -129,7 +137,9 @@ def test_wrong_names_and_shapes_change_nothing(tmp_path):
         model.load(tmp_path / "nothing.safetensors")
 
 
-@pytest.mark.parametrize("tensors", [[1], {"a": 1}, {1: np.ones(1)}, {"a": np.array(["x"])}, {"a": np.ones(1, complex)}])
+@pytest.mark.parametrize(
+    "tensors", [[1], {"a": 1}, {1: np.ones(1)}, {"a": np.array(["x"])}, {"a": np.ones(1, complex)}]
+)
 def test_what_is_no_tensor_is_refused(tmp_path, tensors):
     with pytest.raises(TypeError, match="save"):
         rv.save(tensors, tmp_path / "x")

@@ -1,9 +1,9 @@
 """Every schedule against PyTorch's, over hundreds of steps."""
+
 import math
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier import optim
 from ranvier.optim import lr_scheduler as S
@@ -26,7 +26,8 @@ def optimizers(lrs=(0.5, 0.05), cls="SGD", **options):
 
 def rates(optimizer):
     return [
-        (g["lr"], g.get("momentum", 0.0), g["betas"][0] if "betas" in g else 0.0) for g in optimizer.param_groups
+        (g["lr"], g.get("momentum", 0.0), g["betas"][0] if "betas" in g else 0.0)
+        for g in optimizer.param_groups
     ]
 
 
@@ -53,13 +54,16 @@ CASES = {
     "cyclic": (lambda m, o: m.CyclicLR(o, 0.01, 0.1, step_size_up=20), {"momentum": 0.9}),
     "cyclic 2": (lambda m, o: m.CyclicLR(o, 0.01, 0.1, 20, 35, mode="triangular2"), {"cls": "Adam"}),
     "cyclic exp": (
-        lambda m, o: m.CyclicLR(o, 0.01, [0.1, 0.2], 20, mode="exp_range", gamma=0.99, cycle_momentum=False), {},
+        lambda m, o: m.CyclicLR(o, 0.01, [0.1, 0.2], 20, mode="exp_range", gamma=0.99, cycle_momentum=False),
+        {},
     ),
     "cyclic fn": (
         lambda m, o: m.CyclicLR(o, 0.01, 0.1, 20, scale_fn=lambda x: 1 / (5 * x), cycle_momentum=False), {},
     ),
     "chained": (lambda m, o: m.ChainedScheduler([m.ConstantLR(o, 0.1, 9), m.ExponentialLR(o, 0.9)]), {}),
-    "chained cosine": (lambda m, o: m.ChainedScheduler([m.LinearLR(o, 0.1, 1.0, 9), m.CosineAnnealingLR(o, 50)]), {}),
+    "chained cosine": (
+        lambda m, o: m.ChainedScheduler([m.LinearLR(o, 0.1, 1.0, 9), m.CosineAnnealingLR(o, 50)]), {},
+    ),
     "sequential": (
         lambda m, o: m.SequentialLR(o, [m.LinearLR(o, 0.1, 1.0, 10), m.CosineAnnealingLR(o, 90)], [10]), {},
     ),
@@ -69,7 +73,10 @@ CASES = {
         ), {},
     ),
     "sequential restarts": (
-        lambda m, o: m.SequentialLR(o, [m.LinearLR(o, 0.2, 1.0, 5), m.CosineAnnealingWarmRestarts(o, 7, 2)], [5]), {},
+        lambda m, o: m.SequentialLR(
+            o, [m.LinearLR(o, 0.2, 1.0, 5), m.CosineAnnealingWarmRestarts(o, 7, 2)], [5]
+        ),
+        {},
     ),
     "sequential of chained": (
         lambda m, o: m.ChainedScheduler(
@@ -117,7 +124,13 @@ def test_values_follow_the_closed_form(name):
 def test_plateau_is_pytorchs(mode, threshold_mode):
     ours, theirs = optimizers()
     options = dict(
-        mode=mode, factor=0.5, patience=3, threshold=0.01, threshold_mode=threshold_mode, cooldown=2, min_lr=[0.01, 0.002]
+        mode=mode,
+        factor=0.5,
+        patience=3,
+        threshold=0.01,
+        threshold_mode=threshold_mode,
+        cooldown=2,
+        min_lr=[0.01, 0.002],
     )
     mine, other = S.ReduceLROnPlateau(ours, **options), T.ReduceLROnPlateau(theirs, **options)
     random = np.random.default_rng(0)
@@ -134,7 +147,10 @@ def test_plateau_is_pytorchs(mode, threshold_mode):
 @pytest.mark.parametrize("factor", [1, 2])
 def test_restarts_take_fractions_of_epochs(epoch, factor):
     ours, theirs = optimizers()
-    mine, other = S.CosineAnnealingWarmRestarts(ours, 5, factor), T.CosineAnnealingWarmRestarts(theirs, 5, factor)
+    mine, other = (
+        S.CosineAnnealingWarmRestarts(ours, 5, factor),
+        T.CosineAnnealingWarmRestarts(theirs, 5, factor),
+    )
     mine.step(epoch)
     other.step(epoch)
     np.testing.assert_allclose(rates(ours), rates(theirs), rtol=1e-12)

@@ -1,4 +1,5 @@
 """Trainer: what it computes, compiled and not, its inputs, callbacks, interruption, predictions."""
+
 import csv
 import os
 import signal
@@ -8,7 +9,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier import nn, optim
 from ranvier.data import DataLoader, TensorDataset
@@ -98,8 +98,12 @@ def test_without_shuffle_rows_come_in_order():
 
 def test_classification_with_metrics_and_validation():
     model = mlp(3)
-    trainer = Trainer(model, "cross_entropy", "adam", ["accuracy", M.F1("macro"), M.ConfusionMatrix(3)], lr=0.05)
-    history = trainer.fit(X, LABELS, epochs=40, batch_size=16, validation_data=(X[:20], LABELS[:20]), seed=0, verbose=0)
+    trainer = Trainer(
+        model, "cross_entropy", "adam", ["accuracy", M.F1("macro"), M.ConfusionMatrix(3)], lr=0.05
+    )
+    history = trainer.fit(
+        X, LABELS, epochs=40, batch_size=16, validation_data=(X[:20], LABELS[:20]), seed=0, verbose=0
+    )
     assert history["loss"][-1] < 0.3 * history["loss"][0] and history["accuracy"][-1] > 0.9
     scores = trainer.predict(X[:20])
     assert history["val_accuracy"][-1] == pytest.approx(M.accuracy(scores, LABELS[:20]))
@@ -141,7 +145,8 @@ def test_weights(loss, target):
     )  # fmt: skip
     scaled = (weights / weights.mean()).astype(np.float32)
     losses = by_hand(
-        second, loss(reduction="none"), optim.SGD(second.parameters(), lr=0.1), X, target, 2, 10, orders(1, 2), scaled
+        second, loss(reduction="none"), optim.SGD(second.parameters(), lr=0.1), X, target, 2, 10,
+        orders(1, 2), scaled,
     )  # fmt: skip
     np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
     np.testing.assert_allclose(state(first)["0.weight"], state(second)["0.weight"], rtol=1e-3, atol=1e-5)
@@ -152,7 +157,8 @@ def test_class_weights_are_sample_weights_by_class():
     table = {0: 1.0, 2: 3.0}
     counts = np.bincount(LABELS)
     for options in (
-        dict(class_weight=table), dict(class_weight=[1, 1, 3]), dict(sample_weight=np.array([1, 1, 3.0])[LABELS]),
+        dict(class_weight=table), dict(class_weight=[1, 1, 3]),
+        dict(sample_weight=np.array([1, 1, 3.0])[LABELS]),
         dict(class_weight="balanced"), dict(sample_weight=(1 / counts)[LABELS]),
     ):  # fmt: skip
         model = mlp(3)
@@ -169,7 +175,12 @@ def test_inputs_are_brought_to_what_the_model_takes():
     model = mlp()
     losses = [
         Trainer(mlp(), "mse", "sgd", lr=0.1).fit(x, y, epochs=1, seed=0, verbose=0)["loss"][0]
-        for x, y in [(X, Y), (X.astype("f8"), Y[:, 0]), (X.tolist(), Y.tolist()), (rv.tensor(X), rv.tensor(Y))]
+        for x, y in [
+            (X, Y),
+            (X.astype("f8"), Y[:, 0]),
+            (X.tolist(), Y.tolist()),
+            (rv.tensor(X), rv.tensor(Y)),
+        ]
     ]
     np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
     Trainer(model, "mse").fit(X, LABELS, verbose=0)
@@ -180,7 +191,9 @@ def test_inputs_are_brought_to_what_the_model_takes():
     binary = Trainer(mlp(), "bce_with_logits", "adam", ["accuracy"], lr=0.1)
     history = binary.fit(X, X[:, 0] > 0, epochs=30, seed=0, verbose=0)
     assert history["accuracy"][-1] > 0.9
-    assert binary.evaluate(X, X[:, 0] > 0)["accuracy"] == np.mean((binary.predict(X)[:, 0] > 0) == (X[:, 0] > 0))
+    assert binary.evaluate(X, X[:, 0] > 0)["accuracy"] == np.mean(
+        (binary.predict(X)[:, 0] > 0) == (X[:, 0] > 0)
+    )
 
 
 def test_several_inputs():
@@ -219,13 +232,15 @@ NAN[3, 2] = np.nan
     (lambda t: t.fit(X, Y, sample_weight=-np.ones(50)), ">= 0"),
     (lambda t: t.fit(X, Y, class_weight="even"), "class_weight"),
     (lambda t: t.fit(X, Y, callbacks=[3]), "Callback"),
-    (lambda t: t.fit(X, Y, scheduler=optim.lr_scheduler.StepLR(optim.SGD(mlp().parameters()), 1)), "another optimizer"),
+    (lambda t: t.fit(X, Y, scheduler=optim.lr_scheduler.StepLR(optim.SGD(mlp().parameters()), 1)),
+     "another optimizer"),
     (lambda t: t.fit(X, np.array(["a"] * 50)), "numeric"),
     (lambda t: t.fit(X[:, :3], Y), "linear"),
     (lambda t: t.predict(X[:, :3]), "linear"),
     (lambda t: t.predict(X[:0]), "no rows"),
     (lambda t: t.fit(7), "iterable"),
-    (lambda t: Trainer(mlp(3), "cross_entropy").fit(X, LABELS + 1), r"label 3 at \[\d+\], but the model gives 3 classes"),
+    (lambda t: Trainer(mlp(3), "cross_entropy").fit(X, LABELS + 1),
+     r"label 3 at \[\d+\], but the model gives 3 classes"),
     (lambda t: Trainer(mlp(3), "cross_entropy").fit(X, LABELS - 1), "labels must be in \\[0, 2\\]"),
     (lambda t: Trainer(mlp(3), "cross_entropy").fit(X, LABELS + 0.5), "fractions"),
     (lambda t: Trainer(mlp(), "hinge"), "loss='hinge'"),
@@ -258,13 +273,19 @@ def test_loaders_and_streams():
     whole = Trainer(mlp(), "mse", "sgd", lr=0.1)
     native = whole.fit(X, Y, epochs=2, batch_size=16, shuffle=False, verbose=0)
     loader = DataLoader(TensorDataset(X, Y), batch_size=16)
-    for source in (loader, [(a, b) for a, b in loader], DataLoader(list(zip(X, Y, strict=True)), batch_size=16)):
+    for source in (
+        loader,
+        [(a, b) for a, b in loader],
+        DataLoader(list(zip(X, Y, strict=True)), batch_size=16),
+    ):
         history = Trainer(mlp(), "mse", "sgd", lr=0.1, metrics=["mae"]).fit(source, epochs=2, verbose=0)
         np.testing.assert_allclose(history["loss"], native["loss"], rtol=1e-5)
         assert len(history["mae"]) == 2
     dropped = DataLoader(TensorDataset(X, Y), batch_size=16, drop_last=True)
     calls = []
-    Trainer(mlp(), "mse").fit(dropped, verbose=0, callbacks=[LambdaCallback(on_batch_end=lambda b, logs: calls.append(b))])
+    Trainer(mlp(), "mse").fit(
+        dropped, verbose=0, callbacks=[LambdaCallback(on_batch_end=lambda b, logs: calls.append(b))]
+    )
     assert calls == [0, 1, 2]
     with pytest.raises(ValueError, match="no batch"):
         Trainer(mlp(), "mse").fit(DataLoader(TensorDataset(X, Y), batch_size=64, drop_last=True), verbose=0)
@@ -312,9 +333,13 @@ def test_early_stopping_restores_the_best():
             trainer.optimizer.param_groups[0]["lr"] = -0.5
 
     spoil = LambdaCallback(on_epoch_end=worsen)
-    history = trainer.fit(X, Y, epochs=50, validation_data=(X, Y), callbacks=[spoil, stopping], seed=0, verbose=0)
+    history = trainer.fit(
+        X, Y, epochs=50, validation_data=(X, Y), callbacks=[spoil, stopping], seed=0, verbose=0
+    )
     best = int(np.argmin(history["val_loss"]))
-    assert stopping.best_epoch == best and len(history.epoch) == best + 4 and stopping.stopped_epoch == best + 3
+    assert (
+        stopping.best_epoch == best and len(history.epoch) == best + 4 and stopping.stopped_epoch == best + 3
+    )
     np.testing.assert_array_equal(state(model)["0.weight"], seen[best][1])
     assert trainer.evaluate(X, Y)["loss"] == pytest.approx(history["val_loss"][best])
     with pytest.raises(KeyError, match="val_loss"):
@@ -341,13 +366,25 @@ def test_checkpoints_and_csv(tmp_path):
             CSVLogger(tmp_path / "log.csv"),
         ],
     )  # fmt: skip
-    assert sorted(os.listdir(tmp_path)) == ["best.safetensors", "log.csv", "m-02.safetensors", "m-04.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == [
+        "best.safetensors",
+        "log.csv",
+        "m-02.safetensors",
+        "m-04.safetensors",
+    ]
     loaded, metadata = rv.saving.load(tmp_path / "best.safetensors", return_metadata=True)
     assert metadata["epoch"] == str(int(np.argmin(history["loss"])) + 1)
     assert float(metadata["loss"]) == min(history["loss"])
     rows = list(csv.DictReader(open(tmp_path / "log.csv")))
     assert [float(r["val_loss"]) for r in rows] == history["val_loss"] and rows[-1]["epoch"] == "3"
-    trainer.fit(X, Y, epochs=1, validation_split=0.2, verbose=0, callbacks=[CSVLogger(tmp_path / "log.csv", append=True)])
+    trainer.fit(
+        X,
+        Y,
+        epochs=1,
+        validation_split=0.2,
+        verbose=0,
+        callbacks=[CSVLogger(tmp_path / "log.csv", append=True)],
+    )
     assert len(list(csv.DictReader(open(tmp_path / "log.csv")))) == 5
 
 
@@ -371,7 +408,16 @@ def test_schedules(how):
     for order in orders(0, 3):
         for begin in (0, 25):
             plain.param_groups[0]["lr"] = next(rates)
-            by_hand(second, nn.MSELoss(), plain, X[order[begin : begin + 25]], Y[order[begin : begin + 25]], 1, 25, [np.arange(25)])
+            by_hand(
+                second,
+                nn.MSELoss(),
+                plain,
+                X[order[begin : begin + 25]],
+                Y[order[begin : begin + 25]],
+                1,
+                25,
+                [np.arange(25)],
+            )
     np.testing.assert_allclose(state(model)["0.weight"], state(second)["0.weight"], rtol=1e-3, atol=1e-5)
 
 
@@ -389,7 +435,9 @@ def test_plateau_and_onecycle_in_fit():
 
 def test_nan_ends_the_run():
     with pytest.warns(UserWarning, match="became"):
-        history = Trainer(mlp(), "mse", "sgd", lr=1e20).fit(X, Y, epochs=20, callbacks=[TerminateOnNaN()], verbose=0)
+        history = Trainer(mlp(), "mse", "sgd", lr=1e20).fit(
+            X, Y, epochs=20, callbacks=[TerminateOnNaN()], verbose=0
+        )
     assert len(history.epoch) < 5
 
 
@@ -421,7 +469,9 @@ def test_ctrl_c_ends_the_run_cleanly(moment):
 
     hooks = LambdaCallback(**{moment: press}, on_train_end=lambda logs: ended.append(1))
     history = trainer.fit(X, Y, epochs=100, batch_size=10, callbacks=[hooks], verbose=0)
-    assert history.interrupted and len(history.epoch) == (2 if moment == "on_epoch_end" else 1) and ended == [1]
+    assert (
+        history.interrupted and len(history.epoch) == (2 if moment == "on_epoch_end" else 1) and ended == [1]
+    )
     assert np.isfinite(history["loss"]).all() and "interrupted" in repr(history)
     assert not trainer.fit(X, Y, verbose=0).interrupted
 
@@ -432,7 +482,13 @@ def test_a_second_ctrl_c_raises():
 
     trainer = Trainer(mlp(), "mse")
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(X, Y, epochs=10, verbose=0, callbacks=[LambdaCallback(on_batch_end=press, on_train_end=lambda logs: press(0, 0))])
+        trainer.fit(
+            X,
+            Y,
+            epochs=10,
+            verbose=0,
+            callbacks=[LambdaCallback(on_batch_end=press, on_train_end=lambda logs: press(0, 0))],
+        )
     assert trainer.predict(X).shape == (50, 1)
 
 

@@ -1,4 +1,5 @@
 """The `ranvier` command."""
+
 from __future__ import annotations
 
 import argparse
@@ -35,11 +36,14 @@ def parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="print version, instruction set, threads and backends")
     info.set_defaults(run=_info)
     demo = commands.add_parser(
-        "demo", help="learn to read handwritten digits, beside the same network in plain NumPy (under a minute)"
+        "demo",
+        help="learn to read handwritten digits, beside the same network in plain NumPy (under a minute)",
     )
     demo.add_argument("--epochs", type=_positive, default=60, help="passes over the training data (60)")
     demo.add_argument("--seed", type=int, default=0, help="of initial weights and batches (0)")
-    demo.add_argument("--output", default=".", metavar="FOLDER", help="where the model and the plot go (here)")
+    demo.add_argument(
+        "--output", default=".", metavar="FOLDER", help="where the model and the plot go (here)"
+    )
     demo.set_defaults(run=_demo)
     return top
 

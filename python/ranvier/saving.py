@@ -1,8 +1,9 @@
 """Saving and loading of tensors as safetensors files.
 
-A file is written under another name in the same folder, flushed to the disk and then put in place by one rename, so
-an interrupted or failed save leaves the old file whole. No pickle is ever read.
+A file is written under another name in the same folder, flushed to the disk and then put in place by one
+rename, so an interrupted or failed save leaves the old file whole. No pickle is ever read.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -15,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from .dtypes import CODE
+from .tensor import Tensor, from_numpy
 
 __all__ = ["save", "load"]
 
 # safetensors' dtype names -> how the bytes are read, and the dtype that they become here
 _READ: dict[str, tuple[str, str]] = {
-    "F64": ("<f8", "float64"), "F32": ("<f4", "float32"), "F16": ("<f2", "float32"), "BF16": ("<u2", "float32"),
-    "I64": ("<i8", "int64"), "I32": ("<i4", "int32"), "I16": ("<i2", "int32"), "I8": ("<i1", "int32"),
+    "F64": ("<f8", "float64"), "F32": ("<f4", "float32"), "F16": ("<f2", "float32"),
+    "BF16": ("<u2", "float32"), "I64": ("<i8", "int64"),
+    "I32": ("<i4", "int32"), "I16": ("<i2", "int32"), "I8": ("<i1", "int32"),
     "U64": ("<u8", "int64"), "U32": ("<u4", "int64"), "U16": ("<u2", "int32"), "U8": ("<u1", "uint8"),
     "BOOL": ("?", "bool"),
 }  # fmt: skip
@@ -31,11 +34,15 @@ def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise ImportError("saving and loading need the safetensors package: pip install safetensors") from None
+        raise ImportError(
+            "saving and loading need the safetensors package: pip install safetensors"
+        ) from None
     return safetensors
 
 
-def save(tensors: Mapping[str, Any], path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
+def save(
+    tensors: Mapping[str, Any], path: str | os.PathLike, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write `tensors` (Tensors or arrays by name, such as a `state_dict()`) to a safetensors file.
 
     Args:
@@ -43,8 +50,8 @@ def save(tensors: Mapping[str, Any], path: str | os.PathLike, metadata: Mapping[
         path: the file; an old one is replaced only when the new one is complete on the disk.
         metadata: texts by name, kept in the file's header.
 
-    Raises TypeError for values that are not tensors, and OSError where the file cannot be written; the old file is
-    then untouched.
+    Raises TypeError for values that are not tensors, and OSError where the file cannot be written; the old
+    file is then untouched.
 
     >>> import os, tempfile, numpy as np, ranvier as rv
     >>> path = os.path.join(tempfile.mkdtemp(), "w.safetensors")
@@ -55,15 +62,15 @@ def save(tensors: Mapping[str, Any], path: str | os.PathLike, metadata: Mapping[
     safetensors = _safetensors()
     if not isinstance(tensors, Mapping):
         raise TypeError(f"save: tensors={type(tensors).__name__} must be a dict of names and tensors")
-    records = {}
+    records: dict[str, np.ndarray] = {}
     for name, value in tensors.items():
         if not isinstance(name, str):
             raise TypeError(f"save: name {name!r} must be a string")
-        data = value.numpy() if hasattr(value, "_data") and hasattr(value, "numpy") else value
-        if not isinstance(data, (np.ndarray, np.generic)) or np.asarray(data).dtype not in CODE:
+        data: Any = value.detach().numpy() if isinstance(value, Tensor) else value
+        if not isinstance(data, (np.ndarray, np.generic)) or data.dtype not in CODE:
             raise TypeError(
                 f"save: {name!r} of type {type(value).__name__} must be a Tensor or an array of dtype "
-                f"{', '.join(d.name for d in CODE)}"
+                f"{', '.join(map(str, CODE))}"
             )
         records[name] = np.asarray(data, order="C")
     for key, text in (metadata or {}).items():
@@ -75,8 +82,8 @@ def save(tensors: Mapping[str, Any], path: str | os.PathLike, metadata: Mapping[
 def write_atomically(path: str | os.PathLike, content: bytes) -> None:
     """Put a file with `content` at `path`: all of it, or, after any failure, the file that was there before.
 
-    Where the system can, the new file has no name until it is complete, so that not even a killed process leaves
-    anything behind.
+    Where the system can, the new file has no name until it is complete, so that not even a killed process
+    leaves anything behind.
     """
     target = os.path.realpath(os.fspath(path))
     folder, name = os.path.split(target)
@@ -108,7 +115,9 @@ def _write_through(file: Any, content: bytes) -> None:
 
 
 def _write_unnamed(folder: str, name: str, content: bytes) -> bool:
-    """Write a file that gets `name` only when it is complete; False where the system or the file system cannot."""
+    """Write a file that gets `name` only when it is complete; False where the system or the file system
+    cannot.
+    """
     try:
         descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
     except (AttributeError, OSError):
@@ -126,31 +135,38 @@ def _check_header(path: str, content: bytes) -> dict[str, Any]:
     """The header of a safetensors file, after checks whose errors say what kind of file it is instead."""
     if len(content) == 0:
         raise ValueError(f"load: {path!r} is empty")
-    if content[:4] == b"PK\x03\x04" or content[:1] == b"\x80":
-        raise ValueError(
-            f"load: {path!r} is a pickle or zip (torch.save?), not a safetensors file; pickles can run code and are "
-            "never loaded. Write it with safetensors.torch.save_file instead"
-        )
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 9 or content[8:9] != b"{":
+    if content[8:9] != b"{":
+        if content[:4] == b"PK\x03\x04" or content[:1] == b"\x80":
+            raise ValueError(
+                f"load: {path!r} is a pickle or zip (torch.save?), not a safetensors file; pickles can "
+                "run code and are never loaded. Write it with safetensors.torch.save_file instead"
+            )
         raise ValueError(f"load: {path!r} is not a safetensors file")
+    length = int.from_bytes(content[:8], "little")
     if 8 + length > len(content):
-        raise ValueError(f"load: {path!r} is cut short: its header has {length} bytes, {len(content) - 8} are there")
+        raise ValueError(
+            f"load: {path!r} is cut short: its header has {length} bytes, {len(content) - 8} are there"
+        )
     try:
         header = json.loads(content[8 : 8 + length])
-        end = max((info["data_offsets"][1] for name, info in header.items() if name != "__metadata__"), default=0)
+        end = max(
+            (info["data_offsets"][1] for name, info in header.items() if name != "__metadata__"), default=0
+        )
     except (ValueError, TypeError, KeyError, IndexError):
         raise ValueError(f"load: {path!r} is not a safetensors file: its header is damaged") from None
     if len(content) < 8 + length + end:
         raise ValueError(
-            f"load: {path!r} is cut short: its tensors take {end} bytes, {len(content) - 8 - length} are there"
+            f"load: {path!r} is cut short: its tensors take {end} bytes, "
+            f"{len(content) - 8 - length} are there"
         )
     return header
 
 
 def _to_array(path: str, name: str, dtype: str, shape: Any, data: Any) -> np.ndarray:
     if dtype not in _READ:
-        raise ValueError(f"load: {path!r} holds {name!r} with dtype {dtype}; it must be one of {', '.join(_READ)}")
+        raise ValueError(
+            f"load: {path!r} holds {name!r} with dtype {dtype}; it must be one of {', '.join(_READ)}"
+        )
     stored, wanted = _READ[dtype]
     raw = np.frombuffer(data, stored).reshape(shape)
     if dtype == "BF16":  # bfloat16 is the upper half of a float32
@@ -163,14 +179,12 @@ def _to_array(path: str, name: str, dtype: str, shape: Any, data: Any) -> np.nda
 def load(path: str | os.PathLike, *, return_metadata: bool = False) -> Any:
     """The tensors of a safetensors file, by name.
 
-    float16 and bfloat16 become float32, and integers that Ranvier has not become the next wider one, without any
-    loss. With `return_metadata` a pair of the tensors and the header's texts is returned.
+    float16 and bfloat16 become float32, and integers that Ranvier has not become the next wider one, without
+    any loss. With `return_metadata` a pair of the tensors and the header's texts is returned.
 
     Raises FileNotFoundError, and ValueError for a file that is not safetensors, is cut short or damaged.
     """
     safetensors = _safetensors()
-    from .tensor import from_numpy
-
     text = os.fspath(path)
     with open(path, "rb") as file:
         content = file.read()
@@ -180,7 +194,8 @@ def load(path: str | os.PathLike, *, return_metadata: bool = False) -> Any:
     except safetensors.SafetensorError as error:
         raise ValueError(f"load: {text!r} is damaged: {error}") from None
     tensors = {
-        name: from_numpy(_to_array(text, name, info["dtype"], info["shape"], info["data"])) for name, info in records
+        name: from_numpy(_to_array(text, name, info["dtype"], info["shape"], info["data"]))
+        for name, info in records
     }
     return (tensors, dict(header.get("__metadata__") or {})) if return_metadata else tensors
 

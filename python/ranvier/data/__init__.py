@@ -2,13 +2,14 @@
 
 Rows in memory are gathered natively, one call a batch; there is no Python work for single rows.
 """
+
 from .dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from .loader import DataLoader, default_collate
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, WeightedRandomSampler
 from .scaling import MinMaxScaler, StandardScaler
 
 __all__ = [
-    "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "MinMaxScaler", "RandomSampler", "Sampler",
-    "SequentialSampler", "StandardScaler", "Subset", "TensorDataset", "WeightedRandomSampler", "default_collate",
-    "random_split",
+    "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "MinMaxScaler", "RandomSampler",
+    "Sampler", "SequentialSampler", "StandardScaler", "Subset", "TensorDataset", "WeightedRandomSampler",
+    "default_collate", "random_split",
 ]  # fmt: skip

@@ -1,4 +1,7 @@
-"""Map-style datasets: `len(dataset)`, `dataset[i]`, and `gather(indices)` where a whole batch can be had at once."""
+"""Map-style datasets: `len(dataset)`, `dataset[i]`, and `gather(indices)` where a whole batch can be had at
+once.
+"""
+
 from __future__ import annotations
 
 from bisect import bisect_right
@@ -74,7 +77,7 @@ class TensorDataset(Dataset):
 class Subset(Dataset):
     """Rows `indices` of another dataset."""
 
-    def __init__(self, dataset: Any, indices: Sequence[int]):
+    def __init__(self, dataset: Any, indices: Any):
         self.dataset, self.indices = dataset, indices
         if getattr(dataset, "gather", None) is not None:
             self._indices = np.asarray(indices, np.int64)
@@ -114,7 +117,8 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
     """Cut a dataset into random parts that do not overlap.
 
     Args:
-        lengths: numbers of rows, or shares that sum to 1 (rows left over by rounding go to the first parts in turn).
+        lengths: numbers of rows, or shares that sum to 1 (rows left over by rounding go to the first parts in
+            turn).
         generator: a `numpy.random.Generator` or a seed; None draws from Ranvier's own generator.
 
     >>> from ranvier.data import random_split
@@ -122,13 +126,15 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
     [7, 3]
     """
     total = len(dataset)
-    sizes = list(lengths)
-    if abs(sum(sizes) - 1) < 1e-6 and all(0 <= s <= 1 for s in sizes):
+    sizes = [int(n) for n in lengths]
+    if abs(sum(lengths) - 1) < 1e-6 and all(0 <= s <= 1 for s in lengths):
         sizes = [int(total * share) for share in lengths]
         for i in range(total - sum(sizes)):
             sizes[i % len(sizes)] += 1
-    if any(s != int(s) or s < 0 for s in sizes) or sum(sizes) != total:
-        raise ValueError(f"random_split: lengths={list(lengths)} must be shares of 1 or sum to the {total} rows")
+    elif any(n != s or s < 0 for n, s in zip(lengths, sizes, strict=True)) or sum(sizes) != total:
+        raise ValueError(
+            f"random_split: lengths={list(lengths)} must be shares of 1 or sum to the {total} rows"
+        )
     order = numpy_generator(generator).permutation(total)
-    ends = list(accumulate(int(s) for s in sizes))
-    return [Subset(dataset, order[end - int(size) : end]) for end, size in zip(ends, sizes, strict=True)]
+    ends = accumulate(sizes)
+    return [Subset(dataset, order[end - size : end]) for end, size in zip(ends, sizes, strict=True)]

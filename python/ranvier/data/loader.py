@@ -1,4 +1,5 @@
 """Batches of a dataset."""
+
 from __future__ import annotations
 
 import warnings
@@ -13,7 +14,9 @@ from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
 
 def default_collate(items: list) -> Any:
-    """A batch from a list of single items: numbers and arrays are stacked; tuples and dicts keep their form."""
+    """A batch from a list of single items: numbers and arrays are stacked; tuples and dicts keep their
+    form.
+    """
     first = items[0]
     if isinstance(first, Tensor):
         return from_numpy(np.stack([t.detach().numpy() for t in items]))
@@ -42,8 +45,8 @@ def default_collate(items: list) -> Any:
 class DataLoader:
     """Iterates over batches of a dataset; each pass over it is one epoch.
 
-    Datasets in memory (`TensorDataset`, its subsets, arrays) are gathered natively, one call a batch. Any other
-    dataset gives items one by one, which `collate_fn` makes into a batch.
+    Datasets in memory (`TensorDataset`, its subsets, arrays) are gathered natively, one call a batch. Any
+    other dataset gives items one by one, which `collate_fn` makes into a batch.
 
     Args:
         dataset: a dataset, an array, or a tuple of arrays of equal length.
@@ -52,7 +55,8 @@ class DataLoader:
         sampler, batch_sampler: your own order of row numbers, or of lists of them.
         collate_fn: makes a batch from a list of items.
         drop_last: leave out a last batch that is not full.
-        generator: a `numpy.random.Generator` or a seed for `shuffle`; None draws from Ranvier's own generator.
+        generator: a `numpy.random.Generator` or a seed for `shuffle`; None draws from Ranvier's own
+            generator.
         num_workers: only 0; gathering in memory needs no processes.
 
     >>> import numpy as np
@@ -83,7 +87,9 @@ class DataLoader:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise TypeError(f"DataLoader: dataset={type(dataset).__name__} must have __len__ and __getitem__")
         if num_workers:
-            warnings.warn("DataLoader: batches are made in this process; num_workers is not used", stacklevel=2)
+            warnings.warn(
+                "DataLoader: batches are made in this process; num_workers is not used", stacklevel=2
+            )
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size <= 0):
             raise ValueError(f"DataLoader: batch_size={batch_size!r} must be a positive integer or None")
         if sampler is not None and shuffle:

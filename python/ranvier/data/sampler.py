@@ -1,4 +1,5 @@
 """The order in which rows are drawn."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,9 @@ from .. import random
 
 
 def numpy_generator(generator: Any) -> np.random.Generator:
-    """A NumPy generator from one, from a seed, or seeded by a draw from Ranvier's generator (None: the default one)."""
+    """A NumPy generator from one, from a seed, or seeded by a draw from Ranvier's generator (None: the
+    default one).
+    """
     if isinstance(generator, np.random.Generator):
         return generator
     if generator is None:
@@ -51,7 +54,11 @@ class RandomSampler(Sampler):
     """A new random order each pass; with `replacement`, independent draws."""
 
     def __init__(
-        self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None
+        self,
+        data_source: Any,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Any = None,
     ):
         self.data_source, self.replacement = data_source, replacement
         self.num_samples = len(data_source) if num_samples is None else num_samples
@@ -80,7 +87,9 @@ class WeightedRandomSampler(Sampler):
         if self.weights.ndim != 1 or not np.all(self.weights >= 0) or not self.weights.sum() > 0:
             raise ValueError("WeightedRandomSampler: weights must be numbers >= 0 with a positive sum")
         if num_samples <= 0 or (not replacement and num_samples > np.count_nonzero(self.weights)):
-            raise ValueError(f"WeightedRandomSampler: num_samples={num_samples} of {len(self.weights)} weights")
+            raise ValueError(
+                f"WeightedRandomSampler: num_samples={num_samples} of {len(self.weights)} weights"
+            )
         self.num_samples, self.replacement = num_samples, replacement
         self._generator = numpy_generator(generator)
 
@@ -105,7 +114,9 @@ class BatchSampler:
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        rows = self.sampler.order() if isinstance(self.sampler, Sampler) else np.fromiter(self.sampler, np.int64)
+        rows = (
+            self.sampler.order() if isinstance(self.sampler, Sampler) else np.fromiter(self.sampler, np.int64)
+        )
         end = len(rows) - len(rows) % self.batch_size if self.drop_last else len(rows)
         for begin in range(0, end, self.batch_size):
             yield rows[begin : begin + self.batch_size]

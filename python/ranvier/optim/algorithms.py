@@ -1,7 +1,9 @@
-"""The optimizers, with PyTorch's names, arguments and defaults. Each step of a group is one op of `ops.optim`.
+"""The optimizers, with PyTorch's names, arguments and defaults. Each step of a group is one op of
+`ops.optim`.
 
 `foreach`, `fused` and `capturable` are taken for PyTorch's sake and change nothing: every step is fused.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -58,13 +60,14 @@ class SGD(Optimizer):
         super()._check(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
-                f"SGD: nesterov=True needs momentum > 0 and dampening == 0, not momentum={group['momentum']}, "
-                f"dampening={group['dampening']}"
+                f"SGD: nesterov=True needs momentum > 0 and dampening == 0, not "
+                f"momentum={group['momentum']}, dampening={group['dampening']}"
             )
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2014): steps of lr m / (sqrt(v) + eps) with bias-corrected running means of g and g^2.
+    """Adam (Kingma and Ba, 2014): steps of lr m / (sqrt(v) + eps) with bias-corrected running means of g and
+    g^2.
 
     >>> import ranvier as rv
     >>> from ranvier import optim
@@ -107,7 +110,9 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p *= 1 - lr weight_decay before each step (Loshchilov and Hutter, 2017)."""
+    """Adam with decoupled weight decay: p *= 1 - lr weight_decay before each step (Loshchilov and Hutter,
+    2017).
+    """
 
     def __init__(
         self,
@@ -210,13 +215,16 @@ class RAdam(Optimizer):
             params,
             dict(
                 lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize, foreach=foreach,
-                capturable=capturable, decoupled_weight_decay=decoupled_weight_decay, differentiable=differentiable,
+                capturable=capturable, decoupled_weight_decay=decoupled_weight_decay,
+                differentiable=differentiable,
             ),
         )  # fmt: skip
 
 
 class RMSprop(Optimizer):
-    """Steps of lr g / (sqrt(s) + eps) with s the running mean of g^2 (Hinton, 2012); `centered` subtracts mean(g)^2."""
+    """Steps of lr g / (sqrt(s) + eps) with s the running mean of g^2 (Hinton, 2012); `centered` subtracts
+    mean(g)^2.
+    """
 
     _rule = rules.rmsprop
 
@@ -301,7 +309,9 @@ class Adadelta(Optimizer):
 
 
 class ASGD(Optimizer):
-    """Averaged stochastic gradient descent (Polyak and Juditsky, 1992); the averages are in `state[p]["ax"]`."""
+    """Averaged stochastic gradient descent (Polyak and Juditsky, 1992); the averages are in
+    `state[p]["ax"]`.
+    """
 
     _rule = rules.asgd
 
@@ -328,7 +338,9 @@ class ASGD(Optimizer):
 
 
 class Rprop(Optimizer):
-    """Resilient backpropagation (Riedmiller and Braun, 1993): a step size for each element, steered by signs alone."""
+    """Resilient backpropagation (Riedmiller and Braun, 1993): a step size for each element, steered by signs
+    alone.
+    """
 
     _rule = rules.rprop
     _initial = {"step_size": "lr"}

@@ -1,9 +1,9 @@
 """Learning-rate schedules with PyTorch's names, arguments and values.
 
-A schedule only writes numbers into `optimizer.param_groups` (`lr`, and for the cyclic ones `momentum` or the first
-of `betas`), so it never makes a compiled step trace again. Most schedules are stated by one closed form,
-`_factor(t)`: the learning rate at step t is `initial_lr * _factor(t)`. They are applied as the ratio of two
-neighbouring factors, so that several of them can act on one optimizer (`ChainedScheduler`).
+A schedule only writes numbers into `optimizer.param_groups` (`lr`, and for the cyclic ones `momentum` or the
+first of `betas`), so it never makes a compiled step trace again. Most schedules are stated by one closed
+form, `_factor(t)`: the learning rate at step t is `initial_lr * _factor(t)`. They are applied as the ratio of
+two neighbouring factors, so that several of them can act on one optimizer (`ChainedScheduler`).
 
     >>> import ranvier as rv
     >>> from ranvier import optim
@@ -18,6 +18,7 @@ neighbouring factors, so that several of them can act on one optimizer (`Chained
     >>> rates
     [1.0, 1.0, 0.5, 0.5]
 """
+
 from __future__ import annotations
 
 import math
@@ -32,8 +33,8 @@ from .optimizer import Optimizer
 
 __all__ = [
     "LRScheduler", "LambdaLR", "MultiplicativeLR", "StepLR", "MultiStepLR", "ConstantLR", "LinearLR",
-    "ExponentialLR", "PolynomialLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "OneCycleLR", "CyclicLR",
-    "ReduceLROnPlateau", "ChainedScheduler", "SequentialLR",
+    "ExponentialLR", "PolynomialLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "OneCycleLR",
+    "CyclicLR", "ReduceLROnPlateau", "ChainedScheduler", "SequentialLR",
 ]  # fmt: skip
 
 
@@ -47,7 +48,9 @@ def _per_group(name: str, what: str, optimizer: Optimizer, value: Any) -> list:
     groups = len(optimizer.param_groups)
     if isinstance(value, (list, tuple)):
         if len(value) != groups:
-            raise ValueError(f"{name}: {what} has {len(value)} values but the optimizer has {groups} parameter groups")
+            raise ValueError(
+                f"{name}: {what} has {len(value)} values but the optimizer has {groups} parameter groups"
+            )
         return list(value)
     return [value] * groups
 
@@ -55,7 +58,8 @@ def _per_group(name: str, what: str, optimizer: Optimizer, value: Any) -> list:
 class LRScheduler:
     """Base of the schedules: counts steps in `last_epoch` and writes `group['lr']`.
 
-    A subclass defines `_factor(t, group)`, the multiple of the initial learning rate at step t, or `get_lr()`.
+    A subclass defines `_factor(t, group)`, the multiple of the initial learning rate at step t, or
+    `get_lr()`.
 
     Args:
         optimizer: whose groups are scheduled.
@@ -70,8 +74,8 @@ class LRScheduler:
                 group.setdefault("initial_lr", float(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"{type(self).__name__}: last_epoch={last_epoch} resumes a schedule, but param_groups[{index}] "
-                    "has no 'initial_lr': load the optimizer's state_dict first"
+                    f"{type(self).__name__}: last_epoch={last_epoch} resumes a schedule, but "
+                    f"param_groups[{index}] has no 'initial_lr': load the optimizer's state_dict first"
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -122,8 +126,8 @@ class LRScheduler:
         """Go on by one step; call it after `optimizer.step()`."""
         if self._step_count == 1 and not getattr(self.optimizer, "_stepped", True):
             warnings.warn(
-                "scheduler.step() was called before optimizer.step(): the first learning rate of the schedule is "
-                "skipped. Call optimizer.step() first.",
+                "scheduler.step() was called before optimizer.step(): the first learning rate of the "
+                "schedule is skipped. Call optimizer.step() first.",
                 stacklevel=2,
             )
         self._step_count += 1
@@ -156,7 +160,8 @@ class _WithFunctions(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
         state["lr_lambdas"] = [
-            None if isinstance(f, types.FunctionType) else dict(getattr(f, "__dict__", {})) for f in self.lr_lambdas
+            None if isinstance(f, types.FunctionType) else dict(getattr(f, "__dict__", {}))
+            for f in self.lr_lambdas
         ]
         return state
 
@@ -198,7 +203,9 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """lr = initial_lr * gamma^(number of milestones <= t)."""
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ):
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
@@ -209,7 +216,9 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """lr = initial_lr * factor while t < total_iters, then initial_lr."""
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):
+    def __init__(
+        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+    ):
         if not 0 < factor <= 1:
             raise ValueError(f"ConstantLR: factor={factor} must be in (0, 1]")
         self.factor, self.total_iters = factor, total_iters
@@ -238,7 +247,10 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self, t: int, group: int) -> float:
-        return self.start_factor + (self.end_factor - self.start_factor) * min(t, self.total_iters) / self.total_iters
+        return (
+            self.start_factor
+            + (self.end_factor - self.start_factor) * min(t, self.total_iters) / self.total_iters
+        )
 
 
 class ExponentialLR(LRScheduler):
@@ -266,7 +278,8 @@ class PolynomialLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     """lr = eta_min + (initial_lr - eta_min) * (1 + cos(pi t / T_max)) / 2.
 
-    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", without the restarts.
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", without the
+        restarts.
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
@@ -285,15 +298,20 @@ class CosineAnnealingLR(LRScheduler):
         if self._initial:
             return [group["lr"] for group in groups]
         before, now = self._height(t - 1), self._height(t)
-        if (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # before is 0: climb from the valley by the closed form
-            return [g["lr"] + (base - self.eta_min) * now for g, base in zip(groups, self.base_lrs, strict=True)]
+        if (t - 1 - self.T_max) % (
+            2 * self.T_max
+        ) == 0:  # before is 0: climb from the valley by the closed form
+            return [
+                g["lr"] + (base - self.eta_min) * now for g, base in zip(groups, self.base_lrs, strict=True)
+            ]
         return [now / before * (group["lr"] - self.eta_min) + self.eta_min for group in groups]
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
     """Cosine annealing that starts anew after T_0, then T_0 * T_mult, then T_0 * T_mult^2 ... steps.
 
-    `step(epoch)` also takes a fraction of an epoch, for updates within one. Source: Loshchilov and Hutter, "SGDR".
+    `step(epoch)` also takes a fraction of an epoch, for updates within one. Source: Loshchilov and Hutter,
+    "SGDR".
     """
 
     def __init__(
@@ -440,7 +458,8 @@ class CyclicLR(_WithMomentum):
 
 
 class OneCycleLR(_WithMomentum):
-    """One rise from max_lr / div_factor to max_lr, then a fall to that / final_div_factor; step it after each batch.
+    """One rise from max_lr / div_factor to max_lr, then a fall to that / final_div_factor; step it after each
+    batch.
 
     Args:
         max_lr: the peak, a number or one for each group.
@@ -508,14 +527,17 @@ class OneCycleLR(_WithMomentum):
     def get_lr(self) -> list[float]:
         t, begin = self.last_epoch, 0.0
         if t > self.total_steps:
-            raise ValueError(f"OneCycleLR: step {t} is past the end of the cycle, total_steps={self.total_steps}")
-        for end, *keys in self._phases:
-            if t <= end:
+            raise ValueError(
+                f"OneCycleLR: step {t} is past the end of the cycle, total_steps={self.total_steps}"
+            )
+        for phase in self._phases[:-1]:
+            if t <= phase[0]:
                 break
-            if end != self._phases[-1][0]:
-                begin = end
+            begin = phase[0]
+        else:
+            phase = self._phases[-1]
+        end, lr0, lr1, momentum0, momentum1 = phase
         share = (t - begin) / (end - begin)
-        lr0, lr1, momentum0, momentum1 = keys
         if self.cycle_momentum:
             for group in self.optimizer.param_groups:
                 self._set_momentum(group, self._anneal(group[momentum0], group[momentum1], share))
@@ -596,11 +618,22 @@ class _Several(LRScheduler):
             if not isinstance(scheduler, LRScheduler):
                 raise TypeError(f"{name}: schedulers[{index}]={type(scheduler).__name__} must be a scheduler")
             if isinstance(scheduler, ReduceLROnPlateau):
-                raise ValueError(f"{name}: schedulers[{index}] is a ReduceLROnPlateau, whose step needs a metric")
+                raise ValueError(
+                    f"{name}: schedulers[{index}] is a ReduceLROnPlateau, whose step needs a metric"
+                )
             optimizer = optimizer or scheduler.optimizer
             if scheduler.optimizer is not optimizer:
                 raise ValueError(f"{name}: schedulers[{index}] belongs to another optimizer")
+        assert optimizer is not None
         self._schedulers, self.optimizer = list(schedulers), optimizer
+
+    def _undo(self) -> None:
+        """Take back the steps that the schedulers' construction has made."""
+        for scheduler in self._schedulers:
+            if isinstance(scheduler, _Several):
+                scheduler._undo()
+            else:
+                scheduler.last_epoch -= 1
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}
@@ -627,10 +660,6 @@ class ChainedScheduler(_Several):
         for scheduler in self._schedulers:
             scheduler._first_step()
 
-    def _undo(self) -> None:
-        for scheduler in self._schedulers:
-            _undo(scheduler)
-
 
 class SequentialLR(_Several):
     """Schedules one after another; schedulers[i + 1] starts at step milestones[i]."""
@@ -646,7 +675,8 @@ class SequentialLR(_Several):
         self._take(schedulers, optimizer)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} milestones, not {len(milestones)}"
+                f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} milestones, not "
+                f"{len(milestones)}"
             )
         self._milestones = list(milestones)
         self.last_epoch = last_epoch + 1
@@ -654,10 +684,6 @@ class SequentialLR(_Several):
             group["lr"] = group["initial_lr"]
         self._undo()
         self._first_step()
-
-    def _undo(self) -> None:
-        for scheduler in self._schedulers:
-            _undo(scheduler)
 
     def _first_step(self) -> None:
         self._schedulers[bisect_right(self._milestones, 0)]._first_step()
@@ -671,11 +697,3 @@ class SequentialLR(_Several):
         else:
             self._schedulers[index].step()
         self._note()
-
-
-def _undo(scheduler: LRScheduler) -> None:
-    """Take back the step that a scheduler's construction has made."""
-    if isinstance(scheduler, _Several):
-        scheduler._undo()
-    else:
-        scheduler.last_epoch -= 1

@@ -1,4 +1,5 @@
 """Optimizer: parameter groups, states, and one op a group for each step."""
+
 from __future__ import annotations
 
 import math
@@ -50,14 +51,15 @@ class _Bucket:
             if self._made_of is None or not _same(self._made_of, made_of):
                 self._program, self._made_of = self._compile(), made_of
             self._seen = now
-        self._program.run(*[p.grad._data for p in self.params])
+        grads: list[Any] = [p.grad for p in self.params]
+        self._program.run(*[g._data for g in grads])
         for p in self.params:
             p._changed()
 
     def _compile(self) -> Any:
         graph = Graph()
         heads, states = [graph.state(t) for t in self.heads], [graph.state(t) for t in self.states]
-        grads = [graph.input(p.grad.shape, p.grad.dtype) for p in self.params]
+        grads = [graph.input(p.shape, p.dtype) for p in self.params]
         inputs = [*heads, *grads, *states]
         node = graph.add(self.call, inputs, self.call.op.infer(*inputs, **self.call.attrs))
         graph.updates = dict(zip([*heads[1:], *states], node.outputs, strict=True))
@@ -69,16 +71,19 @@ def _same(a: tuple, b: tuple) -> bool:
 
 
 class Optimizer:
-    """Base class of all optimizers: `params` are Tensors, (name, Tensor) pairs, or dicts of groups with own options.
+    """Base class of all optimizers: `params` are Tensors, (name, Tensor) pairs, or dicts of groups with own
+    options.
 
-    A subclass names its op (`_rule`) and its defaults. Hyperparameters are read from `param_groups` at each step, also
-    by compiled steps; only flags such as `nesterov` make a compiled step trace again.
+    A subclass names its op (`_rule`) and its defaults. Hyperparameters are read from `param_groups` at each
+    step, also by compiled steps; only flags such as `nesterov` make a compiled step trace again.
 
     Raises ValueError for hyperparameters out of range, for tensors that are no leaves and for repeated ones.
     """
 
     _rule: UpdateRule
-    _initial: dict[str, str] = {}  # kind of state -> the hyperparameter that fills it; others begin with zeros
+    _initial: dict[
+        str, str
+    ] = {}  # kind of state -> the hyperparameter that fills it; others begin with zeros
     _unused = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
@@ -87,15 +92,21 @@ class Optimizer:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self._clocks: dict[Tensor, Tensor] = {}  # steps done and scalar states, shared by the tensors of a bucket
-        self._hypers: list[tuple[Tensor, list]] = []  # of each group: the op's hyper vector, and its last values
+        self._clocks: dict[
+            Tensor, Tensor
+        ] = {}  # steps done and scalar states, shared by the tensors of a bucket
+        self._hypers: list[
+            tuple[Tensor, list]
+        ] = []  # of each group: the op's hyper vector, and its last values
         self._plans: list[tuple] = []  # of each group: what the buckets were made for, and the buckets
         self._entries = [_WITHIN.get(name, (name, None)) for name in self._rule.hyper]
         self._flag_names = [_FLAG.get(name, name) for name in self._rule.defaults]
         self._generation = 0  # counts changes after which a compiled step no longer holds
         self._stepped = False
         if isinstance(params, (set, frozenset)):
-            raise TypeError(f"{type(self).__name__}: params is a set, whose order changes from run to run; pass a list")
+            raise TypeError(
+                f"{type(self).__name__}: params is a set, whose order changes from run to run; pass a list"
+            )
         groups = list(params)
         if not groups:
             raise ValueError(f"{type(self).__name__}: params is empty")
@@ -122,15 +133,21 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{name}: params[{position}] is a {type(p).__name__}, must be a Tensor")
             if not p.is_leaf:
-                raise ValueError(f"{name}: params[{position}], shape {p.shape}, is a result of operations, no leaf")
+                raise ValueError(
+                    f"{name}: params[{position}], shape {p.shape}, is a result of operations, no leaf"
+                )
             if not is_float(p.dtype):
-                raise ValueError(f"{name}: params[{position}] has dtype {p.dtype}, must be float32 or float64")
+                raise ValueError(
+                    f"{name}: params[{position}] has dtype {p.dtype}, must be float32 or float64"
+                )
             if id(p) in taken:
                 raise ValueError(f"{name}: params[{position}], shape {p.shape}, is there already")
             taken.add(id(p))
         unknown = param_group.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
         if unknown:
-            raise ValueError(f"{name}: unknown options {sorted(unknown)}; it takes {', '.join(self.defaults)}")
+            raise ValueError(
+                f"{name}: unknown options {sorted(unknown)}; it takes {', '.join(self.defaults)}"
+            )
         group = {**self.defaults, **param_group, "params": params}
         if names:
             group["param_names"] = names
@@ -158,7 +175,10 @@ class Optimizer:
         lines = []
         for index, group in enumerate(self.param_groups):
             shown = {k: v for k, v in group.items() if k not in ("params", "param_names", *self._unused)}
-            lines.append(f"  group {index}: {len(group['params'])} tensors, " + ", ".join(f"{k}={v}" for k, v in shown.items()))
+            lines.append(
+                f"  group {index}: {len(group['params'])} tensors, "
+                + ", ".join(f"{k}={v}" for k, v in shown.items())
+            )
         return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
 
     # ------------------------------------------------------------ steps
@@ -219,7 +239,9 @@ class Optimizer:
     # ------------------------------------------------------------ states
 
     def _buckets(self, index: int, group: dict[str, Any]) -> list[_Bucket]:
-        """The op calls that a step of this group needs, made again when flags or the set of gradients change."""
+        """The op calls that a step of this group needs, made again when flags or the set of gradients
+        change.
+        """
         live = [p for p in group["params"] if p.grad is not None]
         flags = self._flags(group)
         key = (self._generation, flags, [id(p) for p in live])
@@ -253,7 +275,9 @@ class Optimizer:
             self._generation += 1
             values = clock._data.copy()
         else:
-            numbers = {name: float(group[name]) for name in self._rule.clock.values() if isinstance(name, str)}
+            numbers = {
+                name: float(group[name]) for name in self._rule.clock.values() if isinstance(name, str)
+            }
             values = self._rule.first_clock(**numbers)
         return self._set_clock(params, values)
 
@@ -284,14 +308,18 @@ class Optimizer:
         saved = state_dict["param_groups"]
         sizes, own = [len(g["params"]) for g in saved], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
-            raise ValueError(f"{name}.load_state_dict: groups of {sizes} parameters do not fit groups of {own}")
+            raise ValueError(
+                f"{name}.load_state_dict: groups of {sizes} parameters do not fit groups of {own}"
+            )
         tensors: dict[Tensor, dict[str, np.ndarray]] = {}
         clocks: list[dict[tuple, list[Tensor]]] = []
         scalars = ("step", *self._rule.clock)
         for group, theirs in zip(self.param_groups, saved, strict=True):
             clocks.append({})
             for p, number in zip(group["params"], theirs["params"], strict=True):
-                entry = {k: _to_array(v) for k, v in state_dict["state"].get(number, {}).items() if v is not None}
+                entry = {
+                    k: _to_array(v) for k, v in state_dict["state"].get(number, {}).items() if v is not None
+                }
                 if not entry:
                     continue
                 # an optimizer of PyTorch that counts no steps has made one where it has a state
@@ -303,8 +331,8 @@ class Optimizer:
                 for kind, value in entry.items():
                     if value.shape != p.shape:
                         raise ValueError(
-                            f"{name}.load_state_dict: {kind!r} of parameter {number} has shape {value.shape}, "
-                            f"the parameter {p.shape}"
+                            f"{name}.load_state_dict: {kind!r} of parameter {number} has shape "
+                            f"{value.shape}, the parameter {p.shape}"
                         )
                 tensors[p] = {k: np.array(v, p.dtype) for k, v in entry.items()}
                 clocks[-1].setdefault((p.dtype, values), []).append(p)
@@ -328,7 +356,16 @@ def _to_array(value: Any) -> np.ndarray:
 _POSITIVE = (0.0, math.inf, ">= 0")
 _RANGES: dict[str, tuple[float, float, str]] = {
     **dict.fromkeys(
-        ("lr", "eps", "weight_decay", "momentum", "alpha", "momentum_decay", "lr_decay", "initial_accumulator_value"),
+        (
+            "lr",
+            "eps",
+            "weight_decay",
+            "momentum",
+            "alpha",
+            "momentum_decay",
+            "lr_decay",
+            "initial_accumulator_value",
+        ),
         _POSITIVE,
     ),
     "betas": (0.0, 1.0, "in [0, 1)"),

@@ -1,4 +1,5 @@
 """The options of a group of parameters."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """Penalties on parameters, to add to a loss."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -8,7 +9,9 @@ from ..tensor import Tensor
 
 
 def _sum(params: Iterable[Any], name: str, term: Any) -> Tensor:
-    tensors = [params] if isinstance(params, Tensor) else [p[1] if isinstance(p, tuple) else p for p in params]
+    tensors = (
+        [params] if isinstance(params, Tensor) else [p[1] if isinstance(p, tuple) else p for p in params]
+    )
     if not tensors:
         raise ValueError(f"{name}: params is empty")
     total = term(tensors[0])
@@ -29,7 +32,8 @@ def l1_penalty(params: Iterable[Any]) -> Tensor:
 
 
 def l2_penalty(params: Iterable[Any]) -> Tensor:
-    """sum p^2 over all elements of all tensors; half of it, times c, is what weight_decay=c of plain SGD adds.
+    """sum p^2 over all elements of all tensors; half of it, times c, is what weight_decay=c of plain SGD
+    adds.
 
     >>> import ranvier as rv
     >>> from ranvier.optim import l2_penalty

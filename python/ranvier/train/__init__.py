@@ -1,4 +1,5 @@
 """Training: Trainer, callbacks, metrics."""
+
 from . import metrics
 from .callbacks import (
     Callback,

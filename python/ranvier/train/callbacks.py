@@ -1,4 +1,5 @@
 """Callbacks: what happens between epochs (or batches) of a training run."""
+
 from __future__ import annotations
 
 import csv
@@ -16,9 +17,9 @@ from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 class Callback:
     """Base of callbacks; override the hooks you need. `self.trainer` is the running Trainer.
 
-    `self.trainer.stop_training = True` ends the run after the epoch (or batch). `logs` are the numbers so far; hooks
-    of an epoch may add entries to it, which the history keeps. A batch hook makes the run go step by step through
-    Python, which costs speed, so define one only where it is needed.
+    `self.trainer.stop_training = True` ends the run after the epoch (or batch). `logs` are the numbers so
+    far; hooks of an epoch may add entries to it, which the history keeps. A batch hook makes the run go step
+    by step through Python, which costs speed, so define one only where it is needed.
     """
 
     trainer: Any = None
@@ -38,7 +39,8 @@ class Callback:
     def wants_batches(self) -> bool:
         """Whether this object defines a batch hook."""
         return any(
-            getattr(type(self), hook) is not getattr(Callback, hook) for hook in ("on_batch_begin", "on_batch_end")
+            getattr(type(self), hook) is not getattr(Callback, hook)
+            for hook in ("on_batch_begin", "on_batch_end")
         )
 
 
@@ -84,7 +86,8 @@ class _Monitor(Callback):
     def _value(self, logs: dict[str, float]) -> float:
         if self.monitor not in logs:
             raise KeyError(
-                f"{type(self).__name__}: monitor={self.monitor!r} is not among this run's numbers: {', '.join(logs)}"
+                f"{type(self).__name__}: monitor={self.monitor!r} is not among this run's numbers: "
+                f"{', '.join(logs)}"
             )
         return float(logs[self.monitor])
 
@@ -155,7 +158,8 @@ class ModelCheckpoint(_Monitor):
     """Save the model after each epoch, or only where a number got better, as safetensors.
 
     Args:
-        path: file name; fields such as "model-{epoch:03d}-{val_loss:.3f}.safetensors" are filled in (epoch from 1).
+        path: file name; fields such as "model-{epoch:03d}-{val_loss:.3f}.safetensors" are filled in (epoch
+            from 1).
         monitor, mode, min_delta: as for EarlyStopping. save_best_only: skip epochs that are no better.
         save_freq: every so many epochs.
     """

@@ -1,9 +1,11 @@
 """Running a compiled step over the batches of an epoch."""
+
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,9 @@ class Step:
     def __init__(self, function: Callable, compile: bool = True):
         self._function = function
         self._compiled = CompiledFunction(function) if compile else None
-        self._traces: dict[tuple, Any] = {}  # by what can change from epoch to epoch without a look at the arrays
+        self._traces: dict[
+            tuple, Any
+        ] = {}  # by what can change from epoch to epoch without a look at the arrays
 
     def trace(self, rows: tuple[np.ndarray, ...]) -> Any:
         """The compiled step for a batch of this signature, or None where it runs eagerly."""
@@ -48,9 +52,17 @@ class Step:
         totals += [t.item() for t in outputs]
 
     def run(
-        self, data: tuple[np.ndarray, ...], order: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray
+        self,
+        data: tuple[np.ndarray, ...],
+        order: np.ndarray,
+        batch: int,
+        begin: int,
+        end: int,
+        totals: np.ndarray,
     ) -> int:
-        """Steps begin..end-1, each on the next `batch` rows of `order`, all of them full; returns how many were done."""
+        """Steps begin..end-1, each on the next `batch` rows of `order`, all of them full; returns how many
+        were done.
+        """
         key = (batch, local.backend, local.grad_enabled, *map(id, data))
         trace, kept = self._traces.get(key, (None, None))
         if trace is None or not trace.holds():
@@ -92,14 +104,18 @@ class Feed:
         self._chunk = 1  # steps that take about _SLICE seconds
 
     def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
-        """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so far)."""
+        """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so
+        far).
+        """
         order = np.ascontiguousarray(self.rows if self._order is None else self._order(), np.int64)
         batch = self.batch
         full, rest = divmod(len(order), batch)
         if self.drop_last:
             rest = 0
             if not full:
-                raise ValueError(f"fit: drop_last leaves no batch: {len(order)} rows are less than batch_size={batch}")
+                raise ValueError(
+                    f"fit: drop_last leaves no batch: {len(order)} rows are less than batch_size={batch}"
+                )
         steps, done = full + bool(rest), 0
         sums = np.zeros(width)
         while done < full:
@@ -135,7 +151,7 @@ class StreamFeed:
 
     def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
         """Run an epoch; see `Feed.run`."""
-        steps = len(self.batches) if hasattr(self.batches, "__len__") else 0
+        steps = length_hint(self.batches)
         sums, rows = np.zeros(width), 0
         for done, batch in enumerate(self.batches, 1):
             arrays = self.prepare(batch)

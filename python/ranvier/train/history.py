@@ -1,4 +1,5 @@
 """What a training run leaves behind."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """What users hand to a Trainer, checked and made into arrays."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -37,7 +38,8 @@ def check_finite(data: np.ndarray, what: str) -> None:
         first = tuple(int(i) for i in np.argwhere(np.isnan(data))[0])
         count = int(np.isnan(data).sum())
         raise ValueError(
-            f"{what}{data.shape} has {count} NaN, the first at {list(first)}: fill such values or leave their rows out"
+            f"{what}{data.shape} has {count} NaN, the first at {list(first)}: fill such values, or leave "
+            "their rows out"
         )
 
 
@@ -45,7 +47,9 @@ def check_rows(named: dict[str, np.ndarray], what: str) -> int:
     """The common number of rows, at least 1."""
     rows = {name: len(a) for name, a in named.items()}
     if len(set(rows.values())) > 1:
-        raise ValueError(f"{what}: " + ", ".join(f"{k} has {n} rows" for k, n in rows.items()) + "; must be equal")
+        raise ValueError(
+            f"{what}: " + ", ".join(f"{k} has {n} rows" for k, n in rows.items()) + "; must be equal"
+        )
     count = next(iter(rows.values()))
     if count == 0:
         raise ValueError(f"{what}: there are no rows")
@@ -53,7 +57,9 @@ def check_rows(named: dict[str, np.ndarray], what: str) -> int:
 
 
 def fit_target(y: np.ndarray, output: Any, loss: Any, dtype: np.dtype, what: str) -> np.ndarray:
-    """`y` in the dtype and shape that the loss wants for outputs like `output`, with class numbers checked."""
+    """`y` in the dtype and shape that the loss wants for outputs like `output`, with class numbers
+    checked.
+    """
     if not isinstance(output, Tensor):
         return y
     if takes_labels(loss) and not (y.dtype.kind == "f" and y.shape[1:] == output.shape[1:]):
@@ -97,7 +103,9 @@ def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, rows: int)
         labels = labels[:, 0]
         if isinstance(class_weight, str):
             if class_weight != "balanced":
-                raise ValueError(f"fit: class_weight={class_weight!r} must be 'balanced', a dict or a sequence")
+                raise ValueError(
+                    f"fit: class_weight={class_weight!r} must be 'balanced', a dict or a sequence"
+                )
             counts = np.bincount(labels)
             table = rows / (np.count_nonzero(counts) * np.maximum(counts, 1))
         else:

@@ -1,7 +1,8 @@
 """Metrics, as functions of predictions and targets, and as objects that gather over batches.
 
-Predictions are class scores (N, C) or class numbers (N,); for two classes also scores (N,) or (N, 1), which are cut at
-`threshold` (0.5 for probabilities, 0 for logits). Targets are class numbers (N,). Arrays and Tensors both do.
+Predictions are class scores (N, C) or class numbers (N,); for two classes also scores (N,) or (N, 1), which
+are cut at `threshold` (0.5 for probabilities, 0 for logits). Targets are class numbers (N,). Arrays and
+Tensors both do.
 
     >>> import numpy as np
     >>> from ranvier.train import metrics
@@ -13,6 +14,7 @@ Predictions are class scores (N, C) or class numbers (N,); for two classes also 
     >>> round(seen.compute(), 4)
     0.8222
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -73,7 +75,8 @@ def _numbers(name: str, pred: Any, target: Any) -> tuple[np.ndarray, np.ndarray]
 
 
 class Metric:
-    """Base of metrics: `update(pred, target)` for each batch, then `compute()`; calling it does both for one batch.
+    """Base of metrics: `update(pred, target)` for each batch, then `compute()`; calling it does both for one
+    batch.
 
     Attributes:
         name: the key in a history. larger_is_better: which way a callback should look.
@@ -151,7 +154,9 @@ class Accuracy(_Mean):
 
 
 class TopKAccuracy(_Mean):
-    """Share of rows whose true class is among the k highest scores (ties count as a hit for the lower class number)."""
+    """Share of rows whose true class is among the k highest scores (ties count as a hit for the lower class
+    number).
+    """
 
     name = "top_k_accuracy"
 
@@ -162,7 +167,9 @@ class TopKAccuracy(_Mean):
     def _rows(self, pred: Any, target: Any) -> np.ndarray:
         pred, target = _array(pred), _array(target).astype(np.int64)
         if pred.ndim != 2 or target.shape != pred.shape[:1]:
-            raise ValueError(f"{self.name}: scores{pred.shape} and targets{target.shape} must be (N, C) and (N,)")
+            raise ValueError(
+                f"{self.name}: scores{pred.shape} and targets{target.shape} must be (N, C) and (N,)"
+            )
         best = np.argsort(-pred, axis=1, kind="stable")[:, : self.k]
         return (best == target[:, None]).any(1).astype(np.float64)
 
@@ -219,7 +226,9 @@ class R2(Metric):
         mean = (w * target).sum(0) / weight
         total = self._weight + weight
         gap = mean - self._mean
-        self._spread = self._spread + (w * (target - mean) ** 2).sum(0) + gap**2 * (self._weight * weight / total)
+        self._spread = (
+            self._spread + (w * (target - mean) ** 2).sum(0) + gap**2 * (self._weight * weight / total)
+        )
         self._mean = self._mean + gap * (weight / total)
         self._weight = total
         self._residual = self._residual + (w * (target - pred) ** 2).sum(0)
@@ -260,7 +269,9 @@ class ConfusionMatrix(Metric):
         size = len(self._matrix)
         if needed > size:
             if self.num_classes is not None:
-                raise ValueError(f"{self.name}: class {needed - 1} must be below num_classes={self.num_classes}")
+                raise ValueError(
+                    f"{self.name}: class {needed - 1} must be below num_classes={self.num_classes}"
+                )
             self._matrix = np.pad(self._matrix, (0, needed - size))
             size = needed
         self._matrix += np.bincount(truth * size + classes, w, size * size).reshape(size, size)
@@ -275,8 +286,8 @@ class _FromConfusion(ConfusionMatrix):
 
     Args:
         average: "binary" (class 1), "macro" (mean over classes), "weighted" (mean by number of rows),
-            "micro" (over all decisions), or None for one value a class. Classes that appear neither among targets
-            nor among predictions are left out, as in scikit-learn.
+            "micro" (over all decisions), or None for one value a class. Classes that appear neither among
+            targets nor among predictions are left out, as in scikit-learn.
         zero_division: value where a denominator is 0.
     """
 
@@ -320,7 +331,9 @@ class _FromConfusion(ConfusionMatrix):
             return float("nan")
         present = (predicted + actual) > 0
         if self.average == "weighted":
-            return float((values * actual).sum() / actual.sum()) if actual.sum() else float(self.zero_division)
+            return (
+                float((values * actual).sum() / actual.sum()) if actual.sum() else float(self.zero_division)
+            )
         return float(values[present].mean()) if present.any() else float(self.zero_division)
 
 
@@ -362,7 +375,12 @@ def top_k_accuracy(pred: Any, target: Any, k: int = 5, *, sample_weight: Any = N
 
 
 def confusion_matrix(
-    pred: Any, target: Any, num_classes: int | None = None, *, threshold: float = 0.5, sample_weight: Any = None
+    pred: Any,
+    target: Any,
+    num_classes: int | None = None,
+    *,
+    threshold: float = 0.5,
+    sample_weight: Any = None,
 ) -> np.ndarray:
     """Counts [true class, predicted class]."""
     return ConfusionMatrix(num_classes, threshold)(pred, target, sample_weight)
@@ -427,7 +445,9 @@ class _Function(Metric):
 
 
 def get(metric: Any) -> Metric:
-    """A Metric from one, from its class, from a name such as "accuracy", or from a function (pred, target)."""
+    """A Metric from one, from its class, from a name such as "accuracy", or from a function (pred,
+    target).
+    """
     if isinstance(metric, str):
         if metric not in _BY_NAME:
             raise ValueError(f"metrics: {metric!r} must be one of {', '.join(_BY_NAME)}")

@@ -1,4 +1,5 @@
 """Losses and optimizers by name."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -18,8 +19,8 @@ _OF_LOGITS = (nn.BCEWithLogitsLoss,)
 OPTIMIZERS = {
     cls.__name__.lower(): cls
     for cls in (
-        optim.SGD, optim.Adam, optim.AdamW, optim.Adamax, optim.NAdam, optim.RAdam, optim.RMSprop, optim.Adagrad,
-        optim.Adadelta, optim.ASGD, optim.Rprop,
+        optim.SGD, optim.Adam, optim.AdamW, optim.Adamax, optim.NAdam, optim.RAdam, optim.RMSprop,
+        optim.Adagrad, optim.Adadelta, optim.ASGD, optim.Rprop,
     )
 }  # fmt: skip
 
@@ -43,7 +44,9 @@ def loss_by_name(loss: Any) -> Callable:
     if isinstance(loss, type):
         return loss()
     if not callable(loss):
-        raise TypeError(f"Trainer: loss={loss!r} must be a name, a loss module or a function of (output, target)")
+        raise TypeError(
+            f"Trainer: loss={loss!r} must be a name, a loss module or a function of (output, target)"
+        )
     return loss
 
 
@@ -56,7 +59,11 @@ def optimizer_by_name(optimizer: Any, parameters: Any, **options: Any) -> optim.
     if isinstance(optimizer, type) and issubclass(optimizer, optim.Optimizer):
         return optimizer(parameters, **options)
     if not isinstance(optimizer, optim.Optimizer):
-        raise TypeError(f"Trainer: optimizer={optimizer!r} must be a name, an optimizer class or an Optimizer")
+        raise TypeError(
+            f"Trainer: optimizer={optimizer!r} must be a name, an optimizer class or an Optimizer"
+        )
     if options:
-        raise ValueError(f"Trainer: {', '.join(options)} go with an optimizer's name, not with an Optimizer object")
+        raise ValueError(
+            f"Trainer: {', '.join(options)} go with an optimizer's name, not with an Optimizer object"
+        )
     return optimizer

@@ -1,4 +1,5 @@
 """Predictions of a model in evaluation mode."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -13,7 +14,9 @@ from ..tensor import Tensor
 
 
 class _Known:
-    """A compiled model for one array of a known shape: valid in any mode, as long as its parameters stay in place."""
+    """A compiled model for one array of a known shape: valid in any mode, as long as its parameters stay in
+    place.
+    """
 
     __slots__ = ("trace", "backend", "epoch")
 
@@ -22,7 +25,9 @@ class _Known:
 
     def holds(self) -> bool:
         """Whether the trace may still be run."""
-        if self.backend is not local.backend or any(current() != value for current, value in self.trace.guards):
+        if self.backend is not local.backend or any(
+            current() != value for current, value in self.trace.guards
+        ):
             return False
         if self.epoch != Epoch.value:
             if any(t._data is not array for t, array in self.trace.arrays):
@@ -79,7 +84,9 @@ class Predictor:
         return known.trace.run((x,))
 
     def block(self, arrays: tuple[np.ndarray, ...]) -> Any:
-        """Predictions for all rows at once, as an array, or a tuple of arrays for a model of several outputs."""
+        """Predictions for all rows at once, as an array, or a tuple of arrays for a model of several
+        outputs.
+        """
         trace = self._trace(arrays)
         if trace is None:
             return _to_numpy(self.eager(arrays))

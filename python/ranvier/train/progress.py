@@ -1,4 +1,5 @@
 """Showing progress: a bar on a terminal, one line an epoch elsewhere."""
+
 from __future__ import annotations
 
 import sys

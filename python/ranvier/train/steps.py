@@ -1,4 +1,5 @@
 """The functions of a batch that a Trainer compiles."""
+
 from __future__ import annotations
 
 import inspect
@@ -30,7 +31,12 @@ def row_losses(loss: Any) -> Callable:
 
 
 def train_step(
-    model: Module, loss: Any, optimizer: Any, metrics: Sequence[Metric], weighted: bool, max_norm: float | None
+    model: Module,
+    loss: Any,
+    optimizer: Any,
+    metrics: Sequence[Metric],
+    weighted: bool,
+    max_norm: float | None,
 ) -> Callable:
     """step(x, ..., y[, weights]) -> (loss, mean of each metric): forward, backward, update."""
     rows = row_losses(loss) if weighted else None

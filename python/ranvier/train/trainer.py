@@ -1,4 +1,5 @@
 """Trainer: fit, evaluate and predict over arrays in memory, with whole epochs run natively."""
+
 from __future__ import annotations
 
 import signal
@@ -32,11 +33,14 @@ class Trainer:
 
     Args:
         model: an nn.Module; called with the inputs of a batch.
-        loss: a name ("mse", "cross_entropy", "bce_with_logits", ...), a loss module, or a function (output, target).
-        optimizer: a name ("adam", "sgd", ...) with `lr` and further options, an Optimizer class, or an Optimizer.
+        loss: a name ("mse", "cross_entropy", "bce_with_logits", ...), a loss module, or a function (output,
+            target).
+        optimizer: a name ("adam", "sgd", ...) with `lr` and further options, an Optimizer class, or an
+            Optimizer.
         metrics: names ("accuracy", "mae", ...), Metric objects or functions (predictions, targets).
         clip_grad_norm: largest norm of all gradients together.
-        compile: run each step as one native call; where the model cannot be traced it runs eagerly, with a warning.
+        compile: run each step as one native call; where the model cannot be traced it runs eagerly, with a
+            warning.
 
     >>> import numpy as np, ranvier as rv
     >>> from ranvier import nn
@@ -66,7 +70,9 @@ class Trainer:
         self.model = model
         self.loss = loss_by_name(loss)
         self.optimizer = optimizer_by_name(optimizer, model.parameters(), **optimizer_options)
-        chosen = [metrics] if isinstance(metrics, (str, metrics_module.Metric)) or callable(metrics) else metrics
+        chosen = (
+            [metrics] if isinstance(metrics, (str, metrics_module.Metric)) or callable(metrics) else metrics
+        )
         self.metrics = [metrics_module.get(m) for m in chosen]
         for given, metric in zip(chosen, self.metrics, strict=True):
             if metric is not given and hasattr(metric, "threshold"):  # made here: suits the loss
@@ -100,20 +106,20 @@ class Trainer:
         """Train for `epochs` passes over the rows.
 
         Args:
-            x, y: arrays (N, ...); a tuple of arrays as x gives the model several inputs. Or x is a DataLoader, or
-                any iterable of batches (x, ..., y), and y is None.
+            x, y: arrays (N, ...); a tuple of arrays as x gives the model several inputs. Or x is a
+                DataLoader, or any iterable of batches (x, ..., y), and y is None.
             batch_size: rows a step; the last batch of an epoch may be shorter.
-            validation_data: (x, y) to evaluate after each epoch; or validation_split: share of the rows, drawn at
-                random, that is kept out of training for it.
-            sample_weight, class_weight: weight of each row; of each class (dict, sequence or "balanced"). They are
-                scaled to a mean of 1, so a weight of 2 counts like the row twice.
-            callbacks: Callback objects; scheduler: a learning-rate schedule, stepped after each epoch (OneCycleLR
-                and CyclicLR: after each batch).
+            validation_data: (x, y) to evaluate after each epoch; or validation_split: share of the rows,
+                drawn at random, that is kept out of training for it.
+            sample_weight, class_weight: weight of each row; of each class (dict, sequence or "balanced").
+                They are scaled to a mean of 1, so a weight of 2 counts like the row twice.
+            callbacks: Callback objects; scheduler: a learning-rate schedule, stepped after each epoch
+                (OneCycleLR and CyclicLR: after each batch).
             shuffle: a new order each epoch; seed: makes order and split reproducible.
             verbose: 0 silent, 1 a progress bar on a terminal (else one line an epoch), 2 one line an epoch.
 
-        Returns the History. Ctrl-C ends the run cleanly after the running step; `history.interrupted` is then True,
-        and a second Ctrl-C raises KeyboardInterrupt.
+        Returns the History. Ctrl-C ends the run cleanly after the running step; `history.interrupted` is then
+        True, and a second Ctrl-C raises KeyboardInterrupt.
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise ValueError(f"fit: epochs={epochs!r} must be an integer >= 0")
@@ -128,7 +134,7 @@ class Trainer:
         if validation_data is not None:
             if validation_split:
                 raise ValueError("fit: give validation_data or validation_split, not both")
-            held_out = self._checked(*validation_data[:2], "fit: validation_data")
+            held_out = self._checked(validation_data[0], validation_data[1], "fit: validation_data")
         hooks = self._callbacks(callbacks, scheduler)
         self.history, self.stop_training = History(), False
         mode = self.model.training
@@ -158,7 +164,7 @@ class Trainer:
         self,
         epoch: int,
         feed: Any,
-        held_out: tuple | None,
+        held_out: tuple[Any, Any] | None,
         batch_size: int,
         hooks: list[Callback],
         progress: Progress,
@@ -190,7 +196,9 @@ class Trainer:
         if not interrupt.requested:
             self._slow_metrics(feed.blocks(), feed.fused, logs, batch_size)
             if held_out is not None:
-                logs.update({f"val_{k}": v for k, v in self._evaluate(*held_out, batch_size).items()})
+                logs.update(
+                    {f"val_{k}": v for k, v in self._evaluate(held_out[0], held_out[1], batch_size).items()}
+                )
         if any(isinstance(hook, (SchedulerCallback, LearningRateScheduler)) for hook in hooks):
             logs["lr"] = float(rate)
         if not interrupt.requested:
@@ -201,7 +209,9 @@ class Trainer:
 
     def _callbacks(self, callbacks: Sequence[Any], scheduler: Any) -> list[Callback]:
         """All callbacks, with schedules wrapped as such."""
-        given = [callbacks] if isinstance(callbacks, (Callback, lr_scheduler.LRScheduler)) else list(callbacks)
+        given = (
+            [callbacks] if isinstance(callbacks, (Callback, lr_scheduler.LRScheduler)) else list(callbacks)
+        )
         hooks: list[Callback] = []
         for item in given + ([] if scheduler is None else [scheduler]):
             if isinstance(item, lr_scheduler.LRScheduler):
@@ -257,7 +267,9 @@ class Trainer:
             order = generator.permutation(rows)
             count = max(1, round(rows * validation_split))
             if count >= rows:
-                raise ValueError(f"fit: validation_split={validation_split} of {rows} rows leaves none to train on")
+                raise ValueError(
+                    f"fit: validation_split={validation_split} of {rows} rows leaves none to train on"
+                )
             chosen, keep = np.sort(order[:count]), np.sort(order[count:])
             held_out = tuple(a[chosen] for a in xs), target[chosen]
         data = (*xs, target) if weights is None else (*xs, target, weights.astype(self._dtype()))
@@ -271,7 +283,9 @@ class Trainer:
                 *xs, y = loader.dataset.tensors
                 xs_arrays, target = self._checked(tuple(xs), y, "fit")
                 rows = np.arange(len(target))
-                feed = Feed((*xs_arrays, target), loader.batch_size, rows, loader.sampler.order, loader.drop_last)
+                feed = Feed(
+                    (*xs_arrays, target), loader.batch_size, rows, loader.sampler.order, loader.drop_last
+                )
                 feed.fused = self._fused(xs_arrays, target)
                 return feed
         if not hasattr(loader, "__iter__"):
@@ -298,12 +312,12 @@ class Trainer:
             self.model.eval()
         try:
             fused = self._fused(xs, target)
-            step = self._step(("evaluate", *map(id, fused)), lambda: evaluate_step(self.model, self.loss, fused))
-            sums, rows = np.zeros(1 + len(fused)), 1
+            step = self._step(
+                ("evaluate", *map(id, fused)), lambda: evaluate_step(self.model, self.loss, fused)
+            )
             feed = Feed((*xs, target), batch_size, np.arange(len(target)))
             with no_grad():
-                for _, _, sums, rows in feed.run(step, 1 + len(fused), False):
-                    pass
+                *_, (_, _, sums, rows) = feed.run(step, 1 + len(fused), False)
             logs = _named(fused, sums / rows)
             self._slow_metrics([(xs, target)], fused, logs, batch_size)
         finally:
@@ -311,7 +325,9 @@ class Trainer:
                 self.model.train()
         return logs
 
-    def _slow_metrics(self, blocks: Iterable[tuple], fused: Sequence[Any], logs: dict[str, Any], batch: int) -> None:
+    def _slow_metrics(
+        self, blocks: Iterable[tuple], fused: Sequence[Any], logs: dict[str, Any], batch: int
+    ) -> None:
         """Add metrics that are no mean over rows to `logs`, from predictions in evaluation mode."""
         slow = [m for m in self.metrics if m not in fused]
         if not slow:
@@ -327,8 +343,8 @@ class Trainer:
     def predict(self, x: Any, batch_size: int = 1024) -> Any:
         """The model's outputs in evaluation mode for the rows of `x`, as an array.
 
-        Rows go through the model `batch_size` at a time. Repeated calls of one shape run one compiled program and
-        keep memory constant.
+        Rows go through the model `batch_size` at a time. Repeated calls of one shape run one compiled program
+        and keep memory constant.
         """
         if type(x) is np.ndarray:
             result = self._predictor.again(x)
