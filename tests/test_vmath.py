@@ -1,6 +1,5 @@
-"""Native elementwise functions: their stated error over the whole range of float32 on each instruction set, edge
-values, lengths, dtypes.
-"""
+"""Native elementwise functions: stated errors over the range of float32 on each instruction set, edges."""
+
 from __future__ import annotations
 
 import functools
@@ -22,10 +21,28 @@ STRIDE = 30011  # of the walk through the bit patterns
 TINY = 2.0**-126  # smaller numbers count as zero
 SPARE = 128 * TINY  # by so much a result may be off whose factors are flushed to zero
 WALKED = [op for op in OPS.values() if op.kind == "elementwise" and op.rule == "float" and op.arity == 1]
+BINARY = [op for op in OPS.values() if op.kind == "elementwise" and op.arity == 2 and op.rule != "float"]
+
 
 def arguments() -> np.ndarray:
     walk = np.arange(0, 2**32, STRIDE, dtype=np.uint64).astype(np.uint32).view(np.float32)
-    edges = [0.0, 1.0, np.inf, np.nan, TINY, 3.4028235e38, 88.72284, 88.73, 103.9, 104.1, 1e6, 1.1e6, 0.84, 20.0, 15.0]
+    edges = [
+        0.0,
+        1.0,
+        np.inf,
+        np.nan,
+        TINY,
+        3.4028235e38,
+        88.72284,
+        88.73,
+        103.9,
+        104.1,
+        1e6,
+        1.1e6,
+        0.84,
+        20.0,
+        15.0,
+    ]
     dense = np.linspace(-20, 20, 40001)
     x = np.concatenate([walk, np.array([*edges, *np.negative(edges), *dense], np.float32)])
     x = x[~np.isnan(x) | (np.arange(x.size) % 100 == 0)]
@@ -33,16 +50,20 @@ def arguments() -> np.ndarray:
 
 
 def error_in_ulp(got: np.ndarray, exact: np.ndarray, floor: float = TINY) -> np.ndarray:
-    """|got - exact| in units in the last place of float32 `exact`; inf where a NaN, an infinity or a zero's sign is wrong."""
+    """|got - exact| in units in the last place of float32 `exact`; inf for a wrong NaN, infinity or sign of zero."""
     with np.errstate(all="ignore"):
         rounded = exact.astype(np.float32)
-        unit = np.spacing(np.maximum(np.abs(np.where(np.isfinite(rounded), rounded, np.float32(3e38))), np.float32(floor)))
+        unit = np.spacing(
+            np.maximum(np.abs(np.where(np.isfinite(rounded), rounded, np.float32(3e38))), np.float32(floor))
+        )
         error = np.maximum(np.abs(got - exact) - SPARE, 0) / unit
         largest = np.float64(np.finfo(np.float32).max)
         overflow = np.isinf(rounded) | np.isinf(got)
         near = (np.abs(exact) > largest * (1 - 1e-7)) & ~np.isinf(exact)
         error = np.where(overflow, np.where(got == rounded, 0, np.where(near, 1, np.inf)), error)
-        error = np.where(np.isnan(exact) | np.isnan(got), np.where(np.isnan(exact) & np.isnan(got), 0, np.inf), error)
+        error = np.where(
+            np.isnan(exact) | np.isnan(got), np.where(np.isnan(exact) & np.isnan(got), 0, np.inf), error
+        )
         return np.where((exact == 0) & (got == 0) & (np.signbit(exact) != np.signbit(got)), np.inf, error)
 
 
@@ -60,13 +81,15 @@ def measure() -> dict[str, list[float]]:
     return result
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def measured(isa: str) -> dict[str, list[float]] | None:
-    """`measure` in a process that is held to `isa`; None where it is not compiled in, or not for this machine."""
+    """`measure` in a process held to `isa`; None where it is not compiled in, or not for this machine."""
     if isa == _native.isa():
         return measure()
     environment = {**os.environ, "RANVIER_ISA": isa, "PYTHONPATH": os.pathsep.join(sys.path)}
-    run = subprocess.run([sys.executable, "-W", "ignore", __file__], env=environment, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__], env=environment, capture_output=True, text=True
+    )
     if "need one of the instruction sets" in run.stderr:
         return None
     assert run.returncode == 0, run.stderr
@@ -86,25 +109,37 @@ def test_stated_error(isa: str, op) -> None:
 
 @pytest.mark.parametrize("op", WALKED, ids=lambda op: op.name)
 def test_float64(op) -> None:
-    x = np.concatenate([np.linspace(-30, 30, 3001), [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-300, 1e300, -1e300, 709.0, -745.0]])
+    x = np.concatenate(
+        [
+            np.linspace(-30, 30, 3001),
+            [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-300, 1e300, -1e300, 709.0, -745.0],
+        ]
+    )
     with np.errstate(all="ignore"):
         expected = op.reference(np, x, **op.defaults)
     np.testing.assert_allclose(op(x), expected, rtol=1e-14, atol=max(4e-15 * op.ulp_floor, 1e-300))
 
 
-EDGES = np.array([-np.inf, -3e38, -7.5, -3, -2, -1, -0.5, -0.0, 0, 0.5, 1, 2, 3, 7.5, 1e9, 3e38, np.inf, np.nan], np.float32)
+EDGES = np.array(
+    [-np.inf, -3e38, -7.5, -3, -2, -1, -0.5, -0.0, 0, 0.5, 1, 2, 3, 7.5, 1e9, 3e38, np.inf, np.nan],
+    np.float32,
+)
 
 
 def pairs(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     a, b = (m.ravel() for m in np.meshgrid(EDGES, EDGES))
     return (
-        np.concatenate([a, rng.normal(size=4000) * 100, np.rint(rng.normal(size=999) * 9), rng.uniform(0, 20, 4000)]),
-        np.concatenate([b, rng.normal(size=4000), np.rint(rng.normal(size=999) * 3) + 0.5, rng.normal(size=4000) * 10]),
+        np.concatenate(
+            [a, rng.normal(size=4000) * 100, np.rint(rng.normal(size=999) * 9), rng.uniform(0, 20, 4000)]
+        ),
+        np.concatenate(
+            [b, rng.normal(size=4000), np.rint(rng.normal(size=999) * 3) + 0.5, rng.normal(size=4000) * 10]
+        ),
     )
 
 
-def test_pow(rng=np.random.default_rng(0)) -> None:
-    a, b = (m.astype(np.float32) for m in pairs(rng))
+def test_pow() -> None:
+    a, b = (m.astype(np.float32) for m in pairs(np.random.default_rng(0)))
     b[5000::3] = np.rint(b[5000::3])
     with np.errstate(all="ignore"):
         exact = np.power(a.astype(np.float64), b.astype(np.float64))
@@ -125,8 +160,7 @@ def test_float_division(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
-@pytest.mark.parametrize("op", [op for op in OPS.values() if op.kind == "elementwise" and op.arity == 2 and op.rule != "float"],
-                         ids=lambda op: op.name)
+@pytest.mark.parametrize("op", BINARY, ids=lambda op: op.name)
 def test_integers(op, dtype: str) -> None:
     info = np.iinfo(dtype)
     values = np.array([info.min, info.min + 1, 0, 1, 2, 3, 7, 100, info.max - 1, info.max]).astype(dtype)
@@ -144,7 +178,10 @@ def test_integers(op, dtype: str) -> None:
 @pytest.mark.parametrize("source", ["float32", "float64", "int32", "int64", "uint8", "bool"])
 @pytest.mark.parametrize("target", ["float32", "float64", "int32", "int64", "uint8", "bool"])
 def test_cast(source: str, target: str) -> None:
-    x = np.array([0.0, 0.4, 1, 1.6, 3, 100.7, 127, 128, 255] * 9 + [-1.5, -3] * (source[0] != "u" and target != "uint8"))
+    x = np.array(
+        [0.0, 0.4, 1, 1.6, 3, 100.7, 127, 128, 255] * 9
+        + [-1.5, -3] * (source[0] != "u" and target != "uint8")
+    )
     x = x.astype(source)
     got = rv.from_numpy(x).to(target).numpy()
     assert got.dtype == target
@@ -153,7 +190,7 @@ def test_cast(source: str, target: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
 def test_lengths(dtype: str) -> None:
-    """Every length up to some vectors, unaligned: nothing beyond the end is read into the result or written."""
+    """Every length up to some vectors, unaligned: nothing beyond the end is used or written."""
     values = (np.arange(400) % 7).astype(dtype)
     for n in range(200):
         a, b = values[3 : 3 + n], values[8 : 8 + n]

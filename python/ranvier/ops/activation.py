@@ -1,4 +1,4 @@
-"""Activations. `inplace` is accepted everywhere for PyTorch's sake and changes nothing: plans reuse memory by themselves."""
+"""Activations. `inplace` is accepted for PyTorch's sake and changes nothing: plans reuse memory anyway."""
 from __future__ import annotations
 
 import math
@@ -11,9 +11,9 @@ from .op import normalize_axis
 from .shape import chunk
 
 __all__ = [
-    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
-    "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
-    "threshold",
+    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
+    "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink",
+    "softsign", "tanh", "tanhshrink", "threshold",
 ]  # fmt: skip
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
@@ -67,7 +67,9 @@ _leaky_relu = _float(
 )  # fmt: skip
 _hardtanh = _number(
     "hardtanh", arity=1, attrs={"min_val": -1.0, "max_val": 1.0}, saves="o", flops=2, max_ulp=0, onnx="Clip",
-    reference=lambda xp, x, *, min_val, max_val: xp.minimum(xp.maximum(x, _bound(x, min_val)), _bound(x, max_val)),
+    reference=lambda xp, x, *, min_val, max_val: xp.minimum(
+        xp.maximum(x, _bound(x, min_val)), _bound(x, max_val)
+    ),
     vjp=lambda g, out, x, *, min_val, max_val: (where((out > min_val) & (out < max_val), g, 0.0),),
 )  # fmt: skip
 _hardswish = _float(
@@ -109,7 +111,8 @@ _softsign = _float(
     reference=lambda xp, x: x / (1 + xp.abs(x)), vjp=lambda g, out, x: (g / square(1 + x.abs()),),
 )  # fmt: skip
 _softplus = _float(
-    "softplus", arity=1, attrs={"beta": 1.0, "threshold": 20.0}, saves="i", flops=36, max_ulp=3, onnx="Softplus",
+    "softplus", arity=1, attrs={"beta": 1.0, "threshold": 20.0}, saves="i", flops=36, max_ulp=3,
+    onnx="Softplus",
     reference=lambda xp, x, *, beta, threshold: xp.where(
         x * beta > threshold, x, _softplus_reference(xp, x * beta) / beta
     ),
@@ -120,8 +123,8 @@ _logsigmoid = _float(
     reference=lambda xp, x: -_softplus_reference(xp, -x), vjp=lambda g, out, x: (g * sigmoid(-x),),
 )  # fmt: skip
 
-# ---------------------------------------------------------------- gates: x times a sigmoid of x. Their derivatives are ops too,
-# one pass instead of many; near the zeros of a derivative only its absolute error is small.
+# ---------------------------------------------------------------- gates: x times a sigmoid of x
+# Their derivatives are ops too: one pass instead of many. Near their zeros only the absolute error is small.
 
 _gelu = _float(
     "gelu", arity=1, saves="i", flops=40, max_ulp=8, onnx="Gelu",
@@ -133,7 +136,7 @@ _gelu_grad = _float(
     vjp=lambda g, out, x: (g * ((2 - square(x)) * exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))),),
 )  # fmt: skip
 _gelu_tanh = _float(
-    "gelu_tanh", arity=1, saves="i", flops=20, max_ulp=16, ulp_floor=2**-6,  # its sigmoid's argument is rounded
+    "gelu_tanh", arity=1, saves="i", flops=20, max_ulp=16, ulp_floor=2**-6,  # the argument is rounded
     reference=lambda xp, x: x * _sigmoid_reference(xp, _gelu_tanh_argument(x)),
     vjp=lambda g, out, x: (g * _gelu_tanh_grad(x),),
 )  # fmt: skip
@@ -175,7 +178,8 @@ _silu_grad = _float(
 )  # fmt: skip
 _mish = _float(
     "mish", arity=1, saves="i", flops=20, max_ulp=4, onnx="Mish",
-    reference=lambda xp, x: x * xp.tanh(_softplus_reference(xp, x)), vjp=lambda g, out, x: (g * _mish_grad(x),),
+    reference=lambda xp, x: x * xp.tanh(_softplus_reference(xp, x)),
+    vjp=lambda g, out, x: (g * _mish_grad(x),),
 )  # fmt: skip
 
 
@@ -191,7 +195,8 @@ def _mish_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
 
 
 _mish_grad = _float(
-    "mish_grad", arity=1, saves="i", flops=25, max_ulp=8, ulp_floor=0.25, reference=_mish_grad_reference, vjp=_mish_grad_vjp,
+    "mish_grad", arity=1, saves="i", flops=25, max_ulp=8, ulp_floor=0.25,
+    reference=_mish_grad_reference, vjp=_mish_grad_vjp,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- public
@@ -223,11 +228,13 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
 
 
 def prelu(input: Any, weight: Any) -> Any:
-    """input where it is positive, else weight * input; weight has one element, or one for each channel (axis 1)."""
+    """input where it is positive, else weight * input; weight has one element, or one a channel (axis 1)."""
     channels = weight.shape[0] if weight.ndim else 1
     if channels > 1:
         if weight.ndim != 1 or input.ndim < 2 or input.shape[1] != channels:
-            raise ShapeError(f"prelu: weight{weight.shape} must have one element, or as many as axis 1 of input{input.shape}")
+            raise ShapeError(
+                f"prelu: weight{weight.shape} must have one element, or one a channel of input{input.shape}"
+            )
         weight = weight.reshape((channels,) + (1,) * (input.ndim - 2))
     return where(input > 0, input, mul(weight, input))
 
@@ -324,7 +331,7 @@ def logsigmoid(input: Any) -> Any:
 
 
 def gelu(input: Any, approximate: str = "none") -> Any:
-    """input * Phi(input) with the normal distribution function Phi; approximate="tanh" uses its tanh approximation.
+    """input * Phi(input) with the normal distribution function Phi; approximate="tanh" approximates it.
 
     >>> import ranvier as rv
     >>> rv.nn.functional.gelu(rv.tensor([-1.0, 0.0, 1.0]))

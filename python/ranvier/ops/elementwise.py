@@ -13,11 +13,12 @@ from ._xp import erf as _erf_reference
 from .op import Aval, Op, Sample, Spec, elementwise_infer
 
 __all__ = [
-    "abs", "absolute", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp", "clip", "cos",
-    "div", "divide", "eq", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge", "gt", "isfinite", "isinf",
-    "isnan", "le", "lerp", "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "lt", "maximum", "minimum", "mul", "multiply", "ne", "neg", "negative", "pow", "reciprocal", "remainder", "round",
-    "rsqrt", "sign", "sin", "sqrt", "square", "sub", "subtract", "tan", "true_divide", "trunc", "where",
+    "abs", "absolute", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp",
+    "clip", "cos", "div", "divide", "eq", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge",
+    "gt", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log10", "log1p", "log2", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul", "multiply", "ne",
+    "neg", "negative", "pow", "reciprocal", "remainder", "round", "rsqrt", "sign", "sin", "sqrt",
+    "square", "sub", "subtract", "tan", "true_divide", "trunc", "where",
 ]  # fmt: skip
 
 _abs = abs
@@ -29,7 +30,7 @@ def _number_infer(name: str, rule: str) -> Callable[..., Spec]:
 
     def infer(*avals: Aval, **attrs: Any) -> Spec:
         if avals[-1].dtype == bool_:
-            raise DTypeError(f"{name}: dtype bool must be a float or integer dtype; cast, or use the logical ops")
+            raise DTypeError(f"{name}: dtype bool must be a float or integer dtype; cast, or use logical ops")
         return common(*avals, **attrs)
 
     return infer
@@ -148,7 +149,7 @@ _reciprocal = _float(
 
 
 def _extremum_vjp(closer: Callable) -> Callable:
-    """Of maximum with closer = gt: the greater input gets the gradient, equal ones half each, and both for NaN."""
+    """Of maximum with closer = gt: the greater input gets the gradient, equal ones half each, both at NaN."""
 
     def vjp(g: Any, out: Any, a: Any, b: Any) -> tuple:
         def share(x: Any, other: Any) -> Any:
@@ -253,7 +254,7 @@ _round = _float(
 
 
 def _compare(name: str, reference: Callable, onnx: str | None, arity: int = 2) -> Op:
-    return Op(name, kind="elementwise", rule="compare", arity=arity, reference=reference, saves="", flops=1, onnx=onnx)
+    return Op(name, kind="elementwise", rule="compare", arity=arity, reference=reference, flops=1, onnx=onnx)
 
 
 _eq = _compare("eq", lambda xp, a, b: a == b, "Equal")
@@ -268,7 +269,7 @@ _isfinite = _compare("isfinite", lambda xp, x: xp.isfinite(x), None, arity=1)
 
 
 def _logical(name: str, reference: Callable, onnx: str, arity: int = 2) -> Op:
-    return Op(name, kind="elementwise", rule="logical", arity=arity, reference=reference, saves="", flops=1, onnx=onnx)
+    return Op(name, kind="elementwise", rule="logical", arity=arity, reference=reference, flops=1, onnx=onnx)
 
 
 _logical_and = _logical("logical_and", lambda xp, a, b: xp.logical_and(a, b), "And")
@@ -279,8 +280,9 @@ _logical_not = _logical("logical_not", lambda xp, x: xp.logical_not(x), "Not", a
 
 def _bitwise(name: str, reference: Callable, onnx: str, arity: int = 2) -> Op:
     return Op(
-        name, kind="elementwise", arity=arity, infer=_integer_infer(name), reference=reference, saves="", flops=1,
-        onnx=onnx, samples=[Sample(tuple(np.array([5, -3, 0, 127]) + k for k in range(arity)))],
+        name, kind="elementwise", arity=arity, infer=_integer_infer(name), reference=reference,
+        saves="", flops=1, onnx=onnx,
+        samples=[Sample(tuple(np.array([5, -3, 0, 127]) + k for k in range(arity)))],
     )  # fmt: skip
 
 
@@ -305,8 +307,8 @@ def _cast_infer(x: Aval, *, dtype: np.dtype) -> Spec:
 
 
 _cast = Op(
-    "cast", kind="elementwise", arity=1, attrs={"dtype": np.dtype("float32")}, saves="i", max_ulp=0.5, onnx="Cast",
-    infer=_cast_infer,
+    "cast", kind="elementwise", arity=1, attrs={"dtype": np.dtype("float32")}, saves="i", max_ulp=0.5,
+    onnx="Cast", infer=_cast_infer,
     reference=lambda xp, x, *, dtype: x.astype(dtype),
     encode=lambda x, *, dtype: CODE[x.dtype] * 16 + CODE[dtype],
     vjp=lambda g, out, x, *, dtype: (_cast(g, dtype=x.dtype),),
@@ -397,7 +399,7 @@ def pow(input: Any, exponent: Any) -> Any:
     if isinstance(exponent, (int, float)) and hasattr(input, "dtype"):
         of_float = is_float(input.dtype)
         if not of_float and isinstance(exponent, int) and exponent < 0:
-            raise DTypeError(f"pow: exponent {exponent} of {input.dtype} must not be negative; cast to float first")
+            raise DTypeError(f"pow: exponent {exponent} of {input.dtype} is negative; cast to float first")
         if of_float or isinstance(exponent, int):
             if exponent == 2:
                 return _square(input)
