@@ -11,7 +11,7 @@ namespace rv {
 
 enum class DType : uint8_t { f32, f64, i32, i64, u8, b1 };  // order is shared with dtypes.py
 inline constexpr int kDTypes = 6;
-inline constexpr int64_t kItemSize[kDTypes] = {4, 8, 4, 8, 1, 1};
+constexpr int64_t kItemSize[kDTypes] = {4, 8, 4, 8, 1, 1};
 static RV_INLINE int64_t item_size(DType t) { return kItemSize[static_cast<int>(t)]; }
 
 inline constexpr int kMaxDims = 8;
