@@ -303,6 +303,26 @@ def test_hooks():
     assert net(rv.ones(1)).item() == 1
 
 
+def test_arguments_reach_forward():
+    class Echo(nn.Module):
+        def forward(self, *args, **kwargs):
+            return args, kwargs
+
+    net = Echo()
+    for args, kwargs in (((), {}), ((1,), {}), ((None,), {}), ((1, 2), {}), ((), {"input": 1}), ((1,), {"input": 2})):
+        assert net(*args, **kwargs) == (args, kwargs)
+
+
+def test_save_and_load(tmp_path):
+    a, b = Net(), Net()
+    a.save(tmp_path / "net.safetensors")
+    assert not b.load(tmp_path / "net.safetensors").missing_keys
+    for name, t in a.state_dict().items():
+        np.testing.assert_array_equal(t.numpy(), b.state_dict()[name].numpy())
+    with pytest.raises(RuntimeError, match="missing keys"):
+        nn.Linear(2, 2).load(tmp_path / "net.safetensors")
+
+
 def test_errors_name_the_layer():
     bad = rv.ones(2, 5)
     with pytest.raises(rv.ShapeError, match=r"  \[in 0 \(Linear\)\]$"):

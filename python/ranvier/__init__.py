@@ -28,10 +28,12 @@ from .dtypes import (
 from .errors import (
     BackendError,
     DTypeError,
+    DomainError,
     GradError,
     OutOfRangeError,
     RanvierError,
     ShapeError,
+    StateError,
     TraceError,
 )
 from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor

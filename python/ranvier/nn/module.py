@@ -19,6 +19,7 @@ __all__ = ["Module"]
 
 M = TypeVar("M", bound="Module")
 _hook_ids = itertools.count()
+_NOTHING: Any = object()
 
 
 class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
@@ -95,17 +96,22 @@ class Module:
 
     # ------------------------------------------------------------------ call
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, input: Any = _NOTHING, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            if local.tracer is not None:
-                with local.tracer.layer(self):
-                    return self._call_hooked(args, kwargs)
-            if self._hooks:
-                return self._call_hooked(args, kwargs)
-            return self.forward(*args, **kwargs)
+            if self._hooks or args or kwargs or input is _NOTHING or local.tracer is not None:
+                return self._call(args if input is _NOTHING else (input, *args), kwargs)
+            return self.forward(input)  # one argument and nothing else to do: the common case
         except RanvierError as error:
             self._locate(error)
             raise
+
+    def _call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if local.tracer is not None:
+            with local.tracer.layer(self):
+                return self._call_hooked(args, kwargs)
+        if self._hooks:
+            return self._call_hooked(args, kwargs)
+        return self.forward(*args, **kwargs)
 
     def _locate(self, error: RanvierError) -> None:
         """Add this module's part to the path of the layer that raised."""
