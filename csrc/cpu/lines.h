@@ -80,7 +80,7 @@ struct Cut {
     constexpr int64_t kItems = 16384, kMost = 512;
     width = kItems / (lines.length > 0 ? lines.length : 1);
     if (!rows) width = width / lanes * lanes;
-    const int64_t least = rows ? 1 : lanes;
+    const int64_t least = rows ? 1 : 4 * lanes;  // whole cache lines, and some of them
     width = width < least ? least : width > kMost ? kMost : width;
     if (width > lines.tiled) width = lines.tiled;
     tiles = width > 0 ? (lines.tiled + width - 1) / width : 0;

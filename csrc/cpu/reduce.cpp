@@ -64,7 +64,8 @@ struct Walk {
   int64_t block;          // terms of a block
   int64_t fold = 1;       // rows that are laid side by side: narrow columns fill vectors
   int64_t chunk, chunks;  // terms of a chunk; chunks of a reduction
-  int64_t slot;           // bytes of a tile's state
+  int64_t plane;          // accumulators of a state
+  int64_t slot;           // bytes of a state
   int depth = 2;          // of the tree of blocks
 };
 
@@ -96,8 +97,8 @@ Walk plan_walk(const Args& args, const Reducer& r) {
 
   const bool has_rows = w.reduced.n > 0, has_columns = w.tiled.size > 1;
   w.columns = !has_rows || (has_columns && Axes::near(w.tiled) < Axes::near(w.reduced.last()));
-  // few terms are better gathered into columns where a row has several passes
-  if (has_columns && r.state_bytes > r.item && terms <= 32 && w.tiled.size >= 16) w.columns = true;
+  // few terms are better gathered into columns, the more so where a row has several passes
+  if (has_columns && terms <= (r.state_bytes > r.item ? 32 : 12) && w.tiled.size >= 16) w.columns = true;
   const int64_t unit = w.columns ? (has_columns ? w.tiled.in : 1) : w.reduced.last().in;
   const int64_t least = w.columns ? 8 : 256;  // shorter runs are gathered
   w.direct = !r.gather && unit == 1 && (w.reduced.n <= 1 || w.reduced.last().size >= least);
@@ -114,7 +115,7 @@ Walk plan_walk(const Args& args, const Reducer& r) {
   w.width = ceil_div(w.tiled.size, w.tiles);
   if (w.tiles > 1) w.width = (w.width + 15) & ~int64_t(15);
   w.tiles = max(1, ceil_div(w.tiled.size, max(w.width, 1)));
-  if (w.columns && w.direct && !r.ordered && r.state_bytes == r.item && w.reduced.n == 1 &&
+  if (w.columns && w.direct && !r.ordered && w.reduced.n == 1 &&
       w.reduced.last().in == w.tiled.size)
     while (2 * w.fold * w.width <= kTileBytes / r.item && 16 * w.fold <= terms) w.fold *= 2;
 
@@ -122,7 +123,8 @@ Walk plan_walk(const Args& args, const Reducer& r) {
   w.chunks = 1;
   if (w.kept.count * w.tiles < kEnoughTasks && terms > w.chunk + w.chunk / 2) w.chunks = ceil_div(terms, w.chunk);
   else w.chunk = max(terms, 1);
-  w.slot = line(w.fold * w.width * r.state_bytes);
+  w.plane = w.fold * w.width;
+  w.slot = line(w.plane * r.state_bytes);
   for (int64_t blocks = ceil_div(w.chunk, w.block); blocks > 0; blocks /= 2) ++w.depth;
   // blocks that end with a run of the last reduced axis may be shorter, and so more
   if (w.direct && w.reduced.n > 1)
@@ -185,12 +187,12 @@ struct Tile {
     if (w.direct) {
       n = min(n, run.size - first % run.size);
       const std::byte* x = at(in_offset(w.reduced, first));
-      if (w.columns) r.columns(x, run.in, n, width, first, state);
-      else r.rows(x, w.tiled.in, n, width, first, state);
+      if (w.columns) r.columns(x, run.in, n, width, first, state, w.plane);
+      else r.rows(x, w.tiled.in, n, width, first, state, w.plane);
     } else if (w.columns) {
       for (int64_t i = 0; i < n; ++i)
         copy(at(in_offset(w.reduced, first + i)), w.tiled.in, packed + i * width * r.item, width);
-      r.columns(packed, width, n, width, first, state);
+      r.columns(packed, width, n, width, first, state, w.plane);
     } else {
       for (int64_t i = 0; i < n;) {
         const int64_t length = min(n - i, run.size - (first + i) % run.size);
@@ -199,7 +201,7 @@ struct Tile {
           copy(at(offset + j * w.tiled.in), run.in, packed + (j * n + i) * r.item, length);
         i += length;
       }
-      r.rows(packed, n, n, width, first, state);
+      r.rows(packed, n, n, width, first, state, w.plane);
     }
     return n;
   }
@@ -210,25 +212,25 @@ struct Tile {
     int top = 0;
     for (int64_t first = begin, blocks = 1; first < end; ++blocks) {
       first += block(first, end - first, slot(top++));
-      for (int64_t b = blocks; !(b & 1); b >>= 1, --top) r.join(slot(top - 2), slot(top - 1), width);
+      for (int64_t b = blocks; !(b & 1); b >>= 1, --top) r.join(slot(top - 2), slot(top - 1), width, w.plane);
     }
-    for (; top > 1; --top) r.join(slot(top - 2), slot(top - 1), width);
+    for (; top > 1; --top) r.join(slot(top - 2), slot(top - 1), width, w.plane);
   }
 
   void folded(int64_t begin, int64_t end) const {
     const int64_t rows = (end - begin) / w.fold, wide = w.fold * width;
     int top = 0;
     for (int64_t i = 0, blocks = 1; i < rows; i += w.block, ++blocks) {
-      r.columns(at((begin + i * w.fold) * width), wide, min(w.block, rows - i), wide, 0, slot(top++));
-      for (int64_t b = blocks; !(b & 1); b >>= 1, --top) r.join(slot(top - 2), slot(top - 1), wide);
+      r.columns(at((begin + i * w.fold) * width), wide, min(w.block, rows - i), wide, 0, slot(top++), w.plane);
+      for (int64_t b = blocks; !(b & 1); b >>= 1, --top) r.join(slot(top - 2), slot(top - 1), wide, w.plane);
     }
-    for (; top > 1; --top) r.join(slot(top - 2), slot(top - 1), wide);
+    for (; top > 1; --top) r.join(slot(top - 2), slot(top - 1), wide, w.plane);
     for (int64_t half = w.fold / 2; half > 0; half /= 2)
-      r.join(states, states + half * width * r.item, half * width);
+      r.join(states, states + half * width * r.item, half * width, w.plane);
     const int64_t rest = begin + rows * w.fold;
     if (rest < end) {
-      r.columns(at(rest * width), width, end - rest, width, 0, slot(1));
-      r.join(states, slot(1), width);
+      r.columns(at(rest * width), width, end - rest, width, 0, slot(1), w.plane);
+      r.join(states, slot(1), width, w.plane);
     }
   }
 };
@@ -248,7 +250,7 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
     for (int k = 0; k < args.n_out; ++k)
       out[k] = args.out[k].ptr<std::byte>() +
                (out_offset(w.kept, outer) + tile * w.width * w.tiled.out) * item_size(args.out[k].dtype);
-    r.finish(state, tile_width(tile), terms, args, out, w.tiled.out);
+    r.finish(state, tile_width(tile), w.plane, terms, args, out, w.tiled.out);
   };
   auto partial = [&](int64_t place, int64_t chunk) { return args.shared + (place * w.chunks + chunk) * w.slot; };
 
@@ -256,16 +258,15 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
     const int64_t chunk = task % w.chunks, place = task / w.chunks;
     const int64_t tile = place % w.tiles, outer = place / w.tiles, width = tile_width(tile);
     if (terms == 0) {
-      r.empty(scratch, width);
+      r.empty(scratch, width, w.plane);
       return finish(outer, tile, scratch);
     }
     const std::byte* base =
         args.in[0].ptr<std::byte>() + (in_offset(w.kept, outer) + tile * w.width * w.tiled.in) * r.in_bytes;
-    std::byte* to = w.chunks > 1 ? partial(place, chunk) : scratch;
     const Tile t{w, r, base, width, scratch, scratch + states};
     t.range(chunk * w.chunk, min(terms, (chunk + 1) * w.chunk));
     if (w.chunks == 1) return finish(outer, tile, scratch);
-    __builtin_memcpy(to, scratch, w.width * r.state_bytes);
+    __builtin_memcpy(partial(place, chunk), scratch, w.slot);
   });
   if (w.chunks == 1) return;
 
@@ -274,7 +275,7 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
     const int64_t tile = place % w.tiles;
     for (int64_t step = 1; step < w.chunks; step *= 2)
       for (int64_t i = 0; i + step < w.chunks; i += 2 * step)
-        r.join(partial(place, i), partial(place, i + step), tile_width(tile));
+        r.join(partial(place, i), partial(place, i + step), tile_width(tile), w.plane);
     finish(place / w.tiles, tile, partial(place, 0));
   });
 }

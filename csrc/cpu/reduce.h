@@ -9,8 +9,8 @@
 
 namespace rv::RV_ISA {
 
-// A state holds `width` accumulators side by side (an array, or several, of `width` elements): one for each of
-// `width` neighbouring outputs. Joining and finishing are then loops over contiguous memory.
+// A state holds the accumulators of up to `plane` neighbouring outputs side by side: an array of `plane` elements, or
+// several one after the other. Joining and finishing are then loops over contiguous memory.
 struct Reducer {
   int in_bytes;         // of one element in memory
   int item;             // of one element as the functions below take it
@@ -21,16 +21,18 @@ struct Reducer {
   // Copies n elements `stride` apart and converts them; nullptr: memory already holds items.
   void (*gather)(const void* from, int64_t stride, void* to, int64_t n);
   // state[i] = reduction of x[i*pitch .. i*pitch + n), whose first term has position `first`; i < width.
-  void (*rows)(const void* x, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state);
+  void (*rows)(const void* x, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state,
+               int64_t plane);
   // state[i] = reduction of x[i], x[pitch+i], ...: n terms; i < width.
-  void (*columns)(const void* x, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state);
+  void (*columns)(const void* x, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state,
+                  int64_t plane);
   // state[i] = state[i] joined by later[i], whose terms come after
-  void (*join)(void* state, const void* later, int64_t width);
+  void (*join)(void* state, const void* later, int64_t width, int64_t plane);
   // state[i] = reduction of nothing; nullptr where the record's shape rule forbids it
-  void (*empty)(void* state, int64_t width);
+  void (*empty)(void* state, int64_t width, int64_t plane);
   // writes element i of each output at `out[k] + i * stride` elements; `terms` were reduced
-  void (*finish)(const void* state, int64_t width, int64_t terms, const Args& args, std::byte* const* out,
-                 int64_t stride);
+  void (*finish)(const void* state, int64_t width, int64_t plane, int64_t terms, const Args& args,
+                 std::byte* const* out, int64_t stride);
 };
 
 void reduce_all(const Args& args, Team& team, const Reducer& r);

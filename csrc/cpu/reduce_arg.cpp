@@ -11,7 +11,7 @@ namespace {
 template <class T> struct State {  // positions first: they need the stricter alignment
   int64_t* where;
   T* value;
-  State(void* s, int64_t width) : where(static_cast<int64_t*>(s)), value(reinterpret_cast<T*>(where + width)) {}
+  State(void* s, int64_t plane) : where(static_cast<int64_t*>(s)), value(reinterpret_cast<T*>(where + plane)) {}
 };
 
 // `b` replaces `a`, which came before
@@ -29,29 +29,71 @@ template <class Op, class T> struct Arg {
   using V = Vec<T>;
   using Int = typename Mask<T>::Int;
 
-  static int64_t find(const T* x, int64_t n, T value) {
-    constexpr int N = V::N;
-    auto is = [value](T a) { return a == value || (a != a && value != value); };
-    int64_t i = 0;
-    if (value == value)
-      for (const V v(value); i + N <= n && !any(load(x + i) == v);) i += N;
-    while (i < n && !is(x[i])) ++i;
-    return i;
-  }
-
-  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state) {
-    const State<T> s(state, width);
-    const T identity = same_type<Op, Greatest> ? lowest<T>() : highest<T>();
-    for (int64_t i = 0; i < width; ++i) {
-      const T* x = static_cast<const T*>(data) + i * pitch;
-      s.value[i] = fold_row<Op>(x, n, identity, [](V a) __attribute__((always_inline)) { return a; });
-      s.where[i] = first + find(x, n, s.value[i]);
+  // Best value and its position among x[0..n), n <= 128 N. One pass keeps the best of each lane with its step, blind
+  // to NaN, and a sum that is NaN where some x is (or infinities cancel): then a second pass looks closely.
+  static RV_INLINE int64_t best_of(const T* x, int64_t n, T& value) {
+    constexpr int N = V::N, U = 4;
+    if (n < 2 * N) return closely(x, n, value);
+    V best[U], sum[U];
+    Vec<Int> step[U];
+    for (int k = 0; k < U; ++k) best[k] = sum[k] = load(x), step[k] = Vec<Int>(Int(0));
+    auto see = [&](int k, int64_t at) __attribute__((always_inline)) {
+      const V v = load(x + at * N);
+      const Mask<T> better = exceeds(v, best[k]);
+      best[k] = select(better, v, best[k]);
+      step[k] = select(Mask<Int>{better.m}, Vec<Int>(static_cast<Int>(at)), step[k]);
+      if constexpr (is_float<T>) sum[k] += v;
+    };
+    const int64_t steps = n / N;
+    int64_t at = 1;
+    for (; at + U <= steps; at += U)
+      for (int k = 0; k < U; ++k) see(k, at + k);
+    for (; at < steps; ++at) see(0, at);
+    for (int k = 1; k < U; ++k) {
+      const Mask<T> better =
+          exceeds(best[k], best[0]) | ((best[k] == best[0]) & Mask<T>{(step[k] < step[0]).m});
+      best[0] = select(better, best[k], best[0]);
+      step[0] = select(Mask<Int>{better.m}, step[k], step[0]);
+      if constexpr (is_float<T>) sum[0] += sum[k];
     }
+    if constexpr (is_float<T>)
+      if (any(isnan(sum[0]))) return closely(x, n, value);
+    value = reduce(best[0], [](T a, T b) __attribute__((always_inline)) { return Op::join(a, b); });
+    alignas(kVecBytes) T values[N];
+    alignas(kVecBytes) Int first[N];
+    store(values, best[0]);
+    store(first, step[0]);
+    int64_t where = n;
+    for (int k = 0; k < N; ++k) {
+      const int64_t here = values[k] == value ? int64_t(first[k]) * N + k : n;
+      where = here < where ? here : where;
+    }
+    for (int64_t i = steps * N; i < n; ++i)
+      if (beats<Op>(x[i], value)) value = x[i], where = i;
+    return where;
   }
 
-  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state) {
+  static RV_INLINE Mask<T> exceeds(V a, V b) { return same_type<Op, Greatest> ? a > b : a < b; }
+
+  static int64_t closely(const T* x, int64_t n, T& value) {
+    int64_t at = 0;
+    value = x[0];
+    for (int64_t i = 1; i < n; ++i)
+      if (beats<Op>(x[i], value)) value = x[i], at = i;
+    return at;
+  }
+
+  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state,
+                   int64_t plane) {
+    const State<T> s(state, plane);
+    for (int64_t i = 0; i < width; ++i)
+      s.where[i] = first + best_of(static_cast<const T*>(data) + i * pitch, n, s.value[i]);
+  }
+
+  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state,
+                      int64_t plane) {
     constexpr int N = V::N;
-    const State<T> s(state, width);
+    const State<T> s(state, plane);
     const T* x = static_cast<const T*>(data);
     for (int64_t c = 0; c < width; c += N) {
       const int64_t lanes = width - c < N ? width - c : N;
@@ -69,16 +111,16 @@ template <class Op, class T> struct Arg {
     }
   }
 
-  static void join(void* state, const void* later, int64_t width) {
-    const State<T> a(state, width), b(const_cast<void*>(later), width);
+  static void join(void* state, const void* later, int64_t width, int64_t plane) {
+    const State<T> a(state, plane), b(const_cast<void*>(later), plane);
     for (int64_t i = 0; i < width; ++i)
       if (beats<Op>(b.value[i], a.value[i])) a.value[i] = b.value[i], a.where[i] = b.where[i];
   }
 
   // argmax, argmin: positions; max_dim, min_dim: values, positions
-  static void finish(const void* state, int64_t width, int64_t, const Args& args, std::byte* const* out,
+  static void finish(const void* state, int64_t width, int64_t plane, int64_t, const Args& args, std::byte* const* out,
                      int64_t stride) {
-    const State<T> s(const_cast<void*>(state), width);
+    const State<T> s(const_cast<void*>(state), plane);
     int64_t* where = reinterpret_cast<int64_t*>(out[args.n_out - 1]);
     for (int64_t i = 0; i < width; ++i) where[i * stride] = s.where[i];
     if (args.n_out == 2)

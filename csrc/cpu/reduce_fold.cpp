@@ -72,13 +72,15 @@ template <class Op, class T> struct Fold {
                     Op::join(Op::join(s[4], s[5]), Op::join(s[6], s[7])));
   }
 
-  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
+  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state,
+                   int64_t) {
     const T* x = static_cast<const T*>(data);  // (width, n), rows `pitch` apart
     T* s = static_cast<T*>(state);             // (width)
     for (int64_t i = 0; i < width; ++i) s[i] = fold_row<Op>(x + i * pitch, n, Op::template identity<T>, map);
   }
 
-  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
+  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state,
+                      int64_t) {
     const T* x = static_cast<const T*>(data);  // (n, width), rows `pitch` apart
     T* s = static_cast<T*>(state);             // (width)
     for (int64_t r = 0; r < n;) {
@@ -107,7 +109,7 @@ template <class Op, class T> struct Fold {
     }
   }
 
-  static void join(void* state, const void* later, int64_t width) {
+  static void join(void* state, const void* later, int64_t width, int64_t) {
     T* a = static_cast<T*>(state);
     const T* b = static_cast<const T*>(later);
     int64_t i = 0;
@@ -116,11 +118,11 @@ template <class Op, class T> struct Fold {
       store_partial(a + i, Op::join(load_partial(a + i, rest), load_partial(b + i, rest)), rest);
   }
 
-  static void empty(void* state, int64_t width) {
+  static void empty(void* state, int64_t width, int64_t) {
     for (int64_t i = 0; i < width; ++i) static_cast<T*>(state)[i] = Op::template identity<T>;
   }
 
-  static void finish(const void* state, int64_t width, int64_t terms, const Args&, std::byte* const* out,
+  static void finish(const void* state, int64_t width, int64_t, int64_t terms, const Args&, std::byte* const* out,
                      int64_t stride) {
     const T* s = static_cast<const T*>(state);
     T* y = reinterpret_cast<T*>(out[0]);

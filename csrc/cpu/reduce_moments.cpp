@@ -17,41 +17,70 @@ template <class T> struct Moments {
 
   struct State {
     T *count, *mean, *m2;
-    State(void* s, int64_t width) : count(static_cast<T*>(s)), mean(count + width), m2(mean + width) {}
+    State(void* s, int64_t plane) : count(static_cast<T*>(s)), mean(count + plane), m2(mean + plane) {}
   };
 
-  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
-    const State s(state, width);
+  // sum and sum of squares of x - mean
+  static RV_INLINE void deviations(const T* x, int64_t n, V mean, T& sum, T& square) {
+    constexpr int U = 4, N = V::N;
+    V s[U], q[U];
+    for (int k = 0; k < U; ++k) s[k] = q[k] = V(T(0));
+    auto add = [&](int k, V d) __attribute__((always_inline)) {
+      s[k] += d;
+      q[k] += d * d;
+    };
+    int64_t i = 0;
+    for (; i + U * N <= n; i += U * N)
+      for (int k = 0; k < U; ++k) add(k, load(x + i + k * N) - mean);
+    for (; i + N <= n; i += N) add(0, load(x + i) - mean);
+    if (i < n) add(1, select(first_lanes<T>(n - i), load_partial(x + i, n - i) - mean, V(T(0))));
+    sum = reduce_add((s[0] + s[1]) + (s[2] + s[3]));
+    square = reduce_add((q[0] + q[1]) + (q[2] + q[3]));
+  }
+
+  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state,
+                   int64_t plane) {
+    const State s(state, plane);
     for (int64_t i = 0; i < width; ++i) {
       const T* x = static_cast<const T*>(data) + i * pitch;
       const T terms = static_cast<T>(n), mean = fold_row<Plus>(x, n, T(0), itself) / terms;
       const V center(mean);
-      // the deviations' own mean takes the rounding of `mean` out again
-      const T shift = fold_row<Plus>(x, n, T(0), [&](V a) __attribute__((always_inline)) { return a - center; }) / terms;
+      T shift, square;
+      deviations(x, n, V(mean), shift, square);
+      shift /= terms;
       s.count[i] = terms;
       s.mean[i] = mean + shift;
-      s.m2[i] = fold_row<Plus>(x, n, T(0), [&](V a) __attribute__((always_inline)) {
-        const V d = a - center;
-        return d * d;
-      }) - terms * shift * shift;
+      s.m2[i] = square - terms * shift * shift;  // the deviations' own mean takes the rounding of `mean` out again
     }
   }
 
-  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
+  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state,
+                      int64_t plane) {
     const T* x = static_cast<const T*>(data);
-    const State s(state, width);
+    const State s(state, plane);
     const V terms(static_cast<T>(n));
     fold_columns<Plus>(x, pitch, n, width, s.mean, [](V a, auto, int64_t) __attribute__((always_inline)) { return a; });
     each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
       put(s.mean + c, get(s.mean + c) / terms);
     });
-    fold_columns<Plus>(x, pitch, n, width, s.count, [&](V a, auto get, int64_t c) __attribute__((always_inline)) {
-      return a - get(s.mean + c);
-    });
-    fold_columns<Plus>(x, pitch, n, width, s.m2, [&](V a, auto get, int64_t c) __attribute__((always_inline)) {
-      const V d = a - get(s.mean + c);
-      return d * d;
-    });
+    for (int64_t r = 0; r < n; r += 4) {
+      const int64_t rows = n - r < 4 ? n - r : 4;
+      const T* from = x + r * pitch;
+      each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+        const V mean = get(s.mean + c), zero(T(0));
+        V sum = r == 0 ? zero : get(s.count + c), square = r == 0 ? zero : get(s.m2 + c);
+        auto add = [&](V d) __attribute__((always_inline)) {
+          sum += d;
+          square += d * d;
+        };
+        if (rows == 4)
+          for (int k = 0; k < 4; ++k) add(get(from + k * pitch + c) - mean);
+        else
+          for (int64_t k = 0; k < rows; ++k) add(get(from + k * pitch + c) - mean);
+        put(s.count + c, sum);
+        put(s.m2 + c, square);
+      });
+    }
     each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
       const V shift = get(s.count + c) / terms;
       put(s.count + c, terms);
@@ -60,8 +89,8 @@ template <class T> struct Moments {
     });
   }
 
-  static void join(void* state, const void* later, int64_t width) {
-    const State a(state, width), b(const_cast<void*>(later), width);
+  static void join(void* state, const void* later, int64_t width, int64_t plane) {
+    const State a(state, plane), b(const_cast<void*>(later), plane);
     each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
       const V na = get(a.count + c), nb = get(b.count + c), total = na + nb;
       const V d = get(b.mean + c) - get(a.mean + c), share = nb / total;
@@ -71,16 +100,16 @@ template <class T> struct Moments {
     });
   }
 
-  static void empty(void* state, int64_t width) {
-    const State s(state, width);
+  static void empty(void* state, int64_t width, int64_t plane) {
+    const State s(state, plane);
     for (int64_t i = 0; i < width; ++i) s.count[i] = 0, s.mean[i] = __builtin_nanf(""), s.m2[i] = 0;
   }
 
   // floats = [correction]: var = M2 / max(0, terms - correction)
   template <Want want>
-  static void finish(const void* state, int64_t width, int64_t terms, const Args& args, std::byte* const* out,
-                     int64_t stride) {
-    const State s(const_cast<void*>(state), width);
+  static void finish(const void* state, int64_t width, int64_t plane, int64_t terms, const Args& args,
+                     std::byte* const* out, int64_t stride) {
+    const State s(const_cast<void*>(state), plane);
     T *y = reinterpret_cast<T*>(out[0]), *mean = reinterpret_cast<T*>(out[1]);
     const double left = static_cast<double>(terms) - args.floats[0];
     const T divisor = static_cast<T>(left > 0 ? left : 0);
@@ -104,8 +133,9 @@ template <class T> struct LogSumExp {
   static RV_INLINE T finite(T m) { return m - m == 0 ? m : T(0); }
   static RV_INLINE V finite(V m) { return select(m - m == V(0), m, V(0)); }
 
-  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
-    T *greatest = static_cast<T*>(state), *sum = greatest + width;
+  static void rows(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state,
+                   int64_t plane) {
+    T *greatest = static_cast<T*>(state), *sum = greatest + plane;
     for (int64_t i = 0; i < width; ++i) {
       const T* x = static_cast<const T*>(data) + i * pitch;
       greatest[i] = fold_row<Greatest>(x, n, lowest<T>(), itself);
@@ -114,9 +144,10 @@ template <class T> struct LogSumExp {
     }
   }
 
-  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state) {
+  static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state,
+                      int64_t plane) {
     const T* x = static_cast<const T*>(data);
-    T *greatest = static_cast<T*>(state), *sum = greatest + width;
+    T *greatest = static_cast<T*>(state), *sum = greatest + plane;
     fold_columns<Greatest>(x, pitch, n, width, greatest,
                            [](V a, auto, int64_t) __attribute__((always_inline)) { return a; });
     fold_columns<Plus>(x, pitch, n, width, sum, [&](V a, auto get, int64_t c) __attribute__((always_inline)) {
@@ -124,9 +155,9 @@ template <class T> struct LogSumExp {
     });
   }
 
-  static void join(void* state, const void* later, int64_t width) {
-    T *ma = static_cast<T*>(state), *sa = ma + width;
-    const T *mb = static_cast<const T*>(later), *sb = mb + width;
+  static void join(void* state, const void* later, int64_t width, int64_t plane) {
+    T *ma = static_cast<T*>(state), *sa = ma + plane;
+    const T *mb = static_cast<const T*>(later), *sb = mb + plane;
     each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
       const V a = get(ma + c), b = get(mb + c), m = Greatest::join(a, b), center = finite(m);
       put(sa + c, get(sa + c) * exp(a - center) + get(sb + c) * exp(b - center));
@@ -134,12 +165,14 @@ template <class T> struct LogSumExp {
     });
   }
 
-  static void empty(void* state, int64_t width) {
-    for (int64_t i = 0; i < 2 * width; ++i) static_cast<T*>(state)[i] = i < width ? lowest<T>() : T(0);
+  static void empty(void* state, int64_t width, int64_t plane) {
+    T *greatest = static_cast<T*>(state), *sum = greatest + plane;
+    for (int64_t i = 0; i < width; ++i) greatest[i] = lowest<T>(), sum[i] = 0;
   }
 
-  static void finish(const void* state, int64_t width, int64_t, const Args&, std::byte* const* out, int64_t stride) {
-    const T *greatest = static_cast<const T*>(state), *sum = greatest + width;
+  static void finish(const void* state, int64_t width, int64_t plane, int64_t, const Args&, std::byte* const* out,
+                     int64_t stride) {
+    const T *greatest = static_cast<const T*>(state), *sum = greatest + plane;
     T* y = reinterpret_cast<T*>(out[0]);
     for (int64_t i = 0; i < width; ++i) {
       const T log_sum = sizeof(T) == 4 ? __builtin_logf(sum[i]) : __builtin_log(sum[i]);

@@ -29,17 +29,11 @@ struct Plus {
 };
 // NaN wins, as in NumPy.
 struct Greatest {
-  template <class T> static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
-    if constexpr (is_float<T>) return select((a > b) | isnan(a), a, b);
-    else return select(a > b, a, b);
-  }
+  template <class T> static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) { return max(a, b); }
   template <class T> static RV_INLINE T join(T a, T b) { return a > b || a != a ? a : b; }
 };
 struct Least {
-  template <class T> static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
-    if constexpr (is_float<T>) return select((a < b) | isnan(a), a, b);
-    else return select(a < b, a, b);
-  }
+  template <class T> static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) { return min(a, b); }
   template <class T> static RV_INLINE T join(T a, T b) { return a < b || a != a ? a : b; }
 };
 

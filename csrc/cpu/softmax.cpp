@@ -48,22 +48,34 @@ template <class T, bool kLog> struct Softmax {
     }
   }
 
-  // x (n, width) rows `px` apart -> y (n, width) rows `py` apart; m, s (width) are scratch
-  static void columns(const T* x, int64_t px, T* y, int64_t py, int64_t n, int64_t width, T* m, T* s) {
-    fold_columns<Greatest>(x, px, n, width, m, [](V a, auto, int64_t) __attribute__((always_inline)) { return a; });
+  // x (n, width) -> y (n, width), element strides (step, next) each. The work is done in `e` (n, width): lines that lie
+  // a power of two apart share few cache sets. m, s (width) are scratch.
+  static void columns(const T* x, int64_t step_x, int64_t next_x, T* y, int64_t step_y, int64_t next_y, int64_t n,
+                      int64_t width, T* m, T* s, T* e) {
+    for (int64_t r = 0; r < n; ++r) {
+      if (next_x == 1) memcpy(e + r * width, x + r * step_x, static_cast<size_t>(width) * sizeof(T));
+      else
+        for (int64_t c = 0; c < width; ++c) e[r * width + c] = x[r * step_x + c * next_x];
+    }
+    fold_columns<Greatest>(e, width, n, width, m, [](V a, auto, int64_t) __attribute__((always_inline)) { return a; });
+    for (int64_t c = 0; c < width; ++c) s[c] = 0;
     for (int64_t r = 0; r < n; ++r)
       each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
-        const V e = exp(get(x + r * px + c) - get(m + c));
-        if constexpr (!kLog) put(y + r * py + c, e);
-        put(s + c, r == 0 ? e : get(s + c) + e);
+        T* at = e + r * width + c;
+        const V shifted = get(at) - get(m + c), v = exp(shifted);
+        put(at, kLog ? shifted : v);
+        put(s + c, get(s + c) + v);
       });
     for (int64_t c = 0; c < width; ++c) s[c] = kLog ? log_of(s[c]) : T(1) / s[c];
-    for (int64_t r = 0; r < n; ++r)
+    for (int64_t r = 0; r < n; ++r) {
+      T* to = next_y == 1 ? y + r * step_y : e + r * width;
       each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
-        T* to = y + r * py + c;
-        if constexpr (kLog) put(to, (get(x + r * px + c) - get(m + c)) - get(s + c));
-        else put(to, get(to) * get(s + c));
+        const V v = get(e + r * width + c), scale = get(s + c);
+        put(to + c, kLog ? v - scale : v * scale);
       });
+      if (next_y != 1)
+        for (int64_t c = 0; c < width; ++c) y[r * step_y + c * next_y] = to[c];
+    }
   }
 
   static void run(const Args& args, Team& team) {
@@ -72,10 +84,9 @@ template <class T, bool kLog> struct Softmax {
     const int64_t n = lines.length;
     const Cut cut(lines, n == 1 || (lines.step[0] == 1 && lines.step[1] == 1), N);
     if (n == 0 || cut.tasks == 0) return;
-    const bool unit_in = lines.next[0] == 1, unit_out = lines.next[1] == 1;
-    // (width) m, (width) s, (n, width) copy
+    // (width) m, (width) s, (n, width) e
     T* scratch = reinterpret_cast<T*>(
-        team.local(cut.rows ? 0 : sizeof(T) * static_cast<size_t>(cut.width * (2 + (unit_in && unit_out ? 0 : n)))));
+        team.local(cut.rows ? 0 : sizeof(T) * static_cast<size_t>(cut.width * (2 + n) + 2 * N)));
 
     team.each(cut.tasks, [&](int64_t task) {
       const int64_t outer = task / cut.tiles, begin = task % cut.tiles * cut.width;
@@ -86,15 +97,8 @@ template <class T, bool kLog> struct Softmax {
         for (int64_t i = 0; i < width; ++i) row(x + i * lines.next[0], y + i * lines.next[1], n);
         return;
       }
-      T *m = scratch, *s = m + cut.width, *copy = s + cut.width;
-      if (!unit_in)
-        for (int64_t r = 0; r < n; ++r)
-          for (int64_t c = 0; c < width; ++c) copy[r * width + c] = x[r * lines.step[0] + c * lines.next[0]];
-      columns(unit_in ? x : copy, unit_in ? lines.step[0] : width, unit_out ? y : copy,
-              unit_out ? lines.step[1] : width, n, width, m, s);
-      if (!unit_out)
-        for (int64_t r = 0; r < n; ++r)
-          for (int64_t c = 0; c < width; ++c) y[r * lines.step[1] + c * lines.next[1]] = copy[r * width + c];
+      T *m = scratch, *s = m + cut.width, *e = s + cut.width;
+      columns(x, lines.step[0], lines.next[0], y, lines.step[1], lines.next[1], n, width, m, s, e);
     });
   }
 };
