@@ -2,6 +2,7 @@
 
 `dim` is an axis, a tuple of axes, or None for all; `keepdim` leaves axes of size 1 in their place.
 """
+
 from __future__ import annotations
 
 import builtins
@@ -21,9 +22,25 @@ from .elementwise import exp, maximum, minimum, pow, sign, where
 from .op import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumsum", "logsumexp", "max", "mean", "min", "norm",
-    "prod", "std", "sum", "var", "var_mean",
-]  # fmt: skip
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "cumsum",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "std",
+    "sum",
+    "var",
+    "var_mean",
+]
 
 _AXES = {"dim": (), "keepdim": False}
 _SAMPLES = (
@@ -99,20 +116,35 @@ def _sum_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
 
 
 _sum = Op(
-    "sum", kind="kernel", attrs=_AXES, saves="", encode=_encode, flops=_size, terms=_terms, onnx="ReduceSum",
+    "sum",
+    kind="kernel",
+    attrs=_AXES,
+    saves="",
+    encode=_encode,
+    flops=_size,
+    terms=_terms,
+    onnx="ReduceSum",
     infer=_sum_infer,
     reference=lambda xp, x, *, dim, keepdim: xp.sum(x, axis=dim, keepdims=keepdim),
     vjp=lambda g, out, x, *, dim, keepdim: (_spread(g, x, dim, keepdim),),
-    samples=(*_SAMPLES, *_EMPTY, Sample((np.arange(12, dtype=np.int32).reshape(3, 4),), {"dim": (0,)}),
-             Sample((np.eye(3, dtype=bool),), {"dim": (0, 1)})),
-)  # fmt: skip
+    samples=(
+        *_SAMPLES,
+        *_EMPTY,
+        Sample((np.arange(12, dtype=np.int32).reshape(3, 4),), {"dim": (0,)}),
+        Sample((np.eye(3, dtype=bool),), {"dim": (0, 1)}),
+    ),
+)
 
 _mean = _float_op(
-    "mean", saves="", onnx="ReduceMean",
+    "mean",
+    saves="",
+    onnx="ReduceMean",
     reference=lambda xp, x, *, dim, keepdim: xp.mean(x, axis=dim, keepdims=keepdim),
-    vjp=lambda g, out, x, *, dim, keepdim: (_spread(g * (1 / (_terms(x, dim=dim) or math.nan)), x, dim, keepdim),),
+    vjp=lambda g, out, x, *, dim, keepdim: (
+        _spread(g * (1 / (_terms(x, dim=dim) or math.nan)), x, dim, keepdim),
+    ),
     samples=(*_SAMPLES, *_EMPTY),
-)  # fmt: skip
+)
 
 
 def _prod_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
@@ -126,15 +158,25 @@ def _prod_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) 
 
 
 _prod = Op(
-    "prod", kind="kernel", attrs=_AXES, saves="i", encode=_encode, flops=_size, terms=_terms, onnx="ReduceProd",
+    "prod",
+    kind="kernel",
+    attrs=_AXES,
+    saves="i",
+    encode=_encode,
+    flops=_size,
+    terms=_terms,
+    onnx="ReduceProd",
     infer=_sum_infer,
     reference=lambda xp, x, *, dim, keepdim: xp.prod(x, axis=dim, keepdims=keepdim),
     vjp=_prod_vjp,
     domain=(0.5, 1.5),
-    samples=(*(s for s in _SAMPLES if s.inputs != ((1000, 3),)), *_EMPTY,
-             Sample((np.arange(1, 7, dtype=np.int32).reshape(2, 3),), {"dim": (1,)}),
-             Sample((np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 5.0], [1.0, 4.0, 2.0]], np.float32),), {"dim": (1,)})),
-)  # fmt: skip
+    samples=(
+        *(s for s in _SAMPLES if s.inputs != ((1000, 3),)),
+        *_EMPTY,
+        Sample((np.arange(1, 7, dtype=np.int32).reshape(2, 3),), {"dim": (1,)}),
+        Sample((np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 5.0], [1.0, 4.0, 2.0]], np.float32),), {"dim": (1,)}),
+    ),
+)
 
 
 # ---------------------------------------------------------------- extremes
@@ -152,10 +194,21 @@ def _extreme_op(name: str, reference: Callable, onnx: str) -> Op:
         return _reduced(x.shape, dim, keepdim), x.dtype
 
     return Op(
-        name, kind="kernel", attrs=_AXES, encode=_encode, infer=infer, reference=reference, vjp=_extreme_vjp, onnx=onnx,
-        samples=(*_SAMPLES, _EMPTY[1], Sample((np.array([[1, 3, 3], [-2, -2, 5]], np.int64),), {"dim": (1,)}),
-                 Sample((np.array([[1.0, np.nan, 3.0], [-np.inf, 2.0, 2.0]], np.float32),), {"dim": (1,)})),
-    )  # fmt: skip
+        name,
+        kind="kernel",
+        attrs=_AXES,
+        encode=_encode,
+        infer=infer,
+        reference=reference,
+        vjp=_extreme_vjp,
+        onnx=onnx,
+        samples=(
+            *_SAMPLES,
+            _EMPTY[1],
+            Sample((np.array([[1, 3, 3], [-2, -2, 5]], np.int64),), {"dim": (1,)}),
+            Sample((np.array([[1.0, np.nan, 3.0], [-np.inf, 2.0, 2.0]], np.float32),), {"dim": (1,)}),
+        ),
+    )
 
 
 _amax = _extreme_op("amax", lambda xp, x, *, dim, keepdim: xp.max(x, axis=dim, keepdims=keepdim), "ReduceMax")
@@ -183,14 +236,22 @@ _ARG_SAMPLES = (
 
 def _arg_op(name: str, onnx: str) -> Op:
     def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
+        if len(dim) != 1 and len(dim) != len(x.shape):
+            raise ShapeError(f"{name}: dim={dim} must be one axis of x{x.shape}, or None for all")
         _need_terms(name, x.shape, dim)
         return _reduced(x.shape, dim, keepdim), int64
 
     return Op(
-        name, kind="kernel", attrs=_AXES, saves="", encode=_encode, infer=infer, onnx=onnx,
+        name,
+        kind="kernel",
+        attrs=_AXES,
+        saves="",
+        encode=_encode,
+        infer=infer,
+        onnx=onnx,
         reference=lambda xp, x, *, dim, keepdim: _positions(getattr(xp, name), xp, x, dim, keepdim),
         samples=(*_ARG_SAMPLES, Sample(((3, 4),), {"dim": (0, 1), "keepdim": True})),
-    )  # fmt: skip
+    )
 
 
 _argmax, _argmin = _arg_op("argmax", "ArgMax"), _arg_op("argmin", "ArgMin")
@@ -199,6 +260,7 @@ _argmax, _argmin = _arg_op("argmax", "ArgMax"), _arg_op("argmin", "ArgMin")
 def _choice_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
     """The gradient goes to the element that was chosen."""
     from ..tensor import from_numpy
+
     if g[0] is None:
         return (None,)
     if not dim:
@@ -210,6 +272,8 @@ def _choice_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: 
 
 def _choice_op(name: str, argument: str) -> Op:
     def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> list[Spec]:
+        if len(dim) != 1 and x.shape:
+            raise ShapeError(f"{name}: dim={dim} must be one axis of x{x.shape}")
         _need_terms(name, x.shape, dim)
         shape = _reduced(x.shape, dim, keepdim)
         return [(shape, x.dtype), (shape, int64)]
@@ -220,9 +284,17 @@ def _choice_op(name: str, argument: str) -> Op:
         return (values, at) if keepdim or not dim else (xp.squeeze(values, dim[0]), xp.squeeze(at, dim[0]))
 
     return Op(
-        name, kind="kernel", attrs=_AXES, saves="o", encode=_encode, infer=infer, reference=reference, vjp=_choice_vjp,
-        samples=_ARG_SAMPLES, doc="the extreme along one axis, and its first position",
-    )  # fmt: skip
+        name,
+        kind="kernel",
+        attrs=_AXES,
+        saves="o",
+        encode=_encode,
+        infer=infer,
+        reference=reference,
+        vjp=_choice_vjp,
+        samples=_ARG_SAMPLES,
+        doc="the extreme along one axis, and its first position",
+    )
 
 
 _max_dim, _min_dim = _choice_op("max_dim", "argmax"), _choice_op("min_dim", "argmin")
@@ -237,9 +309,19 @@ def _truth_op(name: str, dtype: np.dtype, reference: Callable, terms: Callable |
 
     ones = np.array([[0, 2, 1], [0, 0, 0], [3, 1, 1]])
     return Op(
-        name, kind="kernel", attrs=_AXES, saves="", encode=_encode, infer=infer, reference=reference,
-        samples=(*_SAMPLES, *_EMPTY, *(Sample((ones.astype(t),), {"dim": (1,)}) for t in ("f4", "f8", "i4", "i8", "u1", "?"))),
-    )  # fmt: skip
+        name,
+        kind="kernel",
+        attrs=_AXES,
+        saves="",
+        encode=_encode,
+        infer=infer,
+        reference=reference,
+        samples=(
+            *_SAMPLES,
+            *_EMPTY,
+            *(Sample((ones.astype(t),), {"dim": (1,)}) for t in ("f4", "f8", "i4", "i8", "u1", "?")),
+        ),
+    )
 
 
 _any = _truth_op("any", bool_, lambda xp, x, *, dim, keepdim: xp.any(x != 0, axis=dim, keepdims=keepdim))
@@ -277,7 +359,9 @@ def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, c
     return (_kept(scale, x, dim, keepdim) * _deviation(x, dim, correction),)
 
 
-def _var_mean_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
+def _var_mean_vjp(
+    g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float
+) -> tuple:
     attrs = {"dim": dim, "keepdim": keepdim}
     parts = []
     if g[0] is not None:
@@ -291,13 +375,22 @@ _MOMENT = {"attrs": {"correction": 1.0}, "encode": _moment_encode, "flops": lamb
 _MOMENT_SAMPLES = (*_SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), _EMPTY[1])
 
 _var = _float_op(
-    "var", saves="i", samples=_MOMENT_SAMPLES, vjp=_var_vjp, **_MOMENT,
+    "var",
+    saves="i",
+    samples=_MOMENT_SAMPLES,
+    vjp=_var_vjp,
+    **_MOMENT,
     reference=lambda xp, x, *, dim, keepdim, correction: _moment_reference(xp, x, dim, keepdim, correction),
-)  # fmt: skip
+)
 _std = _float_op(
-    "std", samples=_MOMENT_SAMPLES, vjp=_std_vjp, **_MOMENT,
-    reference=lambda xp, x, *, dim, keepdim, correction: xp.sqrt(_moment_reference(xp, x, dim, keepdim, correction)),
-)  # fmt: skip
+    "std",
+    samples=_MOMENT_SAMPLES,
+    vjp=_std_vjp,
+    **_MOMENT,
+    reference=lambda xp, x, *, dim, keepdim, correction: xp.sqrt(
+        _moment_reference(xp, x, dim, keepdim, correction)
+    ),
+)
 
 
 def _var_mean_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> list[Spec]:
@@ -306,11 +399,21 @@ def _var_mean_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction:
 
 
 _var_mean = Op(
-    "var_mean", kind="kernel", attrs={**_AXES, "correction": 1.0}, saves="i", encode=_moment_encode, infer=_var_mean_infer,
+    "var_mean",
+    kind="kernel",
+    attrs={**_AXES, "correction": 1.0},
+    saves="i",
+    encode=_moment_encode,
+    infer=_var_mean_infer,
     reference=lambda xp, x, *, dim, keepdim, correction: (
-        _moment_reference(xp, x, dim, keepdim, correction), xp.mean(x, axis=dim, keepdims=keepdim)),
-    vjp=_var_mean_vjp, samples=_MOMENT_SAMPLES, terms=_terms, flops=_MOMENT["flops"],
-)  # fmt: skip
+        _moment_reference(xp, x, dim, keepdim, correction),
+        xp.mean(x, axis=dim, keepdims=keepdim),
+    ),
+    vjp=_var_mean_vjp,
+    samples=_MOMENT_SAMPLES,
+    terms=_terms,
+    flops=_MOMENT["flops"],
+)
 
 
 # ---------------------------------------------------------------- logsumexp, norm, cumsum
@@ -325,12 +428,19 @@ def _logsumexp_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool
 
 
 _logsumexp = _float_op(
-    "logsumexp", onnx="ReduceLogSumExp", flops=lambda x, **attrs: 10 * _size(x),
+    "logsumexp",
+    onnx="ReduceLogSumExp",
+    flops=lambda x, **attrs: 10 * _size(x),
     reference=_logsumexp_reference,
     vjp=lambda g, out, x, *, dim, keepdim: (
-        _kept(g, x, dim, keepdim) * exp(x - _kept(out, x, dim, keepdim)),),
-    samples=(*_SAMPLES, *_EMPTY, Sample((np.array([[1e4, -1e4], [-np.inf, -np.inf], [np.inf, 0]], np.float32),), {"dim": (1,)})),
-)  # fmt: skip
+        _kept(g, x, dim, keepdim) * exp(x - _kept(out, x, dim, keepdim)),
+    ),
+    samples=(
+        *_SAMPLES,
+        *_EMPTY,
+        Sample((np.array([[1e4, -1e4], [-np.inf, -np.inf], [np.inf, 0]], np.float32),), {"dim": (1,)}),
+    ),
+)
 
 
 _NORMS = {0.0, 1.0, 2.0, math.inf, -math.inf}  # those with a kernel; other p are composed
@@ -339,7 +449,11 @@ _NORMS = {0.0, 1.0, 2.0, math.inf, -math.inf}  # those with a kernel; other p ar
 def _norm_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
     kept = {"axis": dim, "keepdims": keepdim}
     if p == 0:
-        return xp.astype(xp.sum(x != 0, **kept), x.dtype) if hasattr(xp, "astype") else xp.sum(x != 0, **kept).astype(x.dtype)
+        return (
+            xp.astype(xp.sum(x != 0, **kept), x.dtype)
+            if hasattr(xp, "astype")
+            else xp.sum(x != 0, **kept).astype(x.dtype)
+        )
     if p == 1:
         return xp.sum(xp.abs(x), **kept)
     if p == 2:
@@ -360,10 +474,14 @@ def _norm_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, 
 
 
 _norm = _float_op(
-    "norm", attrs={"p": 2.0}, reference=_norm_reference, vjp=_norm_vjp, flops=lambda x, **attrs: 2 * _size(x),
+    "norm",
+    attrs={"p": 2.0},
+    reference=_norm_reference,
+    vjp=_norm_vjp,
+    flops=lambda x, **attrs: 2 * _size(x),
     encode=lambda x, *, dim, keepdim, p: ([int(keepdim), len(dim), *dim], [p]),
     samples=(*_SAMPLES, *_EMPTY, *(Sample(((4, 30, 2),), {"dim": (0, 1), "p": p}) for p in sorted(_NORMS))),
-)  # fmt: skip
+)
 
 
 def _cumsum_infer(x: Aval, *, dim: int, reverse: bool) -> Spec:
@@ -380,13 +498,27 @@ def _cumsum_reference(xp: Any, x: Any, *, dim: int, reverse: bool) -> Any:
 
 
 _cumsum = Op(
-    "cumsum", kind="kernel", attrs={"dim": 0, "reverse": False}, saves="", infer=_cumsum_infer, reference=_cumsum_reference,
+    "cumsum",
+    kind="kernel",
+    attrs={"dim": 0, "reverse": False},
+    saves="",
+    infer=_cumsum_infer,
+    reference=_cumsum_reference,
     vjp=lambda g, out, x, *, dim, reverse: (_cumsum(g, dim=dim, reverse=not reverse),),
     encode=lambda x, *, dim, reverse: ([dim, int(reverse)], []),
-    flops=_size, terms=lambda x, *, dim, reverse: x.shape[dim] if x.shape else 1, onnx="CumSum",
-    samples=(Sample(((),)), Sample(((7,),), {"reverse": True}), Sample(((30, 40),)), Sample(((3, 40, 2),), {"dim": 1}),
-             Sample(((3, 70000),), {"dim": 1}), Sample(((0, 3),)), Sample((np.arange(6),))),
-)  # fmt: skip
+    flops=_size,
+    terms=lambda x, *, dim, reverse: x.shape[dim] if x.shape else 1,
+    onnx="CumSum",
+    samples=(
+        Sample(((),)),
+        Sample(((7,),), {"reverse": True}),
+        Sample(((30, 40),)),
+        Sample(((3, 40, 2),), {"dim": 1}),
+        Sample(((3, 70000),), {"dim": 1}),
+        Sample(((0, 3),)),
+        Sample((np.arange(6),)),
+    ),
+)
 
 
 # ---------------------------------------------------------------- public functions
@@ -407,6 +539,17 @@ def _run(op: Op, input: Any, dim: Any, keepdim: bool, **attrs: Any) -> Any:
         axes = normalize_axes(op.name, dim, input.ndim)
         call = op.bind(dim=axes, keepdim=bool(keepdim), **attrs)
         if len(_bound) < 4096:
+            _bound[key] = call
+    return apply(call, (input,))
+
+
+def run_along(op: Op, input: Any, dim: int, **attrs: Any) -> Any:
+    """`op` along the one axis `dim`; calls are looked up as above."""
+    key = (op.name, dim, input.ndim, *attrs.values())
+    call = _bound.get(key) if dim.__class__ is int else None
+    if call is None:
+        call = op.bind(dim=normalize_axis(op.name, dim, input.ndim), **attrs)
+        if dim.__class__ is int and len(_bound) < 4096:
             _bound[key] = call
     return apply(call, (input,))
 
@@ -471,19 +614,20 @@ _max_result = namedtuple("max", "values indices")
 _min_result = namedtuple("min", "values indices")
 
 
-def _extreme(name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: Op, pair: Callable, result: Any) -> Any:
+def _extreme(
+    name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: Op, pair: Callable, result: Any
+) -> Any:
     if dim is None:
         return _run(whole, input, None, keepdim)
     if hasattr(dim, "dtype") and hasattr(dim, "shape") and not isinstance(dim, np.integer):
         return pair(input, dim)
-    axis = normalize_axis(name, dim, input.ndim)
-    return result(*_run(along, input, axis, keepdim))
+    return result(*_run(along, input, dim, keepdim))
 
 
 def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """Greatest element; with `dim` the pair (values, indices) along that axis; of two tensors their `maximum`.
+    """Greatest element; with `dim` the pair (values, indices) along it; of two tensors their `maximum`.
 
-    `indices` are the first positions; the gradient of `values` goes to them. Without `dim`, equal elements share it.
+    `indices` are the first positions; the gradient of `values` goes there. Without `dim`, equals share it.
 
     >>> import ranvier as rv
     >>> values, indices = rv.max(rv.tensor([[1., 5.], [4., 3.]]), 1)
@@ -494,7 +638,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """Least element; with `dim` the pair (values, indices) along that axis; of two tensors their `minimum`."""
+    """Least element; with `dim` the pair (values, indices) along it; of two tensors their `minimum`."""
     return _extreme("min", input, dim, keepdim, _amin, _min_dim, minimum, _min_result)
 
 
@@ -505,12 +649,12 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     >>> rv.argmax(rv.tensor([1., 7., 7.])).item()
     1
     """
-    return _run(_argmax, input, None if dim is None else normalize_axis("argmax", dim, input.ndim), keepdim)
+    return _run(_argmax, input, dim, keepdim)
 
 
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """Position of the first least element along `dim`, or in C order; a NaN counts as the least."""
-    return _run(_argmin, input, None if dim is None else normalize_axis("argmin", dim, input.ndim), keepdim)
+    return _run(_argmin, input, dim, keepdim)
 
 
 def all(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
@@ -537,7 +681,12 @@ def _correction(name: str, dim: Any, unbiased: bool | None, correction: float | 
 
 
 def var(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Any:
     """Variance over `dim`: sum (x - mean)^2 / max(0, n - correction); correction 1, or 0 with unbiased=False.
 
@@ -550,7 +699,12 @@ def var(
 
 
 def std(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Any:
     """Standard deviation over `dim`, the square root of `var`; its gradient is 0 where it is 0."""
     dim, correction = _correction("std", dim, unbiased, correction)
@@ -558,7 +712,12 @@ def std(
 
 
 def var_mean(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> tuple:
     """(variance, mean) over `dim` in one pass over the data; see `var`."""
     dim, correction = _correction("var_mean", dim, unbiased, correction)
@@ -575,7 +734,9 @@ def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return _run(_logsumexp, input, dim, keepdim)
 
 
-def norm(input: Any, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def norm(
+    input: Any, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
     """The p-norm (sum |x|^p)^(1/p) over `dim`; p=inf and -inf: the extremes of |x|; p=0: how many are not 0.
 
     Axes are taken as one vector: for two axes p=2 (or "fro") is the Frobenius norm. At 0 the gradient is 0.
@@ -607,4 +768,4 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     input = _cast(input, dtype)
     if not is_float(input.dtype):
         input = _cast(input, int64)
-    return _cast(_cumsum(input, dim=normalize_axis("cumsum", dim, input.ndim)), dtype)
+    return _cast(run_along(_cumsum, input, dim), dtype)

@@ -1,4 +1,5 @@
 """Softmax, its logarithm, and the cross-entropy of logits with labels."""
+
 from __future__ import annotations
 
 import math
@@ -8,9 +9,11 @@ import numpy as np
 
 from ..dtypes import int64, is_float
 from ..errors import DTypeError, OutOfRangeError, ShapeError
+from .apply import apply
 from .elementwise import mul, neg
-from .op import Aval, Op, Sample, Spec, normalize_axis
-from .reduction import _cast, sum as sum_
+from .op import Aval, Call, Op, Sample, Spec
+from .reduction import _cast, run_along
+from .reduction import sum as sum_
 
 __all__ = ["cross_entropy", "log_softmax", "softmax"]
 
@@ -21,7 +24,9 @@ __all__ = ["cross_entropy", "log_softmax", "softmax"]
 def _float_infer(name: str) -> Any:
     def infer(x: Aval, *, dim: int) -> Spec:
         if not is_float(x.dtype):
-            raise DTypeError(f"{name}: dtype {x.dtype} must be float32 or float64; cast first, or pass dtype=")
+            raise DTypeError(
+                f"{name}: dtype {x.dtype} must be float32 or float64; cast first, or pass dtype="
+            )
         return x.shape, x.dtype
 
     return infer
@@ -60,17 +65,35 @@ _SAMPLES = (
 )
 
 _softmax = Op(
-    "softmax", kind="kernel", attrs={"dim": 0}, saves="o", infer=_float_infer("softmax"), reference=_softmax_reference,
+    "softmax",
+    kind="kernel",
+    attrs={"dim": 0},
+    saves="o",
+    infer=_float_infer("softmax"),
+    reference=_softmax_reference,
     vjp=lambda g, out, x, *, dim: ((g - (g * out).sum(dim, keepdim=True)) * out,),
-    encode=lambda x, *, dim: ([dim], []), terms=_line, flops=_flops, onnx="Softmax", yields="probabilities", samples=_SAMPLES,
-)  # fmt: skip
+    encode=lambda x, *, dim: ([dim], []),
+    terms=_line,
+    flops=_flops,
+    onnx="Softmax",
+    yields="probabilities",
+    samples=_SAMPLES,
+)
 
 _log_softmax = Op(
-    "log_softmax", kind="kernel", attrs={"dim": 0}, saves="o", infer=_float_infer("log_softmax"),
+    "log_softmax",
+    kind="kernel",
+    attrs={"dim": 0},
+    saves="o",
+    infer=_float_infer("log_softmax"),
     reference=_log_softmax_reference,
     vjp=lambda g, out, x, *, dim: (g - out.exp() * g.sum(dim, keepdim=True),),
-    encode=lambda x, *, dim: ([dim], []), terms=_line, flops=_flops, onnx="LogSoftmax", samples=_SAMPLES,
-)  # fmt: skip
+    encode=lambda x, *, dim: ([dim], []),
+    terms=_line,
+    flops=_flops,
+    onnx="LogSoftmax",
+    samples=_SAMPLES,
+)
 
 
 def softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
@@ -80,8 +103,7 @@ def softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
     >>> rv.softmax(rv.tensor([1000., 1000.]), 0).tolist()
     [0.5, 0.5]
     """
-    input = _cast(input, dtype)
-    return _softmax(input, dim=normalize_axis("softmax", dim, input.ndim))
+    return run_along(_softmax, _cast(input, dtype), dim)
 
 
 def log_softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
@@ -91,8 +113,7 @@ def log_softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
     >>> rv.log_softmax(rv.tensor([0., 1000.]), 0).tolist()
     [-1000.0, 0.0]
     """
-    input = _cast(input, dtype)
-    return _log_softmax(input, dim=normalize_axis("log_softmax", dim, input.ndim))
+    return run_along(_log_softmax, _cast(input, dtype), dim)
 
 
 # ---------------------------------------------------------------- cross-entropy
@@ -105,7 +126,9 @@ def _others(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
     return (*shape[:dim], *shape[dim + 1 :])
 
 
-def _infer(x: Aval, target: Aval, weight: Aval | None = None, *, dim: int, reduction: str, **attrs: Any) -> list[Spec]:
+def _infer(
+    x: Aval, target: Aval, weight: Aval | None = None, *, dim: int, reduction: str, **attrs: Any
+) -> list[Spec]:
     """loss, log-sum-exp of each line, and the sum of the counted labels' weights."""
     lines = _others(x.shape, dim)
     return [(lines if reduction == "none" else (), x.dtype), (lines, x.dtype), ((), x.dtype)]
@@ -119,8 +142,10 @@ def _check_labels(target: np.ndarray, classes: int, ignore_index: int) -> None:
         raise OutOfRangeError(f"cross_entropy: {label}={target[where]} must be in [0, {classes - 1}]")
 
 
-def _parts(xp: Any, x: Any, target: Any, weight: Any, dim: int, ignore_index: int, label_smoothing: float) -> tuple:
-    """q (see `cross_entropy`), shaped as x, and the weight of each line's label; both 0 for what is ignored."""
+def _parts(
+    xp: Any, x: Any, target: Any, weight: Any, dim: int, ignore_index: int, label_smoothing: float
+) -> tuple:
+    """q (see `cross_entropy`), shaped as x, and the weight of each line's label; 0 for what is ignored."""
     classes = x.shape[dim]
     _check_labels(np.asarray(target), classes, ignore_index)
     shape = [1] * len(x.shape)
@@ -137,7 +162,15 @@ def _parts(xp: Any, x: Any, target: Any, weight: Any, dim: int, ignore_index: in
 
 
 def _reference(
-    xp: Any, x: Any, target: Any, weight: Any = None, *, dim: int, reduction: str, ignore_index: int, label_smoothing: float
+    xp: Any,
+    x: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    dim: int,
+    reduction: str,
+    ignore_index: int,
+    label_smoothing: float,
 ) -> tuple:
     q, label_weight = _parts(xp, x, target, weight, dim, ignore_index, label_smoothing)
     top = xp.max(x, axis=dim, keepdims=True)
@@ -150,7 +183,7 @@ def _reference(
 
 
 def _vjp(g: tuple, out: tuple, x: Any, target: Any, weight: Any = None, **attrs: Any) -> tuple:
-    (loss, lse, total), dim = g, attrs["dim"]
+    (loss, lse, _), dim = g, attrs["dim"]
     more = () if weight is None else (weight,)
     dx = None
     if loss is not None:
@@ -177,12 +210,20 @@ _CASES = (
 )
 
 _cross_entropy = Op(
-    "cross_entropy", kind="kernel", attrs=_ATTRS, infer=_infer, reference=_reference, vjp=_vjp,
+    "cross_entropy",
+    kind="kernel",
+    attrs=_ATTRS,
+    infer=_infer,
+    reference=_reference,
+    vjp=_vjp,
     encode=lambda *avals, **attrs: _encode(**attrs),
-    terms=lambda x, *more, dim, reduction, **attrs: x.shape[dim] if reduction == "none" else math.prod(x.shape),
-    flops=lambda x, *more, **attrs: 10 * math.prod(x.shape), onnx="SoftmaxCrossEntropyLoss",
+    terms=lambda x, *more, dim, reduction, **attrs: (
+        x.shape[dim] if reduction == "none" else math.prod(x.shape)
+    ),
+    flops=lambda x, *more, **attrs: 10 * math.prod(x.shape),
+    onnx="SoftmaxCrossEntropyLoss",
     samples=[Sample(inputs, attrs) for inputs, attrs in _CASES],
-)  # fmt: skip
+)
 
 
 def _grad_infer(g: Aval, x: Aval, *more: Aval, **attrs: Any) -> Spec:
@@ -190,9 +231,19 @@ def _grad_infer(g: Aval, x: Aval, *more: Aval, **attrs: Any) -> Spec:
 
 
 def _grad_reference(
-    xp: Any, g: Any, x: Any, target: Any, lse: Any, total: Any, weight: Any = None, *, dim: int, reduction: str,
-    ignore_index: int, label_smoothing: float,
-) -> Any:  # fmt: skip
+    xp: Any,
+    g: Any,
+    x: Any,
+    target: Any,
+    lse: Any,
+    total: Any,
+    weight: Any = None,
+    *,
+    dim: int,
+    reduction: str,
+    ignore_index: int,
+    label_smoothing: float,
+) -> Any:
     q, _ = _parts(xp, x, target, weight, dim, ignore_index, label_smoothing)
     g = g / total if reduction == "mean" else g
     g = xp.expand_dims(g, axis=dim) if reduction == "none" else g
@@ -200,8 +251,10 @@ def _grad_reference(
     return xp.where(a != 0, g * (a * xp.exp(x - xp.expand_dims(lse, axis=dim)) - q), xp.zeros_like(x))
 
 
-def _grad_vjp(v: Any, out: Any, g: Any, x: Any, target: Any, lse: Any, total: Any, weight: Any = None, **attrs: Any) -> tuple:
-    """With p = exp(x - lse) and a = sum_c q: d(out)/dx = diag(g a p), d(out)/dlse = -g a p; out is linear in g."""
+def _grad_vjp(
+    v: Any, out: Any, g: Any, x: Any, target: Any, lse: Any, total: Any, weight: Any = None, **attrs: Any
+) -> tuple:
+    """With p = exp(x - lse) and a = sum_c q: d(out)/dx = diag(g a p), d(out)/dlse = -g a p; linear in g."""
     from ..tensor import from_numpy
     from .creation import ones
 
@@ -231,11 +284,18 @@ def _grad_sample(inputs: tuple, attrs: dict) -> Sample:
 
 
 _cross_entropy_grad = Op(
-    "cross_entropy_grad", kind="kernel", attrs=_ATTRS, saves="i", infer=_grad_infer, reference=_grad_reference, vjp=_grad_vjp,
-    encode=lambda *avals, **attrs: _encode(**attrs), flops=lambda g, x, *more, **attrs: 8 * math.prod(x.shape),
+    "cross_entropy_grad",
+    kind="kernel",
+    attrs=_ATTRS,
+    saves="i",
+    infer=_grad_infer,
+    reference=_grad_reference,
+    vjp=_grad_vjp,
+    encode=lambda *avals, **attrs: _encode(**attrs),
+    flops=lambda g, x, *more, **attrs: 8 * math.prod(x.shape),
     samples=[_grad_sample(inputs, attrs) for inputs, attrs in _CASES],
     doc="gradient of cross_entropy with respect to its logits",
-)  # fmt: skip
+)
 
 
 def cross_entropy(
@@ -253,13 +313,13 @@ def cross_entropy(
 
     Args:
         logits: (C), (N, C) or (N, C, d1, ...), float.
-        target: class numbers (int64), shaped as logits without C: p is 1 at the class; or probabilities p, float, shaped
-            as logits.
+        target: class numbers (int64), shaped as logits without C: p is 1 at the class; or probabilities p, float,
+            shaped as logits.
         weight: (C), a factor for each class.
         ignore_index: labels of that value contribute nothing (class numbers only).
-        reduction: "none", "sum", or "mean": the sum divided by the sum of the labels' weights (for probabilities: by N).
+        reduction: "none", "sum", or "mean": the sum divided by that of the labels' weights (for probabilities by N).
 
-    Errors: ShapeError, DTypeError; OutOfRangeError (or IndexError from native code) for a label outside [0, C-1].
+    Errors: ShapeError, DTypeError; OutOfRangeError (compiled: IndexError) for a label outside [0, C-1].
 
     >>> import ranvier as rv
     >>> from ranvier.ops.softmax import cross_entropy
@@ -268,7 +328,9 @@ def cross_entropy(
     """
     shape = tuple(logits.shape)
     if not shape:
-        raise ShapeError("cross_entropy: logits are a scalar; they must be shaped (C), (N, C) or (N, C, d1, ...)")
+        raise ShapeError(
+            "cross_entropy: logits are a scalar; they must be shaped (C), (N, C) or (N, C, d1, ...)"
+        )
     if not is_float(logits.dtype):
         raise DTypeError(f"cross_entropy: logits of dtype {logits.dtype} must be float32 or float64")
     if reduction not in _REDUCTIONS:
@@ -281,29 +343,50 @@ def cross_entropy(
     if weight is not None:
         if tuple(weight.shape) != (shape[dim],):
             raise ShapeError(
-                f"cross_entropy: weight{tuple(weight.shape)} must have shape ({shape[dim]},): one for each class of logits{shape}"
+                f"cross_entropy: weight{tuple(weight.shape)} must have shape ({shape[dim]},): one for each "
+                f"class of logits{shape}"
             )
         weight = _cast(weight, logits.dtype)
     if is_float(target.dtype):
         return _soft_cross_entropy(logits, target, weight, dim, reduction, label_smoothing)
     if tuple(target.shape) != _others(shape, dim):
         raise ShapeError(
-            f"cross_entropy: target{tuple(target.shape)} must have shape {_others(shape, dim)}: logits{shape} without "
-            f"their class axis {dim}"
+            f"cross_entropy: target{tuple(target.shape)} must have shape {_others(shape, dim)}: logits{shape} "
+            f"without their class axis {dim}"
         )
     if target.dtype.kind not in "iu":
-        raise DTypeError(f"cross_entropy: target of dtype {target.dtype} must hold class numbers (int64) or probabilities")
+        raise DTypeError(
+            f"cross_entropy: target of dtype {target.dtype} must hold class numbers (int64) or probabilities"
+        )
     target = _cast(target, int64)
-    inputs = (logits, target) if weight is None else (logits, target, weight)
-    return _cross_entropy(
-        *inputs, dim=dim, reduction=reduction, ignore_index=int(ignore_index), label_smoothing=float(label_smoothing)
-    )[0]
+    key = (dim, reduction, ignore_index, label_smoothing)
+    call = _bound.get(key)
+    if call is None:
+        call = _cross_entropy.bind(
+            dim=dim,
+            reduction=reduction,
+            ignore_index=int(ignore_index),
+            label_smoothing=float(label_smoothing),
+        )
+        if len(_bound) < 256:
+            _bound[key] = call
+    try:
+        return apply(call, (logits, target) if weight is None else (logits, target, weight))[0]
+    except OutOfRangeError:
+        raise
+    except IndexError:  # the kernel found a label out of range: say it with its place in `target`
+        _check_labels(np.asarray(getattr(target, "_data", target)), shape[dim], ignore_index)
+        raise
+
+
+_bound: dict[tuple, Call] = {}
 
 
 def _soft_cross_entropy(x: Any, target: Any, weight: Any, dim: int, reduction: str, e: float) -> Any:
     if target.shape != x.shape:
         raise ShapeError(
-            f"cross_entropy: target{tuple(target.shape)} of probabilities must have the shape of logits{tuple(x.shape)}"
+            f"cross_entropy: target{tuple(target.shape)} of probabilities must have the shape of "
+            f"logits{tuple(x.shape)}"
         )
     target = _cast(target, x.dtype)
     classes = x.shape[dim]
