@@ -6,7 +6,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "4")  # tests compare thread counts, also on machines with fewer cores
 
 import pytest  # noqa: E402
-
 import ranvier as rv  # noqa: E402
 
 

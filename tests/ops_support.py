@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 import ranvier as rv
 from ranvier.backends.reference import evaluate
 from ranvier.dtypes import ALL, FLOATS, is_float

@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-
 import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier import nn, optim

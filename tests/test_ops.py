@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import ranvier as rv
 from ops_support import (
     ALL,
     FLOATS,
@@ -26,8 +27,6 @@ from ops_support import (
     specs_of,
     tensors,
 )
-
-import ranvier as rv
 from ranvier.dtypes import float32, float64, is_float
 from ranvier.errors import DTypeError, GradError
 

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier.ops import optim as rules
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ops_support import OPS, all_ops, expected_inputs, has_shapes, make_inputs, samples_of, specs_of
-
 import ranvier as rv
+from ops_support import OPS, all_ops, expected_inputs, has_shapes, make_inputs, samples_of, specs_of
 from ranvier.dtypes import float32
 
 KINDS = ("elementwise", "view", "kernel", "optimizer")

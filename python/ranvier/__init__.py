@@ -8,6 +8,7 @@ tensor([[2., 2.],
 from __future__ import annotations
 
 from importlib import import_module as _import
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -27,8 +28,8 @@ from .dtypes import (
 )
 from .errors import (
     BackendError,
-    DTypeError,
     DomainError,
+    DTypeError,
     GradError,
     OutOfRangeError,
     RanvierError,
@@ -36,10 +37,9 @@ from .errors import (
     StateError,
     TraceError,
 )
-from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
-
-globals().update(ops.PUBLIC)
-globals().update((name, getattr(random, name)) for name in random.__all__)
+from .ops import *  # noqa: F403  (the functions of all families)
+from .random import *  # noqa: F403
+from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
 
 # Imported at first use: they cost time that a script may not need to spend.
 _LAZY_MODULES = ("data", "graph", "nn", "optim", "saving", "train")
@@ -51,7 +51,7 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return _import(f".{name}", __name__)
     if name in _LAZY:

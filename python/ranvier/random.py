@@ -290,7 +290,9 @@ def multinomial(
 
     input = as_tensor(input)
     if input.ndim not in (1, 2) or not is_float(input.dtype):
-        raise ShapeError(f"multinomial: input is {input.dtype}{input.shape}, must be float (categories,) or (rows, categories)")
+        raise ShapeError(
+            f"multinomial: input is {input.dtype}{input.shape}, must be float (categories,) or (rows, categories)"
+        )
     count = input.shape[-1]
     if num_samples < 1 or (not replacement and num_samples > count):
         raise OutOfRangeError(

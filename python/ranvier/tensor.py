@@ -4,8 +4,7 @@ The array is a NumPy array; while a function is traced it is a `Value` of the gr
 """
 from __future__ import annotations
 
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -132,6 +131,36 @@ class Tensor:
 
     def element_size(self) -> int:
         return self.dtype.itemsize
+
+    def nelement(self) -> int:
+        return self.numel()
+
+    def view_as(self, other: Tensor) -> Tensor:
+        """reshape(other.shape)"""
+        return self.reshape(other.shape)
+
+    reshape_as = view_as
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """to(other.dtype)"""
+        return self.to(other.dtype)
+
+    def where(self, condition: Any, other: Any) -> Tensor:
+        """self where `condition` holds, else `other`"""
+        return ops.where(condition, self, other)
+
+    def new_tensor(self, data: Any, dtype: Any = None) -> Tensor:
+        """A new tensor of `data`, in this tensor's dtype unless given."""
+        return tensor(data, dtype or self.dtype)
+
+    def new_zeros(self, *size: Any, dtype: Any = None) -> Tensor:
+        return ops.zeros(*size, dtype=dtype or self.dtype)
+
+    def new_ones(self, *size: Any, dtype: Any = None) -> Tensor:
+        return ops.ones(*size, dtype=dtype or self.dtype)
+
+    def new_full(self, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+        return ops.full(size, fill_value, dtype=dtype or self.dtype)
 
     def is_floating_point(self) -> bool:
         return is_float(self.dtype)
@@ -372,6 +401,36 @@ class Tensor:
     def __reduce__(self) -> Any:
         raise DTypeError("tensors are not pickled; save them with ranvier.save()")
 
+    if TYPE_CHECKING:  # attached below, from the public functions of the ops
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __neg__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+
     @property
     def T(self) -> Tensor:
         """All axes in reverse order."""
@@ -406,6 +465,11 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
         data = [x.tolist() if isinstance(x, Tensor) else x for x in data]
     return ops.creation._make(np.array(_to_array(data, dtype)), requires_grad)
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
 
 
 def as_tensor(data: Any, dtype: Any = None) -> Tensor:
@@ -471,10 +535,10 @@ def _attach() -> None:
         setattr(Tensor, f"__{name}__", getattr(ops, name))
     Tensor.__hash__ = object.__hash__
     Tensor.__neg__, Tensor.__abs__, Tensor.__invert__ = ops.neg, ops.abs, ops.logical_not
-    for name in ops.METHODS:
+    for name, keeps_shape in ops.methods():
         setattr(Tensor, name, getattr(ops, name))
-    for name in ops.INPLACE:
-        setattr(Tensor, f"{name}_", _inplace(getattr(ops, name)))
+        if keeps_shape:
+            setattr(Tensor, f"{name}_", _inplace(getattr(ops, name)))
 
 
 _attach()

@@ -13,7 +13,7 @@ from ..context import local
 from ..errors import BackendError
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def get(name: str, float64: bool = False) -> Any:
     """The backend of that name: "native" or "numpy"."""
     if name == "numpy":
@@ -27,7 +27,7 @@ def get(name: str, float64: bool = False) -> Any:
     raise BackendError(f"backend: {name!r} must be 'native' or 'numpy'")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def default_backend() -> Any:
     """RANVIER_BACKEND, or native; NumPy, with a warning, where the native module cannot be imported."""
     name = os.environ.get("RANVIER_BACKEND", "")

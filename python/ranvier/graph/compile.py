@@ -93,7 +93,7 @@ class Compiled:
         finally:
             tracer.restore()
         self.epoch = Epoch.value
-        for t, memory in self.grads:
+        for _, memory in self.grads:
             memory._base = None
 
     def holds(self) -> bool:
@@ -204,8 +204,8 @@ class CompiledFunction:
             if x._requires_grad:
                 if x._node is not None:
                     raise TraceError(
-                        f"{self.__name__}: an argument of shape {x.shape} was computed from tensors that require a gradient; "
-                        "compile the whole computation, or pass x.detach()"
+                        f"{self.__name__}: an argument of shape {x.shape} was computed from tensors that require a "
+                        "gradient; compile the whole computation, or pass x.detach()"
                     )
                 parts.append((id(x), "leaf"))
                 return
@@ -229,8 +229,8 @@ class CompiledFunction:
                 hash(x)
             except TypeError:
                 raise TraceError(
-                    f"{self.__name__}: argument of type {type(x).__name__} must be a tensor, an array, a hashable value, or a "
-                    "tuple, list or dict of them"
+                    f"{self.__name__}: argument of type {type(x).__name__} must be a tensor, an array, a hashable "
+                    "value, or a tuple, list or dict of them"
                 ) from None
             parts += (type(x), x)
 

@@ -296,7 +296,9 @@ class Lowering:
                         and id(source) not in taken
                         and source.nbytes == target.nbytes
                         and (place.offset, place.strides, place.shape) == (out.offset, out.strides, out.shape)
-                        and all(p.buffer.root() is not source or p.strides == out.strides and p.offset == out.offset for p in ins)
+                        and all(
+                            p.buffer.root() is not source or (p.strides, p.offset) == (out.strides, out.offset) for p in ins
+                        )
                     ):
                         taken.add(id(source))
                         target.alias = source

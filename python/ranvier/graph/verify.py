@@ -74,7 +74,8 @@ def verify(fn: Callable, *inputs: Any) -> Report:
             if is_float(value.dtype) and value.size:
                 with np.errstate(all="ignore"):
                     difference = np.abs(ours[value] - exact[value])
-                    difference = difference[~(np.isnan(ours[value]) & np.isnan(exact[value]) | (ours[value] == exact[value]))]
+                    both_nan = np.isnan(ours[value]) & np.isnan(exact[value])
+                    difference = difference[~(both_nan | (ours[value] == exact[value]))]
                     absolute = float(difference.max()) if difference.size else 0.0
                     scale = np.abs(exact[value][np.isfinite(exact[value])]).max(initial=0.0)
                 relative = absolute / scale if scale else absolute

@@ -1,30 +1,64 @@
 """The op table, one record an op, and the public functions over it, in families that mirror csrc/cpu/."""
 from __future__ import annotations
 
-from importlib import import_module as _import
-
-from . import apply as _apply  # noqa: F401  (connects the records with the engine)
+from . import (
+    activation,
+    apply,  # noqa: F401  (connects the records with the engine)
+    compare,
+    creation,
+    elementwise,
+    index,
+    join,
+    optim,
+    random,
+    reduction,
+    shape,
+)
+from . import (
+    einsum as _einsum,
+)
+from . import (
+    matmul as _matmul,
+)
+from . import (
+    softmax as _softmax,
+)
+from . import (
+    sort as _sort,
+)
+from .activation import *  # noqa: F403
+from .compare import *  # noqa: F403
+from .creation import *  # noqa: F403
+from .einsum import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .index import *  # noqa: F403
+from .join import *  # noqa: F403
+from .matmul import *  # noqa: F403
 from .op import OPS, Op, Sample
+from .optim import *  # noqa: F403
+from .random import *  # noqa: F403
+from .reduction import *  # noqa: F403
+from .shape import *  # noqa: F403
+from .softmax import *  # noqa: F403
+from .sort import *  # noqa: F403
 
-_FAMILIES = ("shape", "creation", "elementwise", "activation", "reduction", "softmax", "matmul", "einsum", "join", "index", "sort", "random", "optim")
+FAMILIES = (
+    activation, compare, creation, _einsum, elementwise, index, join, _matmul, optim, random, reduction, shape, _softmax, _sort,
+)  # fmt: skip
+PUBLIC = [name for family in FAMILIES for name in family.__all__]
 
-PUBLIC: dict[str, object] = {}
-METHODS: list[str] = []  # public functions of a tensor called `input`: they are Tensor methods too
-INPLACE: list[str] = []  # those whose result has the input's shape by nature: `x.name_()` exists
+__all__ = PUBLIC
 
-for _name in _FAMILIES:
-    try:
-        _family = _import(f".{_name}", __name__)
-    except ModuleNotFoundError as _error:  # BRING-UP
-        print("missing", _name, _error)
-        continue
-    for _public in _family.__all__:
-        _function = getattr(_family, _public)
-        PUBLIC[_public] = globals()[_public] = _function
-        _code = getattr(_function, "__code__", None)
-        if _code is not None and _code.co_argcount and _code.co_varnames[0] == "input":
-            METHODS.append(_public)
-            if _name in ("elementwise", "activation", "index", "join"):
-                INPLACE.append(_public)
 
-__all__ = ["OPS", "Op", "Sample", *PUBLIC]
+def methods() -> list[tuple[str, bool]]:
+    """Public functions whose first argument is called `input`: they are Tensor methods too. With each, whether
+    `x.name_()` exists: for the families whose results have their input's shape.
+    """
+    result = []
+    for family in FAMILIES:
+        keeps_shape = family in (elementwise, activation, index, join)
+        for name in family.__all__:
+            code = getattr(getattr(family, name), "__code__", None)
+            if code is not None and code.co_argcount and code.co_varnames[0] == "input":
+                result.append((name, keeps_shape))
+    return result

@@ -10,7 +10,7 @@ from typing import Any
 from ..dtypes import bool_
 from ..errors import DTypeError, ShapeError
 from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
-from .shape import expand, permute, reshape, unsqueeze
+from .shape import permute, reshape, unsqueeze
 
 __all__ = [
     "addbmm", "addmm", "addmv", "baddbmm", "bilinear", "bmm", "dot", "inner", "linear", "matmul", "mm", "mv", "outer",

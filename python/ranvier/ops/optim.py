@@ -84,14 +84,15 @@ class UpdateRule(Op):
             p = avals[2 + i]
             if not is_float(p.dtype) or p.dtype != avals[2].dtype:
                 raise DTypeError(
-                    f"{self.name}: parameter {i} has dtype {p.dtype}; all parameters of a group must be float32 or all float64"
+                    f"{self.name}: parameter {i} has dtype {p.dtype}; all of a group must be float32 or all float64"
                 )
             for k in range(1, 2 + kinds):
                 other = avals[2 + k * n + i]
                 if tuple(other.shape) != tuple(p.shape) or other.dtype != p.dtype:
                     what = "gradient" if k == 1 else f"state {self.states(**flags)[k - 2]!r}"
                     raise ShapeError(
-                        f"{self.name}: {what} {i} is {other.dtype}{other.shape}, must be like its parameter, {p.dtype}{p.shape}"
+                        f"{self.name}: {what} {i} is {other.dtype}{other.shape}, must be like its parameter, "
+                        f"{p.dtype}{p.shape}"
                     )
         kept = (*avals[2 : 2 + n], *avals[2 + 2 * n :])
         return [(tuple(clock.shape), clock.dtype)] + [(tuple(a.shape), a.dtype) for a in kept]
@@ -129,7 +130,9 @@ class UpdateRule(Op):
             hyper = np.linspace(0.1, 0.4, len(self.hyper))
             clock = np.array([3.0, *([0.25] * len(self.clock))])
             # the first state is larger than the others' squares, as a mean of squares is
-            groups = [[random.uniform(2, 4, s) if k == 2 else random.uniform(0.1, 1, s) for s in shapes] for k in range(2 + kinds)]
+            groups = [
+                [random.uniform(2, 4, s) if k == 2 else random.uniform(0.1, 1, s) for s in shapes] for k in range(2 + kinds)
+            ]
             tensors = [t.astype(np.float32) for group in groups for t in group]
             yield Sample((hyper, clock, *tensors), attrs)
 

@@ -139,7 +139,8 @@ _slice = Op(
     reference=lambda xp, x, *, index: x[_slices(index)] if index else x,
     vjp=lambda g, out, x, *, index: (_embed(g, shape=x.shape, index=index),),
     onnx="Slice",
-    samples=[Sample(((),), {"index": ()}), Sample(((5, 4),), {"index": ((1, 2, 2), (3, 4, -1))}), Sample(((3,),), {"index": ((0, 0, 1),)})],
+    samples=[Sample(((),), {"index": ()}), Sample(((5, 4),), {"index": ((1, 2, 2), (3, 4, -1))}),
+             Sample(((3,),), {"index": ((0, 0, 1),)})],
 )  # fmt: skip
 
 
@@ -238,7 +239,8 @@ _embed = Op(
     infer=_embed_infer, reference=_embed_reference,
     vjp=lambda g, out, x, *, shape, index: (_slice(g, index=index),),
     encode=lambda x, *, shape, index: (_encode_slice(index), []),
-    samples=[Sample(((2, 3),), {"shape": (5, 4), "index": ((1, 2, 2), (2, 3, -1))}), Sample(((),), {"shape": (), "index": ()}),
+    samples=[Sample(((2, 3),), {"shape": (5, 4), "index": ((1, 2, 2), (2, 3, -1))}),
+             Sample(((),), {"shape": (), "index": ()}),
              Sample(((0,),), {"shape": (3,), "index": ((0, 0, 1),)})],
     doc="zeros of `shape` with the slice `index` set to x: the adjoint of slice",
 )  # fmt: skip
@@ -431,7 +433,9 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     n = input.shape[d]
     begin = start + n if start < 0 else start
     if length < 0 or not 0 <= begin <= n - length:
-        raise OutOfRangeError(f"narrow: start={start}, length={length} must lie within axis {dim} of size {n} in {input.shape}")
+        raise OutOfRangeError(
+            f"narrow: start={start}, length={length} must lie within axis {dim} of size {n} in {input.shape}"
+        )
     index = _whole(input.shape)
     index[d] = (begin, length, 1)
     return _slice(input, index=tuple(index))
