@@ -22,27 +22,44 @@ std::unique_lock<std::mutex> lock_plan(Plan& plan) {
   return lock;
 }
 
-PyObject* run(Plan& plan, PyObject* const* args, Py_ssize_t n) {
+// Arguments that had to be copied first; they live until the run is over.
+struct Copies {
+  std::vector<PyObject*> list;
+  ~Copies() {
+    for (PyObject* copy : list) Py_DECREF(copy);
+  }
+};
+
+PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t n) {
   const std::vector<int>&inputs = plan.inputs(), &outputs = plan.outputs();
   if (n != static_cast<Py_ssize_t>(inputs.size())) {
     PyErr_Format(PyExc_TypeError, "Plan.run takes %zu arrays, not %zd", inputs.size(), n);
     return nullptr;
   }
+  Copies copies;
+  PyObject* const* args = given;
   for (Py_ssize_t k = 0; k < n; ++k) {
-    PyArrayObject* a = reinterpret_cast<PyArrayObject*>(args[k]);
     if (!PyArray_Check(args[k])) {
       PyErr_Format(PyExc_TypeError, "Plan.run: argument %zd must be an ndarray, not %s", k, Py_TYPE(args[k])->tp_name);
       return nullptr;
     }
-    if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a)) {
-      PyErr_Format(PyExc_BufferError, "Plan.run: argument %zd must be an aligned C-contiguous array", k);
-      return nullptr;
-    }
+    PyArrayObject* a = reinterpret_cast<PyArrayObject*>(args[k]);
     if (PyArray_NBYTES(a) != plan.slots()[inputs[k]].nbytes) {
       PyErr_Format(PyExc_ValueError, "Plan.run: argument %zd must be an array of %lld bytes, not %lld", k,
                    static_cast<long long>(plan.slots()[inputs[k]].nbytes), static_cast<long long>(PyArray_NBYTES(a)));
       return nullptr;
     }
+    if (PyArray_IS_C_CONTIGUOUS(a) && PyArray_ISALIGNED(a) && PyArray_ISNOTSWAPPED(a)) [[likely]] continue;
+    constexpr int kWanted = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED;
+    PyObject* copy = PyArray_FromArray(a, nullptr, kWanted);
+    if (!copy) return nullptr;
+    if (copies.list.empty()) {
+      for (Py_ssize_t i = 0; i < n; ++i) Py_INCREF(given[i]);
+      copies.list.assign(given, given + n);
+      args = copies.list.data();
+    }
+    Py_DECREF(copies.list[k]);
+    copies.list[k] = copy;
   }
   PyObject* result = PyTuple_New(static_cast<Py_ssize_t>(outputs.size()));
   if (!result) return nullptr;
