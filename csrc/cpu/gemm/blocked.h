@@ -15,6 +15,41 @@ inline constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 inline constexpr int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
+// dst[p * width + i] = src[i * stride + p] for i < rows, 0 for rows <= i < lanes; p < k. The transpose of rows.
+template <class T> void pack_rows(T* dst, int width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
+  constexpr int L = kLanes<T>, E = kBlock<T>;
+  vec<T> v[E];
+  int64_t p = 0;
+  if (rows == L && k >= E) {
+    for (; p < k; p += E) {
+      p = least(p, k - E);  // the last step may overlap the one before it
+#pragma GCC unroll 4
+      for (int g = 0; g < E; ++g) v[g] = load_blocks(src + g * stride + p, E * stride);
+      transpose_blocks<T>(v);
+#pragma GCC unroll 4
+      for (int j = 0; j < E; ++j) {
+        if (lanes == L) store(dst + (p + j) * width, v[j]);
+        else store_n(dst + (p + j) * width, v[j], lanes);
+      }
+    }
+  }
+  alignas(16) T block[L * E] = {};  // rows that are not there stay zero
+  for (; p < k; p += E) {
+    const int steps = static_cast<int>(least(E, k - p));
+    for (int i = 0; i < rows; ++i) {
+      if (steps == E) memcpy(block + i * E, src + i * stride + p, 16);
+      else
+        for (int j = 0; j < steps; ++j) block[i * E + j] = src[i * stride + p + j];
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < E; ++g) v[g] = load_blocks(block + g * E, E * E);
+    transpose_blocks<T>(v);
+#pragma GCC unroll 4
+    for (int j = 0; j < E; ++j)
+      if (j < steps) store_n(dst + (p + j) * width, v[j], lanes);
+  }
+}
+
 // dst[p * width + i] = src[i * s_i + p * s_p] for i < count, 0 for count <= i < width; p < k.
 template <class T>
 [[gnu::noinline]] void pack_panel(T* dst, int width, int count, const T* src, int64_t s_i, int64_t s_p, int64_t k) {
@@ -31,33 +66,9 @@ template <class T>
         }
     }
   } else if (s_p == 1) {
-    for (int i0 = 0; i0 < width; i0 += L) {
-      const int rows = static_cast<int>(most(0, least(L, count - i0)));
-      const int lanes = static_cast<int>(least(L, width - i0));
-      const T* from = src + i0 * s_i;
-      for (int64_t p = 0; p < k; p += L) {
-        const int steps = static_cast<int>(least(L, k - p));
-        vec<T> v[L] = {};
-        if (steps == L && rows == L) {
-#pragma GCC unroll 16
-          for (int i = 0; i < L; ++i) v[i] = load(from + i * s_i + p);
-        } else {
-#pragma GCC unroll 16
-          for (int i = 0; i < L; ++i)
-            if (i < rows) v[i] = load_n(from + i * s_i + p, steps);
-        }
-        transpose<T>(v);
-        T* to = dst + p * width + i0;
-        if (steps == L && lanes == L) {
-#pragma GCC unroll 16
-          for (int j = 0; j < L; ++j) store(to + j * width, v[j]);
-        } else {
-#pragma GCC unroll 16
-          for (int j = 0; j < L; ++j)
-            if (j < steps) store_n(to + j * width, v[j], lanes);
-        }
-      }
-    }
+    for (int i = 0; i < width; i += L)
+      pack_rows(dst + i, width, static_cast<int>(least(L, width - i)), src + i * s_i,
+                static_cast<int>(most(0, least(L, count - i))), s_i, k);
   } else {
     for (int64_t p = 0; p < k; ++p)
       for (int i = 0; i < width; ++i) dst[p * width + i] = i < count ? src[i * s_i + p * s_p] : T(0);
@@ -103,8 +114,15 @@ struct Blocks {
   template <class T> int64_t b_bytes(int64_t n) const {
     return pieces(least(n, cols), kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T));
   }
+  // Where one row of tiles is all of C, nobody else needs a panel of B: it is packed right before its use, and stays
+  // in L1.
+  bool streams(int64_t m) const { return m <= tile_rows; }
+  // Scratch common to the crew, and of each member.
   template <class T> int64_t bytes(int64_t m, int64_t n, bool pack_a, bool pack_b) const {
-    return (pack_a ? a_bytes<T>(m) : 0) + (pack_b ? b_bytes<T>(n) : 0);
+    return (pack_a ? a_bytes<T>(m) : 0) + (pack_b && !streams(m) ? b_bytes<T>(n) : 0);
+  }
+  template <class T> int64_t local_bytes(int64_t m, bool pack_b) const {
+    return pack_b && streams(m) ? kCols<T> * k * static_cast<int64_t>(sizeof(T)) : 0;
   }
 };
 
@@ -148,13 +166,13 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
 
 // C[m, n] = A[m, k] B[k, n] + bias[n] (bias may be null), rows of C `c_row` apart, k > 0.
 // done(i, rows, j, cols) is called once for each finished tile of C, by the member that made it.
-// `scratch` has Blocks::bytes, common to the crew (a Team, or Solo).
+// `scratch` has Blocks::bytes, common to the crew (a Team, or Solo), and `local` Blocks::local_bytes.
 template <class T, class A, class B, class Done, class Crew>
 void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int64_t c_row, const T* bias, Done&& done,
-             std::byte* scratch, Crew& crew) {
+             std::byte* scratch, std::byte* local, Crew& crew) {
   constexpr int nr = kCols<T>;
   const Blocks blocks = Blocks::of<T>(m, n, k);
-  const bool pack_a = !a.direct(), pack_b = !b.direct();
+  const bool pack_a = !a.direct(), stream_b = !b.direct() && blocks.streams(m), pack_b = !b.direct() && !stream_b;
   T* const packed_a = reinterpret_cast<T*>(scratch);
   T* const packed_b = reinterpret_cast<T*>(scratch + (pack_a ? blocks.a_bytes<T>(m) : 0));
   for (int64_t js = 0; js < n; js += blocks.cols) {
@@ -184,7 +202,9 @@ void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int6
               job.a_panel = kRows * a.s_outer;
             }
           }
-          if (pack_b) {
+          if (stream_b) {
+            job.b = reinterpret_cast<const T*>(local), job.b_row = nr, job.b_panel = 0;
+          } else if (pack_b) {
             job.b = packed_b + j * kc, job.b_row = nr, job.b_panel = nr * kc;
           } else {
             if constexpr (requires { b.s_outer; }) {
@@ -195,7 +215,19 @@ void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int6
           job.c = c + (is + i) * c_row + js + j, job.c_row = c_row;
           const bool last = ps + kc == k;
           job.bias = last && bias ? bias + js + j : nullptr, job.accumulate = ps > 0;
-          run_tile(job);
+          if (stream_b) {
+            for (const int64_t end = j + job.cols; job.cols > 0; job.cols -= nr) {
+              TileJob<T> panel = job;
+              panel.cols = least(nr, job.cols);
+              b.pack(reinterpret_cast<T*>(local), nr, js + end - job.cols, static_cast<int>(panel.cols), ps, kc);
+              run_tile(panel);
+              job.c += nr;
+              if (job.bias) job.bias += nr;
+            }
+            job.cols = least(blocks.tile_cols, ns - j);
+          } else {
+            run_tile(job);
+          }
           if (last) done(is + i, job.rows, js + j, job.cols);
         });
         if (pack_a || pack_b) crew.barrier();

@@ -39,8 +39,7 @@ template <class T> struct Product {
   }
 
   void choose() {
-    const bool rows_along_k = b.row == 1 && b.col != 1 && n > 1;  // B lies along k
-    if (a.col == 1 && b.row == 1 && (m == 1 || (rows_along_k && m <= 4 * kInnerRows && k >= 4 * kLanes<T>))) {
+    if (a.col == 1 && b.row == 1 && n > 0 && pays_inner()) {
       way = Way::inner;
       return;
     }
@@ -48,10 +47,25 @@ template <class T> struct Product {
     pack_a = m * k > (1 << 17) && n > 2 * kCols<T>;
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
+  // `inner` pays a sum over lanes for each element of C, `outer` the transpose of B, worth it for many rows.
+  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 16 to 32; for n = 10, k = 128.
+  bool pays_inner() const {
+    constexpr int64_t L = kLanes<T>;
+    if (m == 1) return b.col != 1 || n == 1 || k == 1;
+    if (b.col == 1) return false;
+    if (n <= L) return k >= 8 * L;
+    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= 4 * kInnerRows && k >= 16 * L;
+  }
 
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
   int64_t packed_bytes() const {
-    return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k).template bytes<T>(m, n, pack_a, pack_b);
+    const Blocks blocks = Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k);
+    const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_b) : 0;
+    return blocks.template bytes<T>(m, n, pack_a, pack_b) + local;
+  }
+  // Scratch of each member of the crew.
+  int64_t local_bytes() const {
+    return way == Way::outer ? Blocks::of<T>(m, n, k).template local_bytes<T>(m, pack_b) : 0;
   }
   int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
@@ -60,31 +74,30 @@ template <class T> struct Product {
   }
 };
 
-// Tiles of at most 64 columns; A (few rows) stays in cache while rows of B^T stream by once.
+// Tiles of 64 x 64: the rows of A stay in cache while those of B^T stream by.
 template <class T, class Done, class Crew>
 void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
   constexpr int64_t tile = 64;
-  crew.each(pieces(q.n, tile), [&](int64_t t) {
-    const int64_t j0 = t * tile, j1 = least(q.n, j0 + tile);
-    const int64_t step = q.m == 1 ? inner_cols(1) : kInnerCols;
-    for (int64_t j = j0; j < j1; j += step) {
-      const int cols = static_cast<int>(least(step, j1 - j));
-      for (int64_t i = 0; i < q.m; i += kInnerRows)
-        pick_inner<T>(static_cast<int>(least(kInnerRows, q.m - i)))(q.k, q.a.p + i * q.a.row, q.a.row,
-                                                                    q.b.p + j * q.b.col, q.b.col, cols,
-                                                                    q.c.p + i * q.c.row + j, q.c.row,
-                                                                    bias ? bias + j : nullptr);
-    }
-    done(0, q.m, j0, j1 - j0);
+  const int64_t col_tiles = pieces(q.n, tile);
+  const int step = inner_cols<T>(q.m, q.k);
+  crew.each(pieces(q.m, tile) * col_tiles, [&](int64_t t) {
+    const int64_t i0 = t / col_tiles * tile, i1 = least(q.m, i0 + tile);
+    const int64_t j0 = t % col_tiles * tile, j1 = least(q.n, j0 + tile);
+    for (int64_t j = j0; j < j1; j += step)
+      for (int64_t i = i0; i < i1; i += kInnerRows)
+        pick_inner<T>(step, static_cast<int>(least(kInnerRows, i1 - i)))(
+            q.k, q.a.p + i * q.a.row, q.a.row, q.b.p + j * q.b.col, q.b.col, static_cast<int>(least(step, j1 - j)),
+            q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
+    done(i0, i1 - i0, j0, j1 - j0);
   });
 }
 
 template <class T, class Done, class Crew>
 void run_outer(const Product<T>& q, int64_t k0, int64_t k, T* c, int64_t c_row, const T* bias, Done&& done,
-               std::byte* scratch, Crew& crew) {
+               std::byte* scratch, std::byte* local, Crew& crew) {
   const Strided<T> a{q.a.p + k0 * q.a.col, q.a.row, q.a.col, q.pack_a};
   const Strided<T> b{q.b.p + k0 * q.b.row, q.b.col, q.b.row, q.pack_b};
-  blocked<T>(q.m, q.n, k, a, b, c, c_row, bias, done, scratch, crew);
+  blocked<T>(q.m, q.n, k, a, b, c, c_row, bias, done, scratch, local, crew);
 }
 
 // Partial products of the slices, then their sum in the order of k.
@@ -95,7 +108,8 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
   crew.each(count, [&](int64_t s) {
     Solo solo;
     run_outer(q, s * step, least(step, q.k - s * step), reinterpret_cast<T*>(scratch + s * part), q.n,
-              static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels, solo);
+              static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels,
+              packed + (s + 1) * panels - Blocks::of<T>(q.m, q.n, step).template local_bytes<T>(q.m, q.pack_b), solo);
   });
   crew.barrier();
   constexpr int64_t rows = 16;
@@ -117,11 +131,11 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
 
 // Everything but k = 0 and empty C. bias: one value a column of q.c, or null. done: see `blocked`.
 template <class T, class Done, class Crew>
-void run(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
+void run(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, std::byte* local, Crew& crew) {
   switch (q.way) {
     case Way::inner: return run_inner(q, bias, done, crew);
     case Way::slices: return run_slices(q, bias, done, scratch, crew);
-    case Way::outer: return run_outer(q, 0, q.k, q.c.p, q.c.row, bias, done, scratch, crew);
+    case Way::outer: return run_outer(q, 0, q.k, q.c.p, q.c.row, bias, done, scratch, local, crew);
   }
 }
 

@@ -162,7 +162,7 @@ template <class T> void run_float(const Args& args, Team& team) {
   const bool inside = bias_view && !batch.q.swapped && bias_step == 1;
   const T* const bias = bias_view ? bias_view->ptr<const T>() : nullptr;
 
-  auto one = [&](int64_t index, auto& crew, std::byte* scratch, std::byte* tile_scratch) {
+  auto one = [&](int64_t index, auto& crew, std::byte* scratch, std::byte* local, std::byte* tile_scratch) {
     Product<T> q = batch.q;
     alignas(Epilogue) std::byte room[sizeof(Epilogue)];
     const int64_t rows_of_c = q.swapped ? q.n : q.m;
@@ -183,7 +183,7 @@ template <class T> void run_float(const Args& args, Team& team) {
         else run_tile_block(epilogue->program, epilogue->in, epilogue->out, i0, i0 + rows, j0, j0 + cols, tile_scratch);
       }
     };
-    if (q.k > 0) return run(q, inside ? bias : nullptr, done, scratch, crew);
+    if (q.k > 0) return run(q, inside ? bias : nullptr, done, scratch, local, crew);
     crew.each(pieces(q.m, 64), [&](int64_t t) {
       const int64_t i0 = t * 64, rows = least(64, q.m - i0);
       for (int64_t i = i0; i < i0 + rows; ++i)
@@ -193,19 +193,21 @@ template <class T> void run_float(const Args& args, Team& team) {
   };
 
   const bool whole = batch.whole();
-  const int64_t own = whole ? pieces(batch.q.bytes(), 64) * 64 : 0;
+  const int64_t own = whole ? pieces(batch.q.bytes(), 64) * 64 : 0, panel = pieces(batch.q.local_bytes(), 64) * 64;
   const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 1, args.floats)) : 0;
-  std::byte* const local = own + for_tiles ? team.local(static_cast<size_t>(own + for_tiles)) : nullptr;
+  const int64_t bytes = own + panel + for_tiles;
+  std::byte* const local = bytes ? team.local(static_cast<size_t>(bytes)) : nullptr;
+  std::byte* const shared = args.shared + o.product_bytes();
   if (batch.count == 1) {
-    one(0, team, args.shared + o.product_bytes(), local);
+    one(0, team, shared, local, local + panel);
   } else if (whole) {
     team.each(batch.count, [&](int64_t index) {
       Solo solo;
-      one(index, solo, local, local + own);
+      one(index, solo, local + panel + for_tiles, local, local + panel);
     });
   } else {
     for (int64_t index = 0; index < batch.count; ++index) {
-      one(index, team, args.shared + o.product_bytes(), local + own);
+      one(index, team, shared, local, local + panel);
       team.barrier();  // the scratch is used again
     }
   }

@@ -115,19 +115,33 @@ void inner(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_row, int 
   alignas(kVecBytes) T sum[groups * L];
 #pragma GCC unroll 8
   for (int g = 0; g < groups; ++g) store(sum + g * L, sums<T>(acc + g * L));
+  if (cols == S) {
+    typedef T Row __attribute__((vector_size(S * sizeof(T)), aligned(alignof(T)), may_alias));
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      Row x = *reinterpret_cast<const Row*>(sum + i * S);
+      if (bias) x += *reinterpret_cast<const Row*>(bias);
+      *reinterpret_cast<Row*>(c + i * c_row) = x;
+    }
+    return;
+  }
   for (int i = 0; i < R; ++i)
     for (int s = 0; s < cols; ++s) c[i * c_row + s] = bias ? sum[i * S + s] + bias[s] : sum[i * S + s];
 }
 
-inline constexpr int inner_cols(int rows) { return rows == 1 ? 8 : kInnerCols; }
+// Columns at a time: one row takes more of them, and as many as there are lanes where k is short and sums over lanes
+// are most of the work.
+template <class T> inline int inner_cols(int64_t m, int64_t k) {
+  return m > 1 ? kInnerCols : kLanes<T> == 16 && k <= 64 ? 16 : 8;
+}
 
-template <class T> inline Inner<T> pick_inner(int rows) {
-  static constexpr Inner<T> table[] = {inner<T, 1, inner_cols(1)>, inner<T, 2, kInnerCols>,
+template <class T> inline Inner<T> pick_inner(int cols, int rows) {
+  static constexpr Inner<T> table[] = {inner<T, 1, kInnerCols>, inner<T, 2, kInnerCols>,
 #if defined(RV_AVX512)
                                        inner<T, 3, kInnerCols>, inner<T, 4, kInnerCols>
 #endif
   };
-  return table[rows - 1];
+  return cols == kInnerCols ? table[rows - 1] : cols == 8 ? inner<T, 1, 8> : inner<T, 1, kLanes<T> == 16 ? 16 : 8>;
 }
 
 }  // namespace rv::RV_ISA::gemm

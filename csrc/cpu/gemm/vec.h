@@ -69,7 +69,7 @@ template <class T> RV_INLINE void store_n(T* p, vec<T> v, int n) {
 }
 
 // Lane l of the result: with bit S of l clear a[l] (High: a[l + S]), with bit S set b[l - S] (High: b[l]).
-// This is one stage of a transpose, and the pairing step of a sum over lanes.
+// The pairing step of a sum over lanes.
 template <int S, bool High, class V, int... L>
 RV_INLINE V exchange(V a, V b, std::integer_sequence<int, L...>) {
   constexpr int n = sizeof...(L);
@@ -79,16 +79,46 @@ template <int S, bool High, class T> RV_INLINE vec<T> exchange(vec<T> a, vec<T> 
   return exchange<S, High>(a, b, std::make_integer_sequence<int, kLanes<T>>{});
 }
 
-template <class T, int S = kLanes<T> / 2> RV_INLINE void transpose(vec<T>* v) {
-  if constexpr (S > 0) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes<T>; ++i) {
-      if (i & S) continue;
-      const vec<T> a = v[i], b = v[i + S];
-      v[i] = exchange<S, false, T>(a, b);
-      v[i + S] = exchange<S, true, T>(a, b);
-    }
-    transpose<T, S / 2>(v);
+// Blocks of 16 bytes: four floats or two doubles.
+template <class T> inline constexpr int kBlock = 16 / static_cast<int>(sizeof(T));
+
+// Block b of the result is what lies at p + b * step.
+template <class T> RV_INLINE vec<T> load_blocks(const T* p, int64_t step) {
+#if defined(RV_AVX512)
+  auto at = [&](int b) { return _mm_loadu_ps(reinterpret_cast<const float*>(p + b * step)); };
+  __m512 v = _mm512_castps128_ps512(at(0));  // masked broadcasts: loads, where inserts are shuffles
+  v = _mm512_mask_broadcast_f32x4(v, 0x00f0, at(1));
+  v = _mm512_mask_broadcast_f32x4(v, 0x0f00, at(2));
+  return (vec<T>)_mm512_mask_broadcast_f32x4(v, 0xf000, at(3));
+#else
+  vec<T> v;
+#pragma GCC unroll 4
+  for (int b = 0; b < kLanes<T> / kBlock<T>; ++b) memcpy(reinterpret_cast<T*>(&v) + b * kBlock<T>, p + b * step, 16);
+  return v;
+#endif
+}
+
+// Interleaves the low (High: high) halves of the blocks of a and b, in units of U elements.
+template <int U, bool High, class V, int... L>
+RV_INLINE V unpack(V a, V b, std::integer_sequence<int, L...>) {
+  constexpr int n = sizeof...(L), block = 16 / static_cast<int>(sizeof(a[0]));
+  return __builtin_shufflevector(
+      a, b, (L / block * block + (High ? block / 2 : 0) + L % block / (2 * U) * U + L % U + (L % block / U % 2 ? n : 0))...);
+}
+template <int U, bool High, class T> RV_INLINE vec<T> unpack(vec<T> a, vec<T> b) {
+  return unpack<U, High>(a, b, std::make_integer_sequence<int, kLanes<T>>{});
+}
+
+// Transposes the kBlock x kBlock matrices that kBlock vectors hold in each of their blocks.
+template <class T> RV_INLINE void transpose_blocks(vec<T>* v) {
+  if constexpr (kBlock<T> == 2) {
+    const vec<T> a = v[0], b = v[1];
+    v[0] = unpack<1, false, T>(a, b), v[1] = unpack<1, true, T>(a, b);
+  } else {
+    const vec<T> a = unpack<1, false, T>(v[0], v[1]), b = unpack<1, true, T>(v[0], v[1]);
+    const vec<T> c = unpack<1, false, T>(v[2], v[3]), d = unpack<1, true, T>(v[2], v[3]);
+    v[0] = unpack<2, false, T>(a, c), v[1] = unpack<2, true, T>(a, c);
+    v[2] = unpack<2, false, T>(b, d), v[3] = unpack<2, true, T>(b, d);
   }
 }
 
