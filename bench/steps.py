@@ -1,0 +1,31 @@
+"""Whole training steps: forward, backward and Adam."""
+from __future__ import annotations
+
+from .peak import Peak
+from .peers import Mlp, steps
+from .runner import US, Row, Settings, Target, race
+
+XOR = Mlp((2, 4, 1), "tanh", "mse", 4)
+SMALL = Mlp((10, 64, 1), "relu", "mse", 32)
+DIGITS = Mlp((784, 128, 10), "relu", "cross_entropy", 32)
+WIDE = Mlp((784, 512, 512, 10), "relu", "cross_entropy", 128)
+
+TARGETS = {
+    XOR: ([Target(40, "torch"), Target(5, "jax")], [Target(4, "torch")]),
+    SMALL: ([Target(20, "torch"), Target(8, "jax")], []),
+    DIGITS: ([Target(2, "best peer")], []),
+    WIDE: ([], []),
+}
+
+
+def measure(settings: Settings, peak: Peak) -> list[Row]:
+    rows = []
+    for mlp, (compiled, eager) in TARGETS.items():
+        seconds = race(steps(mlp, settings), settings)
+        values = {name: s * 1e6 for name, s in seconds.items()}
+        percent = 100 * mlp.flops() / seconds[US] / peak.flops
+        rows.append(Row("training step", mlp.name, "us", values, peak_percent=percent, targets=compiled))
+        if eager:
+            rows.append(Row("training step", f"{mlp.name}, eager", "us", {k: v for k, v in values.items() if k != US},
+                            targets=eager, ours=f"{US} eager"))  # fmt: skip
+    return rows
