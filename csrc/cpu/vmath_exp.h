@@ -26,68 +26,101 @@ template <class T, class... C> RV_INLINE Vec<T> polynomial(Vec<T> x, C... c) {
   return polynomial_of(coefficients, x);
 }
 
-// The nearest integer to x, |x| < 2^22.
-RV_INLINE Vec<float> nearest(Vec<float> x) {
-  const Vec<float> magic(12582912.0f);  // 1.5 * 2^23: from there on floats are integers
-  return (x + magic) - magic;
+// What differs between float and double.
+template <class T> struct Float;
+template <> struct Float<float> {
+  using Int = int32_t;
+  static constexpr int kMantissa = 23;
+  static constexpr Int kBias = 127, kSqrtHalfBits = 0x3f3504f3;
+  static constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: from there on floats are integers
+  static constexpr float kSmallest = 1.17549435e-38f, kTinyArgument = 1e-8f;
+  static constexpr float kExpLow = -104.0f, kExpHigh = 89.0f, kExpm1Low = -20.0f;
+  static constexpr float kLn2Hi = 0.693359375f, kLn2Lo = -2.12194440e-4f;  // n * kLn2Hi is exact
+  // (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2, by absolute error; and for expm1 by relative error
+  static RV_INLINE Vec<float> exp_rest(Vec<float> r) {
+    return polynomial(r, 0.49999994f, 0.166665092f, 0.041668009f, 0.00837008841f, 0.00138500589f);
+  }
+  static RV_INLINE Vec<float> expm1_rest(Vec<float> r) {
+    return polynomial(r, 0.5f, 0.166666344f, 0.041666504f, 0.0083418563f, 0.00139315147f, 0.000148759762f);
+  }
+};
+template <> struct Float<double> {
+  using Int = int64_t;
+  static constexpr int kMantissa = 52;
+  static constexpr Int kBias = 1023, kSqrtHalfBits = 0x3fe6a09e667f3bcd;
+  static constexpr double kMagic = 6755399441055744.0;
+  static constexpr double kSmallest = 2.2250738585072014e-308, kTinyArgument = 1e-17;
+  static constexpr double kExpLow = -746.0, kExpHigh = 710.0, kExpm1Low = -40.0;
+  static constexpr double kLn2Hi = 6.93147180369123816490e-01, kLn2Lo = 1.90821492927058770002e-10;
+  static RV_INLINE Vec<double> exp_rest(Vec<double> r) {
+    return polynomial(r, 0.5000000000000011, 0.16666666666665872, 0.04166666666652061, 0.008333333333526675,
+                      0.0013888888948825474, 0.00019841269931465452, 2.480148519125694e-05, 2.755687020714908e-06,
+                      2.7633792813819787e-07, 2.5310354995608197e-08);
+  }
+  static RV_INLINE Vec<double> expm1_rest(Vec<double> r) {
+    return polynomial(r, 0.5, 0.1666666666666668, 0.04166666666666672, 0.00833333333331894, 0.001388888888884259,
+                      0.000198412698933103, 2.4801587426283562e-05, 2.755723680699094e-06, 2.755717999629772e-07,
+                      2.511163464035054e-08, 2.094393179585218e-09);
+  }
+};
+
+// The nearest integer to x, |x| < 2^22 (double: 2^51). The low bits of nearest_sum are that integer.
+template <class T> RV_INLINE Vec<T> nearest_sum(Vec<T> x) { return x + Vec<T>(Float<T>::kMagic); }
+template <class T> RV_INLINE Vec<T> nearest(Vec<T> x) { return nearest_sum(x) - Vec<T>(Float<T>::kMagic); }
+
+// 2^n for integers n in [-126, 127] (double: [-1022, 1023]).
+template <class T> RV_INLINE Vec<T> power_of_two(Vec<T> n) {
+  using F = Float<T>;
+  using I = Vec<typename F::Int>;
+  return bitcast<T>((bitcast<typename F::Int>(nearest_sum(n)) + I(F::kBias)) << F::kMantissa);
 }
 
-// 2^n for integers n in [-126, 127].
-RV_INLINE Vec<float> power_of_two(Vec<int32_t> n) { return bitcast<float>((n + Vec<int32_t>(127)) << 23); }
-
-// p * 2^n for integers n in [-252, 254], rounded once also where the result is denormal.
-RV_INLINE Vec<float> scale(Vec<float> p, Vec<float> n) {
+// p * 2^n for integers n that may leave that range to about twice its size, rounded once.
+template <class T> RV_INLINE Vec<T> scale(Vec<T> p, Vec<T> n) {
 #ifdef RV_AVX512
-  return Vec<float>((Vec<float>::Native)_mm512_scalef_ps((__m512)p.v, (__m512)n.v));
+  if constexpr (same_type<T, float>) return Vec<T>((typename Vec<T>::Native)_mm512_scalef_ps((__m512)p.v, (__m512)n.v));
+  else return Vec<T>((typename Vec<T>::Native)_mm512_scalef_pd((__m512d)p.v, (__m512d)n.v));
 #else
-  const Vec<int32_t> i = convert<int32_t>(n), half = i >> 1;
-  return p * power_of_two(half) * power_of_two(i - half);
+  const Vec<T> half = nearest(n * Vec<T>(0.5));
+  return p * power_of_two(half) * power_of_two(n - half);
 #endif
 }
 
-inline constexpr float kLog2e = 1.44269504f;
-inline constexpr float kLn2Hi = 0.693359375f;  // 9 bits: n * kLn2Hi is exact
-inline constexpr float kLn2Lo = -2.12194440e-4f;
+// n log(2) + r = x with an integer n and |r| <= log(2) / 2
+template <class T> struct ExpArgument { Vec<T> n, r; };
+template <class T> RV_INLINE ExpArgument<T> reduce_exp(Vec<T> x) {
+  using F = Float<T>;
+  using V = Vec<T>;
+  const V n = nearest(x * V(1.4426950408889634));
+  return {n, fma(n, V(-F::kLn2Lo), fma(n, V(-F::kLn2Hi), x))};
+}
 
 // exp(x + tail) for |tail| << 1. 1 ULP.
-RV_INLINE Vec<float> exp_sum(Vec<float> x, Vec<float> tail) {
-  using V = Vec<float>;
-  x = max(min(x, V(89.0f)), V(-104.0f));  // beyond, the result is inf or 0
-  const V n = nearest(x * V(kLog2e));
-  const V r = fma(n, V(-kLn2Lo), fma(n, V(-kLn2Hi), x)) + tail;
-  const V q = polynomial(r, 0.49999994f, 0.166665092f, 0.041668009f, 0.00837008841f, 0.00138500589f);
-  return scale(fma(r * r, q, r) + V(1.0f), n);
+template <class T> RV_INLINE Vec<T> exp_sum(Vec<T> x, Vec<T> tail) {
+  using F = Float<T>;
+  using V = Vec<T>;
+  const ExpArgument<T> a = reduce_exp(max(min(x, V(F::kExpHigh)), V(F::kExpLow)));  // beyond, it is inf or 0
+  const V r = a.r + tail;
+  return scale(fma(r * r, F::exp_rest(r), r) + V(1), a.n);
 }
 
 // 1 ULP.
-RV_INLINE Vec<float> exp(Vec<float> x) {
-  using V = Vec<float>;
-  x = max(min(x, V(89.0f)), V(-104.0f));
-  const V n = nearest(x * V(kLog2e));
-  const V r = fma(n, V(-kLn2Lo), fma(n, V(-kLn2Hi), x));
-  const V q = polynomial(r, 0.49999994f, 0.166665092f, 0.041668009f, 0.00837008841f, 0.00138500589f);
-  return scale(fma(r * r, q, r) + V(1.0f), n);
-}
+template <class T> RV_INLINE Vec<T> exp(Vec<T> x) { return exp_sum(x, Vec<T>(-0.0)); }
 
 // expm1 but for the sign of zero and the last bit of denormals. 2 ULP.
-RV_INLINE Vec<float> expm1_normal(Vec<float> x) {
-  using V = Vec<float>;
-  x = max(min(x, V(89.0f)), V(-20.0f));  // beyond, the result is inf or -1
-  const V n = nearest(x * V(kLog2e));
-  const V r = fma(n, V(-kLn2Lo), fma(n, V(-kLn2Hi), x));
-  const V q = polynomial(r, 0.5f, 0.166666344f, 0.041666504f, 0.0083418563f, 0.00139315147f, 0.000148759762f);
-  const V p = fma(r * r, q, r);
-  const V s = power_of_two(convert<int32_t>(n) - Vec<int32_t>(1));  // half, since 2^128 is no float
-  return V(2.0f) * fma(s, p, s - V(0.5f));
+template <class T> RV_INLINE Vec<T> expm1_normal(Vec<T> x) {
+  using F = Float<T>;
+  using V = Vec<T>;
+  const ExpArgument<T> a = reduce_exp(max(min(x, V(F::kExpHigh)), V(F::kExpm1Low)));  // beyond, it is inf or -1
+  const V p = fma(a.r * a.r, F::expm1_rest(a.r), a.r);
+  const V s = power_of_two(a.n - V(1));  // half, since the whole may be no number
+  return V(2) * fma(s, p, s - V(0.5));
 }
 
 // 2 ULP.
-RV_INLINE Vec<float> expm1(Vec<float> x) {
-  return select(abs(x) < Vec<float>(1e-8f), x, expm1_normal(x));
+template <class T> RV_INLINE Vec<T> expm1(Vec<T> x) {
+  return select(abs(x) < Vec<T>(Float<T>::kTinyArgument), x, expm1_normal(x));
 }
-
-RV_INLINE Vec<double> exp(Vec<double> x) { return map(x, [](double a) { return __builtin_exp(a); }); }
-RV_INLINE Vec<double> expm1(Vec<double> x) { return map(x, [](double a) { return __builtin_expm1(a); }); }
 
 // 1 / (1 + exp(-x)). 3 ULP.
 template <class T> RV_INLINE Vec<T> sigmoid(Vec<T> x) {
@@ -97,10 +130,9 @@ template <class T> RV_INLINE Vec<T> sigmoid(Vec<T> x) {
 }
 
 // 3 ULP.
-RV_INLINE Vec<float> tanh(Vec<float> x) {
-  const Vec<float> e = expm1_normal(Vec<float>(-2.0f) * abs(x));
-  return copysign(e / (Vec<float>(2.0f) + e), x);
+template <class T> RV_INLINE Vec<T> tanh(Vec<T> x) {
+  const Vec<T> e = expm1_normal(Vec<T>(-2) * abs(x));
+  return copysign(e / (Vec<T>(2) + e), x);
 }
-RV_INLINE Vec<double> tanh(Vec<double> x) { return map(x, [](double a) { return __builtin_tanh(a); }); }
 
 }  // namespace rv::RV_ISA

@@ -11,84 +11,96 @@ RV_INLINE Vec<float> log1p_tail(Vec<float> f) {
                                   -0.13159588f, 0.127661929f, -0.07641913f);
   return f * f * fma(f, p, Vec<float>(-0.5f));
 }
+RV_INLINE Vec<double> log1p_tail(Vec<double> f) {  // s (f^2/2 + R(s^2)) - f^2/2, s = f / (2 + f)
+  using V = Vec<double>;
+  const V s = f / (V(2.0) + f), z = s * s, half = V(0.5) * f * f;
+  const V r = z * polynomial(z, 0.6666666666666735, 0.39999999999408736, 0.28571428744003496, 0.2222219837886132,
+                             0.18183575342075053, 0.153137638549053, 0.14798699371901172);
+  return fma(s, half + r, -half);
+}
 
-// x = 2^exponent * fraction with fraction in [sqrt(1/2), sqrt(2)), for normal x > 0.
-struct Split { Vec<int32_t> exponent; Vec<float> fraction; };
-RV_INLINE Split split(Vec<float> x) {
-  const Vec<int32_t> bits = bitcast<int32_t>(x);
-  const Vec<int32_t> exponent = (bits - Vec<int32_t>(0x3f3504f3)) >> 23;
-  return {exponent, bitcast<float>(bits - (exponent << 23))};
+// x = 2^exponent (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), for normal x > 0.
+template <class T> struct Split { Vec<T> exponent, fraction; };
+RV_INLINE Split<float> split(Vec<float> x) {
+  using I = Vec<int32_t>;
+  const I bits = bitcast<int32_t>(x), above = bits - I(Float<float>::kSqrtHalfBits);
+  const I exponent = above >> 23;
+  return {convert<float>(exponent), bitcast<float>(bits - (exponent << 23)) - Vec<float>(1.0f)};
+}
+RV_INLINE Split<double> split(Vec<double> x) {
+  using I = Vec<int64_t>;
+  const I bits = bitcast<int64_t>(x), above = bits - I(Float<double>::kSqrtHalfBits);
+  // the exponent as a double: biased to be positive, then as the mantissa of a number in [2^52, 2^53)
+  const I biased = shift_right(above + I(int64_t{1023} << 52), 52);
+  return {bitcast<double>(biased | I(0x4330000000000000)) - Vec<double>(4503599627370496.0 + 1023.0),
+          bitcast<double>(bits - (above & I(static_cast<int64_t>(0xfff0000000000000)))) - Vec<double>(1.0)};
+}
+// Also where x is denormal.
+template <class T> RV_INLINE Split<T> split_any(Vec<T> x) {
+  using V = Vec<T>;
+  const Mask<T> small = x < V(Float<T>::kSmallest);
+  constexpr double kUp = static_cast<double>(uint64_t{1} << Float<T>::kMantissa);
+  const Split<T> s = split(select(small, x * V(kUp), x));
+  return {s.exponent - select(small, V(Float<T>::kMantissa), V(0)), s.fraction};
 }
 
 // `normal` where 0 < x < inf; else what a logarithm is at 0, below, at inf and NaN.
-RV_INLINE Vec<float> log_edges(Vec<float> x, Vec<float> normal) {
-  using V = Vec<float>;
-  const V infinity(__builtin_inff());
+template <class T> RV_INLINE Vec<T> log_edges(Vec<T> x, Vec<T> normal) {
+  using V = Vec<T>;
+  const V infinity(__builtin_inf());
   const V r = select(x < infinity, normal, x);  // also NaN
-  return select(x > V(0.0f), r, select(x == V(0.0f), -infinity, V(__builtin_nanf(""))));
+  return select(x > V(0), r, select(x == V(0), -infinity, V(__builtin_nan(""))));
+}
+
+// log(1 + f) + e log(2)
+template <class T> RV_INLINE Vec<T> log_sum(Vec<T> e, Vec<T> f) {
+  using F = Float<T>;
+  return fma(e, Vec<T>(F::kLn2Hi), fma(e, Vec<T>(F::kLn2Lo), log1p_tail(f)) + f);
 }
 
 // 1 ULP.
-RV_INLINE Vec<float> log(Vec<float> x) {
-  using V = Vec<float>;
-  const Mask<float> small = x < V(1.17549435e-38f);
-  const Split s = split(select(small, x * V(8388608.0f), x));
-  const V e = convert<float>(s.exponent) - select(small, V(23.0f), V(0.0f)), f = s.fraction - V(1.0f);
-  return log_edges(x, fma(e, V(kLn2Hi), fma(e, V(kLn2Lo), log1p_tail(f)) + f));
+template <class T> RV_INLINE Vec<T> log(Vec<T> x) {
+  const Split<T> s = split_any(x);
+  return log_edges(x, log_sum(s.exponent, s.fraction));
 }
 
 // 2 ULP.
 RV_INLINE Vec<float> log2(Vec<float> x) {
   using V = Vec<float>;
-  const Mask<float> small = x < V(1.17549435e-38f);
-  const Split s = split(select(small, x * V(8388608.0f), x));
-  const V e = convert<float>(s.exponent) - select(small, V(23.0f), V(0.0f)), f = s.fraction - V(1.0f);
-  // f * log2(e) with the factor in two parts, of which the first has 9 bits
-  const V tail = log1p_tail(f);
+  const Split<float> s = split_any(x);
+  const V f = s.fraction;
+  // f * log2(e) with both factors in two parts, of which the first have 12 and 9 bits
   const V high = bitcast<float>(bitcast<int32_t>(f) & Vec<int32_t>(-4096)), low = f - high;
-  const V sum = fma(tail, V(1.44269504f), fma(f, V(1.28879089e-3f), low * V(1.44140625f)));
-  return log_edges(x, high * V(1.44140625f) + sum + e);
+  const V sum = fma(log1p_tail(f), V(1.44269504f), fma(f, V(1.28879089e-3f), low * V(1.44140625f)));
+  return log_edges(x, high * V(1.44140625f) + sum + s.exponent);
 }
+RV_INLINE Vec<double> log2(Vec<double> x) { return map(x, [](double a) { return __builtin_log2(a); }); }
 
 // 2 ULP.
-RV_INLINE Vec<float> log1p(Vec<float> x) {
-  using V = Vec<float>;
-  const V u = V(1.0f) + x;
+template <class T> RV_INLINE Vec<T> log1p(Vec<T> x) {
+  using V = Vec<T>;
+  const V u = V(1) + x;
   // what the sum lost: x - (u - 1), or 1 - (u - x) where x is the greater
-  const V lost = select(x > V(1.0f), V(1.0f) - (u - x), x - (u - V(1.0f)));
-  const Split s = split(u);
-  const V e = convert<float>(s.exponent);
-  const V f = (s.fraction - V(1.0f)) + lost * power_of_two(max(Vec<int32_t>(0) - s.exponent, Vec<int32_t>(-126)));
-  const V r = fma(e, V(kLn2Hi), fma(e, V(kLn2Lo), log1p_tail(f)) + f);
-  return select(abs(x) < V(1e-8f), x, log_edges(u, r));
+  const V lost = select(x > V(1), V(1) - (u - x), x - (u - V(1)));
+  const Split<T> s = split(u);
+  const V f = fma(lost, power_of_two(max(-s.exponent, V(1 - Float<T>::kBias))), s.fraction);
+  return select(abs(x) < V(Float<T>::kTinyArgument), x, log_edges(u, log_sum(s.exponent, f)));
 }
-
-RV_INLINE Vec<double> log(Vec<double> x) { return map(x, [](double a) { return __builtin_log(a); }); }
-RV_INLINE Vec<double> log2(Vec<double> x) { return map(x, [](double a) { return __builtin_log2(a); }); }
-RV_INLINE Vec<double> log1p(Vec<double> x) { return map(x, [](double a) { return __builtin_log1p(a); }); }
 
 // ---------------------------------------------------------------- pow
 
 // |x|^y to 2^-36 for normal x, in double precision: 2^(y log2|x|).
 RV_INLINE Vec<double> pow_normal(Vec<double> x, Vec<double> y) {
   using V = Vec<double>;
-  using I = Vec<int64_t>;
-  const I bits = bitcast<int64_t>(abs(x));
-  const I above = bits - I(0x3fe6a09e667f3bcd);  // of sqrt(1/2)
-  const V m = bitcast<double>(bits - (above & I(static_cast<int64_t>(0xfff0000000000000))));
-  // the exponent as a double: biased to be positive, then as the mantissa of a number in [2^52, 2^53)
-  const I biased = shift_right(above + I(int64_t{1023} << 52), 52);
-  const V e = bitcast<double>(biased | I(0x4330000000000000)) - V(4503599627370496.0 + 1023.0);
-  const V magic(6755399441055744.0);  // 1.5 * 2^52
-  const V s = (m - V(1.0)) / (m + V(1.0));
+  const Split<double> x2 = split(abs(x));
+  const V s = x2.fraction / (x2.fraction + V(2.0));
   const V p = polynomial(s * s, 2.885390081777849, 0.9617966941152266, 0.577077941769627, 0.4122093169647844,
                          0.31990287955975016, 0.2829426508101301);
-  const V t = max(min(y * fma(s, p, e), V(1000.0)), V(-1000.0));
-  const V whole = t + magic, n = whole - magic;
+  const V t = max(min(y * fma(s, p, x2.exponent), V(1000.0)), V(-1000.0)), n = nearest(t);
   const V q = polynomial(t - n, 0.9999999999997622, 0.693147180546516, 0.24022650698881137, 0.055504109393344166,
                          0.009618128542743316, 0.0013333452068522431, 0.00015403851883300613, 1.530973601186105e-05,
                          1.3175814632436565e-06);
-  return bitcast<double>(bitcast<int64_t>(q) + (bitcast<int64_t>(whole) << 52));
+  return q * power_of_two(n);
 }
 
 // 1 ULP.

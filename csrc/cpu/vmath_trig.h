@@ -9,10 +9,7 @@ namespace rv::RV_ISA {
 struct Quarter { Vec<int32_t> quarter; Vec<float> rest; };
 RV_INLINE Quarter reduce_quarter(Vec<float> x) {
   using V = Vec<double>;
-  const auto count = [](V a) __attribute__((always_inline)) {
-    const V magic(6755399441055744.0);
-    return fma(a, V(0.6366197723675814), magic) - magic;
-  };
+  const auto count = [](V a) __attribute__((always_inline)) { return nearest(a * V(0.6366197723675814)); };
   const auto rest = [](V a, V n) __attribute__((always_inline)) {  // pi/2 in parts of 33 and 53 bits
     return fma(n, V(-6.07710050650619224932e-11), fma(n, V(-1.57079632673412561417), a));
   };
