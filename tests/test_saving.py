@@ -90,6 +90,48 @@ def test_special_values_of_bfloat16(tmp_path):
     np.testing.assert_array_equal(got, [np.inf, -np.inf, np.nan, -0.0, 2.0**-133])
 
 
+def test_checkpoints_of_several_parts(tmp_path):
+    model = nn.Linear(3, 2)
+    optimizer = rv.optim.Adam(model.parameters(), lr=0.05)
+    schedule = rv.optim.lr_scheduler.MultiStepLR(optimizer, [2, 5])
+    x = rv.tensor(np.ones((4, 3), np.float32))
+
+    def train(model, optimizer, schedule):
+        for _ in range(3):
+            optimizer.zero_grad()
+            (model(x) ** 2).sum().backward()
+            optimizer.step()
+            schedule.step()
+
+    train(model, optimizer, schedule)
+    checkpoint = {
+        "model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
+        "epoch": 3, "best": float("inf"), "note": None, "a": {"b.c": np.ones(1)}, "a.b": {"c": np.zeros(2)},
+    }  # fmt: skip
+    rv.save(checkpoint, tmp_path / "c.safetensors", metadata={"k": "v"})
+    loaded, metadata = rv.saving.load(tmp_path / "c.safetensors", return_metadata=True)
+    assert metadata == {"k": "v"} and list(loaded) == list(checkpoint)
+    assert loaded["epoch"] == 3 and loaded["best"] == float("inf") and loaded["note"] is None
+    assert loaded["a"]["b.c"].tolist() == [1.0] and loaded["a.b"]["c"].tolist() == [0.0, 0.0]
+    assert loaded["optimizer"]["param_groups"][0]["betas"] == (0.9, 0.999)
+    second = nn.Linear(3, 2)
+    other = rv.optim.Adam(second.parameters())
+    plan = rv.optim.lr_scheduler.MultiStepLR(other, [1])
+    second.load_state_dict(loaded["model"])
+    other.load_state_dict(loaded["optimizer"])
+    plan.load_state_dict(loaded["schedule"])
+    train(model, optimizer, schedule)
+    train(second, other, plan)
+    assert other.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"] == pytest.approx(0.0005)
+    np.testing.assert_array_equal(np.asarray(second.weight.detach()), np.asarray(model.weight.detach()))
+
+
+def test_a_damaged_structure_is_named(tmp_path):
+    rv.save({"w": np.ones(1)}, tmp_path / "s.safetensors", metadata={"ranvier.tree": '{"tensor": "v"}'})
+    with pytest.raises(ValueError, match="structure"):
+        rv.load(tmp_path / "s.safetensors")
+
+
 def damaged(kind, path):
     rv.save({"w": np.ones((8, 8), np.float32)}, path)
     content = path.read_bytes()
@@ -138,7 +180,7 @@ def test_wrong_names_and_shapes_change_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "tensors", [[1], {"a": 1}, {1: np.ones(1)}, {"a": np.array(["x"])}, {"a": np.ones(1, complex)}]
+    "tensors", [[1], {"a": object()}, {1.5: np.ones(1)}, {"a": np.array(["x"])}, {"a": [np.ones(1, complex)]}]
 )
 def test_what_is_no_tensor_is_refused(tmp_path, tensors):
     with pytest.raises(TypeError, match="save"):

@@ -45,6 +45,10 @@ def save(
 ) -> None:
     """Write `tensors` (Tensors or arrays by name, such as a `state_dict()`) to a safetensors file.
 
+    Checkpoints of several parts also go: dicts, lists and tuples of tensors, numbers, texts and None, such as
+    `{"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}`; their structure is kept in
+    the file's header, and `load` gives it back.
+
     Args:
         tensors: names and values; dtypes are kept.
         path: the file; an old one is replaced only when the new one is complete on the disk.
@@ -62,21 +66,60 @@ def save(
     safetensors = _safetensors()
     if not isinstance(tensors, Mapping):
         raise TypeError(f"save: tensors={type(tensors).__name__} must be a dict of names and tensors")
-    records: dict[str, np.ndarray] = {}
-    for name, value in tensors.items():
-        if not isinstance(name, str):
-            raise TypeError(f"save: name {name!r} must be a string")
-        data: Any = value.detach().numpy() if isinstance(value, Tensor) else value
-        if not isinstance(data, (np.ndarray, np.generic)) or data.dtype not in CODE:
-            raise TypeError(
-                f"save: {name!r} of type {type(value).__name__} must be a Tensor or an array of dtype "
-                f"{', '.join(map(str, CODE))}"
-            )
-        records[name] = np.asarray(data, order="C")
+    header: dict[str, str] = {}
     for key, text in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise TypeError(f"save: metadata {key!r}: {text!r} must be two strings")
-    write_atomically(path, safetensors.numpy.save(records, metadata=dict(metadata) if metadata else None))
+        header[key] = text
+    records: dict[str, np.ndarray] = {}
+    tree = _flatten(tensors, "", records)
+    if tree != {"dict": [[name, {"tensor": name}] for name in tensors]}:
+        header[_TREE] = json.dumps(tree)
+    write_atomically(path, safetensors.numpy.save(records, metadata=header or None))
+
+
+_TREE = "ranvier.tree"  # the header's entry for the structure of a checkpoint
+
+
+def _flatten(value: Any, name: str, records: dict[str, np.ndarray]) -> Any:
+    """`value` as JSON can hold it, its tensors put into `records` under dotted names."""
+    if isinstance(value, Tensor):
+        value = value.detach().numpy()
+    if isinstance(value, np.ndarray):
+        if value.dtype not in CODE:
+            raise TypeError(f"save: {name!r} has dtype {value.dtype}, must be one of {', '.join(map(str, CODE))}")
+        while name in records:  # "a.b" may also come from {"a": {"b": ...}}
+            name += "_"
+        records[name] = np.asarray(value, order="C")
+        return {"tensor": name}
+    prefix = f"{name}." if name else ""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, (str, int)):
+                raise TypeError(f"save: key {key!r} of {name!r} must be a string or an integer")
+        return {"dict": [[key, _flatten(item, f"{prefix}{key}", records)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_flatten(item, f"{prefix}{i}", records) for i, item in enumerate(value)]}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"save: {name!r} of type {type(value).__name__} must be a Tensor, an array, a number, a text, None, or a "
+        "dict, list or tuple of such"
+    )
+
+
+def _unflatten(node: Any, tensors: dict[str, Tensor]) -> Any:
+    if not isinstance(node, dict):
+        return node
+    ((kind, content),) = node.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _unflatten(item, tensors) for key, item in content}
+    return {"list": list, "tuple": tuple}[kind](_unflatten(item, tensors) for item in content)
 
 
 def write_atomically(path: str | os.PathLike, content: bytes) -> None:
@@ -177,7 +220,7 @@ def _to_array(path: str, name: str, dtype: str, shape: Any, data: Any) -> np.nda
 
 
 def load(path: str | os.PathLike, *, return_metadata: bool = False) -> Any:
-    """The tensors of a safetensors file, by name.
+    """The tensors of a safetensors file, by name, or what else `save` was given.
 
     float16 and bfloat16 become float32, and integers that Ranvier has not become the next wider one, without
     any loss. With `return_metadata` a pair of the tensors and the header's texts is returned.
@@ -197,7 +240,15 @@ def load(path: str | os.PathLike, *, return_metadata: bool = False) -> Any:
         name: from_numpy(_to_array(text, name, info["dtype"], info["shape"], info["data"]))
         for name, info in records
     }
-    return (tensors, dict(header.get("__metadata__") or {})) if return_metadata else tensors
+    metadata = dict(header.get("__metadata__") or {})
+    tree = metadata.pop(_TREE, None)
+    result: Any = tensors
+    if tree is not None:
+        try:
+            result = _unflatten(json.loads(tree), tensors)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"load: {text!r} is damaged: its structure cannot be read: {error!r}") from None
+    return (result, metadata) if return_metadata else result
 
 
 def save_module(module: Any, path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
