@@ -239,6 +239,8 @@ NAN[3, 2] = np.nan
     (lambda t: t.predict(X[:, :3]), "linear"),
     (lambda t: t.predict(X[:0]), "no rows"),
     (lambda t: t.fit(7), "iterable"),
+    (lambda t: t.fit([X, Y]), "each batch of the loader"),
+    (lambda t: t.evaluate(7), "iterable"),
     (lambda t: Trainer(mlp(3), "cross_entropy").fit(X, LABELS + 1),
      r"label 3 at \[\d+\], but the model gives 3 classes"),
     (lambda t: Trainer(mlp(3), "cross_entropy").fit(X, LABELS - 1), "labels must be in \\[0, 2\\]"),
@@ -281,6 +283,14 @@ def test_loaders_and_streams():
         history = Trainer(mlp(), "mse", "sgd", lr=0.1, metrics=["mae"]).fit(source, epochs=2, verbose=0)
         np.testing.assert_allclose(history["loss"], native["loss"], rtol=1e-5)
         assert len(history["mae"]) == 2
+    trainer = Trainer(mlp(), "mse", "sgd", ["mae"], lr=0.1)
+    history = trainer.fit(
+        TensorDataset(X, Y), batch_size=16, validation_data=loader, shuffle=False, verbose=0
+    )
+    assert history["loss"] == native["loss"][:1]
+    for source in (loader, TensorDataset(X, Y), [(a, b) for a, b in loader]):
+        assert trainer.evaluate(source) == trainer.evaluate(X, Y)
+    assert history["val_mae"][0] == trainer.evaluate(X, Y)["mae"]
     dropped = DataLoader(TensorDataset(X, Y), batch_size=16, drop_last=True)
     calls = []
     Trainer(mlp(), "mse").fit(
@@ -388,7 +398,7 @@ def test_checkpoints_and_csv(tmp_path):
     assert len(list(csv.DictReader(open(tmp_path / "log.csv")))) == 5
 
 
-@pytest.mark.parametrize("how", ["scheduler", "callback", "batch", "function"])
+@pytest.mark.parametrize("how", ["scheduler", "callback", "batch", "function", "function of epoch"])
 def test_schedules(how):
     model = mlp()
     optimizer = optim.SGD(model.parameters(), lr=0.4)
@@ -399,6 +409,7 @@ def test_schedules(how):
         "callback": (dict(callbacks=[step]), [0.4, 0.2, 0.1]),
         "batch": (dict(callbacks=[SchedulerCallback(step, "batch")]), [0.4, 0.1, 0.025]),
         "function": (dict(callbacks=[LearningRateScheduler(lambda epoch, lr: lr / 2)]), [0.2, 0.1, 0.05]),
+        "function of epoch": (dict(callbacks=[LearningRateScheduler(lambda t: 0.1 * t)]), [0, 0.1, 0.2]),
     }[how]
     history = trainer.fit(X, Y, epochs=3, batch_size=25, verbose=0, seed=0, **options)
     np.testing.assert_allclose(history["lr"], expected)

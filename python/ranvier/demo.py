@@ -20,8 +20,8 @@ def digits(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     test.
     """
     try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
     except ImportError:
         raise ImportError("the demo needs scikit-learn's digits: pip install ranvier[demo]") from None
     x, y = load_digits(return_X_y=True)

@@ -46,8 +46,8 @@ def save(
     """Write `tensors` (Tensors or arrays by name, such as a `state_dict()`) to a safetensors file.
 
     Checkpoints of several parts also go: dicts, lists and tuples of tensors, numbers, texts and None, such as
-    `{"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}`; their structure is kept in
-    the file's header, and `load` gives it back.
+    `{"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}`; their structure is kept
+    in the file's header, and `load` gives it back.
 
     Args:
         tensors: names and values; dtypes are kept.
@@ -87,7 +87,9 @@ def _flatten(value: Any, name: str, records: dict[str, np.ndarray]) -> Any:
         value = value.detach().numpy()
     if isinstance(value, np.ndarray):
         if value.dtype not in CODE:
-            raise TypeError(f"save: {name!r} has dtype {value.dtype}, must be one of {', '.join(map(str, CODE))}")
+            raise TypeError(
+                f"save: {name!r} has dtype {value.dtype}, must be one of {', '.join(map(str, CODE))}"
+            )
         while name in records:  # "a.b" may also come from {"a": {"b": ...}}
             name += "_"
         records[name] = np.asarray(value, order="C")
@@ -106,8 +108,8 @@ def _flatten(value: Any, name: str, records: dict[str, np.ndarray]) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
-        f"save: {name!r} of type {type(value).__name__} must be a Tensor, an array, a number, a text, None, or a "
-        "dict, list or tuple of such"
+        f"save: {name!r} of type {type(value).__name__} must be a Tensor, an array, a number, a text, None, "
+        "or a dict, list or tuple of such"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import os
 import warnings
@@ -228,14 +229,11 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable):
         self.schedule = schedule
+        self._takes_lr = len(inspect.signature(schedule).parameters) > 1
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float]) -> None:
         for group in self.trainer.optimizer.param_groups:
-            try:
-                lr = self.schedule(epoch, group["lr"])
-            except TypeError:
-                lr = self.schedule(epoch)
-            group["lr"] = float(lr)
+            group["lr"] = float(self.schedule(epoch, group["lr"]) if self._takes_lr else self.schedule(epoch))
 
 
 class TerminateOnNaN(Callback):

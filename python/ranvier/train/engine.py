@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..context import local
 from ..errors import TraceError
 from ..graph.compile import CompiledFunction
 from ..tensor import Tensor
@@ -27,9 +26,6 @@ class Step:
     def __init__(self, function: Callable, compile: bool = True):
         self._function = function
         self._compiled = CompiledFunction(function) if compile else None
-        self._traces: dict[
-            tuple, Any
-        ] = {}  # by what can change from epoch to epoch without a look at the arrays
 
     def trace(self, rows: tuple[np.ndarray, ...]) -> Any:
         """The compiled step for a batch of this signature, or None where it runs eagerly."""
@@ -38,44 +34,23 @@ class Step:
         try:
             return self._compiled.traced(*map(Tensor, rows))
         except TraceError as error:
-            warnings.warn(f"training runs uncompiled, and slower: {error}", stacklevel=4)
-            self._compiled = None
+            self._give_up(error)
             return None
 
-    def batch(self, rows: tuple[Any, ...], totals: np.ndarray) -> None:
-        """Run one batch that is given."""
-        tensors = [r if isinstance(r, Tensor) else Tensor(r) for r in rows]
-        if self._compiled is not None and self.trace(tuple(t._data for t in tensors)) is not None:
-            outputs = self._compiled(*tensors)
-        else:
-            outputs = self._function(*tensors)
-        totals += [t.item() for t in outputs]
+    def _give_up(self, error: TraceError) -> None:
+        warnings.warn(f"training runs uncompiled, and slower: {error}", stacklevel=5)
+        self._compiled = None
 
-    def run(
-        self,
-        data: tuple[np.ndarray, ...],
-        order: np.ndarray,
-        batch: int,
-        begin: int,
-        end: int,
-        totals: np.ndarray,
-    ) -> int:
-        """Steps begin..end-1, each on the next `batch` rows of `order`, all of them full; returns how many
-        were done.
-        """
-        key = (batch, local.backend, local.grad_enabled, *map(id, data))
-        trace, kept = self._traces.get(key, (None, None))
-        if trace is None or not trace.holds():
-            trace = self.trace(tuple(d[:batch] for d in data))
-            if len(self._traces) >= 8:
-                self._traces.clear()
-            self._traces[key] = trace, data  # holding the arrays keeps their ids their own
-        if trace is not None:
-            return trace.loop(data, order, batch, begin, end, totals)
-        for step in range(begin, end):
-            rows = order[step * batch : (step + 1) * batch]
-            self.batch(tuple(d[rows] for d in data), totals)
-        return end - begin
+    def batch(self, rows: tuple[np.ndarray, ...], totals: np.ndarray) -> None:
+        """Run one batch that is given."""
+        tensors = [*map(Tensor, rows)]
+        if self._compiled is not None:
+            try:
+                totals += [t.item() for t in self._compiled(*tensors)]
+                return
+            except TraceError as error:  # before anything has been computed
+                self._give_up(error)
+        totals += [t.item() for t in self._function(*tensors)]
 
 
 class Feed:
@@ -102,6 +77,7 @@ class Feed:
         self.batch = batch if drop_last else min(batch, len(rows))
         self.drop_last = drop_last
         self._chunk = 1  # steps that take about _SLICE seconds
+        self._traces: dict[int, Any] = {}  # by rows a step: kept from epoch to epoch
 
     def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
         """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so
@@ -122,7 +98,7 @@ class Feed:
             totals = np.zeros(width)
             count = 1 if one_by_one else min(self._chunk, full - done)
             started = time.perf_counter()
-            count = step.run(self.data, order, batch, done, done + count, totals)
+            count = self._steps(step, order, batch, done, done + count, totals)
             if not one_by_one:
                 elapsed = time.perf_counter() - started
                 self._chunk = max(1, int(count * min(_SLICE / max(elapsed, 1e-9), 64)))
@@ -131,8 +107,22 @@ class Feed:
             yield done, steps, sums, done * batch
         if rest:
             totals = np.zeros(width)
-            step.run(self.data, order[full * batch :], rest, 0, 1, totals)
+            self._steps(step, order[full * batch :], rest, 0, 1, totals)
             yield steps, steps, sums + totals * rest, len(order)
+
+    def _steps(
+        self, step: Step, order: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray
+    ) -> int:
+        """Steps begin..end-1, each on the next `batch` rows of `order`; returns how many were done."""
+        trace = self._traces.get(batch)
+        if trace is None or not trace.holds():
+            trace = self._traces[batch] = step.trace(tuple(d[:batch] for d in self.data))
+        if trace is not None:
+            return trace.loop(self.data, order, batch, begin, end, totals)
+        for i in range(begin, end):
+            rows = order[i * batch : (i + 1) * batch]
+            step.batch(tuple(d[rows] for d in self.data), totals)
+        return end - begin
 
     def blocks(self) -> Iterator[tuple]:
         """(inputs, target) of the rows that are used."""

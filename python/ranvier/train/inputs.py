@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data import DataLoader, Dataset
 from ..dtypes import CODE
 from ..tensor import Tensor
 from .names import takes_labels
@@ -54,6 +55,33 @@ def check_rows(named: dict[str, np.ndarray], what: str) -> int:
     if count == 0:
         raise ValueError(f"{what}: there are no rows")
     return count
+
+
+def check_loader(loader: Any, what: str) -> Any:
+    """`loader`, if batches can be had from it."""
+    if not hasattr(loader, "__iter__"):
+        raise TypeError(
+            f"{what}: x={type(loader).__name__} without y must be an iterable of batches (x, ..., y)"
+        )
+    return loader
+
+
+def split_batch(batch: Any, what: str) -> tuple:
+    """A loader's batch as (x, ..., y)."""
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise ValueError(f"{what}: each batch of the loader must be a tuple (x, ..., y)")
+    return tuple(batch)
+
+
+def collect(loader: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """All rows of a loader or a dataset, as (inputs, target)."""
+    if isinstance(loader, Dataset):
+        loader = DataLoader(loader, batch_size=256)
+    batches = [split_batch(batch, what) for batch in check_loader(loader, what)]
+    if not batches:
+        raise ValueError(f"{what}: the loader gave no batches")
+    *xs, y = (np.concatenate([np.asarray(part) for part in column]) for column in zip(*batches, strict=True))
+    return tuple(xs), y
 
 
 def fit_target(y: np.ndarray, output: Any, loss: Any, dtype: np.dtype, what: str) -> np.ndarray:

@@ -25,7 +25,7 @@ class Progress:
         self._began = time.perf_counter()
         if verbose == 1 and sys.stderr.isatty():
             try:
-                from tqdm import tqdm
+                from tqdm import tqdm  # type: ignore[import-untyped]
             except ImportError:
                 return
             self._bar = tqdm(total=epochs, unit="epoch", mininterval=0.2, leave=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..context import no_grad
-from ..data import DataLoader, TensorDataset
+from ..data import DataLoader, Dataset, Sampler, TensorDataset
 from ..data.sampler import numpy_generator
 from ..dtypes import get_default_dtype, is_float
 from ..nn import Module
@@ -21,11 +21,23 @@ from . import metrics as metrics_module
 from .callbacks import Callback, LearningRateScheduler, SchedulerCallback
 from .engine import Feed, Step, StreamFeed
 from .history import History
-from .inputs import as_arrays, check_finite, check_rows, fit_target, row_weights
+from .inputs import (
+    as_arrays,
+    check_finite,
+    check_loader,
+    check_rows,
+    collect,
+    fit_target,
+    row_weights,
+    split_batch,
+)
 from .names import decision_threshold, loss_by_name, optimizer_by_name
 from .predictor import Predictor
 from .progress import Progress
 from .steps import evaluate_step, train_step
+
+
+_EVALUATED = 1024  # rows at a time, where nothing is learnt
 
 
 class Trainer:
@@ -93,7 +105,7 @@ class Trainer:
         epochs: int = 1,
         batch_size: int = 32,
         *,
-        validation_data: tuple | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         sample_weight: Any = None,
         class_weight: Any = None,
@@ -109,8 +121,8 @@ class Trainer:
             x, y: arrays (N, ...); a tuple of arrays as x gives the model several inputs. Or x is a
                 DataLoader, or any iterable of batches (x, ..., y), and y is None.
             batch_size: rows a step; the last batch of an epoch may be shorter.
-            validation_data: (x, y) to evaluate after each epoch; or validation_split: share of the rows,
-                drawn at random, that is kept out of training for it.
+            validation_data: (x, y) or a loader, to evaluate after each epoch; or validation_split: share of
+                the rows, drawn at random, that is kept out of training for it.
             sample_weight, class_weight: weight of each row; of each class (dict, sequence or "balanced").
                 They are scaled to a mean of 1, so a weight of 2 counts like the row twice.
             callbacks: Callback objects; scheduler: a learning-rate schedule, stepped after each epoch
@@ -134,7 +146,8 @@ class Trainer:
         if validation_data is not None:
             if validation_split:
                 raise ValueError("fit: give validation_data or validation_split, not both")
-            held_out = self._checked(validation_data[0], validation_data[1], "fit: validation_data")
+            pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
+            held_out = self._checked(pair[0], pair[1], "fit: validation_data")
         hooks = self._callbacks(callbacks, scheduler)
         self.history, self.stop_training = History(), False
         mode = self.model.training
@@ -146,7 +159,7 @@ class Trainer:
                 for hook in hooks:
                     hook.on_train_begin({})
                 for epoch in range(epochs):
-                    self._epoch(epoch, feed, held_out, batch_size, hooks, progress, interrupt)
+                    self._epoch(epoch, feed, held_out, hooks, progress, interrupt)
                     if self.stop_training or interrupt.requested:
                         break
                 self.history.interrupted = interrupt.requested
@@ -165,7 +178,6 @@ class Trainer:
         epoch: int,
         feed: Any,
         held_out: tuple[Any, Any] | None,
-        batch_size: int,
         hooks: list[Callback],
         progress: Progress,
         interrupt: _Interrupt,
@@ -194,11 +206,10 @@ class Trainer:
                     hook.on_batch_begin(done, {"loss": running})
         logs.update(_named(feed.fused, sums / rows))
         if not interrupt.requested:
-            self._slow_metrics(feed.blocks(), feed.fused, logs, batch_size)
+            self._slow_metrics(feed.blocks(), feed.fused, logs, _EVALUATED)
             if held_out is not None:
-                logs.update(
-                    {f"val_{k}": v for k, v in self._evaluate(held_out[0], held_out[1], batch_size).items()}
-                )
+                result = self._evaluate(held_out[0], held_out[1], _EVALUATED)
+                logs.update({f"val_{name}": value for name, value in result.items()})
         if any(isinstance(hook, (SchedulerCallback, LearningRateScheduler)) for hook in hooks):
             logs["lr"] = float(rate)
         if not interrupt.requested:
@@ -230,8 +241,8 @@ class Trainer:
     def _dtype(self) -> np.dtype:
         return next((p.dtype for p in self.model.parameters() if is_float(p.dtype)), get_default_dtype())
 
-    def _checked(self, x: Any, y: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """Inputs and target as arrays that fit the model and the loss."""
+    def _arrays(self, x: Any, y: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Inputs and target as arrays of the model's dtype, of equal length, without NaN."""
         if y is None:
             raise ValueError(f"{what}: y is missing")
         dtype = self._dtype()
@@ -240,8 +251,15 @@ class Trainer:
         check_rows({**dict(zip(names, xs, strict=True)), "y": target}, what)
         for name, data in (*zip(names, xs, strict=True), ("y", target)):
             check_finite(data, f"{what}: {name}")
+        return xs, target
+
+    def _checked(self, x: Any, y: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Inputs and target as arrays that fit the model and the loss."""
+        if y is None and not isinstance(x, (np.ndarray, Tensor, tuple)):
+            x, y = collect(x, what)
+        xs, target = self._arrays(x, y, what)
         output = self._predictor.eager(tuple(a[:1] for a in xs))
-        return xs, fit_target(target, output, self.loss, dtype, what)
+        return xs, fit_target(target, output, self.loss, self._dtype(), what)
 
     def _feed(
         self,
@@ -258,6 +276,8 @@ class Trainer:
         if y is None and not isinstance(x, (np.ndarray, Tensor, tuple)):
             if validation_split or sample_weight is not None or class_weight is not None:
                 raise ValueError("fit: validation_split and weights need arrays x and y, not a loader")
+            if isinstance(x, Dataset):
+                x = DataLoader(x, batch_size, shuffle=shuffle, generator=generator)
             return self._loader_feed(x), None
         xs, target = self._checked(x, y, "fit")
         rows, held_out = len(target), None
@@ -279,30 +299,28 @@ class Trainer:
 
     def _loader_feed(self, loader: Any) -> Any:
         if isinstance(loader, DataLoader) and isinstance(loader.dataset, TensorDataset):
-            if loader.collate_fn is None and loader.batch_size and hasattr(loader.sampler, "order"):
-                *xs, y = loader.dataset.tensors
-                xs_arrays, target = self._checked(tuple(xs), y, "fit")
+            if loader.collate_fn is None and loader.batch_size and isinstance(loader.sampler, Sampler):
+                *inputs, y = loader.dataset.tensors
+                xs, target = self._checked(tuple(inputs), y, "fit")
                 rows = np.arange(len(target))
-                feed = Feed(
-                    (*xs_arrays, target), loader.batch_size, rows, loader.sampler.order, loader.drop_last
-                )
-                feed.fused = self._fused(xs_arrays, target)
+                feed = Feed((*xs, target), loader.batch_size, rows, loader.sampler.order, loader.drop_last)
+                feed.fused = self._fused(xs, target)
                 return feed
-        if not hasattr(loader, "__iter__"):
-            raise TypeError(f"fit: x={type(loader).__name__} without y must be an iterable of batches (x, y)")
+        output: list = []  # of the model for one row, as a pattern for targets
 
         def prepare(batch: Any) -> tuple[np.ndarray, ...]:
-            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-                raise ValueError("fit: each batch of the loader must be a tuple (x, ..., y)")
-            xs, target = self._checked(tuple(batch[:-1]), batch[-1], "fit")
-            return (*xs, target)
+            *inputs, y = split_batch(batch, "fit")
+            xs, target = self._arrays(tuple(inputs), y, "fit")
+            if not output:
+                output.append(self._predictor.eager(tuple(a[:1] for a in xs)))
+            return (*xs, fit_target(target, output[0], self.loss, self._dtype(), "fit"))
 
-        return StreamFeed(loader, prepare)
+        return StreamFeed(check_loader(loader, "fit"), prepare)
 
     # ------------------------------------------------------------ evaluate, predict
 
-    def evaluate(self, x: Any, y: Any, batch_size: int = 1024) -> dict[str, float]:
-        """Loss and metrics of the model, in evaluation mode, over all rows."""
+    def evaluate(self, x: Any, y: Any = None, batch_size: int = _EVALUATED) -> dict[str, float]:
+        """Loss and metrics of the model, in evaluation mode, over all rows of arrays, or of a loader."""
         xs, target = self._checked(x, y, "evaluate")
         return self._evaluate(xs, target, batch_size)
 
@@ -340,7 +358,7 @@ class Trainer:
                 metric.update(predictions, target)
         logs.update((metric.name, metric.compute()) for metric in slow)
 
-    def predict(self, x: Any, batch_size: int = 1024) -> Any:
+    def predict(self, x: Any, batch_size: int = _EVALUATED) -> Any:
         """The model's outputs in evaluation mode for the rows of `x`, as an array.
 
         Rows go through the model `batch_size` at a time. Repeated calls of one shape run one compiled program
