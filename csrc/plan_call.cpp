@@ -50,8 +50,8 @@ PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t n) {
       return nullptr;
     }
     if (PyArray_IS_C_CONTIGUOUS(a) && PyArray_ISALIGNED(a) && PyArray_ISNOTSWAPPED(a)) [[likely]] continue;
-    constexpr int kWanted = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED;
-    PyObject* copy = PyArray_FromArray(a, nullptr, kWanted);
+    PyArray_Descr* native = PyArray_DescrFromType(PyArray_TYPE(a));  // in the machine's byte order; FromArray takes it
+    PyObject* copy = PyArray_FromArray(a, native, NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED);
     if (!copy) return nullptr;
     if (copies.list.empty()) {
       for (Py_ssize_t i = 0; i < n; ++i) Py_INCREF(given[i]);
