@@ -11,8 +11,8 @@ float32, float64 = np.dtype("float32"), np.dtype("float64")
 int32, int64, uint8 = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8")
 bool_ = np.dtype("bool")
 
-ALL = (float32, float64, int32, int64, uint8, bool_)  # in the order of csrc/core/view.h
-CODE = {dtype: code for code, dtype in enumerate(ALL)}
+ALL: tuple[np.dtype, ...] = (float32, float64, int32, int64, uint8, bool_)  # in the order of csrc/core/view.h
+CODE: dict[np.dtype, int] = {dtype: code for code, dtype in enumerate(ALL)}
 FLOATS = (float32, float64)
 _CATEGORY = {float32: 2, float64: 2, int32: 1, int64: 1, uint8: 1, bool_: 0}
 
@@ -81,13 +81,11 @@ def promote(operands: Any) -> np.dtype:
             rank, dtype = (0 if x.shape else 1), x.dtype
         else:
             rank, dtype = 2, scalar_dtype(x)
-        by_rank[rank] = dtype if by_rank[rank] is None else _join(by_rank[rank], dtype)
-    result = None
-    for dtype in by_rank:
-        if dtype is None:
-            continue
-        if result is None:
-            result = dtype
-        elif _CATEGORY[dtype] > _CATEGORY[result]:
+        so_far = by_rank[rank]
+        by_rank[rank] = dtype if so_far is None else _join(so_far, dtype)
+    present = [dtype for dtype in by_rank if dtype is not None]
+    result = present[0]
+    for dtype in present[1:]:
+        if _CATEGORY[dtype] > _CATEGORY[result]:
             result = dtype
     return result

@@ -399,7 +399,9 @@ class Tensor:
         return new
 
     def __reduce__(self) -> Any:
-        raise DTypeError("tensors are not pickled; save them with ranvier.save()")
+        if self._node is not None:
+            raise GradError("pickle: only leaf tensors can be pickled; use detach()")
+        return _rebuild, (type(self), self._array("pickle"), self._requires_grad, self.__dict__)
 
     if TYPE_CHECKING:  # attached below, from the public functions of the ops
 
@@ -456,6 +458,14 @@ def _to_array(data: Any, dtype: Any) -> np.ndarray:
     if array.dtype.kind in "iu":
         return array.astype(np.int64)
     raise DTypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} cannot become a tensor")
+
+
+def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
+    """A pickled tensor again."""
+    t = kind.__new__(kind)
+    Tensor.__init__(t, data, requires_grad)
+    t.__dict__.update(attributes)
+    return t
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -533,8 +543,8 @@ def _attach() -> None:
         setattr(Tensor, f"__i{name}__", _inplace(function))
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(ops, name))
-    Tensor.__hash__ = object.__hash__
-    Tensor.__neg__, Tensor.__abs__, Tensor.__invert__ = ops.neg, ops.abs, ops.logical_not
+    for name, unary in {"neg": ops.neg, "abs": ops.abs, "invert": ops.logical_not}.items():
+        setattr(Tensor, f"__{name}__", unary)
     for name, keeps_shape in ops.methods():
         setattr(Tensor, name, getattr(ops, name))
         if keeps_shape:

@@ -70,7 +70,7 @@ class Program:
         self._refreshes = lowering.refreshes
         self._changed = {id(old.data) for old in graph.updates}
         if not self._refreshes:
-            self.run = self._run_plan
+            self.run = self._run_plan  # type: ignore[method-assign]
 
     def _run_plan(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         try:

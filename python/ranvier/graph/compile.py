@@ -158,6 +158,7 @@ class CompiledFunction:
     max_traces = 64
 
     def __init__(self, fn: Callable, keeps_state: bool = False):
+        self.__name__ = getattr(fn, "__name__", type(fn).__name__)
         self.keeps_state = keeps_state  # runs leave parameters, statistics and random states as they were
         functools.update_wrapper(self, fn, updated=())
         self.fn = fn

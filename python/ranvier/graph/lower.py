@@ -64,7 +64,8 @@ def encode_program(inputs: list[Value], body: list[Node], outputs: list[Value], 
         operands.append(row)
     last_read = {v: i for i, row in enumerate(operands) for v in row if not isinstance(v, int)}
     last_read.update(dict.fromkeys(outputs, len(body)))
-    next_register, free = len(inputs) + len(constants), []
+    next_register = len(inputs) + len(constants)
+    free: list[int] = []
     steps: list[int] = []
     for i, (node, row) in enumerate(zip(body, operands)):
         out = free.pop() if free else next_register
@@ -258,7 +259,7 @@ class Lowering:
             if buffer.kind == "arena" and buffer.alias is None and buffer.first >= 0:
                 blocks[buffer] = memory.Block(buffer.nbytes, buffer.first, buffer.last)
         memory.plan(list(blocks.values()))
-        slots = []
+        slots: list[tuple] = []
         for buffer in self.buffers:
             if buffer.alias is not None or buffer.kind == "arena" and buffer not in blocks:
                 continue

@@ -36,7 +36,7 @@ class _List(Module):
         return list(self._items())[i]
 
     def _slice(self, i: slice) -> Any:
-        return type(self)(list(self)[i])
+        return type(self)(list(self)[i])  # type: ignore[call-arg]
 
     def __len__(self) -> int:
         return len(self._items())

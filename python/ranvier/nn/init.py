@@ -132,7 +132,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: tensor{tuple(tensor.shape)} must have 2 axes")
-    return _fill(tensor, np.eye(*tensor.shape))
+    return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -146,7 +146,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     centre = tuple(k // 2 for k in tensor.shape[2:])
     for g in range(groups):
         for i in range(min(per_group, tensor.shape[1])):
-            values[(g * per_group + i, i, *centre)] = 1.0
+            values[(g * per_group + i, i) + centre] = 1.0
     return _fill(tensor, values)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -76,6 +76,11 @@ class Module:
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
+    _transient: set[str]
+    _hooks: dict[int, Any]
+    if TYPE_CHECKING:  # registered parameters, buffers and modules are attributes
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # Registered values also live in __dict__, so that reading `self.weight` in forward is a plain attribute
     # access; the registries keep order and kind. __setattr__ and __delattr__ keep both in step.

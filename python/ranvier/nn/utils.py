@@ -40,6 +40,7 @@ def clip_grad_norm_(
         raise GradError(f"clip_grad_norm_: the gradients' norm is {total.item()}")
     factor = ops.clamp(ops.div(float(max_norm), ops.add(total, 1e-6)), max=1.0)
     for g, scaled in zip(grads, ops.scale_all(grads, factor), strict=True):
+        assert g is not None
         g._assign(scaled)
     return total
 
@@ -49,6 +50,7 @@ def clip_grad_value_(parameters: Any, clip_value: float) -> None:
     """Limit each element of each gradient to [-clip_value, clip_value]."""
     limit = float(clip_value)
     for w in _with_grad(parameters):
+        assert w.grad is not None
         w.grad.clamp_(-limit, limit)
 
 

@@ -43,7 +43,8 @@ from .softmax import *  # noqa: F403
 from .sort import *  # noqa: F403
 
 FAMILIES = (
-    activation, compare, creation, _einsum, elementwise, index, join, _matmul, optim, random, reduction, shape, _softmax, _sort,
+    activation, compare, creation, _einsum, elementwise, index, join, _matmul, optim, random, reduction, shape,
+    _softmax, _sort,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 

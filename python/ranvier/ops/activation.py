@@ -130,7 +130,7 @@ _gelu = _float(
     "gelu", arity=1, saves="i", flops=40, max_ulp=8, onnx="Gelu",
     reference=lambda xp, x: x * _normal_cdf(xp, x), vjp=lambda g, out, x: (g * _gelu_grad(x),),
 )  # fmt: skip
-_gelu_grad = _float(
+_gelu_grad: Op = _float(
     "gelu_grad", arity=1, saves="i", flops=42, max_ulp=8, ulp_floor=0.25,
     reference=lambda xp, x: _normal_cdf(xp, x) + _bounded(xp, x) * _normal_density(xp, x),
     vjp=lambda g, out, x: (g * ((2 - square(x)) * exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))),),
@@ -156,7 +156,7 @@ def _gelu_tanh_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
     return (g * (s * (1 - s) * (2 * v + x * ((1 - 2 * s) * square(v) + bend))),)
 
 
-_gelu_tanh_grad = _float(
+_gelu_tanh_grad: Op = _float(
     "gelu_tanh_grad", arity=1, saves="i", flops=30, max_ulp=16, ulp_floor=0.25,
     reference=_gelu_tanh_grad_reference, vjp=_gelu_tanh_grad_vjp,
 )  # fmt: skip
@@ -171,7 +171,7 @@ def _silu_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
     return (g * (s * (1 - s) * (2 + x * (1 - 2 * s))),)
 
 
-_silu_grad = _float(
+_silu_grad: Op = _float(
     "silu_grad", arity=1, saves="i", flops=22, max_ulp=8, ulp_floor=0.25,
     reference=lambda xp, x: _sigmoid_reference(xp, x) * (1 + _bounded(xp, x) * _sigmoid_reference(xp, -x)),
     vjp=_silu_grad_vjp,
@@ -194,7 +194,7 @@ def _mish_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
     return (g * ((1 - square(w)) * s * (2 + x * (1 - s - 2 * w * s))),)
 
 
-_mish_grad = _float(
+_mish_grad: Op = _float(
     "mish_grad", arity=1, saves="i", flops=25, max_ulp=8, ulp_floor=0.25,
     reference=_mish_grad_reference, vjp=_mish_grad_vjp,
 )  # fmt: skip

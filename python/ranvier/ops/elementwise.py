@@ -306,7 +306,7 @@ def _cast_infer(x: Aval, *, dtype: np.dtype) -> Spec:
     return x.shape, dtype
 
 
-_cast = Op(
+_cast: Op = Op(
     "cast", kind="elementwise", arity=1, attrs={"dtype": np.dtype("float32")}, saves="i", max_ulp=0.5,
     onnx="Cast", infer=_cast_infer,
     reference=lambda xp, x, *, dtype: x.astype(dtype),

@@ -139,7 +139,7 @@ _scatter = Op(
     doc="input with out[.., index[.., i, ..], ..] = src[.., i, ..] along dim; gradients assume distinct places",
 )  # fmt: skip
 
-_scatter_add = Op(
+_scatter_add: Op = Op(
     "scatter_add", kind="kernel", attrs={"dim": 0}, saves="n", inplace={0: 0},
     infer=_scatter_infer("scatter_add"),
     reference=_scatter_reference("scatter_add", np.add.at),
@@ -220,7 +220,7 @@ def _index_put_vjp(g: Any, out: Any, x: Any, values: Any, *indices: Any, axes: t
     return gx, _index_get(g, *indices, axes=axes), *[None] * len(indices)
 
 
-_index_put = Op(
+_index_put: Op = Op(
     "index_put", kind="kernel", attrs={"axes": (0,), "accumulate": False}, saves="n", inplace={0: 0},
     infer=_index_put_infer, reference=_index_put_reference, vjp=_index_put_vjp,
     encode=lambda x, values, *indices, axes, accumulate: ([*axes, int(accumulate)], []),

@@ -320,7 +320,7 @@ def _triangle_infer(x: Aval, *, diagonal: int, upper: bool) -> Spec:
     return tuple(x.shape), x.dtype
 
 
-_triangle = Op(
+_triangle: Op = Op(
     "triangle", kind="kernel", attrs={"diagonal": 0, "upper": False}, saves="",
     infer=_triangle_infer,
     reference=lambda xp, x, *, diagonal, upper: (xp.triu if upper else xp.tril)(x, diagonal),

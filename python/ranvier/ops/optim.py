@@ -162,7 +162,7 @@ def _adam(h: Any, c: Any, p: Any, g: Any, m: Any, v: Any, *top: Any, amsgrad: bo
     """Kingma and Ba 2014; decoupled: AdamW, Loshchilov and Hutter 2017; amsgrad: Reddi et al. 2018"""
     p, g = _decay(h, p, g, decoupled)
     m, v = _moments(h, g, m, v)
-    top = (np.maximum(top[0], v),) if amsgrad else ()
+    top = tuple(np.maximum(t, v) for t in top)
     denominator = np.sqrt(top[0] if amsgrad else v) / math.sqrt(1 - h.beta2**c.t) + h.eps
     return p - h.lr / (1 - h.beta1**c.t) * m / denominator, m, v, *top
 

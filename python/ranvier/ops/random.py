@@ -250,7 +250,7 @@ def _randperm_infer(state: Aval, *, n: int, offset: int) -> Spec:
     return (n,), int64
 
 
-_randperm = Op(
+_randperm: Op = Op(
     "randperm", kind="kernel", attrs={"n": 0, "offset": 0}, saves="",
     infer=_randperm_infer,
     reference=lambda xp, state, *, n, offset: np.argsort(

@@ -362,16 +362,17 @@ def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, c
 def _var_mean_vjp(
     g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float
 ) -> tuple:
-    attrs = {"dim": dim, "keepdim": keepdim}
-    parts = []
+    attrs: dict[str, Any] = {"dim": dim, "keepdim": keepdim}
+    parts: list[Any] = []
     if g[0] is not None:
         parts += _var_vjp(g[0], None, x, **attrs, correction=correction)
     if g[1] is not None:
+        assert _mean.vjp is not None
         parts += _mean.vjp(g[1], None, x, **attrs)
     return (parts[0] if len(parts) == 1 else parts[0] + parts[1],)
 
 
-_MOMENT = {"attrs": {"correction": 1.0}, "encode": _moment_encode, "flops": lambda x, **attrs: 4 * _size(x)}
+_MOMENT: dict[str, Any] = {"attrs": {"correction": 1.0}, "encode": _moment_encode, "flops": lambda x, **attrs: 4 * _size(x)}
 _MOMENT_SAMPLES = (*_SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), _EMPTY[1])
 
 _var = _float_op(
@@ -497,7 +498,7 @@ def _cumsum_reference(xp: Any, x: Any, *, dim: int, reverse: bool) -> Any:
     return xp.flip(sums(xp.flip(x, axis=dim), axis=dim), axis=dim) if reverse else sums(x, axis=dim)
 
 
-_cumsum = Op(
+_cumsum: Op = Op(
     "cumsum",
     kind="kernel",
     attrs={"dim": 0, "reverse": False},
@@ -610,8 +611,8 @@ def amin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return _run(_amin, input, dim, keepdim)
 
 
-_max_result = namedtuple("max", "values indices")
-_min_result = namedtuple("min", "values indices")
+_max_result = namedtuple("max", "values indices")  # type: ignore[name-match]
+_min_result = namedtuple("min", "values indices")  # type: ignore[name-match]
 
 
 def _extreme(

@@ -90,7 +90,7 @@ def _permute_infer(x: Aval, *, dims: tuple[int, ...]) -> Spec:
     return tuple(x.shape[d] for d in dims), x.dtype
 
 
-_permute = Op(
+_permute: Op = Op(
     "permute", kind="view", attrs={"dims": ()}, saves="",
     infer=_permute_infer,
     reference=lambda xp, x, *, dims: xp.permute_dims(x, dims) if hasattr(xp, "permute_dims") else xp.transpose(x, dims),
@@ -234,7 +234,7 @@ def _encode_slice(index: tuple) -> list[int]:
     return [start for start, _, _ in index] + [step for _, _, step in index]
 
 
-_embed = Op(
+_embed: Op = Op(
     "embed", kind="kernel", attrs={"shape": (), "index": ()}, saves="",
     infer=_embed_infer, reference=_embed_reference,
     vjp=lambda g, out, x, *, shape, index: (_slice(g, index=index),),

@@ -199,7 +199,7 @@ def _encode(dim: int, reduction: str, ignore_index: int, label_smoothing: float)
 
 
 _LABELS = np.array([2, 0, -100, 1, 2])
-_CASES = (
+_CASES: tuple[tuple[tuple, dict], ...] = (
     (((5, 3), _LABELS), {}),
     (((5, 3), _LABELS), {"reduction": "none"}),
     (((5, 3), _LABELS, np.array([0.5, 1.0, 2.0], np.float32)), {"label_smoothing": 0.1}),

@@ -36,7 +36,6 @@ from .predictor import Predictor
 from .progress import Progress
 from .steps import evaluate_step, train_step
 
-
 _EVALUATED = 1024  # rows at a time, where nothing is learnt
 
 

@@ -40,15 +40,13 @@ def fuse(graph: Graph) -> Graph:
         elif node.call.op.epilogue and len(node.outputs) == 1:
             of[index] = _Cluster(node, index)
 
-    nodes, done = [], set()
+    nodes = []
     for index, node in enumerate(graph.nodes):
-        cluster = of.get(index)
-        if cluster is None or len(cluster.members) == 1:
+        group = of.get(index)
+        if group is None or len(group.members) == 1:
             nodes.append(node)
-        elif index == max(cluster.members):
-            assert id(cluster) not in done
-            done.add(id(cluster))
-            nodes.append(_group(graph, cluster, uses))
+        elif index == max(group.members):
+            nodes.append(_group(graph, group, uses))
     graph.nodes = nodes
     return graph
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def simplify(graph: Graph) -> Graph:
 def _use_numbers(graph: Graph, node: Node, uniform: dict[Value, Value]) -> None:
     """Replace operands whose elements all are one number by that number, where the shape does not need them."""
     kind = node.call.op.kind
-    numbers = [_number(graph, v, uniform) for v in node.inputs]
+    numbers: list[Any] = [_number(graph, v, uniform) for v in node.inputs]
     if kind == "view":
         if numbers[0] is not None:
             uniform[node.outputs[0]] = numbers[0]
