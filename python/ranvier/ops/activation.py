@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import DTypeError, ShapeError
 from ._xp import erfc
 from .elementwise import _bound, _float, _number, clamp, exp, mul, square, sub, where
-from .op import normalize_axis
+from .op import Op, normalize_axis
 from .shape import chunk
 
 __all__ = [
