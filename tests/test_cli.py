@@ -18,6 +18,11 @@ def test_info(capsys):
     assert ranvier.__version__ in out and "backend" in out and "threads" in out
 
 
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "ranvier", "info"], capture_output=True, text=True)
+    assert done.returncode == 0 and ranvier.__version__ in done.stdout
+
+
 def test_version_and_mistakes(capsys):
     with pytest.raises(SystemExit) as done:
         cli.main(["--version"])

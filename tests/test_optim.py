@@ -88,9 +88,7 @@ def test_trajectory_is_pytorchs(name, options, dtype, compiled):
         (loss_of(theirs, targets, torch) * sign).backward()
         other.step()
         for p, q in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(
-                p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=rtol, err_msg=f"step {t}"
-            )
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=rtol, err_msg=f"step {t}")
     for p, q in zip(ours, theirs, strict=True):
         for key, value in other.state[q].items():
             if value is None or key == "momentum_buffer" and name == "SGD" and not options.get("momentum"):
@@ -157,9 +155,7 @@ def test_groups_dtypes_and_changed_rates(compiled):
     targets = [t.astype(a.dtype) for t, a in zip(targets, start, strict=True)]
     ours, theirs = tensors(start, None)
     mine = optim.Adam([{"params": ours[:2]}, {"params": ours[2:4], "lr": 0.05, "betas": (0.8, 0.9)}], lr=0.01)
-    other = torch.optim.Adam(
-        [{"params": theirs[:2]}, {"params": theirs[2:4], "lr": 0.05, "betas": (0.8, 0.9)}], lr=0.01
-    )
+    other = torch.optim.Adam([{"params": theirs[:2]}, {"params": theirs[2:4], "lr": 0.05, "betas": (0.8, 0.9)}], lr=0.01)
     traces = []
 
     def step():
@@ -191,6 +187,35 @@ def test_groups_dtypes_and_changed_rates(compiled):
             np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-4, atol=1e-5)
     if compiled:
         assert len(traces) == 3  # the first, the new group, the flag; never for a number
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "NAdam", "RMSprop", "Rprop"])
+def test_eager_and_compiled_steps_take_turns(name):
+    """Also with parameters that get no gradient, and states that are loaded, between compiled steps."""
+    start, targets = problem("float64")
+    ours, theirs = tensors(start, "float64")
+    options = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
+    mine, other = (getattr(m, name)(p, lr=0.01, **options) for m, p in ((optim, ours), (torch.optim, theirs)))
+
+    def step(optimizer, params, lib, live):
+        optimizer.zero_grad()
+        loss_of([params[i] for i in live], [targets[i] for i in live], lib).backward()
+        optimizer.step()
+
+    everything = list(range(len(SHAPES)))
+    compiled = rv.compile(lambda: step(mine, ours, rv, everything))
+    for t, what in enumerate("ccecpccplcclpec"):
+        live = [i for i in everything if what != "p" or i % 2]
+        if what == "l":
+            for optimizer in (mine, other):
+                optimizer.load_state_dict(optimizer.state_dict())
+        if what == "c":
+            compiled()
+        else:
+            step(mine, ours, rv, live)
+        step(other, theirs, torch, live)
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-9, err_msg=f"{t} {what}")
 
 
 def test_closure_and_zero_grad():

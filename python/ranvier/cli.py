@@ -41,9 +41,7 @@ def parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--epochs", type=_positive, default=60, help="passes over the training data (60)")
     demo.add_argument("--seed", type=int, default=0, help="of initial weights and batches (0)")
-    demo.add_argument(
-        "--output", default=".", metavar="FOLDER", help="where the model and the plot go (here)"
-    )
+    demo.add_argument("--output", default=".", metavar="FOLDER", help="where the model and the plot go (here)")
     demo.set_defaults(run=_demo)
     return top
 
@@ -56,8 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ImportError, OSError, ValueError) as error:
         print(f"ranvier {options.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as the shell counts a command that Ctrl-C has ended
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

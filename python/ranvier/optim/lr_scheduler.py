@@ -48,9 +48,7 @@ def _per_group(name: str, what: str, optimizer: Optimizer, value: Any) -> list:
     groups = len(optimizer.param_groups)
     if isinstance(value, (list, tuple)):
         if len(value) != groups:
-            raise ValueError(
-                f"{name}: {what} has {len(value)} values but the optimizer has {groups} parameter groups"
-            )
+            raise ValueError(f"{name}: {what} has {len(value)} values but the optimizer has {groups} parameter groups")
         return list(value)
     return [value] * groups
 
@@ -160,8 +158,7 @@ class _WithFunctions(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
         state["lr_lambdas"] = [
-            None if isinstance(f, types.FunctionType) else dict(getattr(f, "__dict__", {}))
-            for f in self.lr_lambdas
+            None if isinstance(f, types.FunctionType) else dict(getattr(f, "__dict__", {})) for f in self.lr_lambdas
         ]
         return state
 
@@ -203,9 +200,7 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """lr = initial_lr * gamma^(number of milestones <= t)."""
 
-    def __init__(
-        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
-    ):
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
@@ -216,9 +211,7 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """lr = initial_lr * factor while t < total_iters, then initial_lr."""
 
-    def __init__(
-        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
-    ):
+    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):
         if not 0 < factor <= 1:
             raise ValueError(f"ConstantLR: factor={factor} must be in (0, 1]")
         self.factor, self.total_iters = factor, total_iters
@@ -247,10 +240,7 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self, t: int, group: int) -> float:
-        return (
-            self.start_factor
-            + (self.end_factor - self.start_factor) * min(t, self.total_iters) / self.total_iters
-        )
+        return self.start_factor + (self.end_factor - self.start_factor) * min(t, self.total_iters) / self.total_iters
 
 
 class ExponentialLR(LRScheduler):
@@ -298,12 +288,8 @@ class CosineAnnealingLR(LRScheduler):
         if self._initial:
             return [group["lr"] for group in groups]
         before, now = self._height(t - 1), self._height(t)
-        if (t - 1 - self.T_max) % (
-            2 * self.T_max
-        ) == 0:  # before is 0: climb from the valley by the closed form
-            return [
-                g["lr"] + (base - self.eta_min) * now for g, base in zip(groups, self.base_lrs, strict=True)
-            ]
+        if (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # before is 0: climb from the valley by the closed form
+            return [g["lr"] + (base - self.eta_min) * now for g, base in zip(groups, self.base_lrs, strict=True)]
         return [now / before * (group["lr"] - self.eta_min) + self.eta_min for group in groups]
 
 
@@ -314,9 +300,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     "SGDR".
     """
 
-    def __init__(
-        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
-    ):
+    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):
         if not isinstance(T_0, int) or T_0 <= 0:
             raise ValueError(f"CosineAnnealingWarmRestarts: T_0={T_0!r} must be a positive integer")
         if not isinstance(T_mult, int) or T_mult < 1:
@@ -373,9 +357,7 @@ class _WithMomentum(LRScheduler):
         self.base_momentums = _per_group(name, "base_momentum", optimizer, base)
         self.max_momentums = _per_group(name, "max_momentum", optimizer, top)
         if fresh:
-            for group, low, high in zip(
-                optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True
-            ):
+            for group, low, high in zip(optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True):
                 self._set_momentum(group, high)
                 group["base_momentum"], group["max_momentum"] = low, high
 
@@ -527,9 +509,7 @@ class OneCycleLR(_WithMomentum):
     def get_lr(self) -> list[float]:
         t, begin = self.last_epoch, 0.0
         if t > self.total_steps:
-            raise ValueError(
-                f"OneCycleLR: step {t} is past the end of the cycle, total_steps={self.total_steps}"
-            )
+            raise ValueError(f"OneCycleLR: step {t} is past the end of the cycle, total_steps={self.total_steps}")
         for phase in self._phases[:-1]:
             if t <= phase[0]:
                 break
@@ -618,9 +598,7 @@ class _Several(LRScheduler):
             if not isinstance(scheduler, LRScheduler):
                 raise TypeError(f"{name}: schedulers[{index}]={type(scheduler).__name__} must be a scheduler")
             if isinstance(scheduler, ReduceLROnPlateau):
-                raise ValueError(
-                    f"{name}: schedulers[{index}] is a ReduceLROnPlateau, whose step needs a metric"
-                )
+                raise ValueError(f"{name}: schedulers[{index}] is a ReduceLROnPlateau, whose step needs a metric")
             optimizer = optimizer or scheduler.optimizer
             if scheduler.optimizer is not optimizer:
                 raise ValueError(f"{name}: schedulers[{index}] belongs to another optimizer")
@@ -675,8 +653,7 @@ class SequentialLR(_Several):
         self._take(schedulers, optimizer)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} milestones, not "
-                f"{len(milestones)}"
+                f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} milestones, not {len(milestones)}"
             )
         self._milestones = list(milestones)
         self.last_epoch = last_epoch + 1

@@ -81,9 +81,8 @@ class Optimizer:
     """
 
     _rule: UpdateRule
-    _initial: dict[
-        str, str
-    ] = {}  # kind of state -> the hyperparameter that fills it; others begin with zeros
+    # kind of state -> the hyperparameter that fills it; others begin with zeros
+    _initial: dict[str, str] = {}
     _unused = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
@@ -92,21 +91,18 @@ class Optimizer:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self._clocks: dict[
-            Tensor, Tensor
-        ] = {}  # steps done and scalar states, shared by the tensors of a bucket
-        self._hypers: list[
-            tuple[Tensor, list]
-        ] = []  # of each group: the op's hyper vector, and its last values
-        self._plans: list[tuple] = []  # of each group: what the buckets were made for, and the buckets
+        # steps done and scalar states, shared by the tensors of a bucket
+        self._clocks: dict[Tensor, Tensor] = {}
+        # of each group: the op's hyper vector, and its last values
+        self._hypers: list[tuple[Tensor, list]] = []
+        # of each group: what the buckets were made for, and the buckets
+        self._plans: list[tuple] = []
         self._entries = [_WITHIN.get(name, (name, None)) for name in self._rule.hyper]
         self._flag_names = [_FLAG.get(name, name) for name in self._rule.defaults]
         self._generation = 0  # counts changes after which a compiled step no longer holds
         self._stepped = False
         if isinstance(params, (set, frozenset)):
-            raise TypeError(
-                f"{type(self).__name__}: params is a set, whose order changes from run to run; pass a list"
-            )
+            raise TypeError(f"{type(self).__name__}: params is a set, whose order changes from run to run; pass a list")
         groups = list(params)
         if not groups:
             raise ValueError(f"{type(self).__name__}: params is empty")
@@ -133,21 +129,15 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{name}: params[{position}] is a {type(p).__name__}, must be a Tensor")
             if not p.is_leaf:
-                raise ValueError(
-                    f"{name}: params[{position}], shape {p.shape}, is a result of operations, no leaf"
-                )
+                raise ValueError(f"{name}: params[{position}], shape {p.shape}, is a result of operations, no leaf")
             if not is_float(p.dtype):
-                raise ValueError(
-                    f"{name}: params[{position}] has dtype {p.dtype}, must be float32 or float64"
-                )
+                raise ValueError(f"{name}: params[{position}] has dtype {p.dtype}, must be float32 or float64")
             if id(p) in taken:
                 raise ValueError(f"{name}: params[{position}], shape {p.shape}, is there already")
             taken.add(id(p))
         unknown = param_group.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
         if unknown:
-            raise ValueError(
-                f"{name}: unknown options {sorted(unknown)}; it takes {', '.join(self.defaults)}"
-            )
+            raise ValueError(f"{name}: unknown options {sorted(unknown)}; it takes {', '.join(self.defaults)}")
         group = {**self.defaults, **param_group, "params": params}
         if names:
             group["param_names"] = names
@@ -155,7 +145,7 @@ class Optimizer:
         self.param_groups.append(ParamGroup(group))
         self._hypers.append((Tensor(np.zeros(len(self._rule.hyper))), []))
         self._plans.append(((), []))
-        self._generation += 1
+        self._restructured()
 
     def _check(self, group: dict[str, Any]) -> None:
         """Refuse hyperparameters out of range."""
@@ -176,8 +166,7 @@ class Optimizer:
         for index, group in enumerate(self.param_groups):
             shown = {k: v for k, v in group.items() if k not in ("params", "param_names", *self._unused)}
             lines.append(
-                f"  group {index}: {len(group['params'])} tensors, "
-                + ", ".join(f"{k}={v}" for k, v in shown.items())
+                f"  group {index}: {len(group['params'])} tensors, " + ", ".join(f"{k}={v}" for k, v in shown.items())
             )
         return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
 
@@ -232,6 +221,11 @@ class Optimizer:
     def _flags(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return tuple([bool(group[name]) for name in self._flag_names])
 
+    def _restructured(self) -> None:
+        """Let compiled steps be traced again."""
+        self._generation += 1
+        Epoch.bump()
+
     def _structure(self) -> tuple:
         """What a compiled step depends on besides numbers."""
         return (self._generation, *map(self._flags, self.param_groups))
@@ -272,12 +266,10 @@ class Optimizer:
         if clock is not None:
             if sum(other is clock for other in self._clocks.values()) == len(params):
                 return clock
-            self._generation += 1
+            self._restructured()
             values = clock._data.copy()
         else:
-            numbers = {
-                name: float(group[name]) for name in self._rule.clock.values() if isinstance(name, str)
-            }
+            numbers = {name: float(group[name]) for name in self._rule.clock.values() if isinstance(name, str)}
             values = self._rule.first_clock(**numbers)
         return self._set_clock(params, values)
 
@@ -294,9 +286,7 @@ class Optimizer:
         number = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         return {
             "state": {number[id(p)]: dict(state) for p, state in self.state.items() if state},
-            "param_groups": [
-                {**group, "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups
-            ],
+            "param_groups": [{**group, "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -308,18 +298,14 @@ class Optimizer:
         saved = state_dict["param_groups"]
         sizes, own = [len(g["params"]) for g in saved], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
-            raise ValueError(
-                f"{name}.load_state_dict: groups of {sizes} parameters do not fit groups of {own}"
-            )
+            raise ValueError(f"{name}.load_state_dict: groups of {sizes} parameters do not fit groups of {own}")
         tensors: dict[Tensor, dict[str, np.ndarray]] = {}
         clocks: list[dict[tuple, list[Tensor]]] = []
         scalars = ("step", *self._rule.clock)
         for group, theirs in zip(self.param_groups, saved, strict=True):
             clocks.append({})
             for p, number in zip(group["params"], theirs["params"], strict=True):
-                entry = {
-                    k: _to_array(v) for k, v in state_dict["state"].get(number, {}).items() if v is not None
-                }
+                entry = {k: _to_array(v) for k, v in state_dict["state"].get(number, {}).items() if v is not None}
                 if not entry:
                     continue
                 # an optimizer of PyTorch that counts no steps has made one where it has a state
@@ -346,7 +332,7 @@ class Optimizer:
                 self._set_clock(params, np.array(values))
         for p, entry in tensors.items():
             self.state[p].update((kind, Tensor(value)) for kind, value in entry.items())
-        self._generation += 1
+        self._restructured()
 
 
 def _to_array(value: Any) -> np.ndarray:

@@ -9,9 +9,7 @@ from ..tensor import Tensor
 
 
 def _sum(params: Iterable[Any], name: str, term: Any) -> Tensor:
-    tensors = (
-        [params] if isinstance(params, Tensor) else [p[1] if isinstance(p, tuple) else p for p in params]
-    )
+    tensors = [params] if isinstance(params, Tensor) else [p[1] if isinstance(p, tuple) else p for p in params]
     if not tensors:
         raise ValueError(f"{name}: params is empty")
     total = term(tensors[0])
