@@ -29,6 +29,8 @@ constexpr nanoseconds kBarrierSpin{20'000};  // then yield, then sleep: threads 
 constexpr int kYields = 10;
 constexpr double kWorkPerMember = 10e3;      // nanoseconds
 constexpr nanoseconds kShortWindow{1'000}, kLongWindow{100'000};  // to accept an offer
+constexpr nanoseconds kStall{300'000};       // waiting for a member that the system has taken off its CPU
+constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
 
 std::atomic<int> wanted_threads{1};
 std::atomic<bool> forked{false};
@@ -57,12 +59,16 @@ template <class F> bool spin(nanoseconds limit, F&& done) {
   return false;
 }
 
+thread_local nanoseconds waited{0};  // by this thread beyond spinning
+
 // The value of `word` once it is no longer `old`.
 uint32_t await_change(std::atomic<uint32_t>& word, uint32_t old, nanoseconds limit) {
   auto changed = [&] { return word.load(std::memory_order_acquire) != old; };
   if (!spin(limit, changed)) {
+    const auto start = Clock::now();
     for (int i = 0; i < kYields && !changed(); ++i) sched_yield();
     word.wait(old, std::memory_order_acquire);
+    waited += Clock::now() - start;
   }
   return word.load(std::memory_order_acquire);
 }
@@ -85,6 +91,9 @@ struct Pool {
   void* context = nullptr;
   TeamState* team = nullptr;
   int size = 1;
+  // After a stall the CPUs are busy with something else: work alone for a while, longer after each stall in a row
+  Clock::time_point rest_until{};
+  nanoseconds rest = kFirstRest;
   alignas(128) std::atomic<uint32_t> working{0};
 };
 Pool& pool() {  // never destroyed: helpers live as long as the process
@@ -164,7 +173,8 @@ Crew::~Crew() {
 
 void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
   Pool& p = pool();
-  const int asked = static_cast<int>(std::min<double>(helpers_, cost / kWorkPerMember));
+  const bool resting = Clock::now() < p.rest_until;
+  const int asked = resting ? 0 : static_cast<int>(std::min<double>(helpers_, cost / kWorkPerMember));
   p.number += 4;
   const uint32_t offered = p.number + offer;
   bool all_ready = true;
@@ -176,7 +186,7 @@ void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
   }
   // Waiting for a quarter of the work pays where a sleeping helper wakes up meanwhile
   const nanoseconds window = all_ready ? std::min(kLongWindow, nanoseconds(static_cast<int64_t>(cost / 4))) : kShortWindow;
-  spin(window, [&] {
+  if (asked > 0) spin(window, [&] {
     for (int k = 0; k < asked; ++k)
       if (p.helpers[k]->state.load(std::memory_order_acquire) == offered) return false;
     return true;
@@ -202,9 +212,16 @@ void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
       h.state.notify_one();
     }
   }
+  waited = nanoseconds{0};
   body(context, team);
   if (size == 1) return;
   for (uint32_t left; (left = p.working.load(std::memory_order_acquire)) != 0;) await_change(p.working, left, kBarrierSpin);
+  if (waited > std::max(kStall, nanoseconds(static_cast<int64_t>(cost / 2)))) {
+    p.rest_until = Clock::now() + p.rest;
+    p.rest = std::min(p.rest * 2, kLongestRest);
+  } else if (p.rest > kFirstRest) {
+    p.rest -= p.rest / 8;
+  }
 }
 
 std::byte* shared_scratch(size_t bytes) { return eager_scratch.get(bytes); }
