@@ -10,14 +10,16 @@ namespace {
 
 enum class Want { var, std, var_mean };
 
-// Count, mean and sum of squared deviations (M2), joined by the formula of Chan, Golub and LeVeque (1979).
+// Count, mean and sum of squared deviations (M2), joined by the formula of Chan, Golub and LeVeque (1979). What the mean
+// loses by rounding is kept in `low`: means that differ by less than their last place still count.
 template <class T> struct Moments {
   static constexpr int kColumns = 32;  // rows of a block: both passes find it in cache
   using V = Vec<T>;
 
   struct State {
-    T *count, *mean, *m2;
-    State(void* s, int64_t plane) : count(static_cast<T*>(s)), mean(count + plane), m2(mean + plane) {}
+    T *count, *mean, *low, *m2;
+    State(void* s, int64_t plane)
+        : count(static_cast<T*>(s)), mean(count + plane), low(mean + plane), m2(low + plane) {}
   };
 
   // sum and sum of squares of x - mean
@@ -50,6 +52,7 @@ template <class T> struct Moments {
       shift /= terms;
       s.count[i] = terms;
       s.mean[i] = mean + shift;
+      s.low[i] = shift - (s.mean[i] - mean);
       s.m2[i] = square - terms * shift * shift;  // the deviations' own mean takes the rounding of `mean` out again
     }
   }
@@ -84,7 +87,9 @@ template <class T> struct Moments {
     each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
       const V shift = get(s.count + c) / terms;
       put(s.count + c, terms);
-      put(s.mean + c, get(s.mean + c) + shift);
+      const V before = get(s.mean + c), mean = before + shift;
+      put(s.mean + c, mean);
+      put(s.low + c, shift - (mean - before));
       put(s.m2 + c, get(s.m2 + c) - terms * shift * shift);
     });
   }
@@ -93,8 +98,11 @@ template <class T> struct Moments {
     const State a(state, plane), b(const_cast<void*>(later), plane);
     each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
       const V na = get(a.count + c), nb = get(b.count + c), total = na + nb;
-      const V d = get(b.mean + c) - get(a.mean + c), share = nb / total;
-      put(a.mean + c, get(a.mean + c) + d * share);
+      const V before = get(a.mean + c), low = get(a.low + c), share = nb / total;
+      const V d = (get(b.mean + c) - before) + (get(b.low + c) - low);
+      const V step = low + d * share, mean = before + step;
+      put(a.mean + c, mean);
+      put(a.low + c, step - (mean - before));
       put(a.m2 + c, get(a.m2 + c) + get(b.m2 + c) + d * d * na * share);
       put(a.count + c, total);
     });
@@ -102,7 +110,7 @@ template <class T> struct Moments {
 
   static void empty(void* state, int64_t width, int64_t plane) {
     const State s(state, plane);
-    for (int64_t i = 0; i < width; ++i) s.count[i] = 0, s.mean[i] = __builtin_nanf(""), s.m2[i] = 0;
+    for (int64_t i = 0; i < width; ++i) s.count[i] = 0, s.mean[i] = s.low[i] = __builtin_nanf(""), s.m2[i] = 0;
   }
 
   // floats = [correction]: var = M2 / max(0, terms - correction)
@@ -122,7 +130,7 @@ template <class T> struct Moments {
   }
 
   template <Want want> static constexpr Reducer reducer{
-      sizeof(T), sizeof(T), 3 * sizeof(T), kColumns, false, 0.2, nullptr, rows, columns, join, empty, finish<want>};
+      sizeof(T), sizeof(T), 4 * sizeof(T), kColumns, false, 0.2, nullptr, rows, columns, join, empty, finish<want>};
 };
 
 // Maximum and sum of exp(x - maximum). An infinite maximum counts as 0, so that inf - inf never appears.
