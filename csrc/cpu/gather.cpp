@@ -61,7 +61,7 @@ void gather_run(const Args& a, Team& team) {
   });
 }
 
-double gather_cost(const Args& a) { return 50 + 1.0 * a.in[1].size(); }
+double gather_cost(const Args& a) { return 50 + 0.7 * a.in[1].size(); }
 
 const char* index_fits(const Args& a, const View& index) {
   const View& x = a.in[0];
@@ -140,7 +140,7 @@ void scatter_add_run(const Args& a, Team& team) {
   });
 }
 
-double scatter_cost(const Args& a) { return 50 + 0.3 * a.in[0].size() + 1.5 * a.in[1].size(); }
+double scatter_cost(const Args& a) { return 50 + 0.1 * a.in[0].size() + 1.5 * a.in[1].size(); }
 
 const char* scatter_check(const Args& a) {
   if (a.n_in != 3 || a.n_out != 1 || a.n_ints != 1) return "takes input, index, src and the attribute dim";

@@ -117,7 +117,7 @@ void index_get_run(const Args& a, Team& team) {
   by_size(a.in[0].dtype, [&](auto u) { index_get_as<decltype(u)>(a, team); });
 }
 
-double index_get_cost(const Args& a) { return 60 + 1.0 * a.in[1].size() + 0.3 * a.out[0].size(); }
+double index_get_cost(const Args& a) { return 60 + 1.0 * a.in[1].size() + 0.12 * a.out[0].size(); }
 
 int64_t broadcast_count(const Args& a, int first) {
   return Layout(a.in[0], a.in + first, a.ints, a.n_in - first).count;
@@ -219,7 +219,7 @@ void index_put_run(const Args& a, Team& team) {
 
 double index_put_cost(const Args& a) {
   const double x = a.in[0].size(), axis = most(1, a.in[0].shape[a.ints[0]]);
-  return 60 + 0.3 * x + (1.0 + 0.5 * x / axis) * a.in[2].size();
+  return 60 + 0.1 * x + (1.0 + 0.2 * x / axis) * a.in[2].size();
 }
 
 int64_t index_put_shared(const Args& a) { return 8 * broadcast_count(a, 2); }

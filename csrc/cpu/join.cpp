@@ -38,7 +38,7 @@ void cat_run(const Args& a, Team& team) {
   by_size(a.out[0].dtype, [&](auto u) { cat_as<decltype(u)>(a, team); });
 }
 
-double move_cost(const Args& a) { return 50 + 5 * a.n_in + 0.3 * a.out[0].size(); }
+double move_cost(const Args& a) { return 50 + 5 * a.n_in + 0.12 * a.out[0].size(); }
 
 const char* cat_check(const Args& a) {
   if (a.n_in < 1 || a.n_out != 1 || a.n_ints != 1) return "takes inputs and dim";

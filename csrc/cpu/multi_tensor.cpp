@@ -79,7 +79,7 @@ void total_norm_run(const Args& a, Team& team) {
 double total_norm_cost(const Args& a) {
   const double p = a.floats[0];
   const bool plain = p == 1 || p == 2 || p == 0 || p == HUGE_VAL || p == -HUGE_VAL;
-  return 50 + 8 * a.n_in + total_size(a.in, a.n_in) * (plain ? 0.15 : 20);
+  return 50 + 8 * a.n_in + total_size(a.in, a.n_in) * (plain ? 0.06 : 20);
 }
 
 int64_t total_norm_shared(const Args& a) { return 8 * span_count(a.in, a.n_in); }
@@ -110,7 +110,7 @@ void scale_all_run(const Args& a, Team& team) {
   else scale_all_as<float>(a, team);
 }
 
-double scale_all_cost(const Args& a) { return 50 + 8 * a.n_in + total_size(a.out, a.n_out) * 0.25; }
+double scale_all_cost(const Args& a) { return 50 + 8 * a.n_in + total_size(a.out, a.n_out) * 0.08; }
 
 const char* scale_all_check(const Args& a) {
   if (a.n_in != a.n_out + 1 || a.in[0].size() != 1) return "takes a factor and tensors, gives as many tensors";

@@ -228,8 +228,8 @@ void randperm_run(const Args& a, Team& team) {
 // ---- costs and checks
 
 double words_cost(const Args& a) { return 50 + 0.7 * a.out[0].size(); }
-double normal_cost(const Args& a) { return 50 + 4.0 * a.out[0].size(); }
-double randperm_cost(const Args& a) { return 1000 + 12.0 * a.out[0].size(); }
+double normal_cost(const Args& a) { return 50 + 1.8 * a.out[0].size(); }
+double randperm_cost(const Args& a) { return 1000 + 5.0 * a.out[0].size(); }
 int64_t randperm_shared(const Args& a) { return 4 * a.out[0].size(); }
 
 const char* generator_fits(const Args& a, int ints, int floats) {

@@ -168,7 +168,7 @@ void order_run(const Args& a, Team& team) {
   by_dtype(a.in[0].dtype, [&](auto t) { order_lines<decltype(t)>(a, team); });
 }
 
-double sort_cost(const Args& a) { return 100 + 20.0 * a.in[0].size(); }
+double sort_cost(const Args& a) { return 100 + 8.0 * a.in[0].size(); }
 double topk_cost(const Args& a) { return 100 + 1.5 * a.in[0].size() + 20.0 * a.out[0].size(); }
 
 const char* order_check(const Args& a) {

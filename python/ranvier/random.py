@@ -312,3 +312,7 @@ def multinomial(
     edges = input.double().cumsum(-1)
     draws = rand(*input.shape[:-1], num_samples, dtype="float64", generator=generator) * edges[..., -1:]
     return (edges.unsqueeze(-2) <= draws.unsqueeze(-1)).long().sum(-1).clamp(max=count - 1)
+
+
+for _function in (bernoulli, multinomial):
+    setattr(Tensor, _function.__name__, _function)

@@ -71,7 +71,7 @@ def _places(name: str, x: np.ndarray, index: np.ndarray, dim: int) -> tuple:
     return tuple(grid)
 
 
-_gather = Op(
+_gather: Op = Op(
     "gather", kind="kernel", attrs={"dim": 0}, saves="n",
     infer=_gather_infer,
     reference=lambda xp, x, index, *, dim: x[_places("gather", x, index, dim)],
@@ -128,7 +128,7 @@ _SCATTER_SAMPLES = [
     Sample(((), np.array(0), ()), {"dim": 0}),
 ]
 
-_scatter = Op(
+_scatter: Op = Op(
     "scatter", kind="kernel", attrs={"dim": 0}, saves="n", inplace={0: 0},
     infer=_scatter_infer("scatter"),
     reference=_scatter_reference("scatter", lambda out, places, src: out.__setitem__(places, src)),
@@ -174,7 +174,7 @@ def _full_index(name: str, x: Any, indices: tuple, axes: tuple) -> tuple:
     return tuple(by_axis.get(d, slice(None)) for d in range(axes[-1] + 1))
 
 
-_index_get = Op(
+_index_get: Op = Op(
     "index_get", kind="kernel", attrs={"axes": (0,)}, saves="n",
     infer=lambda x, *indices, axes: (_check_tuple("index_get", x, indices, axes)[1], x.dtype),
     reference=lambda xp, x, *indices, axes: x[_full_index("index_get", x, indices, axes)],

@@ -149,7 +149,7 @@ def _uniform_reference(xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, lo
     return _shaped(u * dtype.type(high - low) + dtype.type(low), shape)
 
 
-_uniform = Op(
+_uniform: Op = Op(
     "uniform", kind="kernel", attrs={"shape": (), "dtype": float32, "low": 0.0, "high": 1.0, "offset": 0}, saves="",
     infer=_float_infer("uniform"), reference=_uniform_reference, max_ulp=0,
     encode=lambda state, *, shape, dtype, low, high, offset: ([offset], [low, high]),
@@ -168,7 +168,7 @@ def _normal_reference(xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, mea
     return _shaped(np.stack(pairs, 2) * std + mean, shape).astype(dtype)
 
 
-_normal = Op(
+_normal: Op = Op(
     "normal", kind="kernel", attrs={"shape": (), "dtype": float32, "mean": 0.0, "std": 1.0, "offset": 0}, saves="",
     infer=_float_infer("normal"), reference=_normal_reference, max_ulp=0,
     encode=lambda state, *, shape, dtype, mean, std, offset: ([offset], [mean, std]),
@@ -183,7 +183,7 @@ def _bernoulli_infer(state: Aval, *, shape: tuple, dtype: np.dtype, p: float, va
     if not 0 <= p <= 1:
         raise OutOfRangeError(f"bernoulli: p={p} must be in [0, 1]")
     if dtype not in CODE:
-        raise DTypeError(f"bernoulli: dtype {dtype} must be one of {', '.join(d.name for d in CODE)}")
+        raise DTypeError(f"bernoulli: dtype {dtype} must be one of {', '.join(map(str, CODE))}")
     return shape, dtype
 
 
@@ -195,7 +195,7 @@ def _bernoulli_reference(
     return _shaped(np.where(below, dtype.type(value), dtype.type(0)), shape)
 
 
-_bernoulli = Op(
+_bernoulli: Op = Op(
     "bernoulli", kind="kernel", saves="",
     attrs={"shape": (), "dtype": float32, "p": 0.5, "value": 1.0, "offset": 0},
     infer=_bernoulli_infer, reference=_bernoulli_reference, max_ulp=0,
@@ -230,7 +230,7 @@ def _randint_reference(xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, lo
     return _shaped((r + np.uint64(low % 2**64)).astype(int64).astype(dtype), shape)
 
 
-_randint = Op(
+_randint: Op = Op(
     "randint", kind="kernel", attrs={"shape": (), "dtype": int64, "low": 0, "high": 2, "offset": 0}, saves="",
     infer=_randint_infer, reference=_randint_reference, max_ulp=0,
     encode=lambda state, *, shape, dtype, low, high, offset: ([offset, low, high], []),
