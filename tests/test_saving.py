@@ -252,3 +252,23 @@ def test_links_and_permissions_are_kept(tmp_path):
     link.symlink_to(real)
     write_atomically(link, b"2")
     assert link.is_symlink() and real.read_bytes() == b"2" and real.stat().st_mode & 0o777 == 0o600
+
+
+def test_any_damage_of_the_header_is_an_error_or_harmless(tmp_path):
+    path = tmp_path / "f.safetensors"
+    rv.save({"a": np.ones((2, 3)), "b": {"c": np.arange(4), "d": [1, "x"]}}, path)
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    random = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(400):
+        changed = bytearray(content)
+        for position in random.integers(0, 8 + length, random.integers(1, 4)):
+            changed[position] = random.integers(0, 256)
+        path.write_bytes(changed)
+        try:
+            rv.load(path)
+            outcomes.add("loaded")
+        except ValueError:
+            outcomes.add("refused")
+    assert "refused" in outcomes

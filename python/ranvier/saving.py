@@ -26,7 +26,7 @@ _READ: dict[str, tuple[str, str]] = {
     "BF16": ("<u2", "float32"), "I64": ("<i8", "int64"),
     "I32": ("<i4", "int32"), "I16": ("<i2", "int32"), "I8": ("<i1", "int32"),
     "U64": ("<u8", "int64"), "U32": ("<u4", "int64"), "U16": ("<u2", "int32"), "U8": ("<u1", "uint8"),
-    "BOOL": ("?", "bool"),
+    "BOOL": ("u1", "bool"),
 }  # fmt: skip
 
 
@@ -34,15 +34,11 @@ def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise ImportError(
-            "saving and loading need the safetensors package: pip install safetensors"
-        ) from None
+        raise ImportError("saving and loading need the safetensors package: pip install safetensors") from None
     return safetensors
 
 
-def save(
-    tensors: Mapping[str, Any], path: str | os.PathLike, metadata: Mapping[str, str] | None = None
-) -> None:
+def save(tensors: Mapping[str, Any], path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
     """Write `tensors` (Tensors or arrays by name, such as a `state_dict()`) to a safetensors file.
 
     Checkpoints of several parts also go: dicts, lists and tuples of tensors, numbers, texts and None, such as
@@ -87,9 +83,7 @@ def _flatten(value: Any, name: str, records: dict[str, np.ndarray]) -> Any:
         value = value.detach().numpy()
     if isinstance(value, np.ndarray):
         if value.dtype not in CODE:
-            raise TypeError(
-                f"save: {name!r} has dtype {value.dtype}, must be one of {', '.join(map(str, CODE))}"
-            )
+            raise TypeError(f"save: {name!r} has dtype {value.dtype}, must be one of {', '.join(map(str, CODE))}")
         while name in records:  # "a.b" may also come from {"a": {"b": ...}}
             name += "_"
         records[name] = np.asarray(value, order="C")
@@ -176,42 +170,39 @@ def _write_unnamed(folder: str, name: str, content: bytes) -> bool:
     return True
 
 
-def _check_header(path: str, content: bytes) -> dict[str, Any]:
-    """The header of a safetensors file, after checks whose errors say what kind of file it is instead."""
-    if len(content) == 0:
-        raise ValueError(f"load: {path!r} is empty")
-    if content[8:9] != b"{":
-        if content[:4] == b"PK\x03\x04" or content[:1] == b"\x80":
+def _read_header(path: str, content: np.ndarray) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file and where its data begins, after checks whose errors say what is wrong
+    with the file.
+    """
+    start = content[:9].tobytes()
+    if start[8:9] != b"{":
+        if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
             raise ValueError(
                 f"load: {path!r} is a pickle or zip (torch.save?), not a safetensors file; pickles can "
                 "run code and are never loaded. Write it with safetensors.torch.save_file instead"
             )
         raise ValueError(f"load: {path!r} is not a safetensors file")
-    length = int.from_bytes(content[:8], "little")
-    if 8 + length > len(content):
-        raise ValueError(
-            f"load: {path!r} is cut short: its header has {length} bytes, {len(content) - 8} are there"
-        )
+    length, there = int.from_bytes(start[:8], "little"), content.size - 8
+    if length > there:
+        raise ValueError(f"load: {path!r} is cut short: its header has {length} bytes, {there} are there")
     try:
-        header = json.loads(content[8 : 8 + length])
-        end = max(
-            (info["data_offsets"][1] for name, info in header.items() if name != "__metadata__"), default=0
-        )
+        header = json.loads(content[8 : 8 + length].tobytes())
+        end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
     except (ValueError, TypeError, KeyError, IndexError):
         raise ValueError(f"load: {path!r} is not a safetensors file: its header is damaged") from None
-    if len(content) < 8 + length + end:
-        raise ValueError(
-            f"load: {path!r} is cut short: its tensors take {end} bytes, "
-            f"{len(content) - 8 - length} are there"
-        )
-    return header
+    if end > there - length:
+        raise ValueError(f"load: {path!r} is cut short: its tensors take {end} bytes, {there - length} are there")
+    try:
+        with _safetensors().safe_open(path, framework="np"):  # checks dtypes, shapes and offsets
+            pass
+    except _safetensors().SafetensorError as error:
+        raise ValueError(f"load: {path!r} is damaged: {error}") from None
+    return header, 8 + length
 
 
-def _to_array(path: str, name: str, dtype: str, shape: Any, data: Any) -> np.ndarray:
+def _to_array(path: str, name: str, dtype: str, shape: Any, data: np.ndarray) -> np.ndarray:
     if dtype not in _READ:
-        raise ValueError(
-            f"load: {path!r} holds {name!r} with dtype {dtype}; it must be one of {', '.join(_READ)}"
-        )
+        raise ValueError(f"load: {path!r} holds {name!r} with dtype {dtype}; it must be one of {', '.join(_READ)}")
     stored, wanted = _READ[dtype]
     raw = np.frombuffer(data, stored).reshape(shape)
     if dtype == "BF16":  # bfloat16 is the upper half of a float32
@@ -229,19 +220,17 @@ def load(path: str | os.PathLike, *, return_metadata: bool = False) -> Any:
 
     Raises FileNotFoundError, and ValueError for a file that is not safetensors, is cut short or damaged.
     """
-    safetensors = _safetensors()
-    text = os.fspath(path)
-    with open(path, "rb") as file:
-        content = file.read()
-    header = _check_header(text, content)
-    try:
-        records = safetensors.deserialize(content)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"load: {text!r} is damaged: {error}") from None
-    tensors = {
-        name: from_numpy(_to_array(text, name, info["dtype"], info["shape"], info["data"]))
-        for name, info in records
-    }
+    text = os.fsdecode(path)
+    if os.path.getsize(text) == 0:
+        raise ValueError(f"load: {text!r} is empty")
+    content = np.memmap(text, np.uint8, "r")
+    header, start = _read_header(text, content)
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            data = content[start + begin : start + end]
+            tensors[name] = from_numpy(_to_array(text, name, entry["dtype"], entry["shape"], data))
     metadata = dict(header.get("__metadata__") or {})
     tree = metadata.pop(_TREE, None)
     result: Any = tensors
