@@ -31,6 +31,24 @@ inline constexpr int kVecBytes = 16;
 #define RV_SSE4 1
 #endif
 
+// Intrinsics of that width.
+#if defined(RV_AVX512)
+#define RV_MM(name) _mm512_##name
+#define RV_ROUND(name) _mm512_roundscale_##name
+#define RV_PS __m512
+#define RV_PD __m512d
+#elif defined(RV_AVX2)
+#define RV_MM(name) _mm256_##name
+#define RV_ROUND(name) _mm256_round_##name
+#define RV_PS __m256
+#define RV_PD __m256d
+#elif defined(RV_SSE4)
+#define RV_MM(name) _mm_##name
+#define RV_ROUND(name) _mm_round_##name
+#define RV_PS __m128
+#define RV_PD __m128d
+#endif
+
 #define RV_INLINE inline __attribute__((always_inline))
 
 template <class T> struct LaneOf { using Type = T; };
@@ -252,14 +270,32 @@ template <class T> RV_INLINE Mask<T> isnan(Vec<T> a) { return a != a; }
 // a * b + c; rounded once where the machine has such an instruction, twice elsewhere.
 template <class T> RV_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) { return a * b + c; }
 
+// a > b ? a : b and a < b ? a : b, so b where either is NaN: one instruction, which the compiler does not always find.
+template <class T> RV_INLINE Vec<T> greater_or_second(Vec<T> a, Vec<T> b) { return select(a > b, a, b); }
+template <class T> RV_INLINE Vec<T> less_or_second(Vec<T> a, Vec<T> b) { return select(a < b, a, b); }
+#ifdef RV_MM
+RV_INLINE Vec<float> greater_or_second(Vec<float> a, Vec<float> b) {
+  return Vec<float>((Vec<float>::Native)RV_MM(max_ps)((RV_PS)a.v, (RV_PS)b.v));
+}
+RV_INLINE Vec<double> greater_or_second(Vec<double> a, Vec<double> b) {
+  return Vec<double>((Vec<double>::Native)RV_MM(max_pd)((RV_PD)a.v, (RV_PD)b.v));
+}
+RV_INLINE Vec<float> less_or_second(Vec<float> a, Vec<float> b) {
+  return Vec<float>((Vec<float>::Native)RV_MM(min_ps)((RV_PS)a.v, (RV_PS)b.v));
+}
+RV_INLINE Vec<double> less_or_second(Vec<double> a, Vec<double> b) {
+  return Vec<double>((Vec<double>::Native)RV_MM(min_pd)((RV_PD)a.v, (RV_PD)b.v));
+}
+#endif
+
 // The greater; NaN where either is NaN. One instruction where b is a constant.
 template <class T> RV_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
-  const Vec<T> r = select(b > a, b, a);  // a where either is NaN
+  const Vec<T> r = greater_or_second(b, a);
   if constexpr (is_float<T>) return select(isnan(b), b, r);
   else return r;
 }
 template <class T> RV_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
-  const Vec<T> r = select(b < a, b, a);
+  const Vec<T> r = less_or_second(b, a);
   if constexpr (is_float<T>) return select(isnan(b), b, r);
   else return r;
 }
@@ -319,33 +355,17 @@ template <class T> RV_INLINE T reduce_min(Vec<T> a) {
 
 // ---------------------------------------------------------------- rounding, square root
 
-#if defined(RV_AVX512)
-#define RV_BY_INSTRUCTION(name, f512, d512, f256, d256, f128, d128) \
-  RV_INLINE Vec<float> name(Vec<float> a) { return Vec<float>((Vec<float>::Native)f512); } \
-  RV_INLINE Vec<double> name(Vec<double> a) { return Vec<double>((Vec<double>::Native)d512); }
-#elif defined(RV_AVX2)
-#define RV_BY_INSTRUCTION(name, f512, d512, f256, d256, f128, d128) \
-  RV_INLINE Vec<float> name(Vec<float> a) { return Vec<float>((Vec<float>::Native)f256); } \
-  RV_INLINE Vec<double> name(Vec<double> a) { return Vec<double>((Vec<double>::Native)d256); }
-#elif defined(RV_SSE4)
-#define RV_BY_INSTRUCTION(name, f512, d512, f256, d256, f128, d128) \
-  RV_INLINE Vec<float> name(Vec<float> a) { return Vec<float>((Vec<float>::Native)f128); } \
-  RV_INLINE Vec<double> name(Vec<double> a) { return Vec<double>((Vec<double>::Native)d128); }
-#endif
-
-#ifdef RV_BY_INSTRUCTION
-#define RV_ROUNDING(name, mode)                                                                     \
-  RV_BY_INSTRUCTION(name, _mm512_roundscale_ps((__m512)a.v, mode), _mm512_roundscale_pd((__m512d)a.v, mode), \
-                    _mm256_round_ps((__m256)a.v, mode), _mm256_round_pd((__m256d)a.v, mode),        \
-                    _mm_round_ps((__m128)a.v, mode), _mm_round_pd((__m128d)a.v, mode))
+#ifdef RV_MM
+#define RV_ROUNDING(name, mode)                                                                                          \
+  RV_INLINE Vec<float> name(Vec<float> a) { return Vec<float>((Vec<float>::Native)RV_ROUND(ps)((RV_PS)a.v, mode)); } \
+  RV_INLINE Vec<double> name(Vec<double> a) { return Vec<double>((Vec<double>::Native)RV_ROUND(pd)((RV_PD)a.v, mode)); }
 RV_ROUNDING(floor, 9)   // toward -inf, no exception
 RV_ROUNDING(ceil, 10)
 RV_ROUNDING(trunc, 11)
 RV_ROUNDING(round, 8)   // half to even
-RV_BY_INSTRUCTION(sqrt, _mm512_sqrt_ps((__m512)a.v), _mm512_sqrt_pd((__m512d)a.v), _mm256_sqrt_ps((__m256)a.v),
-                  _mm256_sqrt_pd((__m256d)a.v), _mm_sqrt_ps((__m128)a.v), _mm_sqrt_pd((__m128d)a.v))
 #undef RV_ROUNDING
-#undef RV_BY_INSTRUCTION
+RV_INLINE Vec<float> sqrt(Vec<float> a) { return Vec<float>((Vec<float>::Native)RV_MM(sqrt_ps)((RV_PS)a.v)); }
+RV_INLINE Vec<double> sqrt(Vec<double> a) { return Vec<double>((Vec<double>::Native)RV_MM(sqrt_pd)((RV_PD)a.v)); }
 #else
 #define RV_BY_LANE(name, f32, f64) \
   RV_INLINE Vec<float> name(Vec<float> a) { return map(a, [](float x) { return f32(x); }); } \

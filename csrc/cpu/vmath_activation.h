@@ -45,7 +45,7 @@ template <class T> RV_INLINE Vec<T> mish_grad(Vec<T> x) {
 // log(1 + e^x)
 template <class T> RV_INLINE Vec<T> softplus(Vec<T> x) {
   using V = Vec<T>;
-  return max(x, V(0)) + log1p(exp(-abs(x)));
+  return max(x, V(0)) + log1p_unit(exp(-abs(x)));
 }
 template <class T> RV_INLINE Vec<T> softplus(Vec<T> x, Vec<T> beta, Vec<T> threshold) {
   const Vec<T> z = x * beta;

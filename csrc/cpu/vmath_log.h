@@ -87,6 +87,14 @@ template <class T> RV_INLINE Vec<T> log1p(Vec<T> x) {
   return select(abs(x) < V(Float<T>::kTinyArgument), x, log_edges(u, log_sum(s.exponent, f)));
 }
 
+// log1p for 0 <= x <= 1, or NaN. 1 ULP.
+template <class T> RV_INLINE Vec<T> log1p_unit(Vec<T> x) {
+  using V = Vec<T>;
+  const Mask<T> upper = x > V(0.41421356237309503);  // there 1 + x = 2 (1 + f), f = (x - 1) / 2
+  const V f = select(upper, (x - V(1)) * V(0.5), x);
+  return log1p_tail(f) + f + select(upper, V(0.6931471805599453), V(0));
+}
+
 // ---------------------------------------------------------------- pow
 
 // |x|^y to 2^-36 for normal x, in double precision: 2^(y log2|x|).
