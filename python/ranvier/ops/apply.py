@@ -8,7 +8,7 @@ import numpy as np
 
 from ..context import local
 from ..dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
-from ..errors import DTypeError
+from ..errors import DTypeError, TraceError
 from ..tape import Node
 from . import op as _op
 from .op import Call
@@ -89,6 +89,12 @@ def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
             arrays = [x._data for x in inputs]
     if local.tracer is not None:
         return inputs, local.tracer.record(call, inputs)
+    for a in arrays:
+        if not isinstance(a, np.ndarray):
+            raise TraceError(
+                f"{call.op.name}: a tensor of shape {a.shape} from inside a compiled function has no value outside of it; "
+                "return it from the function"
+            )
     specs = call.op.infer(*arrays, **call.attrs)
     several = type(specs) is list
     outs = current_backend().run(call, arrays, specs if several else [specs])

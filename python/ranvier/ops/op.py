@@ -46,7 +46,7 @@ class Call:
         """NumPy's own view, or None where the arguments do not fit: `infer` then says why."""
         try:
             return self.op.reference(np, x, **self.attrs)
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, TypeError):
             return None
 
     def __repr__(self) -> str:
