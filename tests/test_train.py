@@ -98,12 +98,8 @@ def test_without_shuffle_rows_come_in_order():
 
 def test_classification_with_metrics_and_validation():
     model = mlp(3)
-    trainer = Trainer(
-        model, "cross_entropy", "adam", ["accuracy", M.F1("macro"), M.ConfusionMatrix(3)], lr=0.05
-    )
-    history = trainer.fit(
-        X, LABELS, epochs=40, batch_size=16, validation_data=(X[:20], LABELS[:20]), seed=0, verbose=0
-    )
+    trainer = Trainer(model, "cross_entropy", "adam", ["accuracy", M.F1("macro"), M.ConfusionMatrix(3)], lr=0.05)
+    history = trainer.fit(X, LABELS, epochs=40, batch_size=16, validation_data=(X[:20], LABELS[:20]), seed=0, verbose=0)
     assert history["loss"][-1] < 0.3 * history["loss"][0] and history["accuracy"][-1] > 0.9
     scores = trainer.predict(X[:20])
     assert history["val_accuracy"][-1] == pytest.approx(M.accuracy(scores, LABELS[:20]))
@@ -191,19 +187,17 @@ def test_inputs_are_brought_to_what_the_model_takes():
     binary = Trainer(mlp(), "bce_with_logits", "adam", ["accuracy"], lr=0.1)
     history = binary.fit(X, X[:, 0] > 0, epochs=30, seed=0, verbose=0)
     assert history["accuracy"][-1] > 0.9
-    assert binary.evaluate(X, X[:, 0] > 0)["accuracy"] == np.mean(
-        (binary.predict(X)[:, 0] > 0) == (X[:, 0] > 0)
-    )
+    assert binary.evaluate(X, X[:, 0] > 0)["accuracy"] == np.mean((binary.predict(X)[:, 0] > 0) == (X[:, 0] > 0))
 
 
 def test_several_inputs():
     class Two(nn.Module):
         def __init__(self):
             super().__init__()
-            self.a, self.b = nn.Linear(4, 1), nn.Embedding(3, 1)
+            self.a, self.table = nn.Linear(4, 1), nn.Parameter(rv.zeros(3, 1))
 
         def forward(self, x, label):
-            return self.a(x) + self.b(label)
+            return self.a(x) + self.table[label]
 
     trainer = Trainer(Two(), "mse", "adam", lr=0.05)
     history = trainer.fit((X, LABELS), Y + LABELS[:, None], epochs=60, seed=0, verbose=0)
@@ -284,18 +278,14 @@ def test_loaders_and_streams():
         np.testing.assert_allclose(history["loss"], native["loss"], rtol=1e-5)
         assert len(history["mae"]) == 2
     trainer = Trainer(mlp(), "mse", "sgd", ["mae"], lr=0.1)
-    history = trainer.fit(
-        TensorDataset(X, Y), batch_size=16, validation_data=loader, shuffle=False, verbose=0
-    )
+    history = trainer.fit(TensorDataset(X, Y), batch_size=16, validation_data=loader, shuffle=False, verbose=0)
     assert history["loss"] == native["loss"][:1]
     for source in (loader, TensorDataset(X, Y), [(a, b) for a, b in loader]):
         assert trainer.evaluate(source) == trainer.evaluate(X, Y)
     assert history["val_mae"][0] == trainer.evaluate(X, Y)["mae"]
     dropped = DataLoader(TensorDataset(X, Y), batch_size=16, drop_last=True)
     calls = []
-    Trainer(mlp(), "mse").fit(
-        dropped, verbose=0, callbacks=[LambdaCallback(on_batch_end=lambda b, logs: calls.append(b))]
-    )
+    Trainer(mlp(), "mse").fit(dropped, verbose=0, callbacks=[LambdaCallback(on_batch_end=lambda b, logs: calls.append(b))])
     assert calls == [0, 1, 2]
     with pytest.raises(ValueError, match="no batch"):
         Trainer(mlp(), "mse").fit(DataLoader(TensorDataset(X, Y), batch_size=64, drop_last=True), verbose=0)
@@ -343,13 +333,9 @@ def test_early_stopping_restores_the_best():
             trainer.optimizer.param_groups[0]["lr"] = -0.5
 
     spoil = LambdaCallback(on_epoch_end=worsen)
-    history = trainer.fit(
-        X, Y, epochs=50, validation_data=(X, Y), callbacks=[spoil, stopping], seed=0, verbose=0
-    )
+    history = trainer.fit(X, Y, epochs=50, validation_data=(X, Y), callbacks=[spoil, stopping], seed=0, verbose=0)
     best = int(np.argmin(history["val_loss"]))
-    assert (
-        stopping.best_epoch == best and len(history.epoch) == best + 4 and stopping.stopped_epoch == best + 3
-    )
+    assert stopping.best_epoch == best and len(history.epoch) == best + 4 and stopping.stopped_epoch == best + 3
     np.testing.assert_array_equal(state(model)["0.weight"], seen[best][1])
     assert trainer.evaluate(X, Y)["loss"] == pytest.approx(history["val_loss"][best])
     with pytest.raises(KeyError, match="val_loss"):
@@ -446,9 +432,7 @@ def test_plateau_and_onecycle_in_fit():
 
 def test_nan_ends_the_run():
     with pytest.warns(UserWarning, match="became"):
-        history = Trainer(mlp(), "mse", "sgd", lr=1e20).fit(
-            X, Y, epochs=20, callbacks=[TerminateOnNaN()], verbose=0
-        )
+        history = Trainer(mlp(), "mse", "sgd", lr=1e20).fit(X, Y, epochs=20, callbacks=[TerminateOnNaN()], verbose=0)
     assert len(history.epoch) < 5
 
 
@@ -480,9 +464,7 @@ def test_ctrl_c_ends_the_run_cleanly(moment):
 
     hooks = LambdaCallback(**{moment: press}, on_train_end=lambda logs: ended.append(1))
     history = trainer.fit(X, Y, epochs=100, batch_size=10, callbacks=[hooks], verbose=0)
-    assert (
-        history.interrupted and len(history.epoch) == (2 if moment == "on_epoch_end" else 1) and ended == [1]
-    )
+    assert history.interrupted and len(history.epoch) == (2 if moment == "on_epoch_end" else 1) and ended == [1]
     assert np.isfinite(history["loss"]).all() and "interrupted" in repr(history)
     assert not trainer.fit(X, Y, verbose=0).interrupted
 
@@ -540,13 +522,33 @@ def test_models_that_cannot_be_traced_run_eagerly():
     assert trainer.predict(X).shape == (50, 1)
 
 
-def test_dropout_and_batch_norm_follow_the_mode():
+class RunningMean(nn.Module):
+    """Subtracts the mean of the batch; in evaluation mode, the running mean of the batches seen in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", rv.zeros(4))
+
+    def forward(self, x):
+        if not self.training:
+            return x - self.mean
+        mean = x.mean(0)
+        with rv.no_grad():
+            self.mean.copy_(0.5 * self.mean + 0.5 * mean)
+        return x - mean
+
+
+def test_dropout_and_buffers_follow_the_mode():
     rv.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1))
+    model = nn.Sequential(RunningMean(), nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1))
     trainer = Trainer(model, "mse", "adam", lr=0.01)
-    trainer.fit(X, Y, epochs=3, batch_size=16, validation_split=0.2, verbose=0)
+    trainer.fit(X + 3, Y, epochs=3, batch_size=16, validation_split=0.2, verbose=0)
+    seen = np.array(model[0].mean)
+    np.testing.assert_allclose(seen, (X + 3).mean(0), atol=0.7)
     np.testing.assert_array_equal(trainer.predict(X), trainer.predict(X))
-    assert model.training and np.asarray(model[1].running_mean).any()
+    trainer.evaluate(X, Y)
+    np.testing.assert_array_equal(np.asarray(model[0].mean), seen)
+    assert model.training
     model.eval()
     with rv.no_grad():
         np.testing.assert_allclose(trainer.predict(X), np.asarray(model(rv.tensor(X))), rtol=1e-5, atol=1e-6)
