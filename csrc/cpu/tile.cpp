@@ -14,6 +14,7 @@ constexpr int kMaxArgs = Program::kMaxOperands, kMaxRegs = Program::kMaxRegister
 constexpr int64_t kScratch = 24 << 10;   // bytes of tiles: half of L1, the rest is for what streams through
 constexpr int64_t kMinTile = 256, kMaxTile = 2048;
 constexpr int64_t kChunk = 32 << 10;     // elements that one member takes at a time
+constexpr int64_t kLongRow = 512;        // likewise where all other operands repeat from row to row
 constexpr int64_t kShortRow = 32;        // rows below it are gathered several to a tile
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -72,6 +73,25 @@ struct Space {
     const int pad = full.ndim - v.ndim;
     for (int d = 0; d < full.ndim; ++d)
       stride[k][d] = d < pad || v.shape[d - pad] == 1 ? 0 : v.stride[d - pad];
+  }
+
+  // The frequent case: every operand is contiguous and of full size, or a single input element.
+  bool flat(const View* ins, int n_in, const View* outs, int n_out) {
+    total = outs[0].size();
+    for (int k = 0; k < n_in + n_out; ++k) {
+      const View& v = k < n_in ? ins[k] : outs[k - n_in];
+      const int64_t size = v.size();
+      scalar[k] = size == 1;
+      dense[k] = size == total;
+      if (!(dense[k] && v.contiguous()) && !(scalar[k] && k < n_in)) return false;
+      data[k] = static_cast<std::byte*>(v.data);
+      item[k] = item_size(v.dtype);
+      stride[k][0] = scalar[k] ? 0 : 1;
+    }
+    n_args = n_in + n_out;
+    ndim = 1;
+    shape[0] = total;
+    return true;
   }
 
   // Drops axes of length 1, orders axes as the first output lies in memory, and merges neighbours that all operands
@@ -192,10 +212,26 @@ struct Runner {
   explicit Runner(const Program& program) : p(program) {}
 
   void prepare(const View* ins, const View* outs) {
+    if (space.flat(ins, p.n_in, outs, p.n_out)) return;
     const View& full = outs[0];
     for (int k = 0; k < p.n_in; ++k) space.add(ins[k], full);
     for (int k = 0; k < p.n_out; ++k) space.add(outs[k], full);
     space.collapse(full, p.n_in);
+  }
+
+  // Whether every operand is dense, or the same for each index of the outermost axis.
+  bool repeats_only() const {
+    for (int k = 0; k < space.n_args; ++k)
+      if (!space.dense[k] && (k >= p.n_in || space.stride[k][0] != 0)) return false;
+    return true;
+  }
+
+  // Fills input k's tile with n elements: one period, doubled as often as needed.
+  void repeat(int k, int64_t period, int64_t n) {
+    move_tile(space, k, Cursor(space, 0), buffer[k], period, true);
+    const int64_t item = space.item[k];
+    for (int64_t done = period; done < n; done *= 2)
+      std::memcpy(buffer[k] + done * item, buffer[k], static_cast<size_t>(min64(done, n - done) * item));
   }
 
   // Tile length and the registers' tiles; fills what stays the same in every tile: constants, single elements and
@@ -211,7 +247,7 @@ struct Runner {
       if (s[3] >= n) n = static_cast<int>(s[3]) + 1;
       if (s[1] == 1 || s[1] == 3 || s[1] >= 6) item = 8;
     }
-    by_row = space.shape[last] >= kShortRow;
+    by_row = space.shape[last] >= (repeats_only() ? kLongRow : kShortRow);
     int tiles = n - p.n_in;
     bool needs_tile[kMaxArgs];
     for (int k = 0; k < p.n_in; ++k) {
@@ -239,7 +275,7 @@ struct Runner {
       fixed[k] = !space.dense[k] && (space.scalar[k] || (repeats && space.stride[k][0] == 0));
       if (!fixed[k]) all_dense &= space.dense[k];
       else if (space.scalar[k]) gather(space.data[k], 0, buffer[k], used, space.item[k]);
-      else move_tile(space, k, Cursor(space, 0), buffer[k], used, true);
+      else repeat(k, period, used);
     }
     for (int k = p.n_in; k < space.n_args; ++k) all_dense &= space.dense[k];
     for (int c = 0; c < p.n_const; ++c) fill_constant(buffer[p.n_in + c], p.const_codes[c], p.constants[c], used);
