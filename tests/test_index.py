@@ -180,6 +180,7 @@ def test_positions_out_of_range_raise(backend: str, value: int) -> None:
         (lambda: rv.gather(rv.zeros(2, 3), 1, rv.tensor([0])), r"gather: index \(1,\) must have as many axes as input \(2, 3\)"),
         (lambda: rv.gather(rv.zeros(2, 3), 1, rv.zeros(1, 1)), "gather: index has dtype float32, must be int32 or int64"),
         (lambda: rv.cat([rv.zeros(2, 3), rv.zeros(3, 2)]), r"cat: shapes \(2, 3\), \(3, 2\) must be equal outside of dim=0"),
+        (lambda: rv.cat([rv.zeros(2), 1.0]), "cat: 1.0 of type float must be a tensor or an array"),
         (lambda: rv.stack([rv.zeros(2), rv.zeros(3)]), r"stack: shapes \(2,\) and \(3,\) must be equal"),
         (lambda: rv.topk(rv.zeros(2, 3), 4), r"topk: k=4 must be in \[0, 3\]"),
         (lambda: rv.tril(rv.zeros(3)), r"tril: shape \(3,\) must have at least 2 axes"),

@@ -27,6 +27,7 @@ struct Narrow {
   Narrow() = default;
   Narrow(uint32_t key, int64_t at) : item(uint64_t{key} << 32 | static_cast<uint64_t>(at)) {}
   int64_t at() const { return static_cast<int64_t>(item & 0xffffffff); }
+  uint64_t order() const { return item >> 32; }
   bool operator<(const Narrow& o) const { return item < o.item; }
 };
 struct Wide {
@@ -35,6 +36,7 @@ struct Wide {
   Wide() = default;
   Wide(uint64_t key, int64_t at) : key(key), position(at) {}
   int64_t at() const { return position; }
+  uint64_t order() const { return key; }
   bool operator<(const Wide& o) const { return key != o.key ? key < o.key : position < o.position; }
 };
 template <class T> struct ItemOf { using type = Narrow; };
@@ -104,17 +106,29 @@ template <class Item> void sift_down(Item* heap, int64_t size, int64_t at) {
 
 template <class T, class Item>
 void select_items(Item* heap, const T* x, int64_t step, int64_t n, int64_t k, bool largest) {
+  using Key = decltype(order_key(T()));
   if (k == 0) return;
+  const Key flip = largest ? static_cast<Key>(~Key{0}) : Key{0};
   load_items(heap, x, step, k, largest);
   for (int64_t i = k / 2 - 1; i >= 0; --i) sift_down(heap, k, i);
-  for (int64_t i = k; i < n; ++i) {
-    const auto key = order_key(x[i * step]);
-    const Item item(largest ? static_cast<decltype(key)>(~key) : key, i);
-    if (item < heap[0]) {
-      heap[0] = item;
+  const auto offer = [&](int64_t i) {  // an equal key came earlier: it stays
+    const Key key = order_key(x[i * step]) ^ flip;
+    if (key < static_cast<Key>(heap[0].order())) {
+      heap[0] = Item(key, i);
       sift_down(heap, k, 0);
     }
-  }
+  };
+  constexpr int64_t kBlock = 32;
+  int64_t i = k;
+  if (step == 1)
+    for (; i + kBlock <= n; i += kBlock) {  // most blocks hold nothing that is wanted
+      const Key worst = static_cast<Key>(heap[0].order());
+      Key any = 0;
+      for (int64_t j = 0; j < kBlock; ++j) any |= (order_key(x[i + j]) ^ flip) < worst;
+      if (any)
+        for (int64_t j = 0; j < kBlock; ++j) offer(i + j);
+    }
+  for (; i < n; ++i) offer(i);
   for (int64_t size = k - 1; size > 0; --size) {
     const Item last = heap[size];
     heap[size] = heap[0];

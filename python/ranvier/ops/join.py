@@ -68,9 +68,14 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     tensors = list(tensors)
     if not tensors:
         raise ShapeError("cat: takes at least one tensor")
-    dtype = promote(tensors)
-    tensors = [t if t.dtype == dtype else t.to(dtype) if hasattr(t, "to") else t.astype(dtype) for t in tensors]
-    whole = [t for t in tensors if tuple(t.shape) != (0,)] or tensors[:1]  # an empty vector goes with anything
+    for t in tensors:
+        if not hasattr(t, "shape"):
+            raise DTypeError(f"cat: {t!r:.40} of type {type(t).__name__} must be a tensor or an array")
+    first = tensors[0].dtype
+    if any(t.dtype != first for t in tensors):
+        dtype = promote(tensors)
+        tensors = [t if t.dtype == dtype else t.to(dtype) if hasattr(t, "to") else t.astype(dtype) for t in tensors]
+    whole = [t for t in tensors if t.shape != (0,)] or tensors[:1]  # an empty vector goes with anything
     return _cat(*whole, dim=normalize_axis("cat", dim, len(whole[0].shape)))
 
 
