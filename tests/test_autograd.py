@@ -1,0 +1,256 @@
+"""The tape: accumulation, retention, in-place changes, views, second derivatives."""
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import ranvier as rv
+from ranvier.errors import GradError
+
+
+def leaf(*values):
+    return rv.tensor(list(values), requires_grad=True)
+
+
+def test_gradients_accumulate():
+    x = leaf(1.0, 2.0)
+    (x * 3).sum().backward()
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [5.0, 7.0]
+    x.grad = None
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_leaf_used_twice():
+    x = leaf(3.0)
+    (x * x + x).backward(rv.ones(1))
+    assert x.grad.tolist() == [7.0]
+
+
+def test_diamond():
+    x = leaf(2.0)
+    a = x * 2
+    b, c = a * 3, a * a
+    (b * c + a).sum().backward()
+    # y = 2x * 3 * 4x^2 + 2x = 24 x^3 + 2x
+    assert x.grad.tolist() == [72.0 * 4 + 2]
+
+
+def test_gradient_does_not_alias():
+    """x.grad belongs to x alone, also where the gradient came unchanged from the seed or to two leaves."""
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = rv.ones(2)
+    (x + y).backward(seed)
+    x.grad.mul_(5.0)
+    assert y.grad.tolist() == [1.0, 1.0] and seed.tolist() == [1.0, 1.0]
+    (x + y).sum().backward()
+    assert x.grad.tolist() == [6.0, 6.0]
+
+
+def test_unbroadcast():
+    a, b, c = rv.ones(3, 1, requires_grad=True), rv.ones(4, requires_grad=True), rv.ones((), requires_grad=True)
+    (a * b + c).sum().backward()
+    assert a.grad.shape == (3, 1) and a.grad.tolist() == [[4.0]] * 3
+    assert b.grad.tolist() == [3.0] * 4 and c.grad.item() == 12.0 and c.grad.shape == ()
+
+
+def test_no_grad_and_enable_grad():
+    x = leaf(1.0)
+    with rv.no_grad():
+        assert not (x * 2).requires_grad
+        with rv.enable_grad():
+            assert (x * 2).requires_grad
+    with rv.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+    @rv.no_grad()
+    def f():
+        return x * 2
+
+    assert not f().requires_grad and rv.is_grad_enabled()
+
+
+def test_no_grad_is_left_after_an_error():
+    with pytest.raises(ZeroDivisionError), rv.no_grad():
+        1 / 0
+    assert rv.is_grad_enabled()
+
+
+def test_retain_graph():
+    x = leaf(2.0)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [8.0]
+    with pytest.raises(GradError, match="the tape of sum has been used already"):
+        y.backward()
+
+
+def test_a_shared_part_is_used_up():
+    x = leaf(2.0)
+    a = x * x
+    a.sum().backward()
+    with pytest.raises(GradError, match="the tape of mul has been used already"):
+        (a * 2).sum().backward()
+
+
+def test_memory_is_freed():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    watched = weakref.ref(y)
+    z = rv.exp(y).sum()
+    del y
+    z.backward()
+    gc.collect()
+    assert watched() is None
+    w = x * 2
+    watched = weakref.ref(w)
+    del w
+    assert watched() is None  # without the cycle collector
+
+
+@pytest.mark.parametrize(
+    "change", [lambda y: y.add_(1.0), lambda y: y.zero_(), lambda y: y.__setitem__(0, 5.0), lambda y: y.detach().mul_(2.0),
+               lambda y: y[1:].detach().fill_(0.0)],
+    ids=["add_", "zero_", "setitem", "detached", "view"],
+)  # fmt: skip
+def test_changes_of_saved_values_are_noticed(change):
+    x = leaf(1.0, 2.0)
+    y = x * 1.0
+    z = (y * y).sum()
+    change(y)
+    with pytest.raises(GradError, match=r"input 0 of mul, shape \(2,\), was changed in place"):
+        z.backward()
+
+
+def test_changes_of_what_is_not_saved_are_fine():
+    x = leaf(1.0, 2.0)
+    y = x + 1.0
+    z = y + 1.0
+    y.zero_()
+    z.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
+def test_in_place_results_keep_their_history():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.add_(x)
+    y.exp_()
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 3 * np.exp([3.0, 6.0]), rtol=1e-6)
+
+
+def test_in_place_on_leaves():
+    x = leaf(1.0, 2.0)
+    for change in (lambda: x.add_(1.0), lambda: x.zero_(), lambda: x.__setitem__(0, 1.0)):
+        with pytest.raises(GradError, match="in-place change of a leaf"):
+            change()
+    with rv.no_grad():
+        x.add_(1.0)
+    assert x.tolist() == [2.0, 3.0]
+
+
+def test_assigning_rows_of_a_result():
+    x = rv.ones(3, 2, requires_grad=True)
+    r = leaf(5.0, 6.0)
+    y = x * 2
+    y[1] = r
+    (y * y).sum().backward()
+    assert r.grad.tolist() == [10.0, 12.0] and x.grad.tolist() == [[8.0, 8.0], [0.0, 0.0], [8.0, 8.0]]
+
+
+def test_grad_of_inner_tensors():
+    x = leaf(3.0)
+    y = x * x
+    z = (y * y).sum()
+    gy, gx = rv.autograd.grad(z, [y, x])
+    assert gy.tolist() == [18.0] and gx.tolist() == [108.0] and x.grad is None
+
+
+def test_grad_of_unused():
+    x, y = leaf(1.0), leaf(1.0)
+    with pytest.raises(GradError, match=r"inputs\[1\], shape \(1,\), was not used"):
+        rv.autograd.grad((x * 2).sum(), [x, y])
+    assert rv.autograd.grad((x * 2).sum(), [x, y], allow_unused=True)[1] is None
+
+
+def test_third_derivative():
+    x = rv.tensor(2.0, requires_grad=True)
+    y = x**4
+    for wanted in (32.0, 48.0, 48.0):
+        (y,) = rv.autograd.grad(y, x, create_graph=True)
+        np.testing.assert_allclose(y.item(), wanted, rtol=1e-5)
+
+
+def test_create_graph_into_grad():
+    x = leaf(3.0)
+    (x**2).sum().backward(create_graph=True)
+    penalty = (x.grad**2).sum()
+    assert penalty.requires_grad
+    (g,) = rv.autograd.grad(penalty, x)
+    assert g.tolist() == [24.0]
+
+
+def test_backward_with_several_heads():
+    x = leaf(1.0, 2.0)
+    rv.autograd.backward([(x * 2).sum(), x * x], [None, rv.ones(2)])
+    assert x.grad.tolist() == [4.0, 6.0]
+
+
+def test_detach_cuts():
+    x = leaf(2.0)
+    (x * x.detach()).sum().backward()
+    assert x.grad.tolist() == [2.0]
+
+
+def test_arrays_give_gradients_nothing():
+    x = leaf(2.0)
+    y = (x * np.array([3.0], np.float32)).sum()
+    y.backward()
+    assert x.grad.tolist() == [3.0]
+
+
+def test_float64_stays():
+    x = rv.ones(2, dtype="float64", requires_grad=True)
+    (x.sum() * 2).backward()
+    assert x.grad.dtype == np.float64
+    y = rv.ones(2, requires_grad=True)
+    (y.to("float64") * x).sum().backward()
+    assert y.grad.dtype == np.float32
+
+
+def test_deep_chain():
+    """No recursion: a chain of 20,000 ops goes backward."""
+    x = leaf(1.0)
+    y = x
+    for _ in range(20_000):
+        y = y + 0.0
+    y.backward(rv.ones(1))
+    assert x.grad.tolist() == [1.0]
+    del y  # nor when it is freed
+
+
+def test_gradients_in_several_threads():
+    import threading
+
+    results = []
+
+    def work(k):
+        x = rv.full((100,), float(k), requires_grad=True)
+        for _ in range(30):
+            x.grad = None
+            (x * x).sum().backward()
+        results.append(x.grad.tolist() == [2.0 * k] * 100)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert results == [True] * 4
