@@ -9,6 +9,7 @@ RANDOM = np.random.default_rng(7)
 X = RANDOM.normal(size=(4, 5, 6))
 Y = RANDOM.normal(size=(4, 2, 6))
 TIES = np.array([[2.0, np.nan, 2.0, -1.0, 0.0], [-0.0, 0.0, np.inf, -np.inf, np.nan]])
+TINY = np.array([3e-45, -3e-45, 0.0, 1e-40, -1e-40, 1e-45], np.float32)
 ALONG = RANDOM.integers(0, 5, (3, 7, 6))
 DISTINCT = np.argsort(RANDOM.normal(size=(4, 5, 6)), axis=1)[:, :3]
 VECTOR = np.array([2, 0, 3, 2])
@@ -205,6 +206,12 @@ def test_order_of_nan_ties_and_zeros_is_pytorchs(dtype: str, descending: bool) -
         np.testing.assert_array_equal(values.numpy(), expected.values.numpy())
         top, _ = rv.topk(rv.tensor(x[:, :n]), 4, 1, largest=descending)
         np.testing.assert_array_equal(top.numpy(), values.numpy()[:, :4])
+
+
+def test_denormals_keep_their_order() -> None:
+    np.testing.assert_array_equal(rv.sort(rv.tensor(TINY)).values.numpy(), np.sort(TINY))
+    wide = TINY.astype(np.float64) * 2.0**-900
+    np.testing.assert_array_equal(rv.topk(rv.tensor(wide), 4).values.numpy(), np.sort(wide)[:1:-1])
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "float32"])

@@ -7,15 +7,18 @@
 namespace rv::RV_ISA {
 namespace {
 
-// ---- keys: unsigned integers in the order of the values
+// ---- keys: unsigned integers in the order of the values. Floats are looked at as bits, since denormals, which
+// count as zero while a plan runs, have to keep their order.
 
 inline uint32_t order_key(float x) {
-  const uint32_t b = __builtin_bit_cast(uint32_t, x == 0 ? 0.0f : x);
-  return x != x ? ~0u : b ^ (b >> 31 ? ~0u : 0x80000000u);
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x), magnitude = bits & 0x7fffffff;
+  const uint32_t b = magnitude ? bits : 0;
+  return magnitude > 0x7f800000 ? ~0u : b ^ (b >> 31 ? ~0u : 0x80000000u);
 }
 inline uint64_t order_key(double x) {
-  const uint64_t b = __builtin_bit_cast(uint64_t, x == 0 ? 0.0 : x);
-  return x != x ? ~uint64_t{0} : b ^ (b >> 63 ? ~uint64_t{0} : uint64_t{1} << 63);
+  const uint64_t bits = __builtin_bit_cast(uint64_t, x), magnitude = bits & ~(uint64_t{1} << 63);
+  const uint64_t b = magnitude ? bits : 0;
+  return magnitude > 0x7ff0000000000000 ? ~uint64_t{0} : b ^ (b >> 63 ? ~uint64_t{0} : uint64_t{1} << 63);
 }
 inline uint32_t order_key(int32_t x) { return static_cast<uint32_t>(x) ^ 0x80000000u; }
 inline uint64_t order_key(int64_t x) { return static_cast<uint64_t>(x) ^ uint64_t{1} << 63; }
