@@ -184,7 +184,7 @@ PYBIND11_MODULE(_native, m) {
       .def_property_readonly("arena_bytes", &Plan::arena_bytes)
       .def("describe", &Plan::describe)
       .def("loop", &plan_loop, py::arg("data"), py::arg("index"), py::arg("batch"), py::arg("begin"), py::arg("end"),
-           py::arg("totals"), py::arg("weights") = py::none());
+           py::arg("totals"), py::arg("every") = 0);
   // `run` is called once a step: a plain method descriptor skips pybind11's dispatcher
   plan.attr("run") = py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(plan.ptr()), &run_def));
 

@@ -163,7 +163,7 @@ double read_scalar(const std::byte* p, DType t) {
 }  // namespace
 
 int64_t plan_loop(Plan& plan, py::sequence data, py::object index, int64_t batch, int64_t begin, int64_t end,
-                  py::object totals, py::object weights) {
+                  py::object totals, int64_t every) {
   auto refuse = [](const std::string& rule) { throw py::value_error("Plan.loop: " + rule); };
   const std::vector<int>&inputs = plan.inputs(), &outputs = plan.outputs();
   if (data.size() != inputs.size())
@@ -174,14 +174,11 @@ int64_t plan_loop(Plan& plan, py::sequence data, py::object index, int64_t batch
   if (batch > PyArray_SIZE(idx) || end > PyArray_SIZE(idx) / batch)
     refuse("index has " + std::to_string(PyArray_SIZE(idx)) + " entries, but " + std::to_string(end) + " steps of " + std::to_string(batch) +
            " need " + std::to_string(end) + " * " + std::to_string(batch));
-  if (PyArray_SIZE(sums) != static_cast<npy_intp>(outputs.size()))
-    refuse("totals has " + std::to_string(PyArray_SIZE(sums)) + " entries, but the plan " + std::to_string(outputs.size()) + " outputs");
-  const double* weight = nullptr;
-  if (!weights.is_none()) {
-    PyArrayObject* w = need_array(weights, 1, "weights");
-    if (PyArray_SIZE(w) < end) refuse("weights has " + std::to_string(PyArray_SIZE(w)) + " entries, but there are " + std::to_string(end) + " steps");
-    weight = static_cast<const double*>(PyArray_DATA(w));
-  }
+  if (every < 0) refuse("every must not be negative");
+  const int64_t width = static_cast<int64_t>(outputs.size()), lines = every && end ? (end - 1) / every + 1 : 1;
+  if (PyArray_SIZE(sums) != lines * width)
+    refuse("totals has " + std::to_string(PyArray_SIZE(sums)) + " entries, but must have " + std::to_string(lines) + " * " +
+           std::to_string(width) + ", one for each output of the plan");
 
   std::vector<Source> sources;
   std::vector<py::object> keep;
@@ -229,8 +226,8 @@ int64_t plan_loop(Plan& plan, py::sequence data, py::object index, int64_t batch
     Gather g{&sources, order + step * batch, batch};
     const Executor::Prologue first{gather, &g, gather_cost};
     plan.run(&first);
-    const double w = weight ? weight[step] : 1.0;
-    for (size_t k = 0; k < outputs.size(); ++k) sum[k] += w * read_scalar(results[k].get(), plan.slots()[outputs[k]].dtype);
+    double* line = sum + (every ? step / every * width : 0);
+    for (size_t k = 0; k < outputs.size(); ++k) line[k] += read_scalar(results[k].get(), plan.slots()[outputs[k]].dtype);
     if (!plan.long_run() && step % 64 != 63) continue;  // reading the clock takes as long as a small instruction
     const auto now = std::chrono::steady_clock::now();
     if (now - checked > std::chrono::milliseconds(50)) {

@@ -11,6 +11,6 @@ namespace rv {
 PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n);
 
 int64_t plan_loop(Plan& plan, pybind11::sequence data, pybind11::object index, int64_t batch, int64_t begin, int64_t end,
-                  pybind11::object totals, pybind11::object weights);
+                  pybind11::object totals, int64_t every);
 
 }  // namespace rv

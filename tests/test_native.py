@@ -221,10 +221,9 @@ def test_loop(width):
     assert plan.loop((x, y), index, batch, 0, 3, totals) == 3
     np.testing.assert_allclose(totals, [x[index[:6:2], 0].astype("f8").sum(), y[index[:6:2]].sum()])
     np.testing.assert_allclose(sums, x[index[:6]].reshape(3, batch, width).sum(0), rtol=1e-6, atol=1e-6)
-    weights = np.array([0, 0, 0, 0.5, 2])
-    totals[:] = 1
-    assert plan.loop([x, y], index, batch, begin=3, end=5, totals=totals, weights=weights) == 2
-    np.testing.assert_allclose(totals, [1 + x[index[6], 0] * 0.5 + x[index[8], 0] * 2, 1 + y[index[6]] * 0.5 + y[index[8]] * 2])
+    lines = np.ones((3, 2))  # two steps a line
+    assert plan.loop([x, y], index, batch, begin=3, end=5, totals=lines, every=2) == 2
+    np.testing.assert_allclose(lines, [[1, 1], [1 + x[index[6], 0], 1 + y[index[6]]], [1 + x[index[8], 0], 1 + y[index[8]]]])
 
 
 def test_loop_refuses():
@@ -245,7 +244,7 @@ def test_loop_refuses():
         (dict(data=(x[:2], y)), IndexError, r"index\[2\]=2 must be in \[0, 2\)"),
         (dict(totals=np.zeros(3)), ValueError, "totals has 3"),
         (dict(totals=np.zeros(2, "f4")), ValueError, "totals must be"),
-        (dict(weights=np.zeros(2)), ValueError, "weights has 2"),
+        (dict(every=1), ValueError, r"must have 3 \* 2"),
     ]:
         with pytest.raises(error, match=rule):
             plan.loop(**{**good, **change})

@@ -22,7 +22,7 @@ class Plan:
         begin: int,
         end: int,
         totals: np.ndarray,
-        weights: np.ndarray | None = None,
+        every: int = 0,
     ) -> int: ...
 
 def eager(call_id: int, *arrays: np.ndarray) -> Any: ...

@@ -89,8 +89,8 @@ class Program:
         return outs
 
     def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
-             weights: np.ndarray | None = None) -> int:  # fmt: skip
+             every: int = 0) -> int:  # fmt: skip
         """Many runs, on batches gathered from `data` (graph/compile.py), without Python in between."""
         if self._refreshes:
-            return run_loop(self.run, data, index, batch, begin, end, totals, weights)
-        return self.plan.loop(data, index, batch, begin, end, totals, weights)
+            return run_loop(self.run, data, index, batch, begin, end, totals, every)
+        return self.plan.loop(data, index, batch, begin, end, totals, every)

@@ -65,16 +65,17 @@ class Program:
         return outputs
 
     def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
-             weights: np.ndarray | None = None) -> int:  # fmt: skip
+             every: int = 0) -> int:  # fmt: skip
         """Many runs, on batches gathered from `data` (graph/compile.py)."""
-        return run_loop(self.run, data, index, batch, begin, end, totals, weights)
+        return run_loop(self.run, data, index, batch, begin, end, totals, every)
 
 
 def run_loop(run: Callable, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
-             weights: np.ndarray | None) -> int:  # fmt: skip
+             every: int) -> int:  # fmt: skip
     """What a native plan's loop does, step by step."""
     for step in range(begin, end):
         rows = index[step * batch : (step + 1) * batch]
         outs = run(*(a[rows] for a in data))
-        totals += np.array([float(o) for o in outs]) * (1.0 if weights is None else weights[step])
+        line = totals[step // every] if every else totals
+        line += [float(o) for o in outs]
     return end - begin

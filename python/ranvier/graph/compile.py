@@ -129,12 +129,12 @@ class Compiled:
 
 
     def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
-             weights: np.ndarray | None = None) -> int:  # fmt: skip
+             every: int = 0) -> int:  # fmt: skip
         """Run steps begin..end-1 of an epoch: step s on rows index[s*batch : (s+1)*batch] of each array in `data`.
 
-        Call `holds()` before. Adds each (scalar) output, times weights[s], to `totals`; returns the number of steps done.
+        Call `holds()` before. Adds each (scalar) output to `totals`, or with `every` to totals[s // every]; returns the number of steps done.
         """
-        done = self.program.loop(data, index, batch, begin, end, totals, weights)
+        done = self.program.loop(data, index, batch, begin, end, totals, every)
         for t, memory in self.grads:
             t.grad = memory
         return done

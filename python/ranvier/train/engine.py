@@ -14,6 +14,7 @@ from ..errors import TraceError
 from ..graph.compile import CompiledFunction
 from ..tensor import Tensor
 
+_MOST_ROWS = 1 << 22  # of the orders of several epochs made at once
 _SLICE = 0.1  # seconds of native work between looks at the clock, Ctrl-C and the progress bar
 
 
@@ -58,7 +59,8 @@ class Feed:
 
     Args:
         data: arrays of equal length: inputs, target and perhaps weights. batch: rows a step.
-        rows: the numbers of the rows that are used. order: gives them in the order of a new epoch.
+        rows: the numbers of the rows that are used. order: gives them in the order of a new epoch; or shuffle: a
+            generator, which puts them into a new order for each epoch.
         drop_last: leave out a last batch that is not full.
     """
 
@@ -71,9 +73,10 @@ class Feed:
         batch: int,
         rows: np.ndarray,
         order: Callable[[], np.ndarray] | None = None,
+        shuffle: np.random.Generator | None = None,
         drop_last: bool = False,
     ):
-        self.data, self.rows, self._order = data, rows, order
+        self.data, self.rows, self._order, self._shuffle = data, rows, order, shuffle
         self.batch = batch if drop_last else min(batch, len(rows))
         self.drop_last = drop_last
         self._chunk = 1  # steps that take about _SLICE seconds
@@ -83,7 +86,7 @@ class Feed:
         """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so
         far).
         """
-        order = np.ascontiguousarray(self.rows if self._order is None else self._order(), np.int64)
+        order = np.ascontiguousarray(self._orders(1)[0] if self._order is None else self._order(), np.int64)
         batch = self.batch
         full, rest = divmod(len(order), batch)
         if self.drop_last:
@@ -100,8 +103,7 @@ class Feed:
             started = time.perf_counter()
             count = self._steps(step, order, batch, done, done + count, totals)
             if not one_by_one:
-                elapsed = time.perf_counter() - started
-                self._chunk = max(1, int(count * min(_SLICE / max(elapsed, 1e-9), 64)))
+                self._adapt(count, time.perf_counter() - started)
             done += count
             sums += totals * batch
             yield done, steps, sums, done * batch
@@ -110,18 +112,43 @@ class Feed:
             self._steps(step, order[full * batch :], rest, 0, 1, totals)
             yield steps, steps, sums + totals * rest, len(order)
 
+    def run_epochs(self, step: Step, width: int, most: int) -> np.ndarray | None:
+        """Run several whole epochs, at most `most` and about _SLICE seconds, as one native call: the means of what the
+        step returns, (epochs, width). None where epochs are long, or are not made of equal steps.
+        """
+        full, rest = divmod(len(self.rows), self.batch)
+        epochs = min(most, self._chunk // full if full else 0, _MOST_ROWS // max(len(self.rows), 1))
+        if epochs < 2 or self._order is not None or rest and not self.drop_last:
+            return None
+        totals = np.zeros((epochs, width))
+        started = time.perf_counter()
+        order = self._orders(epochs)[:, : full * self.batch]
+        self._steps(step, np.ascontiguousarray(order).ravel(), self.batch, 0, epochs * full, totals, full)
+        self._adapt(epochs * full, time.perf_counter() - started)
+        return totals / full
+
+    def _orders(self, epochs: int) -> np.ndarray:
+        """The order of the rows in each of the next epochs, (epochs, rows)."""
+        orders = np.tile(self.rows, (epochs, 1))
+        return orders if self._shuffle is None else self._shuffle.permuted(orders, axis=1)
+
+    def _adapt(self, count: int, elapsed: float) -> None:
+        self._chunk = max(1, int(count * min(_SLICE / max(elapsed, 1e-9), 64)))
+
     def _steps(
-        self, step: Step, order: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray
+        self, step: Step, order: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray, every: int = 0
     ) -> int:
-        """Steps begin..end-1, each on the next `batch` rows of `order`; returns how many were done."""
+        """Steps begin..end-1, each on the next `batch` rows of `order`; returns how many were done. With `every`, step s
+        adds to totals[s // every].
+        """
         trace = self._traces.get(batch)
         if trace is None or not trace.holds():
             trace = self._traces[batch] = step.trace(tuple(d[:batch] for d in self.data))
         if trace is not None:
-            return trace.loop(self.data, order, batch, begin, end, totals)
+            return trace.loop(self.data, order, batch, begin, end, totals, every)
         for i in range(begin, end):
             rows = order[i * batch : (i + 1) * batch]
-            step.batch(tuple(d[rows] for d in self.data), totals)
+            step.batch(tuple(d[rows] for d in self.data), totals[i // every] if every else totals)
         return end - begin
 
     def blocks(self) -> Iterator[tuple]:

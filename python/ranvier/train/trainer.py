@@ -157,8 +157,13 @@ class Trainer:
             with interrupt:
                 for hook in hooks:
                     hook.on_train_begin({})
-                for epoch in range(epochs):
-                    self._epoch(epoch, feed, held_out, hooks, progress, interrupt)
+                between = bool(hooks) or held_out is not None or len(feed.fused) < len(self.metrics)
+                epoch = 0
+                while epoch < epochs:
+                    done = 0 if between else self._epochs(epoch, epochs, feed, progress)
+                    if not done:
+                        self._epoch(epoch, feed, held_out, hooks, progress, interrupt)
+                    epoch += done or 1
                     if self.stop_training or interrupt.requested:
                         break
                 self.history.interrupted = interrupt.requested
@@ -171,6 +176,22 @@ class Trainer:
             for hook in hooks:
                 hook.trainer = None
         return self.history
+
+    def _epochs(self, epoch: int, epochs: int, feed: Any, progress: Progress) -> int:
+        """Run as many epochs as fit into a moment at once, where nothing has to happen in between; returns how many."""
+        if epoch == 0 or not isinstance(feed, Feed):
+            return 0
+        started = time.perf_counter()
+        step, width = self._train_step(feed.fused, feed.weighted), 1 + len(feed.fused)
+        means = feed.run_epochs(step, width, epochs - epoch)
+        if means is None:
+            return 0
+        seconds = (time.perf_counter() - started) / len(means)
+        for number, mean in enumerate(means, epoch):
+            logs = _named(feed.fused, mean)
+            self.history.append(number, logs)
+            progress.after_epoch(number, logs, seconds)
+        return len(means)
 
     def _epoch(
         self,
@@ -292,7 +313,7 @@ class Trainer:
             chosen, keep = np.sort(order[:count]), np.sort(order[count:])
             held_out = tuple(a[chosen] for a in xs), target[chosen]
         data = (*xs, target) if weights is None else (*xs, target, weights.astype(self._dtype()))
-        feed = Feed(data, batch_size, keep, (lambda: generator.permutation(keep)) if shuffle else None)
+        feed = Feed(data, batch_size, keep, shuffle=generator if shuffle else None)
         feed.weighted, feed.fused = weights is not None, self._fused(xs, target)
         return feed, held_out
 
@@ -302,7 +323,7 @@ class Trainer:
                 *inputs, y = loader.dataset.tensors
                 xs, target = self._checked(tuple(inputs), y, "fit")
                 rows = np.arange(len(target))
-                feed = Feed((*xs, target), loader.batch_size, rows, loader.sampler.order, loader.drop_last)
+                feed = Feed((*xs, target), loader.batch_size, rows, loader.sampler.order, drop_last=loader.drop_last)
                 feed.fused = self._fused(xs, target)
                 return feed
         output: list = []  # of the model for one row, as a pattern for targets
