@@ -1,4 +1,5 @@
 """Reductions, softmax, cross-entropy and cumulative sums: every axis, layout and thread count."""
+
 from __future__ import annotations
 
 import itertools
@@ -9,7 +10,6 @@ import sys
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier.errors import DTypeError, OutOfRangeError, ShapeError
@@ -17,9 +17,24 @@ from ranvier.ops.softmax import cross_entropy
 
 # both sides of the limits at which the kernels go another way: rows or columns, gathered or in place, folded, in chunks
 SHAPES = [
-    (), (1,), (7,), (3000,), (70000,), (200000,), (5, 17), (1000, 3), (64, 1024), (2000, 40), (300, 513), (50000, 2),
-    (3, 70000), (2, 3, 4), (8, 5, 300), (30, 1, 40), (4, 6, 5, 7),
-]  # fmt: skip
+    (),
+    (1,),
+    (7,),
+    (3000,),
+    (70000,),
+    (200000,),
+    (5, 17),
+    (1000, 3),
+    (64, 1024),
+    (2000, 40),
+    (300, 513),
+    (50000, 2),
+    (3, 70000),
+    (2, 3, 4),
+    (8, 5, 300),
+    (30, 1, 40),
+    (4, 6, 5, 7),
+]
 
 
 def layouts(x: np.ndarray) -> list[np.ndarray]:
@@ -170,7 +185,7 @@ def test_errors_say_what_is_wrong():
         (lambda: cross_entropy(x, rv.tensor([0, -1])), OutOfRangeError, r"target\[1\]=-1 must be in \[0, 2\]"),
         (lambda: cross_entropy(x, rv.tensor([0, 1]), rv.ones(2)), ShapeError, r"weight\(2,\) must have shape \(3,\)"),
         (lambda: cross_entropy(x, rv.tensor([0, 1]), reduction="avg"), ValueError, "reduction='avg'"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(error, match=message):
             call()
 
@@ -238,7 +253,9 @@ def test_cross_entropy(shape):
                     continue
                 value = direct_cross_entropy(y, target, w, **options) if y is not typed else expected
                 got = cross_entropy(y, target, typed_w, **options)
-                np.testing.assert_allclose(got, value, rtol=tolerance * 10, atol=tolerance * 10 * max(1, np.abs(value).max()))
+                np.testing.assert_allclose(
+                    got, value, rtol=tolerance * 10, atol=tolerance * 10 * max(1, np.abs(value).max())
+                )
         # the gradient, against a central difference along one direction
         t = rv.tensor(x, requires_grad=True)
         loss = cross_entropy(t, rv.tensor(target), None if w is None else rv.tensor(w), **options)
@@ -257,9 +274,7 @@ def test_cross_entropy_of_probabilities():
     hot, w = np.eye(4)[target], rng.uniform(0.5, 2, 4)
     for options in ({}, {"label_smoothing": 0.2}, {"reduction": "none"}, {"reduction": "sum"}):
         np.testing.assert_allclose(cross_entropy(x, hot, **options), cross_entropy(x, target, **options))
-    np.testing.assert_allclose(
-        cross_entropy(x, hot, w, reduction="sum"), cross_entropy(x, target, w, reduction="sum")
-    )
+    np.testing.assert_allclose(cross_entropy(x, hot, w, reduction="sum"), cross_entropy(x, target, w, reduction="sum"))
 
 
 def test_cross_entropy_in_compiled_code():
@@ -310,8 +325,12 @@ def test_against_pytorch():
             g = rng.standard_normal(tuple(yb.shape))
             ya.backward(rv.tensor(g))
             yb.backward(torch.tensor(g))
-            np.testing.assert_allclose(ya.detach().numpy(), yb.detach().numpy(), rtol=1e-12, err_msg=f"{name} {shape} {axis}")
-            np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-12, err_msg=f"{name} {shape} {axis}")
+            np.testing.assert_allclose(
+                ya.detach().numpy(), yb.detach().numpy(), rtol=1e-12, err_msg=f"{name} {shape} {axis}"
+            )
+            np.testing.assert_allclose(
+                a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-12, err_msg=f"{name} {shape} {axis}"
+            )
 
 
 ACROSS = """

@@ -24,9 +24,7 @@ __all__ = ["cross_entropy", "log_softmax", "softmax"]
 def _float_infer(name: str) -> Any:
     def infer(x: Aval, *, dim: int) -> Spec:
         if not is_float(x.dtype):
-            raise DTypeError(
-                f"{name}: dtype {x.dtype} must be float32 or float64; cast first, or pass dtype="
-            )
+            raise DTypeError(f"{name}: dtype {x.dtype} must be float32 or float64; cast first, or pass dtype=")
         return x.shape, x.dtype
 
     return infer
@@ -126,9 +124,7 @@ def _others(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
     return (*shape[:dim], *shape[dim + 1 :])
 
 
-def _infer(
-    x: Aval, target: Aval, weight: Aval | None = None, *, dim: int, reduction: str, **attrs: Any
-) -> list[Spec]:
+def _infer(x: Aval, target: Aval, weight: Aval | None = None, *, dim: int, reduction: str, **attrs: Any) -> list[Spec]:
     """loss, log-sum-exp of each line, and the sum of the counted labels' weights."""
     lines = _others(x.shape, dim)
     return [(lines if reduction == "none" else (), x.dtype), (lines, x.dtype), ((), x.dtype)]
@@ -142,9 +138,7 @@ def _check_labels(target: np.ndarray, classes: int, ignore_index: int) -> None:
         raise OutOfRangeError(f"cross_entropy: {label}={target[where]} must be in [0, {classes - 1}]")
 
 
-def _parts(
-    xp: Any, x: Any, target: Any, weight: Any, dim: int, ignore_index: int, label_smoothing: float
-) -> tuple:
+def _parts(xp: Any, x: Any, target: Any, weight: Any, dim: int, ignore_index: int, label_smoothing: float) -> tuple:
     """q (see `cross_entropy`), shaped as x, and the weight of each line's label; 0 for what is ignored."""
     classes = x.shape[dim]
     _check_labels(np.asarray(target), classes, ignore_index)
@@ -217,9 +211,7 @@ _cross_entropy = Op(
     reference=_reference,
     vjp=_vjp,
     encode=lambda *avals, **attrs: _encode(**attrs),
-    terms=lambda x, *more, dim, reduction, **attrs: (
-        x.shape[dim] if reduction == "none" else math.prod(x.shape)
-    ),
+    terms=lambda x, *more, dim, reduction, **attrs: x.shape[dim] if reduction == "none" else math.prod(x.shape),
     flops=lambda x, *more, **attrs: 10 * math.prod(x.shape),
     onnx="SoftmaxCrossEntropyLoss",
     samples=[Sample(inputs, attrs) for inputs, attrs in _CASES],
@@ -313,11 +305,11 @@ def cross_entropy(
 
     Args:
         logits: (C), (N, C) or (N, C, d1, ...), float.
-        target: class numbers (int64), shaped as logits without C: p is 1 at the class; or probabilities p, float,
-            shaped as logits.
+        target: class numbers (int64), shaped as logits without C: p is 1 at the class; or probabilities p,
+            float, shaped as logits.
         weight: (C), a factor for each class.
         ignore_index: labels of that value contribute nothing (class numbers only).
-        reduction: "none", "sum", or "mean": the sum divided by that of the labels' weights (for probabilities by N).
+        reduction: "none", "sum", or "mean": the sum divided by that of the labels' weights (by N for probabilities).
 
     Errors: ShapeError, DTypeError; OutOfRangeError (compiled: IndexError) for a label outside [0, C-1].
 
@@ -328,9 +320,7 @@ def cross_entropy(
     """
     shape = tuple(logits.shape)
     if not shape:
-        raise ShapeError(
-            "cross_entropy: logits are a scalar; they must be shaped (C), (N, C) or (N, C, d1, ...)"
-        )
+        raise ShapeError("cross_entropy: logits are a scalar; they must be shaped (C), (N, C) or (N, C, d1, ...)")
     if not is_float(logits.dtype):
         raise DTypeError(f"cross_entropy: logits of dtype {logits.dtype} must be float32 or float64")
     if reduction not in _REDUCTIONS:
@@ -351,13 +341,11 @@ def cross_entropy(
         return _soft_cross_entropy(logits, target, weight, dim, reduction, label_smoothing)
     if tuple(target.shape) != _others(shape, dim):
         raise ShapeError(
-            f"cross_entropy: target{tuple(target.shape)} must have shape {_others(shape, dim)}: logits{shape} "
-            f"without their class axis {dim}"
+            f"cross_entropy: target{tuple(target.shape)} must have shape {_others(shape, dim)}: "
+            f"logits{shape} without their class axis {dim}"
         )
     if target.dtype.kind not in "iu":
-        raise DTypeError(
-            f"cross_entropy: target of dtype {target.dtype} must hold class numbers (int64) or probabilities"
-        )
+        raise DTypeError(f"cross_entropy: target of dtype {target.dtype} must hold class numbers (int64) or probabilities")
     target = _cast(target, int64)
     key = (dim, reduction, ignore_index, label_smoothing)
     call = _bound.get(key)
@@ -385,8 +373,7 @@ _bound: dict[tuple, Call] = {}
 def _soft_cross_entropy(x: Any, target: Any, weight: Any, dim: int, reduction: str, e: float) -> Any:
     if target.shape != x.shape:
         raise ShapeError(
-            f"cross_entropy: target{tuple(target.shape)} of probabilities must have the shape of "
-            f"logits{tuple(x.shape)}"
+            f"cross_entropy: target{tuple(target.shape)} of probabilities must have the shape of logits{tuple(x.shape)}"
         )
     target = _cast(target, x.dtype)
     classes = x.shape[dim]
