@@ -92,23 +92,20 @@ template <class Op, class T> struct Arg {
 
   static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t first, void* state,
                       int64_t plane) {
-    constexpr int N = V::N;
     const State<T> s(state, plane);
     const T* x = static_cast<const T*>(data);
-    for (int64_t c = 0; c < width; c += N) {
-      const int64_t lanes = width - c < N ? width - c : N;
-      // rows of a block are few: their numbers fit lanes of any width
-      V best = load_partial(x + c, lanes);
-      Vec<Int> row(Int(0));
+    each_vector<T>(width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+      V best = get(x + c);
+      Vec<Int> row(Int(0));  // rows of a block are few: their numbers fit lanes of any width
       for (int64_t r = 1; r < n; ++r) {
-        const V v = load_partial(x + r * pitch + c, lanes);
+        const V v = get(x + r * pitch + c);
         const Mask<T> better = beats<Op>(v, best);
         best = select(better, v, best);
         row = select(Mask<Int>{better.m}, Vec<Int>(static_cast<Int>(r)), row);
       }
-      store_partial(s.value + c, best, lanes);
-      for (int64_t i = 0; i < lanes; ++i) s.where[c + i] = first + row[static_cast<int>(i)];
-    }
+      put(s.value + c, best);
+      for (int64_t i = 0; i < V::N && c + i < width; ++i) s.where[c + i] = first + row[static_cast<int>(i)];
+    });
   }
 
   static void join(void* state, const void* later, int64_t width, int64_t plane) {
