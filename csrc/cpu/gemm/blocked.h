@@ -2,9 +2,10 @@
 // C = A B + bias by blocks: the loops around the micro-kernel `outer`. Operands are packed into panels or read as they
 // lie; both are parameters, so that convolution passes a packer that gathers image patches.
 //
-// Blocks (float32, AVX-512): k in pieces of <= 384 (a panel of B is 32 x 256 x 4 = 32 KB: L1), tiles of C of
-// 112 x 256 (their packed A is 112 x 256 x 4 = 112 KB: L2), packed super-blocks of at most 2016 x 2048 x 256 (L3).
-// The micro-kernel runs at 99 % of the FMA peak (Zen 5: 234 GF/s a core), whole products of 256..1024 cubed at 85-92 %.
+// Blocks (float32, AVX-512): k in pieces of 512 (a panel of A is 14 x 512 x 4 = 28 KB: L1), tiles of C of 112 x 128
+// (their B is 512 x 128 x 4 = 256 KB: L2), packed super-blocks of at most 2016 x 2048 x 512 (L3).
+// The micro-kernel reaches 99 % of the FMA peak (Zen 5: 234 GF/s a core), products of 256 to 512 cubed 87-97 %,
+// 1024 cubed 80-83 %; with k in pieces of 256 it was 72 %, for C is read and written once a piece.
 #pragma once
 #include "core/team.h"
 #include "cpu/gemm/micro.h"
@@ -95,16 +96,18 @@ struct Blocks {
   int64_t k, rows, cols, tile_rows, tile_cols;
 
   template <class T> static Blocks of(int64_t m, int64_t n, int64_t k) {
-    constexpr int64_t deep = 1024 / static_cast<int64_t>(sizeof(T)), nr = kCols<T>;
+    constexpr int64_t nr = kCols<T>, item = sizeof(T);
+    const bool few = m <= 3 && n > 256;  // B is used once: it is read in long runs along its rows
     Blocks b;
+    b.tile_rows = kRows * most(1, 112 / kRows);
+    const int64_t deep = (few ? 128 : m <= b.tile_rows ? 1024 : 2048) / item;
     b.k = k <= deep * 3 / 2 ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
     b.rows = 2016 / kRows * kRows;
     b.cols = 2048;
-    b.tile_rows = kRows * most(1, 112 / kRows);
-    b.tile_cols = nr * most(1, 256 / nr);
+    b.tile_cols = nr * most(1, (few ? 2048 : 512) / item / nr);
     // Small products still give a few tiles to share out.
     const int64_t small_rows = kRows * most(1, 56 / kRows), small_cols = nr * most(1, 64 / nr);
-    if (pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_cols = most(small_cols, b.tile_cols / 2);
+    if (!few && pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_cols = small_cols;
     if (pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_rows = least(b.tile_rows, small_rows);
     return b;
   }

@@ -44,7 +44,10 @@ template <class T> struct Product {
       return;
     }
     pack_b = b.col != 1 && n > 1;
-    pack_a = m * k > (1 << 17) && n > 2 * kCols<T>;
+    // A is read as it lies unless it is large, or its rows fall into the same few sets of the cache.
+    const int64_t step = most(a.row < 0 ? -a.row : a.row, a.col < 0 ? -a.col : a.col) * static_cast<int64_t>(sizeof(T));
+    const bool collides = step % 4096 == 0 && k >= 128 && m > 4;
+    pack_a = n > 2 * kCols<T> && (m * k > (1 << 20) || collides || (a.row != 1 && a.col != 1));
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
   // `inner` pays a sum over lanes for each element of C, `outer` the transpose of B, worth it for many rows.
