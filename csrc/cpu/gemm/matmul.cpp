@@ -151,8 +151,7 @@ struct Epilogue {
   }
 };
 
-template <class T> void run_float(const Args& args, Team& team) {
-  const Operands o(args);
+template <class T> void run_product(const Args& args, const Operands& o, Team& team) {
   const View& c = o.c;
   Batch<T> batch(args, o);
   if (o.m == 0 || o.n == 0 || batch.count == 0) return;
@@ -210,6 +209,35 @@ template <class T> void run_float(const Args& args, Team& team) {
       one(index, team, shared, local, local + panel);
       team.barrier();  // the scratch is used again
     }
+  }
+}
+
+// A small C is still in the cache when all of it is done: the tile kernel then takes it as a whole.
+constexpr int64_t kSmall = 16 << 10;
+constexpr int kFewExtras = 3;
+bool epilogue_at_end(const Args& args, const Operands& o) {
+  return o.has_program && args.n_in - o.first_extra() <= kFewExtras && o.c.size() <= kSmall;
+}
+void run_epilogue(const Args& args, const Operands& o, Team& team) {
+  const int extras = args.n_in - o.first_extra();
+  View ins[kFewExtras + 1];
+  ins[0] = o.c;
+  for (int i = 0; i < extras; ++i) ins[i + 1] = args.in[o.first_extra() + i];
+  Args rest = args;
+  rest.in = ins, rest.n_in = extras + 1;
+  ++rest.ints, --rest.n_ints;
+  team.barrier();
+  k_tile.run(rest, team);
+}
+
+template <class T> void run_float(const Args& args, Team& team) {
+  Operands o(args);
+  if (epilogue_at_end(args, o)) {
+    o.has_program = false;
+    run_product<T>(args, o, team);
+    run_epilogue(args, o, team);
+  } else {
+    run_product<T>(args, o, team);
   }
 }
 
