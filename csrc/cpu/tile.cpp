@@ -94,6 +94,29 @@ struct Space {
     return true;
   }
 
+  // A block of rows x columns, as one axis where all operands step evenly over both.
+  void block(const TileMatrix* ins, int n_in, const TileMatrix* outs, int n_out, int64_t r0, int64_t rows, int64_t c0, int64_t columns) {
+    n_args = n_in + n_out;
+    total = rows * columns;
+    bool even = true;
+    for (int k = 0; k < n_args; ++k) {
+      const TileMatrix& m = k < n_in ? ins[k] : outs[k - n_in];
+      item[k] = item_size(m.dtype);
+      data[k] = m.data + (r0 * m.row + c0 * m.column) * item[k];
+      stride[k][0] = rows == 1 ? m.column * columns : m.row;
+      stride[k][1] = columns == 1 ? stride[k][0] : m.column;
+      even &= stride[k][0] == stride[k][1] * columns;
+    }
+    ndim = even ? 1 : 2;
+    shape[0] = even ? total : rows;
+    shape[1] = columns;
+    for (int k = 0; k < n_args; ++k) {
+      dense[k] = total == 1 || (stride[k][1] == 1 && stride[k][0] == columns);
+      scalar[k] = stride[k][0] == 0 && stride[k][1] == 0;
+      if (even) stride[k][0] = stride[k][1];
+    }
+  }
+
   // Drops axes of length 1, orders axes as the first output lies in memory, and merges neighbours that all operands
   // step over evenly.
   void collapse(const View& full, int first_out) {
@@ -457,26 +480,11 @@ int64_t tile_scratch(const Program& p) {
   return kScratch + (p.n_in + p.n_const + p.n_steps) * (kMinTile * 8 + 64);
 }
 
-void run_tile_block(const Program& p, const View* ins, const View* outs, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
+void run_tile_block(const Program& p, const TileMatrix* ins, const TileMatrix* outs, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
                     std::byte* scratch) {
   if (r1 <= r0 || c1 <= c0) return;
-  auto block = [&](const View& v) {  // two axes, broadcast axes with stride 0
-    View b;
-    const bool has_row = v.ndim > 1 && v.shape[0] != 1, has_column = v.ndim > 0 && v.shape[v.ndim - 1] != 1;
-    b.ndim = 2;
-    b.dtype = v.dtype;
-    b.shape[0] = r1 - r0;
-    b.shape[1] = c1 - c0;
-    b.stride[0] = has_row ? v.stride[0] : 0;
-    b.stride[1] = has_column ? v.stride[v.ndim - 1] : 0;
-    b.data = v.ptr<std::byte>() + (r0 * b.stride[0] + c0 * b.stride[1]) * item_size(v.dtype);
-    return b;
-  };
-  View in[kMaxArgs], out[kMaxArgs];
-  for (int k = 0; k < p.n_in; ++k) in[k] = block(ins[k]);
-  for (int k = 0; k < p.n_out; ++k) out[k] = block(outs[k]);
   Runner runner(p);
-  runner.prepare(in, out);
+  runner.space.block(ins, p.n_in, outs, p.n_out, r0, r1 - r0, c0, c1 - c0);
   runner.layout(scratch);
   runner.run(0, runner.space.total);
 }

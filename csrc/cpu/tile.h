@@ -47,9 +47,15 @@ const char* check_program(const int64_t* ints, int n_ints, int n_floats, const V
 // Bytes of 64-byte aligned scratch that one thread needs to run any part of a program.
 int64_t tile_scratch(const Program& p);
 
-// Runs the program on rows [r0, r1) x columns [c0, c1) of its operands: views of at most two axes that broadcast
-// to the (rows, columns) of `outs[0]`. For the epilogue of a matrix product.
-void run_tile_block(const Program& p, const View* ins, const View* outs, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
+// An operand with two axes; stride 0 broadcasts. Without initialisers: arrays of these live on hot stacks.
+struct TileMatrix {
+  std::byte* data;
+  int64_t row, column;  // strides in elements
+  DType dtype;
+};
+
+// Runs the program on rows [r0, r1) x columns [c0, c1) of its operands. For the epilogue of a matrix product.
+void run_tile_block(const Program& p, const TileMatrix* ins, const TileMatrix* outs, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
                     std::byte* scratch);
 
 }  // namespace RV_ISA

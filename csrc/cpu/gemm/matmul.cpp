@@ -130,20 +130,19 @@ int64_t offset(const View& c, const View& v, int64_t index) {
 // The tile program of a call, on the matrices of one product.
 struct Epilogue {
   Program program;
-  View in[Program::kMaxOperands], out[Program::kMaxOperands];
+  TileMatrix in[Program::kMaxOperands], out[Program::kMaxOperands];
 
-  Epilogue(const Args& args, const Operands& o, int64_t index, int64_t m, bool merged)
+  Epilogue(const Args& args, const Operands& o, int64_t index, bool merged)
       : program(args.ints + 1, args.floats) {
     const View& c = o.c;
-    auto matrix = [&](const View& v, View* to) {
+    auto matrix = [&](const View& v, TileMatrix* to) {
       int64_t row = own_row(v);
       if (merged) one_row_axis(c, v, row, &row);
       const int64_t at = merged ? 0 : offset(c, v, index);
       to->data = v.ptr<std::byte>() + at * item_size(v.dtype);
-      to->dtype = v.dtype, to->ndim = 2;
-      to->shape[0] = m, to->stride[0] = row;
-      to->shape[1] = c.shape[c.ndim - 1];
-      to->stride[1] = v.ndim < 1 || v.shape[v.ndim - 1] == 1 ? 0 : v.stride[v.ndim - 1];
+      to->dtype = v.dtype;
+      to->row = row;
+      to->column = v.ndim < 1 || v.shape[v.ndim - 1] == 1 ? 0 : v.stride[v.ndim - 1];
     };
     for (int i = 0; i < program.n_out; ++i) matrix(args.out[i], &out[i]);
     matrix(c, &in[0]);
@@ -164,9 +163,7 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
   auto one = [&](int64_t index, auto& crew, std::byte* scratch, std::byte* local, std::byte* tile_scratch) {
     Product<T> q = batch.q;
     alignas(Epilogue) std::byte room[sizeof(Epilogue)];
-    const int64_t rows_of_c = q.swapped ? q.n : q.m;
-    const Epilogue* const epilogue =
-        o.has_program ? new (room) Epilogue(args, o, index, rows_of_c, batch.merged) : nullptr;
+    const Epilogue* const epilogue = o.has_program ? new (room) Epilogue(args, o, index, batch.merged) : nullptr;
     if (index > 0) {
       const int64_t at_a = offset(c, args.in[0], index), at_b = offset(c, args.in[1], index);
       q.a.p += q.swapped ? at_b : at_a;
