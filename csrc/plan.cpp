@@ -188,12 +188,21 @@ void Plan::bind(int slot, void* data) {
   for (const Patch& p : patches_[slot]) views_[p.view].data = static_cast<std::byte*>(data) + p.byte_offset;
 }
 
+std::mutex& Plan::mutex() {
+  if (fork_depth_ != fork_depth()) {
+    turn_.release();  // a locked mutex must not be destroyed
+    turn_ = std::make_unique<Turn>();
+    fork_depth_ = fork_depth();
+  }
+  return turn_->mutex;
+}
+
 void Plan::run(const Executor::Prologue* first) {
   const bool team = any_parallel_ || (first && first->cost >= kSerialNanoseconds);
-  const int failed = Executor::run(list_, team, state_, first);
+  const int failed = Executor::run(list_, team, turn_->team, first);
   if (failed < 0) return;
-  state_.failed.store(false);
-  throw_fault(state_.report, specs_[failed].label);
+  turn_->team.failed.store(false);
+  throw_fault(turn_->team.report, specs_[failed].label);
 }
 
 std::string Plan::describe() const {

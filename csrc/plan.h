@@ -89,9 +89,15 @@ class Plan {
   void bind(int slot, void* data);
   void run(const Executor::Prologue* first = nullptr);
 
-  std::mutex mutex;  // held by whoever binds and runs
+  // Held by whoever binds and runs. Ask for it with the GIL: in a forked child it is a new one, because the thread
+  // that held the old one may not exist there.
+  std::mutex& mutex();
 
  private:
+  struct Turn {
+    std::mutex mutex;
+    TeamState team;
+  };
   struct Patch {
     int view;
     int64_t byte_offset;
@@ -108,7 +114,8 @@ class Plan {
   int64_t arena_bytes_ = 0;
   double cost_ = 0;
   bool any_parallel_ = false;
-  TeamState state_;
+  std::unique_ptr<Turn> turn_ = std::make_unique<Turn>();
+  uint32_t fork_depth_ = fork_depth();
 };
 
 [[noreturn]] void throw_fault(const FaultReport& report, const std::string& label);

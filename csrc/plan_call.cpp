@@ -13,7 +13,7 @@ namespace {
 
 // Locks the plan; where another thread runs it, waits without the GIL.
 std::unique_lock<std::mutex> lock_plan(Plan& plan) {
-  std::unique_lock lock(plan.mutex, std::try_to_lock);
+  std::unique_lock lock(plan.mutex(), std::try_to_lock);
   if (!lock.owns_lock()) {
     Py_BEGIN_ALLOW_THREADS
     lock.lock();

@@ -33,7 +33,7 @@ constexpr nanoseconds kStall{300'000};       // waiting for a member that the sy
 constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
 
 std::atomic<int> wanted_threads{1};
-std::atomic<bool> forked{false};
+std::atomic<uint32_t> forks{0};
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -150,13 +150,14 @@ thread_local Scratch local_scratch, eager_scratch;
 
 }  // namespace
 
-int num_threads() { return forked.load(std::memory_order_relaxed) ? 1 : wanted_threads.load(std::memory_order_relaxed); }
+uint32_t fork_depth() { return forks.load(std::memory_order_relaxed); }
+int num_threads() { return fork_depth() ? 1 : wanted_threads.load(std::memory_order_relaxed); }
 void set_num_threads(int n) { wanted_threads.store(std::clamp(n, 1, 1024)); }
 
 void init_threads(int default_threads) {
   set_num_threads(default_threads);
   // A forked child has only the calling thread, and one for each of many workers is what it needs.
-  pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+  pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
 }
 
 Crew::Crew(bool wanted) {

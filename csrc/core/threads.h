@@ -29,6 +29,7 @@ struct TeamState {
 int num_threads();  // what set_num_threads or the environment asks for; 1 in a forked child
 void set_num_threads(int n);
 void init_threads(int default_threads);
+uint32_t fork_depth();  // how many forks lie between the first process and this one
 
 using TeamBody = void (*)(void* context, Team&);
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import ops
 from .context import enable_grad, local, no_grad, set_grad_enabled  # noqa: F401  (PyTorch has them here too)
-from .errors import GradError, ShapeError
+from .errors import DTypeError, GradError, ShapeError
 from .ops import apply as _engine
 from .ops.apply import constant
 from .ops.shape import expand
@@ -39,6 +39,10 @@ def grad(
     inputs = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
     if grad_outputs is None or not isinstance(grad_outputs, (tuple, list)):
         grad_outputs = (grad_outputs,) * len(outputs)
+    for name, tensors in (("outputs", outputs), ("inputs", inputs)):
+        for position, t in enumerate(tensors):
+            if not isinstance(t, _engine.Tensor):
+                raise DTypeError(f"grad: {name}[{position}] of type {type(t).__name__} must be a Tensor")
     for position, t in enumerate(inputs):
         if not t._requires_grad:
             raise GradError(f"grad: inputs[{position}], shape {t.shape}, does not require a gradient")
@@ -66,7 +70,10 @@ def _seed(t: Any, g: Any) -> Any:
         one = constant(1.0, t._data.dtype)
         return expand(one, shape) if shape else one
     if not isinstance(g, _engine.Tensor):
-        g = _engine.Tensor(np.asarray(g, t.dtype))
+        try:
+            g = _engine.Tensor(np.asarray(g, t.dtype))
+        except (TypeError, ValueError):
+            raise DTypeError(f"backward: gradient {g!r:.60} must be a Tensor or an array of numbers") from None
     if g.shape != shape:
         raise ShapeError(f"backward: gradient of shape {g.shape} must have the tensor's shape {shape}")
     return g.to(t.dtype)
@@ -77,7 +84,10 @@ def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted:
     pending: dict[Node, list] = {}  # gradient of each output of nodes yet to come
     leaves: dict[int, list] = {}  # [leaf, gradient]
     results: list = [] if wanted is None else [None] * len(wanted)
-    wanted_nodes = {} if wanted is None else {(t._node, t._index): i for i, t in enumerate(wanted) if t._node}
+    wanted_nodes: dict[tuple, list[int]] = {}  # positions in `results`
+    for i, t in enumerate(wanted or ()):
+        if t._node is not None:
+            wanted_nodes.setdefault((t._node, t._index), []).append(i)
     before, local.grad_enabled = local.grad_enabled, create_graph
     try:
         for t, g in zip(tensors, gradients):
@@ -88,8 +98,8 @@ def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted:
                 continue
             if wanted_nodes:
                 for index, g in enumerate(slots):
-                    if (node, index) in wanted_nodes:
-                        results[wanted_nodes[node, index]] = g
+                    for i in wanted_nodes.get((node, index), ()):
+                        results[i] = g
             node.check_saved()
             inputs, op, attrs = node.inputs, node.call.op, node.call.attrs
             outs = None if node.outs is None else [_output(node, index) for index in range(node.n_outs)]
@@ -103,6 +113,8 @@ def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted:
             if not retain:
                 node.release()
         if wanted is None:
+            for t, g in leaves.values():
+                _check_fits(t, g)
             owned = {id(g._data) for g in gradients if g is not None and hasattr(g, "_data")}
             for t, g in leaves.values():
                 _accumulate(t, g, create_graph, owned)
@@ -171,6 +183,20 @@ def _unbroadcast(g: Any, shape: tuple) -> Any:
     )
     g = ops.sum(g, axes, keepdim=True) if axes else g
     return g.reshape(shape) if extra else g
+
+
+def _check_fits(t: Any, g: Any) -> None:
+    """Raise unless `g` can be added to `t.grad`."""
+    so_far = t.grad
+    if so_far is None:
+        return
+    if not isinstance(so_far, _engine.Tensor):
+        raise DTypeError(f"backward: .grad of a leaf of shape {t.shape} is a {type(so_far).__name__}, must be a Tensor")
+    if so_far.shape != g.shape or so_far.dtype != g.dtype:
+        raise ShapeError(
+            f"backward: .grad of a leaf of shape {t.shape} holds {so_far.dtype}{so_far.shape}; {g.dtype}{g.shape} cannot be "
+            "added to it"
+        )
 
 
 def _accumulate(t: Any, g: Any, create_graph: bool, owned: set[int]) -> None:

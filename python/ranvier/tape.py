@@ -10,6 +10,7 @@ from typing import Any
 from .errors import GradError
 
 _next_number = count().__next__
+_CHANGED = object()  # in place of saved outputs that were changed afterwards
 
 
 class Edge:
@@ -59,6 +60,11 @@ class Node:
                 f"backward: the tape of {self.call.op.name} has been used already; "
                 "call backward(retain_graph=True) the first time to go through it twice"
             )
+        if self.outs is _CHANGED:
+            raise GradError(
+                f"backward: the result of {self.call.op.name} was changed in place after it was saved for the gradient; "
+                "use an operation that returns a new tensor"
+            )
         if self.versions is not None:
             for position, (t, version) in enumerate(zip(self.inputs, self.versions)):
                 if version is not None and t.version != version:
@@ -66,6 +72,11 @@ class Node:
                         f"backward: input {position} of {self.call.op.name}, shape {t.shape}, was changed in place "
                         "after it was saved for the gradient; use an operation that returns a new tensor"
                     )
+
+    def spoil(self) -> None:
+        """The memory of the results has been changed in place."""
+        if self.outs is not None:
+            self.outs = _CHANGED
 
     def release(self) -> None:
         """Let go of all that was saved; the node cannot be used again."""

@@ -94,7 +94,10 @@ class Tensor:
         return self._version if self._base is None else self._base._version
 
     def _changed(self) -> None:
-        (self if self._base is None else self._base)._version += 1
+        whole = self if self._base is None else self._base
+        whole._version += 1
+        if whole._node is not None and isinstance(whole._data, np.ndarray):
+            whole._node.spoil()
 
     @property
     def data(self) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..context import Epoch, enable_grad, local
 from ..dtypes import is_float
+from ..errors import DTypeError, ShapeError
 from ..graph.graph import Graph
 from ..ops.apply import apply, current_backend
 from ..ops.optim import UpdateRule
@@ -103,7 +104,13 @@ class Optimizer:
         self._stepped = False
         if isinstance(params, (set, frozenset)):
             raise TypeError(f"{type(self).__name__}: params is a set, whose order changes from run to run; pass a list")
-        groups = list(params)
+        try:
+            groups = list(params)
+        except TypeError:
+            raise TypeError(
+                f"{type(self).__name__}: params of type {type(params).__name__} must be a list of Tensors, such as "
+                "model.parameters()"
+            ) from None
         if not groups:
             raise ValueError(f"{type(self).__name__}: params is empty")
         if not isinstance(groups[0], dict):
@@ -151,11 +158,20 @@ class Optimizer:
         """Refuse hyperparameters out of range."""
         name = type(self).__name__
         for key, value in group.items():
-            if isinstance(value, bool) or value is None or key in ("params", "param_names"):
+            if isinstance(value, bool) or key in ("params", "param_names"):
                 continue
+            places = [place for entry, place in self._entries if entry == key]  # None: the number itself
+            if value is None and not places:
+                continue
+            if any(place is not None for place in places) and not isinstance(value, (tuple, list)):
+                raise TypeError(f"{name}: {key}={value!r} must be a tuple of numbers")
             low, high, fits = _RANGES.get(key, (-math.inf, math.inf, ">= -inf"))
             for position, number in enumerate(value if isinstance(value, (tuple, list)) else [value]):
-                if not low <= float(number) < high:
+                try:
+                    inside = low <= float(number) < high
+                except (TypeError, ValueError):
+                    raise TypeError(f"{name}: {key}={value!r} must be a number, or several of them") from None
+                if not inside:
                     where = f"{key}[{position}]" if isinstance(value, (tuple, list)) else key
                     raise ValueError(f"{name}: {where}={number} must be {fits}")
         if group.get("differentiable"):
@@ -191,6 +207,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self._check_gradients()
         self._stepped = True
         tracer = local.tracer
         if tracer is not None:
@@ -210,6 +227,20 @@ class Optimizer:
         finally:
             local.grad_enabled = recording
         return loss
+
+    def _check_gradients(self) -> None:
+        """Refuse gradients that do not fit, before anything changes."""
+        for group in self.param_groups:
+            for position, p in enumerate(group["params"]):
+                g = p.grad
+                if g is None or isinstance(g, Tensor) and g._data.shape == p._data.shape and g._data.dtype == p._data.dtype:
+                    continue
+                name = f"{type(self).__name__}.step: .grad of params[{position}]"
+                if not isinstance(g, Tensor):
+                    raise DTypeError(f"{name} is a {type(g).__name__}, must be a Tensor")
+                if g.shape != p.shape:
+                    raise ShapeError(f"{name} has shape {g.shape}, the parameter {p.shape}")
+                raise DTypeError(f"{name} has dtype {g.dtype}, the parameter {p.dtype}")
 
     def _refresh(self, index: int) -> None:
         """Bring a group's numbers into its hyper vector."""
