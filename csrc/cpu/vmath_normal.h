@@ -11,13 +11,13 @@ inline constexpr double kSqrt2 = 1.4142135623730951, kInvSqrt2Pi = 0.39894228040
 // bounded: a polynomial of t = (z - k) / (z + k).
 RV_INLINE Vec<float> mills_ratio(Vec<float> z) {
   using V = Vec<float>;
-  const V w = V(1.0f) / (z + V(3.0f)), t = fma(w, V(-6.0f), V(1.0f));
+  const V w = V(1.0f) / (z + V(3.0f)), t = (z - V(3.0f)) * w;
   return w * polynomial(t, 0.729083717f, -0.50933224f, 0.230016068f, -0.0472569466f, -0.0104456935f, 0.00693675177f,
                         0.000960334553f, -0.000968527631f, -0.000142163641f, 9.32967741e-05f);
 }
 RV_INLINE Vec<double> mills_ratio(Vec<double> z) {
   using V = Vec<double>;
-  const V w = V(1.0) / (z + V(4.0)), t = fma(w, V(-8.0), V(1.0));
+  const V w = V(1.0) / (z + V(4.0)), t = (z - V(4.0)) * w;
   return w * polynomial(t, 0.7552851304157515, -0.6078966419718917, 0.3871374007422187, -0.1865218579596944,
                         0.06039657489070879, -0.007540188965582072, -0.003479692362423222, 0.0016308184416757216,
                         0.0001333442557794809, -0.0002310948161145127, -1.9078762382182562e-06, 3.514416799822778e-05,
