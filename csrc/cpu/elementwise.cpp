@@ -64,11 +64,11 @@ template <class T> void run_where(const void* const* in, void* out_memory, int64
   const bool* condition = static_cast<const bool*>(in[0]);
   const T *a = static_cast<const T*>(in[1]), *b = static_cast<const T*>(in[2]);
   T* out = static_cast<T*>(out_memory);
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) {
-    const T x = a[i], y = b[i];
-    out[i] = condition[i] ? x : y;
-  }
+  int64_t i = 0;
+  for (; i + Vec<T>::N <= n; i += Vec<T>::N)
+    store(out + i, select(load_bools<T>(condition + i), load(a + i), load(b + i)));
+#pragma GCC unroll 1
+  for (; i < n; ++i) out[i] = condition[i] ? a[i] : b[i];
 }
 
 // Truncates floats. Where C leaves a conversion undefined, small integers take the low bits of int32, as the
@@ -79,7 +79,8 @@ template <class To, class From> RV_INLINE To convert_scalar(From x) {
   else return static_cast<To>(x);
 }
 template <class To, class From> void run_cast(const void* const* in, void* out_memory, int64_t n) {
-  const From* a = static_cast<const From*>(in[0]);
+  using Lane = typename LaneOf<From>::Type;  // bools as bytes: the compiler does not vectorise them
+  const Lane* a = static_cast<const Lane*>(in[0]);
   To* out = static_cast<To*>(out_memory);
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) out[i] = convert_scalar<To>(a[i]);

@@ -157,7 +157,7 @@ template <class T> RV_INLINE void store_partial(T* p, Vec<T> a, int64_t n) {
 // A mask as bools.
 template <class T> RV_INLINE void store_bools(bool* p, Mask<T> mask) {
   constexpr int N = Vec<T>::N;
-#ifdef RV_AVX512
+#if defined(RV_AVX512)
   if constexpr (sizeof(T) == 1) {
     const __m512i bytes = _mm512_and_si512((__m512i)mask.m, _mm512_set1_epi8(1));
     memcpy(p, &bytes, N);
@@ -168,11 +168,50 @@ template <class T> RV_INLINE void store_bools(bool* p, Mask<T> mask) {
     const __m128i bytes = _mm_maskz_set1_epi8(_mm512_movepi64_mask((__m512i)mask.m), 1);
     memcpy(p, &bytes, N);
   }
+#elif defined(RV_AVX2) || defined(RV_SSE4)
+  if constexpr (sizeof(T) == 1) {
+    typedef int8_t Bytes __attribute__((vector_size(kVecBytes)));
+    const Bytes bytes = mask.m & 1;
+    memcpy(p, &bytes, N);
+  } else {
+    __m128i halves[2];  // 0 or -1 in lanes of 32 bits, then of 16, then of 8
+    memcpy(halves, &mask.m, kVecBytes);
+    if constexpr (kVecBytes == 16) halves[1] = halves[0];
+    const __m128i words = sizeof(T) == 4 ? _mm_packs_epi32(halves[0], halves[1])
+                                         : _mm_packs_epi32(_mm_castps_si128(_mm_shuffle_ps(
+                                               _mm_castsi128_ps(halves[0]), _mm_castsi128_ps(halves[1]), 0x88)), halves[0]);
+    const __m128i bytes = _mm_and_si128(_mm_packs_epi16(words, words), _mm_set1_epi8(1));
+    memcpy(p, &bytes, N);
+  }
 #else
   typedef int8_t Bytes __attribute__((vector_size(N)));
   const Bytes bytes = __builtin_convertvector(mask.m, Bytes) & 1;
   memcpy(p, &bytes, N);
 #endif
+}
+
+// Bools as a mask for lanes of T.
+template <class T> RV_INLINE Mask<T> load_bools(const bool* p) {
+  using Native = typename Mask<T>::Native;
+  if constexpr (sizeof(T) == 1) {
+    Native bytes;
+    memcpy(&bytes, p, kVecBytes);
+    return {bytes != 0};
+  } else {
+#ifdef RV_MM
+    int64_t low = 0, high = 0;
+    memcpy(&low, p, Vec<T>::N < 8 ? Vec<T>::N : 8);
+    if constexpr (Vec<T>::N == 16) memcpy(&high, p + 8, 8);
+    const __m128i bytes = _mm_set_epi64x(high, low);
+    if constexpr (sizeof(T) == 4) return {-(Native)RV_MM(cvtepi8_epi32)(bytes)};
+    else return {-(Native)RV_MM(cvtepi8_epi64)(bytes)};
+#else
+    typedef int8_t Bytes __attribute__((vector_size(Vec<T>::N)));
+    Bytes bytes;
+    memcpy(&bytes, p, Vec<T>::N);
+    return {-__builtin_convertvector(bytes, Native)};
+#endif
+  }
 }
 
 // ---------------------------------------------------------------- lanes
