@@ -137,7 +137,7 @@ def ulp(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def allowance(op: Any, index: int, values: np.ndarray, dtype: np.dtype, arrays: list, attrs: dict) -> np.ndarray:
     """The error that the op's record grants to each element of output `index`.
 
-    Elementwise: max_ulp units in the last place, two more in float64, where the reference itself rounds.
+    Elementwise: max_ulp units in the last place, twice as many in float64, where the reference itself rounds.
     Others: max_ulp * eps * sqrt(terms) of the sum of the terms' magnitudes, or of the largest result where an op does not
     say how many terms it sums.
     """
@@ -147,7 +147,7 @@ def allowance(op: Any, index: int, values: np.ndarray, dtype: np.dtype, arrays: 
         return np.where(np.isfinite(values), 0.5 * ulp(values, dtype), 0) if dtype == np.float32 else np.zeros(values.shape)
     tiny = 128 * np.finfo(dtype).smallest_normal  # smaller results, and factors of results, may be flushed to zero
     if op.kind == "elementwise":
-        spare = 2.0 if dtype == np.float64 else 1e-3
+        spare = max(op.max_ulp, 2.0) if dtype == np.float64 else 1e-3
         return (op.max_ulp + spare) * ulp(np.maximum(np.abs(values), op.ulp_floor), dtype) + tiny
     full = op.bind(**attrs).attrs
     finite = np.where(np.isfinite(values), np.abs(values), 0)
