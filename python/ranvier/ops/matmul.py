@@ -262,11 +262,10 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     >>> rv.ops.linear(rv.ones(2, 3), rv.ones(4, 3), rv.ones(4)).shape
     (2, 4)
     """
-    operands = (weight,) if bias is None else (weight, bias)
     if input.ndim == 1:
-        out = _linear(reshape(input, (1, -1)), *operands)
+        out = linear(reshape(input, (1, -1)), weight, bias)
         return reshape(out, out.shape[1:])
-    return _linear(input, *operands)
+    return _linear(input, weight) if bias is None else _linear(input, weight, bias)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
