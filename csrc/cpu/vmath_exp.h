@@ -95,7 +95,7 @@ template <class T> RV_INLINE ExpArgument<T> reduce_exp(Vec<T> x) {
   return {n, fma(n, V(-F::kLn2Lo), fma(n, V(-F::kLn2Hi), x))};
 }
 
-// exp(x + tail) for |tail| << 1. 1 ULP.
+// exp(x + tail) for |tail| << 1. 1.1 ULP.
 template <class T> RV_INLINE Vec<T> exp_sum(Vec<T> x, Vec<T> tail) {
   using F = Float<T>;
   using V = Vec<T>;
@@ -104,7 +104,7 @@ template <class T> RV_INLINE Vec<T> exp_sum(Vec<T> x, Vec<T> tail) {
   return scale(fma(r * r, F::exp_rest(r), r) + V(1), a.n);
 }
 
-// 1 ULP.
+// 1.1 ULP.
 template <class T> RV_INLINE Vec<T> exp(Vec<T> x) { return exp_sum(x, Vec<T>(-0.0)); }
 
 // expm1 but for the sign of zero and the last bit of denormals. 2 ULP.
