@@ -590,3 +590,24 @@ print("done")
 def test_set_num_threads_refuses():
     with pytest.raises(ValueError, match="n=0 must be at least 1"):
         native.set_num_threads(0)
+
+
+# ---------------------------------------------------------------- faults
+
+
+@pytest.mark.parametrize("n", [8, 20_000])  # on one thread, and by a team
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_faults_name_the_first_wrong_value_and_leave_the_plan_usable(n, n_threads, threads):
+    import ranvier as rv
+    import ranvier.nn.functional as F
+
+    threads(n_threads)
+    x, labels = rv.randn(n, 50), np.zeros(n, "i8")
+    loss = rv.compile(lambda y: F.cross_entropy(x, y))
+    expected = loss(labels)
+    wrong = labels.copy()
+    wrong[n // 2], wrong[-1] = 77, -5
+    for _ in range(2):
+        with pytest.raises(IndexError, match=f"cross_entropy: index 77 at position {n // 2} is out of range"):
+            loss(wrong)
+        assert loss(labels) == expected
