@@ -214,11 +214,13 @@ void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
     }
   }
   waited = nanoseconds{0};
+  const auto start = Clock::now();
   body(context, team);
   if (size == 1) return;
   for (uint32_t left; (left = p.working.load(std::memory_order_acquire)) != 0;) await_change(p.working, left, kBarrierSpin);
-  if (waited > std::max(kStall, nanoseconds(static_cast<int64_t>(cost / 2)))) {
-    p.rest_until = Clock::now() + p.rest;
+  const auto end = Clock::now();
+  if (waited > kStall && end - start > nanoseconds(static_cast<int64_t>(2 * cost))) {
+    p.rest_until = end + p.rest;
     p.rest = std::min(p.rest * 2, kLongestRest);
   } else if (p.rest > kFirstRest) {
     p.rest -= p.rest / 8;
