@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "apply.h"
 #include "core/cpu.h"
 #include "eager.h"
 #include "plan_call.h"
@@ -154,6 +155,8 @@ py::dict config() {
 
 PyMethodDef eager_def = {"eager", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(eager)), METH_FASTCALL,
                          "eager(call_id, *arrays): run a known signature, or return None."};
+PyMethodDef apply_def = {"apply", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(rv::apply)), METH_FASTCALL,
+                         "apply(call, inputs): ops.apply for calls whose signature is known; the rest goes to Python."};
 PyMethodDef run_def = {"run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(plan_run)), METH_FASTCALL,
                        "run(*arrays): run the plan; returns a tuple of the outputs."};
 
@@ -188,6 +191,8 @@ PYBIND11_MODULE(_native, m) {
   // `run` is called once a step: a plain method descriptor skips pybind11's dispatcher
   plan.attr("run") = py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(plan.ptr()), &run_def));
 
+  m.def("connect", &connect);
+  m.attr("apply") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&apply_def, nullptr, nullptr));
   m.attr("eager") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&eager_def, nullptr, nullptr));
   m.def("eager_add", &py_eager_add);
   m.def("op_table", &op_table);

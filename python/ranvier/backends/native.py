@@ -11,6 +11,7 @@ from ..errors import BackendError
 from ..graph.graph import Graph
 from ..graph.lower import Lowering, encode
 from ..graph.passes import optimize
+from ..ops.apply import connect
 from .reference import evaluate, run_loop
 
 
@@ -39,6 +40,7 @@ class NativeBackend:
 
     def __init__(self) -> None:
         self.eager = _native.eager
+        connect(_native)
         self.rows = _check_tables()
 
     def run(self, call: Any, arrays: list, specs: list) -> tuple:

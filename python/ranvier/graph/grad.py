@@ -60,6 +60,7 @@ class _recording:
 class _ReplayCall:
     attrs: dict = {}
     view = None
+    differentiable = True
 
     def __init__(self, op: _Replay):
         self.op = op

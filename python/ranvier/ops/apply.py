@@ -19,7 +19,8 @@ Tensor: Any = None  # set by tensor.py, which imports the ops
 def apply(call: Call, inputs: tuple) -> Any:
     """Run or record `call` on `inputs` and note it on the tape.
 
-    Tensors give tensors; NumPy arrays alone give NumPy arrays and record nothing.
+    Tensors give tensors; NumPy arrays alone give NumPy arrays and record nothing. The native backend puts a quicker
+    twin (csrc/apply.cpp) in front, which hands over to this one whatever is not an ordinary call of a known signature.
     """
     record = False
     arrays = []
@@ -38,7 +39,7 @@ def apply(call: Call, inputs: tuple) -> Any:
         out = call.view(arrays[0])
     if out is None:
         inputs, out = _apply_slow(call, inputs, arrays)
-    if record and local.grad_enabled and call.op.vjp is not None:
+    if record and local.grad_enabled and call.differentiable:
         return _record(call, inputs, out)
     if type(out) is tuple:
         return tuple([_wrap(data) for data in out])
@@ -202,3 +203,9 @@ def constant(value: Any, dtype: np.dtype) -> Any:
 Constant: Any = None  # set by tensor.py: the Tensor subclass of shared numbers
 
 _op.apply = apply
+
+
+def connect(native: Any) -> None:
+    """Let the native module's `apply` take the calls that it knows."""
+    native.connect(Tensor, Call, local, apply, _record)
+    _op.apply = native.apply

@@ -36,11 +36,12 @@ class Sample:
 class Call:
     """An op with its attributes filled in; interned as long as its op remembers it."""
 
-    __slots__ = ("op", "attrs", "id", "view", "__weakref__")
+    __slots__ = ("op", "attrs", "id", "view", "differentiable", "__weakref__")
 
     def __init__(self, op: Op, attrs: dict[str, Any]):
         self.op, self.attrs, self.id = op, attrs, next(_call_ids)
         self.view = self._view if op.kind == "view" else None
+        self.differentiable = op.vjp is not None
 
     def _view(self, x: np.ndarray) -> np.ndarray | None:
         """NumPy's own view, or None where the arguments do not fit: `infer` then says why."""
