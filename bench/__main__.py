@@ -13,6 +13,7 @@ import sys
 import tempfile
 from importlib import import_module
 
+from .peers import environment_for, pin
 from .runner import Row, Settings, Target, environment, table
 
 GROUPS = ("steps", "overhead", "kernels")
@@ -57,15 +58,14 @@ def in_child(groups: list[str], threads: int, options: argparse.Namespace) -> di
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rows.json")
         command = [sys.executable, "-m", "bench", *groups, "--threads", str(threads), "--quantile", str(options.quantile)]
-        subprocess.run([*command, *(["--quick"] if options.quick else []), "--child", path], check=True)
+        command += [*(["--quick"] if options.quick else []), "--child", path]
+        subprocess.run(command, env=environment_for(threads), check=True)
         with open(path) as f:
             return json.load(f)
 
 
 def child(path: str, groups: list[str], settings: Settings) -> None:
-    from .peers import configure
-
-    configure(settings)
+    pin(settings.threads)
     import ranvier as rv
 
     from .peak import measure_peak

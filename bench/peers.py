@@ -44,14 +44,16 @@ class Mlp:
         return self.batch * (6 * sum(products) - 2 * products[0]) + 12 * sum(products)
 
 
-def configure(settings: Settings) -> None:
-    """Give every peer the same number of threads; call before they are imported."""
-    n = settings.threads
+def environment_for(threads: int) -> dict[str, str]:
+    """Environment variables that give every library `threads` threads; libraries read them when they are loaded."""
+    variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {**os.environ, **dict.fromkeys(variables, str(threads)), "JAX_PLATFORMS": "cpu"}
+
+
+def pin(threads: int) -> None:
+    """Keep this process to that many processors: JAX counts them, and knows no other limit."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:n]))
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(n)
-    os.environ["JAX_PLATFORMS"] = "cpu"
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-threads:]))
 
 
 def torch_or_none(settings: Settings) -> Any:

@@ -101,7 +101,8 @@ def specs_of(op: Any, arrays: list, attrs: dict) -> list | None:
 
 
 def in_float64(a: np.ndarray) -> np.ndarray:
-    return a.astype(np.float64) if a.dtype == np.float32 else a
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        return a.astype(np.float64) if a.dtype == np.float32 else a
 
 
 @dataclass
