@@ -58,7 +58,12 @@ def _gelu_tanh_slope(x: Any) -> Any:
 _relu = _number(
     "relu", arity=1, saves="o", flops=1, max_ulp=0, onnx="Relu",
     reference=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),
-    vjp=lambda g, out, x: (where(out <= 0, 0.0, g),),
+    vjp=lambda g, out, x: (_relu_grad(g, out),),
+)  # fmt: skip
+_relu_grad = _float(
+    "relu_grad", arity=2, saves="i", flops=1, max_ulp=0,
+    reference=lambda xp, g, out: xp.where(out <= 0, xp.zeros_like(g), g),
+    vjp=lambda gg, _, g, out: (_relu_grad(gg, out), None),
 )  # fmt: skip
 _leaky_relu = _float(
     "leaky_relu", arity=1, attrs={"negative_slope": 0.01}, saves="i", flops=2, max_ulp=1, onnx="LeakyRelu",
@@ -100,11 +105,21 @@ _celu = _float(
 
 _sigmoid = _float(
     "sigmoid", arity=1, saves="o", flops=16, max_ulp=3, onnx="Sigmoid", yields="probabilities",
-    reference=_sigmoid_reference, vjp=lambda g, out, x: (g * (out * (1 - out)),),
+    reference=_sigmoid_reference, vjp=lambda g, out, x: (_sigmoid_grad(g, out),),
+)  # fmt: skip
+_sigmoid_grad = _float(
+    "sigmoid_grad", arity=2, saves="i", flops=3, max_ulp=2,
+    reference=lambda xp, g, out: g * (out * (1 - out)),
+    vjp=lambda gg, _, g, out: (_sigmoid_grad(gg, out), gg * (g * (1 - 2 * out))),
 )  # fmt: skip
 _tanh = _float(
     "tanh", arity=1, saves="o", flops=18, max_ulp=3, onnx="Tanh",
-    reference=lambda xp, x: xp.tanh(x), vjp=lambda g, out, x: (g * (1 - square(out)),),
+    reference=lambda xp, x: xp.tanh(x), vjp=lambda g, out, x: (_tanh_grad(g, out),),
+)  # fmt: skip
+_tanh_grad = _float(
+    "tanh_grad", arity=2, saves="i", flops=3, max_ulp=2, ulp_floor=1.0, domain=(-0.9, 0.9),
+    reference=lambda xp, g, out: g * (1 - out * out),
+    vjp=lambda gg, _, g, out: (_tanh_grad(gg, out), gg * (g * (-2 * out))),
 )  # fmt: skip
 _softsign = _float(
     "softsign", arity=1, saves="i", flops=3, max_ulp=2, onnx="Softsign",
