@@ -51,6 +51,15 @@ PyObject* new_tensor(PyObject* data) {  // takes the reference
   return t;
 }
 
+// The arrays of a call's tensors, kept alive: another thread may give a tensor another array meanwhile.
+struct Held {
+  PyObject* list[1 + kMostInputs];  // behind the call's id, as eager() takes them
+  Py_ssize_t n = 0;
+  ~Held() {
+    for (Py_ssize_t k = 1; k <= n; ++k) Py_DECREF(list[k]);
+  }
+};
+
 // 1 or 0; -1 with a Python error set.
 int context_is(PyObject* name, PyObject* value) {
   PyObject* found = PyObject_GetAttr(c.context, name);
@@ -83,19 +92,19 @@ PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t n) {
   auto in_python = [&] { return PyObject_Vectorcall(c.apply, args, 2, nullptr); };
   if (!PyTuple_CheckExact(inputs) || PyTuple_GET_SIZE(inputs) > kMostInputs || at(call, c.view) != Py_None) return in_python();
 
-  PyObject* arrays[1 + kMostInputs];
-  arrays[0] = at(call, c.id);
+  Held arrays;
+  arrays.list[0] = at(call, c.id);
   const Py_ssize_t count = PyTuple_GET_SIZE(inputs);
   bool record = false;
   for (Py_ssize_t k = 0; k < count; ++k) {
     PyObject* t = PyTuple_GET_ITEM(inputs, k);
-    if (!PyObject_TypeCheck(t, c.tensor)) return in_python();
-    arrays[1 + k] = at(t, c.data);
+    if (!PyObject_TypeCheck(t, c.tensor) || !at(t, c.data)) return in_python();
+    arrays.list[++arrays.n] = Py_NewRef(at(t, c.data));
     record |= at(t, c.requires_grad) == Py_True;
   }
   const int off = context_is(c.eager_name, Py_None);  // tracing, or another backend
   if (off) return off < 0 ? nullptr : in_python();
-  PyObject* out = eager(nullptr, arrays, 1 + count);
+  PyObject* out = eager(nullptr, arrays.list, 1 + count);
   if (!out) return nullptr;
   if (out == Py_None) {
     Py_DECREF(out);

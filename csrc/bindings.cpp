@@ -193,6 +193,7 @@ PYBIND11_MODULE(_native, m) {
 
   m.def("connect", &connect);
   m.attr("apply") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&apply_def, nullptr, nullptr));
+  m.attr("max_eager_arrays") = kEagerArrays;
   m.attr("eager") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&eager_def, nullptr, nullptr));
   m.def("eager_add", &py_eager_add);
   m.def("op_table", &op_table);

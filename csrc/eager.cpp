@@ -11,7 +11,7 @@
 namespace rv {
 namespace {
 
-constexpr int kMaxArrays = 64;                            // an optimizer's step takes several arrays a parameter
+constexpr int kMaxArrays = kEagerArrays;
 constexpr int kMaxKey = 1 + kMaxArrays * (1 + 2 * kMaxDims);
 constexpr size_t kMaxEntries = 4096;
 
@@ -154,13 +154,12 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
       gil_state.failed.store(false);
     }
   } else {
-    View views[kMaxArrays * 2];
-    std::copy(e.views.begin(), e.views.end(), views);
-    point(views);
+    std::vector<View> views = e.views;
+    point(views.data());
     std::vector<Instruction> list(1, e.ins);
     Instruction& ins = list[0];
-    ins.args.in = views;
-    ins.args.out = views + n_in;
+    ins.args.in = views.data();
+    ins.args.out = views.data() + n_in;
     ins.parallel = true;
     TeamState state;
     Py_BEGIN_ALLOW_THREADS

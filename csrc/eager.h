@@ -6,6 +6,8 @@
 
 namespace rv {
 
+inline constexpr int kEagerArrays = 64;  // that one call takes, and gives
+
 // One result: a fresh array, or (alias >= 0) the alias-th argument, which the kernel updates in place.
 struct EagerOut {
   int code = 0;

@@ -254,3 +254,22 @@ def test_gradients_in_several_threads():
     for t in threads:
         t.join()
     assert results == [True] * 4
+
+
+def test_overwritten_values_get_no_gradient():
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    y.zero_()
+    (y + x).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+    x = rv.tensor(2.0, requires_grad=True)
+    y = x * x
+    y.fill_(5.0)
+    (y * x).backward()
+    assert x.grad.item() == 5.0
+
+
+def test_a_view_of_a_result_cannot_be_overwritten():
+    y = leaf(1.0, 2.0) * 3
+    with pytest.raises(GradError, match="view"):
+        y[0].zero_()

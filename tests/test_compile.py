@@ -511,3 +511,59 @@ def test_losses_in_a_compiled_step_fall():
 
     losses = [step(x, y).item() for _ in range(300)]
     assert losses[-1] < 0.01
+
+
+# ---------------------------------------------------------------- what makes a trace stale
+
+
+def test_freezing_makes_a_compiled_step_trace_again():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+
+    step, traces = counted(step)
+    x = t(3, 2)
+    step(x), step(x)
+    model[0].requires_grad_(False)
+    frozen, trained = model[0].weight.detach().clone(), model[1].weight.detach().clone()
+    step(x)
+    assert same_bits(model[0].weight.detach().numpy(), frozen.numpy())
+    assert not same_bits(model[1].weight.detach().numpy(), trained.numpy())
+    model[0].requires_grad_(True)
+    step(x)
+    assert not same_bits(model[0].weight.detach().numpy(), frozen.numpy())
+    assert len(traces) <= 3
+
+
+@pytest.mark.parametrize("change", [
+    lambda m: m.append(nn.Linear(2, 2)),
+    lambda m: m.__setitem__(0, nn.Linear(2, 2)),
+    lambda m: setattr(m[1], "p", 1.0),
+    lambda m: m.register_forward_hook(lambda module, args, out: out + 1),
+    lambda m: setattr(m[0], "bias", None),
+])  # fmt: skip
+def test_a_changed_module_is_traced_again(change):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0))
+    f, traces = counted(lambda x: model(x))
+    x = t(5, 2)
+    with rv.no_grad():
+        before = f(x).numpy()
+        f(x)
+        assert len(traces) == 1
+        change(model)
+        assert same_bits(f(x).numpy(), model(x).numpy())
+        assert not np.array_equal(f(x).numpy(), before)
+        assert len(traces) == 2
+
+
+def test_seeding_inside_is_refused():
+    def f(x):
+        rv.manual_seed(0)
+        return x + rv.rand(2)
+
+    with pytest.raises(TraceError, match="manual_seed"):
+        rv.compile(f)(t(2))

@@ -314,3 +314,13 @@ def test_every_traced_op_knows_its_layer():
     graph = trace(net, t(2, 3))
     assert [n.layer.split(" ")[0] for n in graph.nodes] == ["body.0", "body.1"], str(graph)
     assert "add" in OPS
+
+
+@pytest.mark.parametrize("shape, part", [((64, 2048), np.s_[:1]), ((3, 50, 600), np.s_[:, :1]), ((200, 200), np.s_[:, :1])])
+def test_an_operand_that_broadcasts_a_part_of_another_is_not_overwritten(shape, part):
+    def f(x):
+        a = rv.cumsum(x, 0)
+        return rv.cumsum(a - a[part], 0)
+
+    x = rv.tensor(np.random.default_rng(0).random(shape))
+    assert same_bits(rv.compile(f)(x).numpy(), f(x).numpy())

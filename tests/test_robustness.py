@@ -138,3 +138,10 @@ def test_a_child_forked_while_a_plan_runs_can_run_it():
     finally:
         stop.set()
         thread.join()
+
+
+def test_eager_calls_of_many_arrays():
+    xs = [rv.tensor([float(i)]) for i in range(100)]
+    for _ in range(2):
+        assert rv.cat(xs).tolist() == list(map(float, range(100)))
+    assert [x.item() for x in rv.cat(xs).chunk(100)] == list(map(float, range(100)))

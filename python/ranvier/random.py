@@ -12,7 +12,7 @@ import numpy as np
 
 from .context import local
 from .dtypes import as_dtype, get_default_dtype, int64, is_float
-from .errors import DTypeError, OutOfRangeError, ShapeError
+from .errors import DTypeError, OutOfRangeError, ShapeError, TraceError
 from .ops import random as _ops
 from .ops.op import Op
 from .ops.shape import _sizes
@@ -42,6 +42,7 @@ class Generator:
         """Start the stream of `seed` (an integer of at most 64 bits)."""
         if isinstance(seed, bool) or not hasattr(seed, "__index__"):
             raise DTypeError(f"manual_seed: seed={seed!r} must be an integer")
+        _refuse_trace("manual_seed")
         number = seed.__index__()
         if not -(2**63) <= number < 2**64:
             raise OutOfRangeError(f"manual_seed: seed={number} must fit in 64 bits")
@@ -64,6 +65,7 @@ class Generator:
 
     def set_state(self, state: Any) -> Generator:
         """Go on where `state`, from `get_state`, was taken."""
+        _refuse_trace("set_state")
         array = as_tensor(state)._array("set_state")
         if array.shape != (2,) or array.dtype != int64:
             raise ShapeError(f"set_state: {array.dtype}{array.shape} must be int64(2,), from get_state()")
@@ -73,6 +75,11 @@ class Generator:
     def __repr__(self) -> str:
         seed, offset = self.state._data.tolist()
         return f"Generator(seed={seed}, offset={offset})"
+
+
+def _refuse_trace(what: str) -> None:
+    if local.tracer is not None:
+        raise TraceError(f"{what} inside a compiled function would happen once, while it is traced; call it outside")
 
 
 default_generator = Generator()

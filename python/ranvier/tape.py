@@ -49,7 +49,7 @@ class Node:
             ]
             self.versions = [t.version if t._data.dtype.kind != "f" else None for t in inputs] if whole else None
         # arrays, not tensors: a tensor holds its node, and the node must not hold it back
-        self.outs = outs if "o" in saves else None
+        self.outs: Any = outs if "o" in saves else None
         self.n_outs = len(outs)
         self.number = _next_number()
 

@@ -81,7 +81,9 @@ class Tensor:
             raise DTypeError(f"requires_grad: dtype {self.dtype} has no gradient; only float32 and float64 have")
         if self._node is not None and not value:
             raise GradError("requires_grad: can only be switched off on leaf tensors; use detach()")
-        self._requires_grad = bool(value)
+        if bool(value) != self._requires_grad:
+            self._requires_grad = bool(value)
+            Epoch.bump()  # what a compiled step differentiates depends on it
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set requires_grad and return the tensor."""
@@ -295,15 +297,18 @@ class Tensor:
             raise GradError(
                 f"in-place change of a leaf tensor of shape {self.shape} that requires a gradient; do it under no_grad()"
             )
-        if new._requires_grad and local.grad_enabled and self._base is not None:
+        if local.grad_enabled and self._base is not None and (new._requires_grad or self._requires_grad):
             raise GradError(
-                f"in-place change, through a view of shape {self.shape}, by a value that requires a gradient; "
+                f"in-place change, through a view of shape {self.shape}, of or by a value that requires a gradient; "
                 "change the base tensor by indexing, or build a new one with cat() or where()"
             )
         if new.shape != self.shape:
             raise ShapeError(f"in-place change: result of shape {new.shape} does not fit {self.shape}")
         if new.dtype != self.dtype:
             new = new.to(self.dtype)
+        if local.grad_enabled and self._requires_grad and not new._requires_grad:
+            # what the old value was computed from gets a gradient of zero
+            new = ops.shape._slice_put(self, new, index=tuple((0, n, 1) for n in self.shape))
         if local.tracer is not None:
             local.tracer.assign(self, new)
         else:

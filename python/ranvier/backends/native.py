@@ -42,6 +42,7 @@ class NativeBackend:
         self.eager = _native.eager
         connect(_native)
         self.rows = _check_tables()
+        self._many: dict[tuple, Program] = {}  # calls of more arrays than `eager` takes, by signature
 
     def run(self, call: Any, arrays: list, specs: list) -> tuple:
         """One op: a plan of one instruction, kept for calls of the same signature."""
@@ -52,10 +53,21 @@ class NativeBackend:
         graph = Graph()
         inputs = [graph.input(a.shape, a.dtype) for a in arrays]
         node = graph.add(call, inputs, specs)
+        if max(len(arrays), len(specs)) > _native.max_eager_arrays:
+            graph.outputs = node.outputs
+            return self._run_many((call, *((a.shape, a.dtype) for a in arrays)), graph, arrays)
         kernel, _, _, ints, floats = encode(node, self.rows)
         outs = [(CODE[dtype], tuple(shape)) for shape, dtype in specs]
         out = _native.eager_add(call.id, arrays, kernel, outs, ints, floats, op.name)
         return out if type(out) is tuple else (out,)
+
+    def _run_many(self, key: tuple, graph: Graph, arrays: list) -> tuple:
+        program = self._many.get(key)
+        if program is None:
+            if len(self._many) >= 64:
+                self._many.clear()
+            program = self._many[key] = Program(graph, self.rows)
+        return program.run(*arrays)
 
     def compile(self, graph: Graph) -> Program:
         return Program(optimize(graph), self.rows)

@@ -83,8 +83,9 @@ class Compiled:
         self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
         self.backward: dict | None = None  # compiled pullbacks, by which outputs have gradients (graph/grad.py)
         self.updaters, self.guards, self.grad_guards = tracer.updaters, tracer.guards, tracer.grad_guards
-        self.modules = list(tracer.modules.values())
+        self.modules = [(m, m.training, m._edits) for m in tracer.modules.values()]
         self.arrays = [(t, t._data) for t, _ in self.graph.states]
+        self.leaves = [(t, t._requires_grad) for t, _ in self.graph.states]
         self.numpy_out = numpy_out
         self.single = type(self.structure) is _Slot
         try:
@@ -107,12 +108,18 @@ class Compiled:
         epoch = Epoch.value
         if any(current() != value for current, value in self.guards):
             return False
-        if any(m.training != mode for m, mode in self.modules) or any(t._data is not a for t, a in self.arrays):
+        if any(m.training != mode for m, mode, _ in self.modules) or any(t._requires_grad != r for t, r in self.leaves):
+            return False
+        if not self.intact():
             return False
         for refresh in self.updaters:
             refresh()
         self.epoch = epoch
         return True
+
+    def intact(self) -> bool:
+        """Whether modules consist of what they did, and tensors have the arrays that the plan is bound to."""
+        return all(m._edits == n for m, _, n in self.modules) and all(t._data is a for t, a in self.arrays)
 
     def run_arrays(self, arrays: list) -> tuple:
         outs = self.program.run(*arrays)
@@ -132,7 +139,8 @@ class Compiled:
              every: int = 0) -> int:  # fmt: skip
         """Run steps begin..end-1 of an epoch: step s on rows index[s*batch : (s+1)*batch] of each array in `data`.
 
-        Call `holds()` before. Adds each (scalar) output to `totals`, or with `every` to totals[s // every]; returns the number of steps done.
+        Call `holds()` before. Adds each (scalar) output to `totals`, or with `every` to totals[s // every]; returns the
+        number of steps done.
         """
         done = self.program.loop(data, index, batch, begin, end, totals, every)
         for t, memory in self.grads:

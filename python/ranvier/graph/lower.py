@@ -279,7 +279,9 @@ class Lowering:
         return slots, instructions
 
     def _alias_dying_inputs(self) -> None:
-        """An elementwise instruction may write over an input that nothing reads later."""
+        """An elementwise instruction may write over an input that nothing reads later, where each element is read for
+        the element of the output in its place alone.
+        """
         for i, (kernel, ins, outs, *_) in enumerate(self.instructions):
             if kernel != "tile":
                 continue
@@ -296,9 +298,10 @@ class Lowering:
                         and source.first < i
                         and id(source) not in taken
                         and source.nbytes == target.nbytes
-                        and (place.offset, place.strides, place.shape) == (out.offset, out.strides, out.shape)
                         and all(
-                            p.buffer.root() is not source or (p.strides, p.offset) == (out.strides, out.offset) for p in ins
+                            (p.offset, p.strides, p.shape) == (out.offset, out.strides, out.shape)
+                            for p in ins
+                            if p.buffer.root() is source
                         )
                     ):
                         taken.add(id(source))

@@ -24,7 +24,7 @@ class Tracer:
         self.updaters: list[Callable] = []  # refresh host-side numbers before each run
         self.guards: list[tuple[Callable, Any]] = []  # (f, value): the trace holds while f() == value
         self.grad_guards: list[tuple[Any, Any]] = []  # (t, value): the trace holds for t.grad is value
-        self.modules: dict[int, tuple[Any, bool]] = {}  # modules met, and whether they were in training mode
+        self.modules: dict[int, Any] = {}  # modules met, and all below them
         self.random: dict[int, list] = {}  # id of a generator state -> [state, blocks taken so far]
         self.entry_grads: dict[int, Any] = {id(t): t.grad for t in known_grads}
         self.cleared: set[int] = set()  # tensors whose .grad was cleared inside of the trace
@@ -98,10 +98,10 @@ class Tracer:
 
     @contextmanager
     def layer(self, module: Any) -> Iterator[None]:
-        """Ops recorded inside belong to `module`; the trace holds while its training mode stays."""
+        """Ops recorded inside belong to `module`; the trace holds while it stays what it is (Compiled.intact)."""
         if not self.layers:
-            self.paths.update((id(m), name) for name, m in module.named_modules())
-        self.modules[id(module)] = (module, module.training)
+            for name, m in module.named_modules():
+                self.paths[id(m)], self.modules[id(m)] = name, m
         path, kind = self.paths.get(id(module), ""), type(module).__name__
         self.layers.append(f"{path} ({kind})" if path else kind)
         try:

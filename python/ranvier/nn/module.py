@@ -34,11 +34,12 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpect
 class RemovableHandle:
     """Takes a hook off again, by `remove()` or at the end of a `with` block."""
 
-    def __init__(self, hooks: dict[int, Any], id: int):
-        self._hooks, self.id = hooks, id
+    def __init__(self, module: Module, id: int):
+        self._module, self.id = module, id
 
     def remove(self) -> None:
-        self._hooks.pop(self.id, None)
+        if self._module._hooks.pop(self.id, None) is not None:
+            self._module._edited()
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -78,6 +79,7 @@ class Module:
     _modules: dict[str, Module | None]
     _transient: set[str]
     _hooks: dict[int, Any]
+    _edits: int  # changes of what forward may depend on, besides values of tensors and `training`
     if TYPE_CHECKING:  # registered parameters, buffers and modules are attributes
 
         def __getattr__(self, name: str) -> Any: ...
@@ -88,7 +90,7 @@ class Module:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = object.__new__(cls)
         self.__dict__.update(
-            training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _hooks={}
+            training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _hooks={}, _edits=0
         )
         return self
 
@@ -155,7 +157,8 @@ class Module:
             self._hooks.clear()
         self._hooks[id] = hook
         self._hooks.update(rest)
-        return RemovableHandle(self._hooks, id)
+        self._edited()
+        return RemovableHandle(self, id)
 
     def register_forward_pre_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
@@ -186,7 +189,14 @@ class Module:
             self._require(value is None or isinstance(value, Tensor), name, value, "buffer", "Tensor")
             self._register(self._buffers, name, value)
         else:
+            if isinstance(value, (bool, int, float, str)) and name != "training" and self.__dict__.get(name, value) != value:
+                self._edited()
             object.__setattr__(self, name, value)
+
+    def _edited(self) -> None:
+        """Make compiled functions look again at what they were traced from."""
+        self.__dict__["_edits"] += 1
+        Epoch.bump()
 
     def _require(self, ok: bool, name: str, value: Any, role: str, kind: str) -> None:
         if not ok:
@@ -200,6 +210,8 @@ class Module:
             for other in (self._parameters, self._buffers, self._modules):
                 other.pop(name, None)
             self._transient.discard(name)
+        if self.__dict__.get(name) is not value:
+            self._edited()
         registry[name] = value
         self.__dict__[name] = value
 
@@ -208,6 +220,7 @@ class Module:
         for registry in (self._parameters, self._buffers, self._modules):
             registry.pop(name, None)
         self._transient.discard(name)
+        self._edited()
 
     def _new_name(self, name: str, registry: dict[str, Any]) -> None:
         if not isinstance(name, str):

@@ -30,7 +30,7 @@ class _Known:
         ):
             return False
         if self.epoch != Epoch.value:
-            if any(t._data is not array for t, array in self.trace.arrays):
+            if not self.trace.intact():
                 return False
             self.epoch = Epoch.value
         return True
