@@ -16,7 +16,7 @@ from .tape import Node
 
 def backward(tensors: Any, gradients: Any, retain_graph: bool = False, create_graph: bool = False) -> None:
     """Accumulate d(sum of tensors * gradients)/d(leaf) into `.grad` of every leaf that requires it."""
-    _run(tensors, gradients, retain_graph or create_graph, create_graph, None)
+    run(tensors, gradients, retain_graph or create_graph, create_graph, None)
 
 
 def grad(
@@ -47,7 +47,7 @@ def grad(
         if not t._requires_grad:
             raise GradError(f"grad: inputs[{position}], shape {t.shape}, does not require a gradient")
     keep = create_graph if retain_graph is None else retain_graph
-    results = _run(outputs, grad_outputs, keep, create_graph, inputs)
+    results = run(outputs, grad_outputs, keep, create_graph, inputs)
     for position, g in enumerate(results):
         if g is None and not allow_unused:
             raise GradError(
@@ -79,7 +79,7 @@ def _seed(t: Any, g: Any) -> Any:
     return g.to(t.dtype)
 
 
-def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: Any) -> list:
+def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: Any) -> list:
     """The backward pass. `wanted` is None (accumulate into the leaves) or the tensors whose gradients to return."""
     pending: dict[Node, list] = {}  # gradient of each output of nodes yet to come
     leaves: dict[int, list] = {}  # [leaf, gradient]
@@ -90,9 +90,19 @@ def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted:
             wanted_nodes.setdefault((t._node, t._index), []).append(i)
     before, local.grad_enabled = local.grad_enabled, create_graph
     try:
-        for t, g in zip(tensors, gradients):
-            _give(t, _seed(t, g), pending, leaves)
-        for node in _order(tensors):
+        seeds = [_seed(t, g) for t, g in zip(tensors, gradients)]
+        order = _order(tensors)
+        if wanted is None and len(seeds) == 1 and not create_graph and local.eager is not None and order:
+            pairs = _as_plan(order, tensors[0], gradients[0] if gradients[0] is None else seeds[0])
+            if pairs is not None:
+                if not retain:
+                    for node in order:
+                        node.release()
+                _accumulate_all(pairs, gradients, create_graph)
+                return results
+        for t, g in zip(tensors, seeds):
+            _give(t, g, pending, leaves)
+        for node in order:
             slots = pending.pop(node, None)
             if slots is None:
                 continue
@@ -113,11 +123,7 @@ def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted:
             if not retain:
                 node.release()
         if wanted is None:
-            for t, g in leaves.values():
-                _check_fits(t, g)
-            owned = {id(g._data) for g in gradients if g is not None and hasattr(g, "_data")}
-            for t, g in leaves.values():
-                _accumulate(t, g, create_graph, owned)
+            _accumulate_all(leaves.values(), gradients, create_graph)
         else:
             for i, t in enumerate(wanted):
                 if id(t) in leaves:
@@ -125,6 +131,19 @@ def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted:
     finally:
         local.grad_enabled = before
     return results
+
+
+_pull: Any = None  # pullback.pull; it needs graphs, which `import ranvier` alone does not load
+
+
+def _as_plan(order: list[Node], root: Any, seed: Any) -> list | None:
+    global _pull
+    if _pull is None:
+        from .pullback import pull as _pull
+    for node in order:
+        if node.versions is not None or node.outs is not None:
+            node.check_saved()
+    return _pull(order, root, seed)
 
 
 def _give(t: Any, g: Any, pending: dict, leaves: dict) -> None:
@@ -199,8 +218,22 @@ def _check_fits(t: Any, g: Any) -> None:
         )
 
 
+def _accumulate_all(pairs: Any, gradients: Any, create_graph: bool) -> None:
+    for t, g in pairs:
+        if t.grad is not None:
+            _check_fits(t, g)
+    owned = {id(g._data) for g in gradients if g is not None and hasattr(g, "_data")}
+    for t, g in pairs:
+        _accumulate(t, g, create_graph, owned)
+
+
 def _accumulate(t: Any, g: Any, create_graph: bool, owned: set[int]) -> None:
     tracer = local.tracer
+    data = g._data
+    if t.grad is None and tracer is None and not g._requires_grad and data.base is None and id(data) not in owned:
+        owned.add(id(data))  # the common case: a new array, which nothing else refers to
+        t.grad = g
+        return
     if tracer is not None:
         tracer.touch_grad(t)
     if t.grad is not None:

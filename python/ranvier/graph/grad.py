@@ -59,8 +59,9 @@ class _recording:
 
 class _ReplayCall:
     attrs: dict = {}
+    id = None
     view = None
-    differentiable = True
+    differentiable = saves_inputs = True
 
     def __init__(self, op: _Replay):
         self.op = op

@@ -66,19 +66,24 @@ def _share(view: Any, of: Any) -> None:
 
 
 def _record(call: Call, inputs: tuple, out: Any) -> Any:
-    outs = out if type(out) is tuple else (out,)
-    node = Node(call, inputs, outs)
+    if type(out) is not tuple:
+        result = _wrap(out)
+        if out.dtype.kind == "f":
+            result._requires_grad = True
+            result._node = Node(call, inputs, (out,))
+        if call.view is not None:
+            _share(result, inputs[0])
+        return result
+    node = Node(call, inputs, out)
     results = []
-    for index, data in enumerate(outs):
+    for index, data in enumerate(out):
         t = _wrap(data)
-        if is_float(data.dtype):
+        if data.dtype.kind == "f":
             t._requires_grad = True
             t._node = node
             t._index = index
         results.append(t)
-    if call.view is not None:
-        _share(results[0], inputs[0])
-    return tuple(results) if type(out) is tuple else results[0]
+    return tuple(results)
 
 
 def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:

@@ -1,0 +1,110 @@
+"""Backward passes as plans: the pass over a tape, traced once per structure of the tape, runs as one native call.
+
+An eager script records the same tape again and again. The third time, the pass over it is traced on stand-ins for all
+that the tape has saved, fused and planned like any compiled function; from then on the tape's structure is looked up, and the
+plan runs on its arrays. The plan is made of the same kernels in the same order: results keep their bits.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from . import autograd
+from .errors import TraceError
+from .graph.trace import Tracer, tracing
+from .ops.apply import _wrap, current_backend
+from .tape import Edge, Node
+
+_HOT = 3  # structures that never come back are not worth a trace
+_MOST_NODES = 256  # of a tape: the memory plan's time grows with the square
+_MOST = 128  # structures kept
+
+_rules: dict[tuple, Any] = {}  # a structure's program; before, how often it has come up; None: not to be traced
+
+
+def pull(order: list[Node], root: Any, seed: Any) -> list | None:
+    """[leaf, gradient] pairs of the pass from `root` over its nodes `order`; None where it has to be done step by step."""
+    if len(order) > _MOST_NODES:
+        return None
+    index = {node: i for i, node in enumerate(order)}
+    leaves: dict[int, Any] = {}
+    arrays: list = [] if seed is None else [seed._data]
+    key: list = [seed is None, root._index]
+    for node in order:
+        call = node.call
+        if call.id is None:  # a compiled forward pass: its backward pass is a plan already
+            return None
+        key.append(call.id)
+        whole = call.saves_inputs
+        for t in node.inputs:
+            below = t._node
+            if below is not None:
+                key.append(index[below] * 8 + t._index)
+                if whole:
+                    arrays.append(t._data)
+            else:
+                if t._requires_grad:
+                    key.append(leaves.setdefault(id(t), (len(leaves), t))[0])
+                    arrays.append(t._data)
+                elif t.__class__ is not Edge:
+                    arrays.append(t._data)
+                key += (t.shape, t.dtype, t._requires_grad)
+        if node.outs is not None:
+            arrays += node.outs
+    signature = tuple(key)
+    rule = _rules.get(signature, 0)
+    if rule.__class__ is int:
+        if len(_rules) >= _MOST:
+            _rules.clear()
+        if rule + 1 < _HOT:
+            _rules[signature] = rule + 1
+            return None
+        try:
+            rule = _compile(order, root, seed, list(leaves.values()))
+        except TraceError:  # a gradient rule that looks at values
+            rule = None
+        _rules[signature] = rule
+    if rule is None:
+        return None
+    program, positions = rule
+    tensors = list(leaves.values())
+    return [[tensors[i][1], _wrap(data)] for i, data in zip(positions, program.run(*arrays))]
+
+
+def _compile(order: list[Node], root: Any, seed: Any, leaves: list[tuple[int, Any]]) -> tuple[Any, list[int]]:
+    """The program for tapes like this one, and to which of the leaves its results belong."""
+    tracer = Tracer()
+    twins: dict[Node, Node] = {}
+    stand_ins: dict[int, Any] = {}  # of the leaves
+
+    def stand_in(data: Any, requires_grad: bool = False) -> Any:
+        t = _wrap(tracer.graph.input(data.shape, data.dtype))
+        t._requires_grad = requires_grad
+        return t
+
+    with tracing(tracer):
+        start = None if seed is None else stand_in(seed._data)
+        for node in order:
+            twins[node] = Node.__new__(Node)
+        for node in order:  # inputs of the graph in the order in which `pull` lists the arrays
+            twin = twins[node]
+            inputs = []
+            for t in node.inputs:
+                if t._node is not None and not node.call.saves_inputs or t.__class__ is Edge:
+                    copy = Edge.__new__(Edge)
+                    copy.shape, copy.dtype = t.shape, t.dtype
+                else:
+                    copy = stand_in(t._data)
+                    if t._node is None and t._requires_grad:
+                        copy = stand_ins.setdefault(id(t), copy)
+                copy._requires_grad, copy._index = t._requires_grad, t._index
+                copy._node = None if t._node is None else twins[t._node]
+                inputs.append(copy)
+            twin.call, twin.inputs, twin.versions = node.call, inputs, None
+            twin.outs = None if node.outs is None else [stand_in(data)._data for data in node.outs]
+            twin.n_outs, twin.number = node.n_outs, node.number
+        top = _wrap(tracer.graph.constant(root._data) if seed is None else start._data)
+        top._requires_grad, top._node, top._index = True, twins[root._node], root._index
+        grads = autograd.run((top,), (start,), False, False, [stand_ins[id(t)] for _, t in leaves])
+        positions = [i for i, g in enumerate(grads) if g is not None]
+        graph, _ = tracer.finish([grads[i] for i in positions])
+    return current_backend().compile(graph.check()), positions
