@@ -151,6 +151,12 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs)
         const int slot = list[o].slot;
         if (const auto it = std::find(inputs_.begin(), inputs_.end(), slot); it != inputs_.end())
           input_dtype_[it - inputs_.begin()] = static_cast<int>(list[o].view.dtype);
+        if (const Slot& s = slots_[slot]; written && s.kind == SlotKind::bound) {
+          int64_t low, high;
+          view_extent(list[o].view, low, high);
+          const std::byte* at = static_cast<const std::byte*>(s.data) + list[o].byte_offset;
+          changed_.emplace_back(at + low, at + high);
+        }
         patches_[slot].push_back({static_cast<int>(views_.size()), list[o].byte_offset});
         views_.push_back(list[o].view);
       }

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/kernel.h"
@@ -85,6 +86,14 @@ class Plan {
   // The dtype as which instructions read input k, or -1 if none does.
   int input_dtype(int k) const { return input_dtype_[k]; }
 
+  // Whether instructions write bound memory within these bytes.
+  bool changes(const void* data, int64_t nbytes) const {
+    const auto* low = static_cast<const std::byte*>(data);
+    for (const auto& [begin, end] : changed_)
+      if (low < end && begin < low + nbytes) return true;
+    return false;
+  }
+
   // Pointers for the input and output slots, in order; then the instructions. Throws KernelFault.
   void bind(int slot, void* data);
   void run(const Executor::Prologue* first = nullptr);
@@ -110,6 +119,7 @@ class Plan {
   std::vector<Instruction> list_;
   std::vector<std::vector<Patch>> patches_;  // by slot
   std::vector<int> inputs_, outputs_, input_dtype_;
+  std::vector<std::pair<const std::byte*, const std::byte*>> changed_;  // bound memory that instructions write
   Buffer arena_;
   int64_t arena_bytes_ = 0;
   double cost_ = 0;

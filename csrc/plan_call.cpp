@@ -49,7 +49,13 @@ PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t n) {
                    static_cast<long long>(plan.slots()[inputs[k]].nbytes), static_cast<long long>(PyArray_NBYTES(a)));
       return nullptr;
     }
-    if (PyArray_IS_C_CONTIGUOUS(a) && PyArray_ISALIGNED(a) && PyArray_ISNOTSWAPPED(a)) [[likely]] continue;
+    if (PyArray_IS_C_CONTIGUOUS(a) && PyArray_ISALIGNED(a) && PyArray_ISNOTSWAPPED(a)) [[likely]] {
+      if (plan.changes(PyArray_DATA(a), PyArray_NBYTES(a))) {
+        PyErr_Format(PyExc_ValueError, "argument %zd shares memory with a tensor that the compiled function changes; pass a copy of it", k);
+        return nullptr;
+      }
+      continue;
+    }
     PyArray_Descr* native = PyArray_DescrFromType(PyArray_TYPE(a));  // in the machine's byte order; FromArray takes it
     PyObject* copy = PyArray_FromArray(a, native, NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED);
     if (!copy) return nullptr;

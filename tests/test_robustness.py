@@ -1,12 +1,16 @@
 """Bad input raises before anything has changed, and says what is wrong; the process goes on."""
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
+import stat
 import threading
 
 import numpy as np
 import pytest
 import ranvier as rv
+import ranvier.nn.functional as F
 from ranvier import nn, optim
 
 # ---------------------------------------------------------------- gradients
@@ -145,3 +149,238 @@ def test_eager_calls_of_many_arrays():
     for _ in range(2):
         assert rv.cat(xs).tolist() == list(map(float, range(100)))
     assert [x.item() for x in rv.cat(xs).chunk(100)] == list(map(float, range(100)))
+
+
+# ---------------------------------------------------------------- numbers and dtypes
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(2**63, None), (np.uint64(2**64 - 1), None), (float("nan"), "int64"), (float("inf"), "int32"), (2**31, "int32"),
+     (2.0**31, "int32"), (-1, "uint8"), (300, "uint8"), ("1", "float32"), (1j, "float32")],
+)  # fmt: skip
+def test_numbers_that_do_not_fit_are_refused(value, dtype):
+    with pytest.raises(rv.DTypeError, match="tensor: .*(does not fit|cannot become)"):
+        rv.tensor(value, dtype=dtype)
+
+
+def test_the_extreme_integers_fit():
+    for dtype in ("int32", "int64", "uint8"):
+        limits = np.iinfo(dtype)
+        assert rv.tensor([limits.min, limits.max], dtype=dtype).tolist() == [limits.min, limits.max]
+    assert rv.tensor(-(2.0**31), dtype="int32").item() == -(2**31)
+
+
+def test_integers_are_not_filled_with_nan():
+    x = rv.ones(2, dtype="int64")
+    with pytest.raises(rv.DTypeError):
+        x.fill_(float("nan"))
+    with pytest.raises(rv.DTypeError):
+        x[0] = float("nan")
+    assert x.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("function", [lambda x: x & True, lambda x: x | x, lambda x: ~x, lambda x: x ^ True])
+def test_bit_operators_take_bools(function):
+    with pytest.raises(rv.DTypeError, match="take bool tensors, not int64"):
+        function(rv.tensor([1, 2]))
+
+
+def test_bools_do_not_take_integers_in_place():
+    mask = rv.tensor([True])
+    with pytest.raises(rv.DTypeError, match="int64 result does not fit bool"):
+        mask += rv.tensor([1])
+
+
+def test_read_only_memory_is_not_changed():
+    with pytest.raises(rv.DomainError, match=r"shape \(3,\) that is read-only"):
+        rv.zeros(1).expand(3).add_(1)
+
+
+def test_indexing_with_lists():
+    x = rv.ones(3, 2)
+    assert x[[]].shape == (0, 2)
+    with pytest.raises(rv.ShapeError, match="equal lengths"):
+        x[[[0], [1, 2]]]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda v: rv.sum(v), lambda v: F.linear(v, rv.ones(2, 2)), lambda v: F.mse_loss(v, rv.ones(2)), lambda v: nn.Linear(2, 2)(v),
+     lambda v: F.cross_entropy(v, rv.ones(2)), lambda v: F.dropout(v), lambda v: F.binary_cross_entropy(rv.ones(2), v)],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [None, [1.0, 2.0], "a"])
+def test_what_is_no_array_is_named(function, value):
+    with pytest.raises(rv.DTypeError, match="must be a Tensor or a NumPy array"):
+        function(value)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x.unsqueeze(0) * 2, lambda x: x.unsqueeze(0).sum(), lambda x: rv.cat([x.unsqueeze(0)] * 2),
+     rv.compile(lambda x: (x.unsqueeze(0) * 2).sum()), rv.compile(lambda x: x.unsqueeze(0))],
+)  # fmt: skip
+def test_nine_axes_are_refused_with_their_shape(function):
+    with pytest.raises(rv.ShapeError, match=r"1, 1\) has 9 axes"):
+        function(rv.ones((1,) * 8))
+
+
+# ---------------------------------------------------------------- compiled functions that change tensors
+
+
+def _shift(x):
+    x[1:] = x[:-1]
+    return x * 1
+
+
+def _reverse(x):
+    x.copy_(x.flip(0))
+    return x.sum()
+
+
+def _grow(x):
+    x.add_(1).mul_(x)
+    return x
+
+
+@pytest.mark.parametrize("function", [_shift, _reverse, _grow])
+def test_arguments_are_changed_in_place_as_without_compile(function):
+    one, two = rv.tensor([1.0, 2.0, 3.0]), rv.tensor([1.0, 2.0, 3.0])
+    compiled = rv.compile(function)
+    for _ in range(3):
+        assert compiled(two).tolist() == function(one).tolist()
+        assert two.tolist() == one.tolist()
+    assert two.version >= 3
+
+
+def test_a_changed_argument_counts_for_saved_values():
+    function = rv.compile(_grow)
+    x, w = rv.ones(3), rv.ones(3, requires_grad=True)
+    y = (x * w).sum()
+    function(x)
+    with pytest.raises(rv.GradError, match="changed in place"):
+        y.backward()
+
+
+def test_arguments_that_are_changed_must_be_memory_of_their_own():
+    function = rv.compile(lambda a, b: a.add_(1) + b)
+    x = rv.zeros(3)
+    for a, b in ((x, x), (x[:2], x[1:])):
+        with pytest.raises(rv.TraceError, match="argument 0.*shares memory"):
+            function(a, b)
+    frozen = np.zeros(3, "f")
+    frozen.flags.writeable = False
+    with pytest.raises(rv.TraceError, match="argument 0.*read-only"):
+        function(rv.from_numpy(frozen), x)
+    assert x.tolist() == [0, 0, 0]
+
+
+def test_an_argument_must_not_be_a_state_that_changes():
+    state = rv.zeros(3)
+
+    @rv.compile
+    def function(x):
+        state.add_(x)
+        return x * 2
+
+    function(rv.ones(3))
+    with pytest.raises(ValueError, match="argument 0 shares memory"):
+        function(state)
+    assert state.tolist() == [1, 1, 1]
+
+
+def test_states_that_overlap_are_refused():
+    base = rv.zeros(4)
+    part = base[1:]
+
+    @rv.compile
+    def function():
+        part.add_(1)
+        y = base * 1
+        part.mul_(2)
+        return y
+
+    with pytest.raises(rv.TraceError, match="share memory"):
+        function()
+    columns = rv.zeros(2, 2)
+    first, second = columns[:, 0], columns[:, 1]  # neighbours in memory, but nothing in common
+    rv.compile(lambda: (first.add_(1), second.add_(2)))()
+    assert columns.tolist() == [[1, 2], [1, 2]]
+
+
+def test_views_of_traced_tensors_do_not_go_stale():
+    def function(x):
+        y = x * 1
+        view, twin = y[1:], y.detach()
+        y.add_(1)
+        return view if function.view else twin
+
+    for function.view in (True, False):
+        with pytest.raises(rv.TraceError, match="a view of shape .* is used after its base"):
+            rv.compile(function)(rv.ones(3))
+
+
+def test_gradients_through_a_compiled_function_that_changes_its_argument():
+    w = rv.ones(3, requires_grad=True)
+
+    def function(x):
+        x.mul_(2)
+        return (x * w).sum()
+
+    compiled = rv.compile(function)
+    x = rv.ones(3)
+    compiled(x).backward()
+    assert w.grad.tolist() == [2, 2, 2] and x.tolist() == [2, 2, 2]
+    loss = compiled(x)
+    x.zero_()
+    w.grad = None
+    loss.backward()  # the function kept what it needs
+    assert w.grad.tolist() == [4, 4, 4]
+
+
+def test_an_argument_that_changes_before_backward_is_noticed():
+    w = rv.ones(3, requires_grad=True)
+    compiled = rv.compile(lambda x: (x * w).sum())
+    x = rv.ones(3)
+    loss = compiled(x)
+    x.zero_()
+    with pytest.raises(rv.GradError, match="changed in place"):
+        loss.backward()
+
+
+def test_misaligned_states():
+    state = rv.from_numpy(np.zeros(13, "u1")[1:].view("f"))
+    rv.compile(lambda x: state.add_(x).sum())(rv.ones(3))
+    assert state.tolist() == [1, 1, 1]
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_saving_does_not_replace_what_is_no_file(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for target in (path, tmp_path):
+        with pytest.raises(OSError, match="not a regular file"):
+            rv.save({"a": rv.ones(1)}, target)
+    assert stat.S_ISFIFO(path.stat().st_mode) and os.listdir(tmp_path) == ["pipe"]
+
+
+def test_saving_what_could_not_be_read_again(tmp_path):
+    endless: list = []
+    endless.append(endless)
+    for tensors in ({"__metadata__": rv.ones(1)}, {"a": endless}):
+        with pytest.raises(ValueError, match="save: "):
+            rv.save(tensors, tmp_path / "x")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b'{"a":' + b"[" * 100_000, json.dumps({"__metadata__": {"ranvier.tree": "[" * 100_000}}).encode()],
+)
+def test_deeply_nested_headers(tmp_path, header):
+    path = tmp_path / "x"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ValueError, match="damaged"):
+        rv.load(path)

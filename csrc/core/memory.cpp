@@ -39,6 +39,18 @@ struct Cache {
   std::mutex mutex;
   std::vector<void*> free[64 * 4 + 4];
   size_t bytes = 0;
+
+  // Gives blocks of other sizes back to the system, so that those of earlier work do not keep out those of today's.
+  void make_room(size_t wanted, int size_class) {
+    for (auto& list : free) {
+      if (&list == &free[size_class]) continue;
+      while (!list.empty() && bytes + wanted > kCacheLimit) {
+        bytes -= static_cast<Header*>(list.back())->bytes;
+        aligned_delete(list.back());
+        list.pop_back();
+      }
+    }
+  }
 };
 Cache& cache() {  // never destroyed: arrays may outlive the module
   static Cache* c = new Cache;
@@ -71,6 +83,7 @@ void cached_delete(void* p) {
   {
     Cache& c = cache();
     std::lock_guard lock(c.mutex);
+    if (h.bytes <= kCacheLimit && c.bytes + h.bytes > kCacheLimit) c.make_room(h.bytes, h.size_class);
     if (c.bytes + h.bytes <= kCacheLimit) {
       c.free[h.size_class].push_back(block);
       c.bytes += h.bytes;

@@ -52,6 +52,11 @@ def is_float(dtype: np.dtype) -> bool:
     return dtype == float32 or dtype == float64
 
 
+def category(dtype: np.dtype) -> int:
+    """0 for bool, 1 for integers, 2 for floats: values of a higher one do not fit a lower one."""
+    return _CATEGORY[dtype]
+
+
 def _join(a: np.dtype, b: np.dtype) -> np.dtype:
     if a == b:
         return a

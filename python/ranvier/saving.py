@@ -68,7 +68,12 @@ def save(tensors: Mapping[str, Any], path: str | os.PathLike, metadata: Mapping[
             raise TypeError(f"save: metadata {key!r}: {text!r} must be two strings")
         header[key] = text
     records: dict[str, np.ndarray] = {}
-    tree = _flatten(tensors, "", records)
+    try:
+        tree = _flatten(tensors, "", records)
+    except RecursionError:
+        raise ValueError("save: the structure is nested too deeply, or contains itself") from None
+    if "__metadata__" in records:
+        raise ValueError("save: '__metadata__' cannot be the name of a tensor: the file's header uses it")
     if tree != {"dict": [[name, {"tensor": name}] for name in tensors]}:
         header[_TREE] = json.dumps(tree)
     write_atomically(path, safetensors.numpy.save(records, metadata=header or None))
@@ -125,6 +130,8 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
     leaves anything behind.
     """
     target = os.path.realpath(os.fspath(path))
+    if os.path.exists(target) and not os.path.isfile(target):  # a rename would take the place of a device or pipe
+        raise OSError(f"save: {os.fspath(path)!r} is there already and is not a regular file")
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -188,7 +195,7 @@ def _read_header(path: str, content: np.ndarray) -> tuple[dict[str, Any], int]:
     try:
         header = json.loads(content[8 : 8 + length].tobytes())
         end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-    except (ValueError, TypeError, KeyError, IndexError):
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
         raise ValueError(f"load: {path!r} is not a safetensors file: its header is damaged") from None
     if end > there - length:
         raise ValueError(f"load: {path!r} is cut short: its tensors take {end} bytes, {there - length} are there")
@@ -237,7 +244,7 @@ def load(path: str | os.PathLike, *, return_metadata: bool = False) -> Any:
     if tree is not None:
         try:
             result = _unflatten(json.loads(tree), tensors)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"load: {text!r} is damaged: its structure cannot be read: {error!r}") from None
     return (result, metadata) if return_metadata else result
 

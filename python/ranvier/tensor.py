@@ -4,14 +4,15 @@ The array is a NumPy array; while a function is traced it is a `Value` of the gr
 """
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import autograd, ops
 from .context import Epoch, local
-from .dtypes import ALL, CODE, as_dtype, get_default_dtype, is_float
-from .errors import DTypeError, GradError, ShapeError, TraceError
+from .dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_float
+from .errors import DomainError, DTypeError, GradError, ShapeError, TraceError
 from .ops import apply as _engine
 from .ops.indexing import get_item, set_item
 
@@ -277,7 +278,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory without history."""
         t = _engine._wrap(self._data)
-        t._base = self if self._base is None else self._base
+        _engine._share(t, self)
         return t
 
     def retain_grad(self) -> None:
@@ -311,6 +312,11 @@ class Tensor:
             new = ops.shape._slice_put(self, new, index=tuple((0, n, 1) for n in self.shape))
         if local.tracer is not None:
             local.tracer.assign(self, new)
+        elif not self._data.flags.writeable:
+            raise DomainError(
+                f"in-place change of a tensor of shape {self.shape} that is read-only, as expanded views and some NumPy "
+                "arrays are; change a clone() of it"
+            )
         else:
             np.copyto(self._data, new._data)
         self._changed()
@@ -458,14 +464,31 @@ def _to_array(data: Any, dtype: Any) -> np.ndarray:
     except ValueError:
         raise ShapeError("tensor: nested sequences must have equal lengths") from None
     if dtype is not None:
-        return array.astype(as_dtype(dtype))
+        return _fitting(array, as_dtype(dtype), data)
     if array.dtype in CODE and (isinstance(data, (np.ndarray, np.generic)) or array.dtype != np.float64):
         return array
     if array.dtype.kind == "f":
         return array.astype(get_default_dtype())
     if array.dtype.kind in "iu":
-        return array.astype(np.int64)
+        return _fitting(array, np.dtype(np.int64), data)
     raise DTypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} cannot become a tensor")
+
+
+def _fitting(array: np.ndarray, dtype: np.dtype, data: Any) -> np.ndarray:
+    """`array` in `dtype`; refuses what is no number, and numbers that the integers of `dtype` do not include."""
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"tensor: {data!r:.60} of type {type(data).__name__} cannot become {dtype}")
+    if dtype.kind in "iu" and array.dtype.kind in "iuf" and array.dtype != dtype and array.size:
+        range_ = np.iinfo(dtype)
+        low, high = array.min(), array.max()  # nan, if there is one
+        if array.dtype.kind == "f":  # 2**63 is a float64, 2**63 - 1 is not
+            fits = low >= range_.min and high < float(range_.max) + 1
+        else:
+            fits = int(low) >= range_.min and int(high) <= range_.max
+        if not fits:
+            worst = high if not high <= range_.max else low
+            raise DTypeError(f"tensor: {worst} does not fit {dtype}, whose range is [{range_.min}, {range_.max}]")
+    return array.astype(dtype)
 
 
 def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
@@ -530,7 +553,7 @@ def _swapped(function: Any) -> Any:
 def _inplace(function: Any) -> Any:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         result = function(self, *args, **kwargs)
-        if result.dtype != self.dtype and is_float(result.dtype) and not is_float(self.dtype):
+        if result.dtype != self.dtype and category(result.dtype) > category(self.dtype):
             raise DTypeError(f"in-place {function.__name__}: a {result.dtype} result does not fit {self.dtype}")
         return self._assign(result)
 
@@ -539,11 +562,25 @@ def _inplace(function: Any) -> Any:
     return method
 
 
+def _of_bools(function: Any) -> Any:
+    """&, |, ^ and ~ are logical here; PyTorch's work on the bits of integers."""
+
+    @functools.wraps(function)
+    def method(*operands: Any) -> Tensor:
+        for x in operands:
+            if not isinstance(x, (bool, np.bool_)) and getattr(x, "dtype", None) != np.bool_:
+                kind = getattr(x, "dtype", type(x).__name__)
+                raise DTypeError(f"{function.__name__}: &, |, ^ and ~ take bool tensors, not {kind}; cast, or compare first")
+        return function(*operands)
+
+    return method
+
+
 def _attach() -> None:
     operators = {
         "add": ops.add, "sub": ops.sub, "mul": ops.mul, "truediv": ops.div, "floordiv": ops.floor_divide,
         "mod": ops.remainder, "pow": ops.pow, "matmul": ops.matmul,
-        "and": ops.logical_and, "or": ops.logical_or, "xor": ops.logical_xor,
+        "and": _of_bools(ops.logical_and), "or": _of_bools(ops.logical_or), "xor": _of_bools(ops.logical_xor),
     }  # fmt: skip
     for name, function in operators.items():
         setattr(Tensor, f"__{name}__", function)
@@ -551,7 +588,7 @@ def _attach() -> None:
         setattr(Tensor, f"__i{name}__", _inplace(function))
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(ops, name))
-    for name, unary in {"neg": ops.neg, "abs": ops.abs, "invert": ops.logical_not}.items():
+    for name, unary in {"neg": ops.neg, "abs": ops.abs, "invert": _of_bools(ops.logical_not)}.items():
         setattr(Tensor, f"__{name}__", unary)
     for name, keeps_shape in ops.methods():
         setattr(Tensor, name, getattr(ops, name))

@@ -1,13 +1,14 @@
 """The native CPU backend: single ops and whole graphs run as native plans."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from .. import _native
 from ..dtypes import CODE
-from ..errors import BackendError
+from ..errors import BackendError, ShapeError
 from ..graph.graph import Graph
 from ..graph.lower import Lowering, encode
 from ..graph.passes import optimize
@@ -35,6 +36,18 @@ def _check_tables() -> dict[str, int]:
     return {name: i for i, name in enumerate(rows)}
 
 
+_MAX_AXES = 8  # kMaxDims in csrc/core/view.h
+
+
+def _check_axes(name: str, shapes: Iterable[tuple]) -> None:
+    for shape in shapes:
+        if len(shape) > _MAX_AXES:
+            raise ShapeError(
+                f"{name}: shape {tuple(shape)} has {len(shape)} axes; native kernels take up to {_MAX_AXES} "
+                "(rv.backend('numpy') takes more)"
+            )
+
+
 class NativeBackend:
     name = "native"
 
@@ -49,6 +62,7 @@ class NativeBackend:
         op = call.op
         if op.kind == "view":
             return evaluate(call, arrays)
+        _check_axes(op.name, (*(a.shape for a in arrays), *(shape for shape, _ in specs)))
         arrays = [a if a.flags.aligned and a.dtype.isnative else np.array(a) for a in arrays]
         graph = Graph()
         inputs = [graph.input(a.shape, a.dtype) for a in arrays]
@@ -70,6 +84,10 @@ class NativeBackend:
         return program.run(*arrays)
 
     def compile(self, graph: Graph) -> Program:
+        for node in graph.nodes:
+            if node.call.op.kind != "view":
+                _check_axes(node.name, (v.shape for v in (*node.inputs, *node.outputs)))
+        _check_axes("compile", (v.shape for v in graph.outputs))
         return Program(optimize(graph), self.rows)
 
 

@@ -35,6 +35,11 @@ def flatten_outputs(result: Any, tensors: list) -> Any:
     return result
 
 
+def _has_tape(t: Any) -> bool:
+    """Whether `t` can still be differentiated: backward() uses the tape up."""
+    return t._requires_grad and t._node is not None and t._node.inputs is not None
+
+
 class _Slot(int):
     """Stands for output number `self`."""
 
@@ -54,32 +59,40 @@ def _fill(structure: Any, outputs: list) -> Any:
 class Compiled:
     """One trace of a function: its graph and the program that runs it."""
 
-    def __init__(self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps_state: bool):
+    def __init__(self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps: str):
         tracer = Tracer(known_grads)
-        inputs = []
+        inputs: list[tuple[Any, Any]] = []  # stand-ins for the arguments, and their values at the start
 
-        def stand_in(x: Any) -> Any:
+        def replace(x: Any) -> Any:
             if isinstance(x, (Tensor, np.ndarray)):
                 t = x if isinstance(x, Tensor) else Tensor(x)
                 if t._requires_grad:
                     return t  # a leaf that collects gradients: captured by reference, see _Signature
-                inputs.append(t)
-                return placeholder(tracer, t)
+                stand_in = placeholder(tracer, t)
+                inputs.append((stand_in, stand_in._data))
+                return stand_in
             return x
 
         with tracing(tracer):
             try:
-                result = fn(*map_structure(stand_in, args), **map_structure(stand_in, kwargs))
+                result = fn(*map_structure(replace, args), **map_structure(replace, kwargs))
                 tensors: list[Any] = []
                 self.structure = flatten_outputs(result, tensors)
-                self.graph, self.grads = tracer.finish(tensors)
+                changed = {} if keeps else {i: t for i, (t, start) in enumerate(inputs) if t._data is not start}
+                for t in changed.values():
+                    if _has_tape(t):
+                        raise TraceError(
+                            f"an argument of shape {t.shape} is changed in place to a value that requires a gradient; "
+                            "compute a new tensor and return it"
+                        )
+                self.graph, self.grads = tracer.finish([*tensors, *changed.values()])
             except BaseException:
                 tracer.restore()
                 raise
-        if keeps_state:
+        self.changed = tuple(changed)  # arguments that are changed in place: their new values are the last outputs
+        if keeps == "state":
             self.graph.updates.clear()
-        # outputs that can still be differentiated: backward() inside uses the tape up
-        self.needs_grad = [t._requires_grad and t._node is not None and t._node.inputs is not None for t in tensors]
+        self.needs_grad = [_has_tape(t) for t in tensors]
         self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
         self.backward: dict | None = None  # compiled pullbacks, by which outputs have gradients (graph/grad.py)
         self.updaters, self.guards, self.grad_guards = tracer.updaters, tracer.guards, tracer.grad_guards
@@ -122,10 +135,29 @@ class Compiled:
         return all(m._edits == n for m, _, n in self.modules) and all(t._data is a for t, a in self.arrays)
 
     def run_arrays(self, arrays: list) -> tuple:
+        if self.changed:
+            self._check_changed(arrays)
         outs = self.program.run(*arrays)
+        if self.changed:
+            first = len(outs) - len(self.changed)
+            for i, new in zip(self.changed, outs[first:]):
+                np.copyto(arrays[i], new)
+            outs = outs[:first]
         for t, memory in self.grads:
             t.grad = memory
         return outs
+
+    def _check_changed(self, arrays: list) -> None:
+        for i in self.changed:
+            what = f"argument {i}, shape {arrays[i].shape}, is changed in place by the compiled function, but "
+            if not arrays[i].flags.writeable:
+                raise TraceError(what + "is read-only")
+            others = [a for k, a in enumerate(arrays) if k != i] + [a for _, a in self.arrays]
+            for other in others:
+                if np.may_share_memory(arrays[i], other):
+                    raise TraceError(
+                        f"{what}shares memory with another tensor that it reads, shape {other.shape}; pass a copy"
+                    )
 
     def run(self, arrays: list) -> Any:
         outs = self.run_arrays(arrays)
@@ -161,13 +193,17 @@ def map_structure(f: Callable, x: Any) -> Any:
 
 
 class CompiledFunction:
-    """What rv.compile returns: calls run a compiled trace, made once per signature of the arguments."""
+    """What rv.compile returns: calls run a compiled trace, made once per signature of the arguments.
+
+    keeps: "arguments": runs do not change them, whatever the function does; "state": nor parameters, statistics and
+    random states.
+    """
 
     max_traces = 64
 
-    def __init__(self, fn: Callable, keeps_state: bool = False):
+    def __init__(self, fn: Callable, keeps: str = ""):
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
-        self.keeps_state = keeps_state  # runs leave parameters, statistics and random states as they were
+        self.keeps = keeps
         functools.update_wrapper(self, fn, updated=())
         self.fn = fn
         self._traces: dict[tuple, list[Compiled]] = {}
@@ -190,7 +226,13 @@ class CompiledFunction:
             from .grad import run_with_grad
 
             return run_with_grad(self.fn, trace, args, kwargs, arrays)
-        return trace.run(arrays)
+        result = trace.run(arrays)
+        if trace.changed:
+            given = [x for x in leaves_of((args, kwargs)) if isinstance(x, np.ndarray) or not x._requires_grad]
+            for i in trace.changed:
+                if isinstance(given[i], Tensor):
+                    given[i]._changed()
+        return result
 
     def _key(self, args: tuple, kwargs: dict, arrays: list) -> tuple:
         parts: list = [local.grad_enabled, local.backend]
@@ -246,7 +288,7 @@ class CompiledFunction:
     def _add(self, key: tuple, args: tuple, kwargs: dict) -> Compiled:
         numpy_out = "ndarray" in key and not any(map(_is_tensor, args)) and not any(map(_is_tensor, kwargs.values()))
         traces = self._traces.setdefault(key, [])
-        trace = Compiled(self.fn, args, kwargs, tuple(self._grads.values()), numpy_out, self.keeps_state)
+        trace = Compiled(self.fn, args, kwargs, tuple(self._grads.values()), numpy_out, self.keeps)
         for t, _ in trace.grads:
             self._grads[id(t)] = t
         if sum(map(len, self._traces.values())) >= self.max_traces:
@@ -265,10 +307,15 @@ class CompiledFunction:
         return self._add(key, args, kwargs)
 
 
-def _is_tensor(x: Any) -> bool:
+def leaves_of(x: Any) -> list:
+    """The tensors and arrays in nested tuples, lists and dicts."""
     found: list = []
-    map_structure(lambda leaf: found.append(leaf) if isinstance(leaf, Tensor) else None, x)
-    return bool(found)
+    map_structure(lambda leaf: found.append(leaf) if isinstance(leaf, (Tensor, np.ndarray)) else None, x)
+    return found
+
+
+def _is_tensor(x: Any) -> bool:
+    return any(isinstance(leaf, Tensor) for leaf in leaves_of(x))
 
 
 def compile(fn: Callable | None = None) -> Any:

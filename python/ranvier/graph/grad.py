@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import autograd
 from ..context import local
+from ..errors import GradError
 from ..tape import Node
 
 
@@ -19,10 +20,18 @@ class _Replay:
         # The replay must see random states and running statistics as the forward pass saw them.
         changed = trace.graph.updates
         self.before = [(t._data, t._data.copy()) for t, start in trace.graph.states if start in changed]
+        fixed = [t for t, start in trace.graph.states if start not in changed and not t._requires_grad]
+        self.versions = [(t, t.version) for t in (*_tensors(args), *_tensors(kwargs), *fixed)]
 
     def vjp(self, g: Any, out: Any, *inputs: Any) -> tuple:
         from .compile import CompiledFunction, flatten_outputs
 
+        for t, version in self.versions:
+            if t.version != version:
+                raise GradError(
+                    f"backward: a tensor of shape {t.shape}, which a compiled function has read, was changed in place "
+                    "before its gradient was taken"
+                )
         gs = g if isinstance(g, tuple) else (g,)
         present = [i for i, x in enumerate(gs) if x is not None]
         cache = self.trace.backward
@@ -38,7 +47,7 @@ class _Replay:
                     wanted = [t for t, need in zip(tensors, self.trace.needs_grad) if need]
                     return autograd.grad([wanted[i] for i in present], self.leaves, seeds, allow_unused=True)
 
-            pullback = cache[tuple(present)] = CompiledFunction(pull, keeps_state=True)
+            pullback = cache[tuple(present)] = CompiledFunction(pull, keeps="state")
         after = [(array, array.copy()) for array, _ in self.before]
         for array, value in self.before:
             array[...] = value
@@ -47,6 +56,19 @@ class _Replay:
         finally:
             for array, value in after:
                 array[...] = value
+
+
+def _tensors(x: Any) -> list:
+    from ..tensor import Tensor
+    from .compile import leaves_of
+
+    return [t for t in leaves_of(x) if isinstance(t, Tensor) and not t._requires_grad]
+
+
+def _copied(x: Any) -> Any:
+    from ..tensor import Tensor
+
+    return x.clone() if isinstance(x, Tensor) and not x._requires_grad else x
 
 
 class _recording:
@@ -70,8 +92,10 @@ class _ReplayCall:
 def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: list) -> Any:
     """Run `trace` and record it on the tape as one node over the leaves that it captured."""
     from ..ops.apply import _wrap
-    from .compile import _fill
+    from .compile import _fill, map_structure
 
+    if trace.changed:  # the replay needs the arguments as they are now
+        args, kwargs = map_structure(_copied, (args, kwargs))
     leaves = [t for t, _ in trace.graph.states if t._requires_grad and t._node is None]
     replay = _Replay(trace, fn, args, kwargs, leaves)
     outs = trace.run_arrays(arrays)

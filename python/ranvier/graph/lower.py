@@ -313,6 +313,6 @@ class Lowering:
         """`array`, or a C-contiguous twin that is refreshed before and written back after each run."""
         if array.flags.c_contiguous and array.flags.aligned:
             return array
-        twin = np.ascontiguousarray(array)
+        twin = np.array(array, order="C")  # ascontiguousarray would keep one that is not aligned
         self.refreshes.append((twin, array))
         return twin

@@ -20,7 +20,6 @@ class Tracer:
         self.layers: list[str] = []  # the layers being called, outermost first
         self.paths: dict[int, str] = {}  # of modules, below the outermost one
         self.captured: dict[int, tuple[Any, Value, Value]] = {}  # id -> tensor, value at the start, value now
-        self.views: dict[Value, tuple[Any, int]] = {}  # of captured tensors: the tensor, its version when the view was made
         self.updaters: list[Callable] = []  # refresh host-side numbers before each run
         self.guards: list[tuple[Callable, Any]] = []  # (f, value): the trace holds while f() == value
         self.grad_guards: list[tuple[Any, Any]] = []  # (t, value): the trace holds for t.grad is value
@@ -48,11 +47,10 @@ class Tracer:
                     f"a tensor of shape {t.shape} from an earlier trace is used: return tensors from a compiled "
                     "function instead of keeping them in variables outside of it"
                 )
-            root, version = self.views.get(t._data, (None, 0))
-            if root is not None and root.version != version:
+            if t._base is not None and t._version != t._base._version:
                 raise TraceError(
-                    f"a view of shape {t.shape} is used after its base, shape {root.shape}, was changed in place inside a "
-                    "compiled function; make the view again after the change"
+                    f"a view of shape {t.shape} is used after its base, shape {t._base.shape}, was changed in place inside "
+                    "a compiled function; make the view again after the change"
                 )
             return t._data
         if type(t) is Constant:
@@ -70,10 +68,6 @@ class Tracer:
             if other._data is t._data:
                 return start, now
         return None
-
-    def note_view(self, value: Value, root: Any) -> None:
-        if isinstance(root._data, np.ndarray):
-            self.views[value] = (root, root.version)
 
     def assign(self, t: Any, new: Any) -> None:
         """t takes the value of `new`: by rebinding where t is traced, by an update of the state where it is captured."""
@@ -157,12 +151,42 @@ class Tracer:
                 self.captured[id(memory)] = (memory, start, g._data)
                 grads.append((t, memory))
         self.graph.outputs = [self.value_of(t) for t in outputs]
+        self._check_overlaps()
         return self.graph, grads
+
+    def _check_overlaps(self) -> None:
+        """Refuse changes of captured memory that another captured tensor shows too: the order would be lost."""
+        bounds = sorted((*_bounds(t._data), i) for i, (t, _) in enumerate(self.graph.states) if t._data.size)
+        reach, last = 0, -1
+        for low, high, i in bounds:
+            if low < reach:
+                (a, start_a), (b, start_b) = self.graph.states[last], self.graph.states[i]
+                if (start_a in self.graph.updates or start_b in self.graph.updates) and _overlap(a._data, b._data):
+                    raise TraceError(
+                        f"two tensors from outside, shapes {a.shape} and {b.shape}, share memory, and the compiled function "
+                        "changes one of them; use one of them, and make the other from it inside of the function"
+                    )
+            if high > reach:
+                reach, last = high, i
 
     def restore(self) -> None:
         """Put back every .grad as it was, after a trace that failed or is being thrown away."""
         for t in self.touched.values():
             t.grad = self.entry_grads.get(id(t))
+
+
+def _bounds(a: np.ndarray) -> tuple[int, int]:
+    """The first byte of an array, and one past its last."""
+    reach = [(n - 1) * stride for n, stride in zip(a.shape, a.strides)]
+    begin = a.__array_interface__["data"][0]
+    return begin + sum(r for r in reach if r < 0), begin + sum(r for r in reach if r > 0) + a.itemsize
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    try:
+        return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
 
 class tracing:

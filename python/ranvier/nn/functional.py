@@ -18,6 +18,7 @@ from ..ops.activation import leaky_relu
 from ..ops.index import one_hot
 from ..ops.join import pad
 from ..ops.matmul import bilinear, linear
+from ..ops.op import require_arrays
 from ..ops.shape import flatten, unflatten
 from .loss_functions import *  # noqa: F403
 from .loss_functions import __all__ as _losses
@@ -93,6 +94,7 @@ def _drop(name: str, input: Any, shape: tuple[int, ...], p: float, training: boo
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """In training, each element 0 with probability p and else divided by 1 - p. Srivastava et al., 2014."""
+    require_arrays("dropout", input=input)
     return _drop("dropout", input, input.shape, p, training)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from .. import ops
 from ..dtypes import is_float
 from ..errors import DomainError, DTypeError, OutOfRangeError, ShapeError
-from ..ops.op import broadcast_shapes
+from ..ops.op import broadcast_shapes, require_arrays
 
 __all__ = [
     "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "cross_entropy", "nll_loss", "binary_cross_entropy",
@@ -58,6 +58,7 @@ def _warn(message: str) -> None:
 
 def _check_pair(name: str, input: Any, target: Any) -> None:
     """Shapes must be equal; a target that broadcasts to the input's shape only earns a warning."""
+    require_arrays(name, input=input, target=target)
     if input.shape == target.shape:
         return
     a, b = tuple(input.shape), tuple(target.shape)
@@ -69,6 +70,7 @@ def _check_pair(name: str, input: Any, target: Any) -> None:
 
 
 def _check_same(name: str, input: Any, target: Any) -> None:
+    require_arrays(name, input=input, target=target)
     if input.shape != target.shape:
         raise ShapeError(
             f"{name}: input{tuple(input.shape)} and target{tuple(target.shape)} must have the same shape"
@@ -294,6 +296,7 @@ def cross_entropy(
     """
     name = "cross_entropy"
     check_reduction(name, reduction)
+    require_arrays(name, input=input, target=target)
     if _is_probability(input):
         _warn(
             f"{name}: the input was computed by softmax or sigmoid; pass the raw scores (logits), to which "
@@ -325,6 +328,7 @@ def nll_loss(
     """-weight[target] * input[target] from log-probabilities; shapes and mean as for `cross_entropy`."""
     name = "nll_loss"
     check_reduction(name, reduction)
+    require_arrays(name, input=input, target=target)
     shape = tuple(input.shape)
     if not shape or tuple(target.shape) != _lines(input):
         raise ShapeError(

@@ -61,8 +61,7 @@ def _wrap(data: Any) -> Any:
 def _share(view: Any, of: Any) -> None:
     """`view` is an alias of a part of `of`: in-place changes of either count for both."""
     view._base = of if of._base is None else of._base
-    if local.tracer is not None:
-        local.tracer.note_view(view._data, view._base)
+    view._version = view._base._version  # read while tracing: does the view still show its base?
 
 
 def _record(call: Call, inputs: tuple, out: Any) -> Any:

@@ -58,7 +58,10 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool =
     from ..dtypes import scalar_dtype
 
     dtype = as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value)
-    return _make(np.full(_shape("full", (size,)), fill_value, dtype), requires_grad)
+    from ..tensor import _to_array
+
+    number = _to_array(fill_value, dtype)
+    return _make(np.full(_shape("full", (size,)), number, dtype), requires_grad)
 
 
 def zeros_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:

@@ -21,9 +21,15 @@ def _plan(x: Any, index: Any) -> tuple:
     """
     from ..tensor import Tensor
 
+    def _from_list(positions: list) -> np.ndarray:
+        try:
+            return np.asarray(positions) if positions else np.zeros(0, np.int64)
+        except ValueError:
+            raise ShapeError(f"index: the lists in {positions!r:.60} must have equal lengths") from None
+
     items = list(index) if isinstance(index, tuple) else [index]
     items = [
-        np.asarray(i) if isinstance(i, list) else i.item() if isinstance(i, np.integer) else i for i in items
+        _from_list(i) if isinstance(i, list) else i.item() if isinstance(i, np.integer) else i for i in items
     ]
     for i, item in enumerate(items):
         if isinstance(item, (Tensor, np.ndarray)) and item.shape == () and item.dtype.kind in "iu":

@@ -19,7 +19,7 @@ from .apply import apply
 from .creation import zeros
 from .elementwise import abs as _abs
 from .elementwise import exp, maximum, minimum, pow, sign, where
-from .op import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
+from .op import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis, require_arrays
 
 __all__ = [
     "all",
@@ -531,7 +531,11 @@ def _run(op: Op, input: Any, dim: Any, keepdim: bool, **attrs: Any) -> Any:
     """`op` on `input`, its axes normalized; calls are looked up by what the caller wrote."""
     if dim.__class__ is list:
         dim = tuple(dim)
-    key = (op.name, dim, keepdim, input.ndim, *attrs.values())
+    try:
+        key = (op.name, dim, keepdim, input.ndim, *attrs.values())
+    except AttributeError:
+        require_arrays(op.name, input=input)
+        raise
     try:
         call = _bound.get(key)
     except TypeError:

@@ -26,7 +26,7 @@ class Step:
 
     def __init__(self, function: Callable, compile: bool = True):
         self._function = function
-        self._compiled = CompiledFunction(function) if compile else None
+        self._compiled = CompiledFunction(function, keeps="arguments") if compile else None
 
     def trace(self, rows: tuple[np.ndarray, ...]) -> Any:
         """The compiled step for a batch of this signature, or None where it runs eagerly."""

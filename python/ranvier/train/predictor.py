@@ -46,7 +46,7 @@ class Predictor:
 
     def __init__(self, model: Module, compile: bool = True):
         self.model = model
-        self._function = CompiledFunction(model) if compile else None
+        self._function = CompiledFunction(model, keeps="arguments") if compile else None
         self._known: dict[tuple, _Known] = {}
 
     def eager(self, arrays: tuple[np.ndarray, ...]) -> Any:
