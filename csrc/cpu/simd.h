@@ -395,9 +395,11 @@ template <class T> RV_INLINE T reduce_min(Vec<T> a) {
 // ---------------------------------------------------------------- rounding, square root
 
 #ifdef RV_MM
-#define RV_ROUNDING(name, mode)                                                                                          \
+#define RV_ROUNDING(name, mode)                                                                                      \
   RV_INLINE Vec<float> name(Vec<float> a) { return Vec<float>((Vec<float>::Native)RV_ROUND(ps)((RV_PS)a.v, mode)); } \
-  RV_INLINE Vec<double> name(Vec<double> a) { return Vec<double>((Vec<double>::Native)RV_ROUND(pd)((RV_PD)a.v, mode)); }
+  RV_INLINE Vec<double> name(Vec<double> a) {                                                                        \
+    return Vec<double>((Vec<double>::Native)RV_ROUND(pd)((RV_PD)a.v, mode));                                         \
+  }
 RV_ROUNDING(floor, 9)   // toward -inf, no exception
 RV_ROUNDING(ceil, 10)
 RV_ROUNDING(trunc, 11)

@@ -68,12 +68,13 @@ template <> struct Float<double> {
 template <class T> RV_INLINE Vec<T> nearest_sum(Vec<T> x) { return x + Vec<T>(Float<T>::kMagic); }
 template <class T> RV_INLINE Vec<T> nearest(Vec<T> x) { return nearest_sum(x) - Vec<T>(Float<T>::kMagic); }
 
-// 2^n for integers n in [-126, 127] (double: [-1022, 1023]).
-template <class T> RV_INLINE Vec<T> power_of_two(Vec<T> n) {
+// 2^n for integers n in [-126, 127] (double: [-1022, 1023]), and 2^(n + more) of n's nearest_sum.
+template <class T> RV_INLINE Vec<T> power_of_two_of(Vec<T> sum, int more) {
   using F = Float<T>;
   using I = Vec<typename F::Int>;
-  return bitcast<T>((bitcast<typename F::Int>(nearest_sum(n)) + I(F::kBias)) << F::kMantissa);
+  return bitcast<T>((bitcast<typename F::Int>(sum) + I(F::kBias + more)) << F::kMantissa);
 }
+template <class T> RV_INLINE Vec<T> power_of_two(Vec<T> n) { return power_of_two_of(nearest_sum(n), 0); }
 
 // p * 2^n for integers n that may leave that range to about twice its size, rounded once.
 template <class T> RV_INLINE Vec<T> scale(Vec<T> p, Vec<T> n) {
@@ -86,13 +87,13 @@ template <class T> RV_INLINE Vec<T> scale(Vec<T> p, Vec<T> n) {
 #endif
 }
 
-// n log(2) + r = x with an integer n and |r| <= log(2) / 2
-template <class T> struct ExpArgument { Vec<T> n, r; };
+// n log(2) + r = x with an integer n and |r| <= log(2) / 2; sum is nearest_sum of n.
+template <class T> struct ExpArgument { Vec<T> sum, n, r; };
 template <class T> RV_INLINE ExpArgument<T> reduce_exp(Vec<T> x) {
   using F = Float<T>;
   using V = Vec<T>;
-  const V n = nearest(x * V(1.4426950408889634));
-  return {n, fma(n, V(-F::kLn2Lo), fma(n, V(-F::kLn2Hi), x))};
+  const V sum = nearest_sum(x * V(1.4426950408889634)), n = sum - V(F::kMagic);
+  return {sum, n, fma(n, V(-F::kLn2Lo), fma(n, V(-F::kLn2Hi), x))};
 }
 
 // exp(x + tail) for |tail| << 1. 1.1 ULP.
@@ -107,19 +108,20 @@ template <class T> RV_INLINE Vec<T> exp_sum(Vec<T> x, Vec<T> tail) {
 // 1.1 ULP.
 template <class T> RV_INLINE Vec<T> exp(Vec<T> x) { return exp_sum(x, Vec<T>(-0.0)); }
 
-// expm1 but for the sign of zero and the last bit of denormals. 2 ULP.
-template <class T> RV_INLINE Vec<T> expm1_normal(Vec<T> x) {
+// (exp(x) - 1) / 2, which does not overflow while it is computed, but for the sign of zero and denormals. 2 ULP.
+template <class T> RV_INLINE Vec<T> half_expm1(Vec<T> x) {
   using F = Float<T>;
   using V = Vec<T>;
-  const ExpArgument<T> a = reduce_exp(max(min(x, V(F::kExpHigh)), V(F::kExpm1Low)));  // beyond, it is inf or -1
-  const V p = fma(a.r * a.r, F::expm1_rest(a.r), a.r);
-  const V s = power_of_two(a.n - V(1));  // half, since the whole may be no number
-  return V(2) * fma(s, p, s - V(0.5));
+  const ExpArgument<T> a = reduce_exp(max(x, V(F::kExpm1Low)));  // beyond, it is -1/2
+  const V p = fma(a.r * a.r, F::expm1_rest(a.r), a.r), s = power_of_two_of(a.sum, -1);
+  return fma(s, p, s - V(0.5));
 }
 
 // 2 ULP.
 template <class T> RV_INLINE Vec<T> expm1(Vec<T> x) {
-  return select(abs(x) < Vec<T>(Float<T>::kTinyArgument), x, expm1_normal(x));
+  using V = Vec<T>;
+  const V r = V(2) * half_expm1(min(x, V(Float<T>::kExpHigh)));  // beyond, it is inf
+  return select(abs(x) < V(Float<T>::kTinyArgument), x, r);
 }
 
 // 1 / (1 + exp(-x)). 3 ULP.
@@ -129,10 +131,10 @@ template <class T> RV_INLINE Vec<T> sigmoid(Vec<T> x) {
   return select(x < V(0), e, V(1)) / (V(1) + e);
 }
 
-// 3 ULP.
+// e / (2 + e), e = exp(-2 |x|) - 1, with the sign of x. 3 ULP.
 template <class T> RV_INLINE Vec<T> tanh(Vec<T> x) {
-  const Vec<T> e = expm1_normal(Vec<T>(-2) * abs(x));
-  return copysign(e / (Vec<T>(2) + e), x);
+  const Vec<T> e = half_expm1(Vec<T>(-2) * abs(x));
+  return copysign(e / (Vec<T>(1) + e), x);
 }
 
 }  // namespace rv::RV_ISA
