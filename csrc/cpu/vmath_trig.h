@@ -19,7 +19,9 @@ RV_INLINE Quarter<double> reduce_quarter(Vec<double> x) {
 RV_INLINE Quarter<float> reduce_quarter(Vec<float> x) {  // in double precision
   using V = Vec<double>;
   const auto count = [](V a) __attribute__((always_inline)) { return nearest(a * V(0.6366197723675814)); };
-  const auto rest = [](V a, V n) __attribute__((always_inline)) { return fma(n, V(-kHalfPi2), fma(n, V(-kHalfPi1), a)); };
+  const auto rest = [](V a, V n) __attribute__((always_inline)) {
+    return fma(n, V(-kHalfPi2), fma(n, V(-kHalfPi1), a));
+  };
   const Doubles d = widen(x), n = {count(d.lo), count(d.hi)};
   return {convert<int32_t>(narrow(n)), narrow({rest(d.lo, n.lo), rest(d.hi, n.hi)})};
 }
