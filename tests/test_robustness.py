@@ -384,3 +384,15 @@ def test_deeply_nested_headers(tmp_path, header):
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(ValueError, match="damaged"):
         rv.load(path)
+
+
+@pytest.mark.parametrize("state", [None, {}, {"foo": 1}, [1]])
+def test_what_is_no_state_of_an_optimizer(state):
+    with pytest.raises(ValueError, match="Adam.load_state_dict: a dict with"):
+        optim.Adam([nn.Parameter(rv.ones(2))]).load_state_dict(state)
+
+
+@pytest.mark.parametrize("step_size", [0, -1])
+def test_schedules_refuse_steps_of_no_length(step_size):
+    with pytest.raises(ValueError, match="StepLR: step_size"):
+        optim.lr_scheduler.StepLR(optim.SGD([nn.Parameter(rv.ones(2))], lr=0.1), step_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -326,6 +326,8 @@ class Optimizer:
         Raises ValueError, before anything changes, where groups, parameters or shapes do not fit.
         """
         name = type(self).__name__
+        if not isinstance(state_dict, Mapping) or not {"param_groups", "state"} <= state_dict.keys():
+            raise ValueError(f"{name}.load_state_dict: a dict with 'state' and 'param_groups' is needed")
         saved = state_dict["param_groups"]
         sizes, own = [len(g["params"]) for g in saved], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
