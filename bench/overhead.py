@@ -1,8 +1,10 @@
 """What everything besides arithmetic costs: eager ops, imports, the first compilation, one-row predictions, fit."""
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -183,16 +185,20 @@ def imports(settings: Settings) -> list[Row]:
         "sklearn": "from sklearn.neural_network import MLPClassifier",
     }
     found: dict[str, list[tuple[float, float]]] = {}
-    for turn in range(4 if settings.quick else 10):
-        for name, statement in statements.items():
-            if turn and (name not in found or turn > 2 and not name.startswith(US)):
-                continue  # not installed, or slow and measured often enough
-            done = subprocess.run([sys.executable, "-c", IMPORT.format(statement=statement)], capture_output=True, text=True)
-            if done.returncode == 0:
-                found.setdefault(name, []).append(tuple(map(float, done.stdout.split())))
+    with tempfile.TemporaryDirectory() as cache:
+        env = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        for turn in range(5 if settings.quick else 12):
+            for name, statement in statements.items():
+                if turn and name not in found or turn > 3 and not name.startswith(US):
+                    continue  # not installed, or slow and measured often enough
+                command = [sys.executable, "-c", IMPORT.format(statement=statement)]
+                done = subprocess.run(command, env=env, capture_output=True, text=True)
+                if done.returncode == 0:  # the first turn compiles to bytecode, which an installation has done
+                    found.setdefault(name, []).append(tuple(map(float, done.stdout.split())))
     return [
         Row("import, beyond NumPy", what, unit,
-            {name: quantile([v[i] for v in values], settings.quantile) for name, values in found.items()}, targets=[Target(limit)])
+            {name: quantile([v[i] for v in values[1:]], settings.quantile) for name, values in found.items()}, targets=[Target(limit)])
         for i, (what, unit, limit) in enumerate((("time", "ms", 40), ("resident memory", "MB", 15)))
     ]  # fmt: skip
 

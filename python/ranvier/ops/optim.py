@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,7 +54,7 @@ class UpdateRule(Op):
             encode=lambda *avals, **attrs: ([int(attrs[k]) for k in flags], []),
             inplace=self._shared, doc=formula.__doc__ or "",
         )  # fmt: skip
-        self.samples = tuple(self._make_samples(flags))
+        del self.samples  # made when asked for: imports stay quick
 
     def states(self, **flags: bool) -> tuple[str, ...]:
         """The kinds of state that each parameter has, under these flags."""
@@ -120,6 +121,10 @@ class UpdateRule(Op):
             for i in range(n):
                 pairs[1 + k * n + i] = 2 + (k + (k > 0)) * n + i
         return pairs
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:  # type: ignore[override]
+        return tuple(self._make_samples(self.defaults))
 
     def _make_samples(self, flags: dict) -> Any:
         random = np.random.default_rng(0)
