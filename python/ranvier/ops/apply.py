@@ -9,6 +9,7 @@ import numpy as np
 from ..context import local
 from ..dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..errors import DTypeError, TraceError
+from .. import tape
 from ..tape import Node
 from . import op as _op
 from .op import Call
@@ -211,5 +212,5 @@ _op.apply = apply
 
 def connect(native: Any) -> None:
     """Let the native module's `apply` take the calls that it knows."""
-    native.connect(Tensor, Call, local, apply, _record)
+    native.connect(Tensor, Call, tape.Node, tape.Edge, tape._next_number, local, apply, _record)
     _op.apply = native.apply

@@ -36,13 +36,13 @@ class Sample:
 class Call:
     """An op with its attributes filled in; interned as long as its op remembers it."""
 
-    __slots__ = ("op", "attrs", "id", "view", "differentiable", "saves_inputs", "__weakref__")
+    __slots__ = ("op", "attrs", "id", "view", "differentiable", "saves_inputs", "saves_output", "saves_whole", "__weakref__")
 
     def __init__(self, op: Op, attrs: dict[str, Any]):
         self.op, self.attrs, self.id = op, attrs, next(_call_ids)
         self.view = self._view if op.kind == "view" else None
         self.differentiable = op.vjp is not None
-        self.saves_inputs = "i" in op.saves
+        self.saves_inputs, self.saves_output, self.saves_whole = (mark in op.saves for mark in "ion")
 
     def _view(self, x: np.ndarray) -> np.ndarray | None:
         """NumPy's own view, or None where the arguments do not fit: `infer` then says why."""
