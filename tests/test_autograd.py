@@ -273,3 +273,34 @@ def test_a_view_of_a_result_cannot_be_overwritten():
     y = leaf(1.0, 2.0) * 3
     with pytest.raises(GradError, match="view"):
         y[0].zero_()
+
+
+def test_gradients_of_numbers_accumulate():
+    x = rv.tensor(3.0, requires_grad=True)
+    for _ in range(2):
+        x.backward()
+        (x + 1).backward()
+    assert x.grad.item() == 4.0
+    (x + 1).backward()
+    assert rv.tensor(1.0).add(1.0).item() == 2.0  # the shared number was not written to
+
+
+@pytest.mark.parametrize("change", [lambda y: y.zero_(), lambda y: y.add_(1.0), lambda y: y.mul_(3.0)])
+def test_a_view_of_a_changed_result_is_refused(change):
+    y = rv.ones(2, 3, requires_grad=True) * 2
+    view = y.T
+    change(y)
+    with pytest.raises(GradError, match="make the view again"):
+        view + 1
+    with pytest.raises(GradError, match="make the view again"):
+        view.backward(rv.ones(3, 2))
+    y.T.sum()
+
+
+def test_views_of_parameters_follow_their_updates():
+    w = rv.ones(2, 3, requires_grad=True)
+    view = w.T
+    with rv.no_grad():
+        w.mul_(2.0)
+    (view * view).sum().backward()
+    assert w.grad.tolist() == [[4.0] * 3] * 2

@@ -11,7 +11,7 @@ from .errors import DTypeError, GradError, ShapeError
 from .ops import apply as _engine
 from .ops.apply import constant
 from .ops.shape import expand
-from .tape import Node
+from .tape import Node, check_view
 
 
 def backward(tensors: Any, gradients: Any, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -63,6 +63,8 @@ def _seed(t: Any, g: Any) -> Any:
             "backward: the tensor was not computed from anything that requires a gradient "
             "(requires_grad=True, outside of no_grad())"
         )
+    if t._base is not None:
+        check_view(t)
     shape = t._data.shape
     if g is None:
         if t.numel() != 1:
@@ -231,9 +233,10 @@ def _accumulate(t: Any, g: Any, create_graph: bool, owned: set[int]) -> None:
     tracer = local.tracer
     data = g._data
     if t.grad is None and tracer is None and not g._requires_grad and data.base is None and id(data) not in owned:
-        owned.add(id(data))  # the common case: a new array, which nothing else refers to
-        t.grad = g
-        return
+        if data.flags.writeable:  # the common case: a new array, which nothing else refers to
+            owned.add(id(data))
+            t.grad = g
+            return
     if tracer is not None:
         tracer.touch_grad(t)
     if t.grad is not None:
@@ -245,8 +248,8 @@ def _accumulate(t: Any, g: Any, create_graph: bool, owned: set[int]) -> None:
     if not create_graph:
         g = g.detach()
         g._base = None
-        # .grad belongs to its tensor alone: a gradient that is an alias of another array is copied
-        if tracer is None and (g._data.base is not None and isinstance(g._data.base, np.ndarray) or id(g._data) in owned):
+        # .grad belongs to its tensor alone: a gradient that is an alias of another array, or a shared number, is copied
+        if tracer is None and (isinstance(g._data.base, np.ndarray) or id(g._data) in owned or not g._data.flags.writeable):
             g._data = np.array(g._data)
         owned.add(id(g._data))
     t.grad = g

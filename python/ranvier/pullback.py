@@ -1,8 +1,8 @@
 """Backward passes as plans: the pass over a tape, traced once per structure of the tape, runs as one native call.
 
 An eager script records the same tape again and again. The third time, the pass over it is traced on stand-ins for all
-that the tape has saved, fused and planned like any compiled function; from then on the tape's structure is looked up, and the
-plan runs on its arrays. The plan is made of the same kernels in the same order: results keep their bits.
+that the tape has saved, fused and planned like any compiled function; from then on the tape's structure is looked up, and
+the plan runs on its arrays. The plan is made of the same kernels in the same order: results keep their bits.
 """
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def pull(order: list[Node], root: Any, seed: Any) -> list | None:
         call = node.call
         if call.id is None:  # a compiled forward pass: its backward pass is a plan already
             return None
-        key.append(call.id)
+        key += (call.id, len(node.inputs))
         whole = call.saves_inputs
         for t in node.inputs:
             below = t._node
             if below is not None:
-                key.append(index[below] * 8 + t._index)
+                key.append(index[below] << 16 | t._index)
                 if whole:
                     arrays.append(t._data)
             else:

@@ -31,12 +31,24 @@ class Edge:
         return self._requires_grad
 
 
+def check_view(t: Any) -> None:
+    """Raise if `t` is a view whose base has got another history since it was made."""
+    if t._version != t._base._version and t._node is not None and t._base._node is not None:
+        raise GradError(
+            f"a view of shape {t._data.shape} is used after its base, shape {t._base._data.shape}, was changed in place: "
+            "its gradient would not pass through the change; make the view again"
+        )
+
+
 class Node:
     """One recorded call: where its inputs came from, and what the gradient rule needs of inputs and outputs."""
 
     __slots__ = ("call", "inputs", "outs", "n_outs", "versions", "number")
 
     def __init__(self, call: Any, inputs: tuple, outs: tuple):
+        for t in inputs:
+            if t._base is not None:
+                check_view(t)
         self.call = call
         saves = call.op.saves
         if "i" in saves:

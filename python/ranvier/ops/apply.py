@@ -125,8 +125,6 @@ def _compute_dtypes(name: str, rule: str, arrays: list) -> list[np.dtype]:
     common = promote(arrays)
     if rule == "float" and not is_float(common):
         common = get_default_dtype()
-    if rule == "promote" and common == bool_:
-        pass  # each op says in its own rule what bools mean
     return [common] * len(arrays)
 
 
