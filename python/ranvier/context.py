@@ -1,6 +1,7 @@
 """What a thread is doing: recording gradients or not, tracing or not, and on which backend."""
 from __future__ import annotations
 
+import itertools
 import threading
 from contextlib import ContextDecorator
 from typing import Any
@@ -70,7 +71,9 @@ class Epoch:
     """
 
     value = 0
+    _next = itertools.count(1).__next__  # no two threads get the same number
 
     @classmethod
     def bump(cls) -> None:
-        cls.value += 1
+        """Something of that kind has changed."""
+        cls.value = cls._next()

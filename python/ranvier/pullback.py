@@ -82,7 +82,7 @@ def _compile(order: list[Node], root: Any, seed: Any, leaves: list[tuple[int, An
         return t
 
     with tracing(tracer):
-        start = None if seed is None else stand_in(seed._data)
+        start: Any = None if seed is None else stand_in(seed._data)
         for node in order:
             twins[node] = Node.__new__(Node)
         for node in order:  # inputs of the graph in the order in which `pull` lists the arrays

@@ -217,8 +217,11 @@ class CompiledFunction:
             return self.fn(*args, **kwargs)
         arrays: list = []
         key = self._key(args, kwargs, arrays)
-        for trace in self._traces.get(key, ()):
+        traces = self._traces.get(key, ())
+        for position, trace in enumerate(traces):
             if trace.holds():
+                if position:  # first next time: those that do not hold look at all that they depend on
+                    self._traces[key] = [trace, *(other for other in traces if other is not trace)]
                 break
         else:
             trace = self._add(key, args, kwargs)
