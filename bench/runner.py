@@ -92,30 +92,34 @@ def repeat(work: Callable[[], Any]) -> Contender:
     return run
 
 
+def timed(run: Contender, count: int) -> float:
+    started = time.perf_counter()
+    run(count)
+    return (time.perf_counter() - started) / count
+
+
+def least(run: Contender) -> float:
+    """About how long one execution takes when nothing comes between."""
+    count = 1
+    while timed(run, count) * count < 1e-3 and count < 1 << 16:
+        count *= 2
+    return max(min(timed(run, count) for _ in range(4)), 1e-8)
+
+
 def race(contenders: dict[str, Contender], settings: Settings) -> dict[str, float]:
     """Seconds for one execution of each contender's work: the median over turns of a few milliseconds."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     block: dict[str, int] = {}
     for name, run in contenders.items():
         run(2)
-        count = 1
-        while True:  # blocks long enough for the clock, short enough to take turns
-            started = time.perf_counter()
-            run(count)
-            elapsed = time.perf_counter() - started
-            if elapsed > 1e-3 or count >= 1 << 16:
-                break
-            count *= 2
-        block[name] = max(1, int(count * 3e-3 / max(elapsed, 1e-6)))
+        block[name] = max(1, int(3e-3 / least(run)))  # long enough for the clock and the caches, short enough to take turns
     names = list(contenders)
     ends = time.perf_counter() + settings.budget * len(names)
     turn = 0
     while turn < 5 or time.perf_counter() < ends and turn < 400:
         for i in range(len(names)):
             name = names[(i + turn) % len(names)]
-            started = time.perf_counter()
-            contenders[name](block[name])
-            times[name].append((time.perf_counter() - started) / block[name])
+            times[name].append(timed(contenders[name], block[name]))
         turn += 1
     return {name: quantile(values, settings.quantile) for name, values in times.items()}
 
