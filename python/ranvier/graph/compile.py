@@ -238,7 +238,7 @@ class CompiledFunction:
         return result
 
     def _key(self, args: tuple, kwargs: dict, arrays: list) -> tuple:
-        parts: list = [local.grad_enabled, local.backend]
+        parts: list = [local.grad_enabled, local.backend or current_backend()]
         for x in args:
             if isinstance(x, Tensor) and not x._requires_grad:
                 data = x._data
