@@ -562,25 +562,11 @@ def _inplace(function: Any) -> Any:
     return method
 
 
-def _of_bools(function: Any) -> Any:
-    """&, |, ^ and ~ are logical here; PyTorch's work on the bits of integers."""
-
-    @functools.wraps(function)
-    def method(*operands: Any) -> Tensor:
-        for x in operands:
-            if not isinstance(x, (bool, np.bool_)) and getattr(x, "dtype", None) != np.bool_:
-                kind = getattr(x, "dtype", type(x).__name__)
-                raise DTypeError(f"{function.__name__}: &, |, ^ and ~ take bool tensors, not {kind}; cast, or compare first")
-        return function(*operands)
-
-    return method
-
-
 def _attach() -> None:
     operators = {
         "add": ops.add, "sub": ops.sub, "mul": ops.mul, "truediv": ops.div, "floordiv": ops.floor_divide,
         "mod": ops.remainder, "pow": ops.pow, "matmul": ops.matmul,
-        "and": _of_bools(ops.logical_and), "or": _of_bools(ops.logical_or), "xor": _of_bools(ops.logical_xor),
+        "and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor,
     }  # fmt: skip
     for name, function in operators.items():
         setattr(Tensor, f"__{name}__", function)
@@ -588,7 +574,7 @@ def _attach() -> None:
         setattr(Tensor, f"__i{name}__", _inplace(function))
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(ops, name))
-    for name, unary in {"neg": ops.neg, "abs": ops.abs, "invert": _of_bools(ops.logical_not)}.items():
+    for name, unary in {"neg": ops.neg, "abs": ops.abs, "invert": ops.bitwise_not}.items():
         setattr(Tensor, f"__{name}__", unary)
     for name, keeps_shape in ops.methods():
         setattr(Tensor, name, getattr(ops, name))

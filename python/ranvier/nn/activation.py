@@ -1,4 +1,4 @@
-"""Activations as modules. `inplace` is taken as PyTorch does; results are new tensors either way."""
+"""Activations as modules."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ class ReLU(_Plain):
     """max(x, 0)."""
 
     def forward(self, input: Any) -> Any:
-        return F.relu(input)
+        return F.relu(input, inplace=self.inplace)
 
 
 class SELU(_Plain):
     """scale * elu(x, alpha), with the constants that keep mean 0 and variance 1. Klambauer et al., 2017."""
 
     def forward(self, input: Any) -> Any:
-        return F.selu(input)
+        return F.selu(input, inplace=self.inplace)
 
 
 class SiLU(_Plain):
     """x * sigmoid(x), also known as swish."""
 
     def forward(self, input: Any) -> Any:
-        return F.silu(input)
+        return F.silu(input, inplace=self.inplace)
 
 
 class Mish(_Plain):
     """x * tanh(softplus(x)). Misra, 2019."""
 
     def forward(self, input: Any) -> Any:
-        return F.mish(input)
+        return F.mish(input, inplace=self.inplace)
 
 
 class Hardsigmoid(Module):
@@ -64,7 +64,7 @@ class Hardsigmoid(Module):
         self.inplace = inplace
 
     def forward(self, input: Any) -> Any:
-        return F.hardsigmoid(input)
+        return F.hardsigmoid(input, inplace=self.inplace)
 
 
 class Hardswish(Module):
@@ -74,7 +74,7 @@ class Hardswish(Module):
         self.inplace = inplace
 
     def forward(self, input: Any) -> Any:
-        return F.hardswish(input)
+        return F.hardswish(input, inplace=self.inplace)
 
 
 class Sigmoid(Module):
@@ -119,7 +119,7 @@ class LeakyReLU(Module):
         self.negative_slope, self.inplace = negative_slope, inplace
 
     def forward(self, input: Any) -> Any:
-        return F.leaky_relu(input, self.negative_slope)
+        return F.leaky_relu(input, self.negative_slope, inplace=self.inplace)
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope}{_inplace(self.inplace)}"
@@ -146,7 +146,7 @@ class RReLU(Module):
         self.lower, self.upper, self.inplace = lower, upper, inplace
 
     def forward(self, input: Any) -> Any:
-        return F.rrelu(input, self.lower, self.upper, self.training)
+        return F.rrelu(input, self.lower, self.upper, self.training, inplace=self.inplace)
 
     def extra_repr(self) -> str:
         return f"lower={self.lower}, upper={self.upper}{_inplace(self.inplace)}"
@@ -159,7 +159,7 @@ class ELU(Module):
         self.alpha, self.inplace = alpha, inplace
 
     def forward(self, input: Any) -> Any:
-        return F.elu(input, self.alpha)
+        return F.elu(input, self.alpha, inplace=self.inplace)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}{_inplace(self.inplace)}"
@@ -207,7 +207,7 @@ class Hardtanh(Module):
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
     def forward(self, input: Any) -> Any:
-        return F.hardtanh(input, self.min_val, self.max_val)
+        return F.hardtanh(input, self.min_val, self.max_val, inplace=self.inplace)
 
     def extra_repr(self) -> str:
         return f"min_val={self.min_val}, max_val={self.max_val}{_inplace(self.inplace)}"
@@ -256,7 +256,7 @@ class Threshold(Module):
         self.threshold, self.value, self.inplace = threshold, value, inplace
 
     def forward(self, input: Any) -> Any:
-        return F.threshold(input, self.threshold, self.value)
+        return F.threshold(input, self.threshold, self.value, inplace=self.inplace)
 
     def extra_repr(self) -> str:
         return f"threshold={self.threshold}, value={self.value}{_inplace(self.inplace)}"

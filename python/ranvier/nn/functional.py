@@ -1,7 +1,6 @@
 """Layers and losses as functions; `import ranvier.nn.functional as F`.
 
-All take Tensors, or NumPy arrays and then return arrays. `inplace` is accepted for PyTorch's sake;
-results are new tensors either way.
+All take Tensors, or NumPy arrays and then return arrays. With `inplace` the result goes into the input's memory.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from .. import ops, random
 from ..errors import DomainError, DTypeError, ShapeError
 from ..ops.activation import *  # noqa: F403
 from ..ops.activation import __all__ as _activations
-from ..ops.activation import leaky_relu
+from ..ops.activation import into, leaky_relu
 from ..ops.index import one_hot
 from ..ops.join import pad
 from ..ops.matmul import bilinear, linear
@@ -40,9 +39,10 @@ def rrelu(
     if not lower <= upper:
         raise DomainError(f"rrelu: lower={lower} must not exceed upper={upper}")
     if not training:
-        return leaky_relu(input, (lower + upper) / 2)
+        return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = random.uniform(input.shape, lower, upper, dtype=input.dtype)
-    return ops.where(ops.ge(input, 0), input, ops.mul(input, plain(slope, input)))
+    out = ops.where(ops.ge(input, 0), input, ops.mul(input, plain(slope, input)))
+    return into(input, out) if inplace else out
 
 
 # ---------------------------------------------------------------- softmax
@@ -95,7 +95,8 @@ def _drop(name: str, input: Any, shape: tuple[int, ...], p: float, training: boo
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """In training, each element 0 with probability p and else divided by 1 - p. Srivastava et al., 2014."""
     require_arrays("dropout", input=input)
-    return _drop("dropout", input, input.shape, p, training)
+    out = _drop("dropout", input, input.shape, p, training)
+    return into(input, out) if inplace else out
 
 
 def _drop_channels(name: str, input: Any, p: float, training: bool, ndim: int) -> Any:
@@ -108,14 +109,17 @@ def _drop_channels(name: str, input: Any, p: float, training: bool, ndim: int) -
 
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, L) or (C, L)."""
-    return _drop_channels("dropout1d", input, p, training, 2)
+    out = _drop_channels("dropout1d", input, p, training, 2)
+    return into(input, out) if inplace else out
 
 
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, H, W) or (C, H, W)."""
-    return _drop_channels("dropout2d", input, p, training, 3)
+    out = _drop_channels("dropout2d", input, p, training, 3)
+    return into(input, out) if inplace else out
 
 
 def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
-    return _drop_channels("dropout3d", input, p, training, 4)
+    out = _drop_channels("dropout3d", input, p, training, 4)
+    return into(input, out) if inplace else out

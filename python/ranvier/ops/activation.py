@@ -1,8 +1,10 @@
-"""Activations. `inplace` is accepted for PyTorch's sake and changes nothing: plans reuse memory anyway."""
+"""Activations. With `inplace` the result goes into the input's memory, as in PyTorch; that saves no time here."""
 from __future__ import annotations
 
 import math
 from typing import Any
+
+import numpy as np
 
 from ..errors import DTypeError, ShapeError
 from ._xp import erfc
@@ -217,6 +219,14 @@ _mish_grad: Op = _float(
 # ---------------------------------------------------------------- public
 
 
+def into(input: Any, out: Any) -> Any:
+    """`input` with the values of `out`, for functions called with inplace=True."""
+    if isinstance(input, np.ndarray):
+        np.copyto(input, out)
+        return input
+    return input._assign(out)
+
+
 def relu(input: Any, inplace: bool = False) -> Any:
     """max(input, 0); its derivative at 0 is 0.
 
@@ -224,12 +234,14 @@ def relu(input: Any, inplace: bool = False) -> Any:
     >>> rv.relu(rv.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return _relu(input)
+    out = _relu(input)
+    return into(input, out) if inplace else out
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
     """min(max(input, 0), 6)."""
-    return _hardtanh(input, min_val=0.0, max_val=6.0)
+    out = _hardtanh(input, min_val=0.0, max_val=6.0)
+    return into(input, out) if inplace else out
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
@@ -239,7 +251,8 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     >>> rv.nn.functional.leaky_relu(rv.tensor([-1.0, 2.0]), 0.5)
     tensor([-0.5,  2. ])
     """
-    return _leaky_relu(input, negative_slope=float(negative_slope))
+    out = _leaky_relu(input, negative_slope=float(negative_slope))
+    return into(input, out) if inplace else out
 
 
 def prelu(input: Any, weight: Any) -> Any:
@@ -256,41 +269,48 @@ def prelu(input: Any, weight: Any) -> Any:
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
     """input where it is above `threshold`, else `value`."""
-    return where(input <= threshold, float(value), input)
+    out = where(input <= threshold, float(value), input)
+    return into(input, out) if inplace else out
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """min(max(input, min_val), max_val); unlike clamp's, its derivative at the bounds is 0."""
     if min_val > max_val:
         raise DTypeError(f"hardtanh: min_val={min_val} must not be above max_val={max_val}")
-    return _hardtanh(input, min_val=float(min_val), max_val=float(max_val))
+    out = _hardtanh(input, min_val=float(min_val), max_val=float(max_val))
+    return into(input, out) if inplace else out
 
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     """min(max(input + 3, 0), 6) / 6."""
-    return relu6(input + 3) / 6
+    out = relu6(input + 3) / 6
+    return into(input, out) if inplace else out
 
 
 def hardswish(input: Any, inplace: bool = False) -> Any:
     """input * hardsigmoid(input)."""
-    return _hardswish(input)
+    out = _hardswish(input)
+    return into(input, out) if inplace else out
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """input where it is positive, else alpha * (exp(input) - 1)."""
-    return _elu(input, alpha=float(alpha))
+    out = _elu(input, alpha=float(alpha))
+    return into(input, out) if inplace else out
 
 
 def selu(input: Any, inplace: bool = False) -> Any:
     """The self-normalising elu: 1.0507 * elu(input, 1.6733)."""
-    return _selu(input)
+    out = _selu(input)
+    return into(input, out) if inplace else out
 
 
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """input where it is positive, else alpha * (exp(input / alpha) - 1)."""
     if alpha == 0:
         raise DTypeError("celu: alpha=0 must not be 0")
-    return _celu(input, alpha=float(alpha))
+    out = _celu(input, alpha=float(alpha))
+    return into(input, out) if inplace else out
 
 
 def sigmoid(input: Any) -> Any:
@@ -361,12 +381,14 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 
 def silu(input: Any, inplace: bool = False) -> Any:
     """input * sigmoid(input), also known as swish."""
-    return _silu(input)
+    out = _silu(input)
+    return into(input, out) if inplace else out
 
 
 def mish(input: Any, inplace: bool = False) -> Any:
     """input * tanh(softplus(input))."""
-    return _mish(input)
+    out = _mish(input)
+    return into(input, out) if inplace else out
 
 
 def glu(input: Any, dim: int = -1) -> Any:

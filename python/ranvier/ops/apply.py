@@ -93,6 +93,9 @@ def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
         if any(a.dtype != d for a, d in zip(arrays, wanted)):
             inputs = tuple(x if x.dtype == d else x.to(d) for x, d in zip(inputs, wanted))
             arrays = [x._data for x in inputs]
+            out = None if local.eager is None else local.eager(call.id, *arrays)
+            if out is not None:
+                return inputs, out
     if local.tracer is not None:
         return inputs, local.tracer.record(call, inputs)
     for a in arrays:
