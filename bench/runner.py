@@ -132,7 +132,6 @@ def quantile(values: list[float], q: float) -> float:
 def environment() -> dict[str, Any]:
     """The machine and the versions that were measured."""
     import numpy as np
-
     import ranvier as rv
 
     versions: dict[str, str] = {"python": platform.python_version(), "numpy": np.__version__}

@@ -6,7 +6,6 @@ import weakref
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier.errors import GradError
 

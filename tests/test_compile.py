@@ -6,10 +6,9 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
-from ops_support import same_bits
-
 import ranvier as rv
 import ranvier.nn.functional as F
+from ops_support import same_bits
 from ranvier import nn, optim
 from ranvier.errors import GradError, TraceError
 

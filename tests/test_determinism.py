@@ -7,10 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from ops_support import OPS, same_bits
-
 import ranvier as rv
 import ranvier.nn.functional as F
+from ops_support import OPS, same_bits
 from ranvier import nn, optim
 
 pytest.importorskip("ranvier._native")

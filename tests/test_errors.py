@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier import nn, optim

@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import ranvier as rv
+import ranvier.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ops_support import same_bits
-
-import ranvier as rv
-import ranvier.nn.functional as F
 from ranvier import nn, optim
 from ranvier.errors import TraceError
 from ranvier.graph import memory, passes, trace

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_cases import CASES, evaluate
-
 import ranvier as rv
 from ranvier import nn  # noqa: F401  (rv.nn)
+from torch_cases import CASES, evaluate
 
 GOLDENS = np.load(Path(__file__).parent / "goldens" / "calls.npz")
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_cases import NETS, OPTIMIZERS, train
-
 import ranvier as rv
 from ranvier import nn, optim  # noqa: F401  (rv.nn, rv.optim)
+from torch_cases import NETS, OPTIMIZERS, train
 
 GOLDENS = np.load(Path(__file__).parent / "goldens" / "trajectories.npz")
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}

@@ -4,7 +4,6 @@ The array is a NumPy array; while a function is traced it is a `Value` of the gr
 """
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np

@@ -62,7 +62,7 @@ _relu = _number(
     reference=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),
     vjp=lambda g, out, x: (_relu_grad(g, out),),
 )  # fmt: skip
-_relu_grad = _float(
+_relu_grad: Op = _float(
     "relu_grad", arity=2, saves="i", flops=1, max_ulp=0,
     reference=lambda xp, g, out: xp.where(out <= 0, xp.zeros_like(g), g),
     vjp=lambda gg, _, g, out: (_relu_grad(gg, out), None),
@@ -109,7 +109,7 @@ _sigmoid = _float(
     "sigmoid", arity=1, saves="o", flops=16, max_ulp=3, onnx="Sigmoid", yields="probabilities",
     reference=_sigmoid_reference, vjp=lambda g, out, x: (_sigmoid_grad(g, out),),
 )  # fmt: skip
-_sigmoid_grad = _float(
+_sigmoid_grad: Op = _float(
     "sigmoid_grad", arity=2, saves="i", flops=3, max_ulp=2,
     reference=lambda xp, g, out: g * (out * (1 - out)),
     vjp=lambda gg, _, g, out: (_sigmoid_grad(gg, out), gg * (g * (1 - 2 * out))),
@@ -118,7 +118,7 @@ _tanh = _float(
     "tanh", arity=1, saves="o", flops=18, max_ulp=3, onnx="Tanh",
     reference=lambda xp, x: xp.tanh(x), vjp=lambda g, out, x: (_tanh_grad(g, out),),
 )  # fmt: skip
-_tanh_grad = _float(
+_tanh_grad: Op = _float(
     "tanh_grad", arity=2, saves="i", flops=3, max_ulp=2, ulp_floor=1.0, domain=(-0.9, 0.9),
     reference=lambda xp, g, out: g * (1 - out * out),
     vjp=lambda gg, _, g, out: (_tanh_grad(gg, out), gg * (g * (-2 * out))),

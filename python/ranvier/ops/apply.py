@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import tape
 from ..context import local
 from ..dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..errors import DTypeError, TraceError
-from .. import tape
 from ..tape import Node
 from . import op as _op
 from .op import Call
