@@ -45,11 +45,11 @@ struct Axes {
   void merge() {  // neighbours that are one longer axis
     int kept = 0;
     for (int i = 0; i < n; ++i) {
-      Axis& previous = axis[kept - 1];
-      if (kept && previous.in == axis[i].in * axis[i].size && previous.out == axis[i].out * axis[i].size)
-        previous = {previous.size * axis[i].size, axis[i].in, axis[i].out};
+      const Axis next = axis[i];
+      if (kept && axis[kept - 1].in == next.in * next.size && axis[kept - 1].out == next.out * next.size)
+        axis[kept - 1] = {axis[kept - 1].size * next.size, next.in, next.out};
       else
-        axis[kept++] = axis[i];
+        axis[kept++] = next;
     }
     n = kept;
   }
