@@ -28,7 +28,7 @@ constexpr nanoseconds kIdleSpin{50'000};     // a helper without work stays awak
 constexpr nanoseconds kBarrierSpin{20'000};  // then yield, then sleep: threads may outnumber CPUs
 constexpr int kYields = 10;
 constexpr double kWorkPerMember = 10e3;      // nanoseconds
-constexpr nanoseconds kShortWindow{1'000}, kLongWindow{100'000};  // to accept an offer
+constexpr nanoseconds kLongestWindow{100'000};  // to accept an offer
 constexpr nanoseconds kStall{300'000};       // waiting for a member that the system has taken off its CPU
 constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
 
@@ -80,12 +80,14 @@ enum Kind : uint32_t { withdrawn, offer, accepted, go };  // low bits of Helper:
 struct alignas(128) Helper {
   std::atomic<uint32_t> state{withdrawn};
   int rank = 0;
-  bool missed = false;  // the last offer: it is asleep or not scheduled, and gets a short window
+  // Since the last offer; one that has not is not being scheduled and gets no further offers until it has
+  std::atomic<bool> woke{true};
 };
 
 struct Pool {
   std::mutex mutex;  // held by the Crew that has the helpers
   std::vector<std::unique_ptr<Helper>> helpers;
+  std::vector<Helper*> asked;  // to join in the instruction at hand; then those that have
   uint32_t number = 0;
   TeamBody body = nullptr;
   void* context = nullptr;
@@ -106,12 +108,14 @@ void help(Pool& p, Helper& h) {
   uint32_t seen = withdrawn;
   for (;;) {
     seen = await_change(h.state, seen, kIdleSpin);
+    h.woke.store(true, std::memory_order_relaxed);
     if ((seen & 3) != offer) continue;
     const uint32_t yes = seen - offer + accepted;
     if (!h.state.compare_exchange_strong(seen, yes, std::memory_order_acq_rel)) continue;
     seen = await_change(h.state, yes, kIdleSpin);
     Team team(p.team, h.rank, p.size);
     p.body(p.context, team);
+    h.woke.store(true, std::memory_order_relaxed);
     if (p.working.fetch_sub(1, std::memory_order_acq_rel) == 1) p.working.notify_one();
   }
 }
@@ -175,30 +179,34 @@ Crew::~Crew() {
 void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
   Pool& p = pool();
   const bool resting = Clock::now() < p.rest_until;
-  const int asked = resting ? 0 : static_cast<int>(std::min<double>(helpers_, cost / kWorkPerMember));
+  const int wanted = resting ? 0 : static_cast<int>(std::min<double>(helpers_, cost / kWorkPerMember));
   p.number += 4;
   const uint32_t offered = p.number + offer;
-  bool all_ready = true;
-  for (int k = 0; k < asked; ++k) {
+  p.asked.clear();
+  for (int k = 0; k < helpers_ && static_cast<int>(p.asked.size()) < wanted; ++k) {
     Helper& h = *p.helpers[k];
+    if (!h.woke.exchange(false, std::memory_order_relaxed)) continue;
     h.state.store(offered, std::memory_order_seq_cst);
     h.state.notify_one();
-    all_ready &= !h.missed;
+    p.asked.push_back(&h);
   }
-  // Waiting for a quarter of the work pays where a sleeping helper wakes up meanwhile
-  const nanoseconds window = all_ready ? std::min(kLongWindow, nanoseconds(static_cast<int64_t>(cost / 4))) : kShortWindow;
-  if (asked > 0) spin(window, [&] {
-    for (int k = 0; k < asked; ++k)
-      if (p.helpers[k]->state.load(std::memory_order_acquire) == offered) return false;
-    return true;
-  });
-  int size = 1;
-  for (int k = 0; k < asked; ++k) {
-    Helper& h = *p.helpers[k];
+  // Waiting for a part of the work pays where a sleeping helper wakes up meanwhile
+  const nanoseconds window = std::min(kLongestWindow, nanoseconds(static_cast<int64_t>(cost / 4)));
+  if (!p.asked.empty())
+    spin(window, [&] {
+      for (const Helper* h : p.asked)
+        if (h->state.load(std::memory_order_acquire) == offered) return false;
+      return true;
+    });
+  size_t members = 0;
+  for (Helper* h : p.asked) {
     uint32_t expected = offered;
-    h.missed = h.state.compare_exchange_strong(expected, p.number + withdrawn, std::memory_order_acq_rel);
-    h.rank = h.missed ? 0 : size++;
+    if (h->state.compare_exchange_strong(expected, p.number + withdrawn, std::memory_order_acq_rel)) continue;
+    p.asked[members++] = h;
+    h->rank = static_cast<int>(members);
   }
+  p.asked.resize(members);
+  const int size = static_cast<int>(members) + 1;
   Team team(&state, 0, size);
   if (size > 1) {
     p.body = body;
@@ -206,11 +214,9 @@ void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
     p.team = &state;
     p.size = size;
     p.working.store(static_cast<uint32_t>(size - 1), std::memory_order_relaxed);
-    for (int k = 0; k < asked; ++k) {
-      Helper& h = *p.helpers[k];
-      if (h.missed) continue;
-      h.state.store(p.number + go, std::memory_order_release);
-      h.state.notify_one();
+    for (Helper* h : p.asked) {
+      h->state.store(p.number + go, std::memory_order_release);
+      h->state.notify_one();
     }
   }
   waited = nanoseconds{0};

@@ -22,10 +22,10 @@ class Team {
     if (size_ > 1) barrier_slow();
   }
 
-  // f(i) for i in [0, chunks), shared out among the members in contiguous runs. `chunks` must follow from
-  // shapes alone.
+  // f(i) for i in [0, chunks), shared out among the members in contiguous runs, the first of them the caller's.
+  // `chunks` must follow from shapes alone.
   template <class F> RV_INLINE void each(int64_t chunks, F&& f) {
-    const int64_t begin = chunks * rank_ / size_, end = chunks * (rank_ + 1) / size_;
+    const int64_t begin = (chunks * rank_ + size_ - 1) / size_, end = (chunks * (rank_ + 1) + size_ - 1) / size_;
     for (int64_t i = begin; i < end; ++i) f(i);
   }
 
