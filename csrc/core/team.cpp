@@ -30,6 +30,7 @@ constexpr int kYields = 10;
 constexpr double kWorkPerMember = 10e3;      // nanoseconds
 constexpr nanoseconds kLongestWindow{100'000};  // to accept an offer
 constexpr nanoseconds kStall{300'000};       // waiting for a member that the system has taken off its CPU
+constexpr nanoseconds kMoveEvery{2'000'000};  // at most
 constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
 
 std::atomic<int> wanted_threads{1};
@@ -82,6 +83,7 @@ struct alignas(128) Helper {
   int rank = 0;
   // Since the last offer; one that has not is not being scheduled and gets no further offers until it has
   std::atomic<bool> woke{true};
+  pthread_t thread{};
 };
 
 struct Pool {
@@ -96,6 +98,7 @@ struct Pool {
   // After a stall the CPUs are busy with something else: work alone for a while, longer after each stall in a row
   Clock::time_point rest_until{};
   nanoseconds rest = kFirstRest;
+  Clock::time_point next_move{};
   alignas(128) std::atomic<uint32_t> working{0};
 };
 Pool& pool() {  // never destroyed: helpers live as long as the process
@@ -128,13 +131,30 @@ void grow(Pool& p, int n) {
   while (static_cast<int>(p.helpers.size()) < n) {
     auto h = std::make_unique<Helper>();
     try {
-      std::thread(help, std::ref(p), std::ref(*h)).detach();
+      std::thread thread(help, std::ref(p), std::ref(*h));
+      h->thread = thread.native_handle();
+      thread.detach();
     } catch (const std::system_error&) {
       break;
     }
     p.helpers.push_back(std::move(h));
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+// Moves a helper that does not get to run off the caller's CPU: the system likes to wake it there, where it would wait
+// for the caller, while other CPUs are taken by something else that it may share with or outrank.
+void move_away(const Helper& h) {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const int here = sched_getcpu();
+  if (here < 0 || sched_getaffinity(0, sizeof set, &set) != 0) return;
+  CPU_CLR(here, &set);
+  if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(h.thread, sizeof set, &set);
+#else
+  (void)h;
+#endif
 }
 
 struct Scratch {
@@ -178,14 +198,18 @@ Crew::~Crew() {
 
 void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
   Pool& p = pool();
-  const bool resting = Clock::now() < p.rest_until;
+  const auto now = Clock::now();
+  const bool resting = now < p.rest_until;
   const int wanted = resting ? 0 : static_cast<int>(std::min<double>(helpers_, cost / kWorkPerMember));
   p.number += 4;
   const uint32_t offered = p.number + offer;
   p.asked.clear();
   for (int k = 0; k < helpers_ && static_cast<int>(p.asked.size()) < wanted; ++k) {
     Helper& h = *p.helpers[k];
-    if (!h.woke.exchange(false, std::memory_order_relaxed)) continue;
+    if (!h.woke.exchange(false, std::memory_order_relaxed)) {
+      if (now > p.next_move) move_away(h), p.next_move = now + kMoveEvery;
+      continue;
+    }
     h.state.store(offered, std::memory_order_seq_cst);
     h.state.notify_one();
     p.asked.push_back(&h);
