@@ -60,11 +60,9 @@ template <int K> struct Walk {
 
   // f(offsets, n, at) for each run of n positions along the innermost axis within flat positions [begin, end).
   template <class F> void rows(int64_t begin, int64_t end, F&& f) const {
+    if (begin >= end) return;  // axes of length 0 must not be divided by
     int64_t offset[K] = {}, index[kMaxDims + 1] = {};
-    if (ndim == 0) {
-      if (begin < end) f(offset, int64_t{1}, begin);
-      return;
-    }
+    if (ndim == 0) return f(offset, int64_t{1}, begin);
     int64_t rest = begin;
     for (int d = ndim - 1; d >= 0; --d) {
       index[d] = rest % shape[d];
