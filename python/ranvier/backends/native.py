@@ -102,19 +102,13 @@ class Program:
         self._refreshes = lowering.refreshes
         self._changed = {id(old.data) for old in graph.updates}
         if not self._refreshes:
-            self.run = self._run_plan  # type: ignore[method-assign]
-
-    def _run_plan(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        try:
-            return self.plan.run(*arrays)
-        except BufferError:  # an argument that is not C-contiguous
-            return self.plan.run(*map(np.ascontiguousarray, arrays))
+            self.run = self.plan.run  # type: ignore[method-assign]
 
     def run(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """Run once; `arrays` are the graph's inputs."""
         for twin, array in self._refreshes:
             np.copyto(twin, array)
-        outs = self._run_plan(*arrays)
+        outs = self.plan.run(*arrays)
         for twin, array in self._refreshes:
             if id(array) in self._changed:
                 np.copyto(array, twin)
