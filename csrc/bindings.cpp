@@ -186,6 +186,7 @@ PYBIND11_MODULE(_native, m) {
   plan.def(py::init(&make_plan), py::arg("slots"), py::arg("instructions"))
       .def_property_readonly("arena_bytes", &Plan::arena_bytes)
       .def("describe", &Plan::describe)
+      .def("timings", &plan_timings, py::arg("repeats"))
       .def("loop", &plan_loop, py::arg("data"), py::arg("index"), py::arg("batch"), py::arg("begin"), py::arg("end"),
            py::arg("totals"), py::arg("every") = 0);
   // `run` is called once a step: a plain method descriptor skips pybind11's dispatcher

@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <sstream>
 
 #include "core/cpu.h"
@@ -37,7 +38,9 @@ const char* written_view_error(const View& v) {
 
 // ---------------------------------------------------------------- executor
 
-int Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, const Prologue* first) {
+int Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, const Prologue* first,
+                  double* times) {
+  using Clock = std::chrono::steady_clock;
   FlushDenormals flush;
   Crew crew(any_parallel);
   Team solo(&state, 0, 1);
@@ -48,6 +51,7 @@ int Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamS
   const int n = static_cast<int>(list.size());
   for (int i = 0; i < n; ++i) {
     const Instruction& ins = list[i];
+    const Clock::time_point start = times ? Clock::now() : Clock::time_point{};
     if (!ins.parallel || crew.alone()) {
       ins.kernel->run(ins.args, solo);
     } else {
@@ -57,6 +61,7 @@ int Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamS
       };
       crew.run(state, ins.cost, body, const_cast<Instruction*>(&ins));
     }
+    if (times) [[unlikely]] times[i] = std::chrono::duration<double, std::nano>(Clock::now() - start).count();
     if (state.failed.load(std::memory_order_relaxed)) [[unlikely]] return i;
   }
   return -1;
@@ -203,9 +208,9 @@ std::mutex& Plan::mutex() {
   return turn_->mutex;
 }
 
-void Plan::run(const Executor::Prologue* first) {
+void Plan::run(const Executor::Prologue* first, double* times) {
   const bool team = any_parallel_ || (first && first->cost >= kSerialNanoseconds);
-  const int failed = Executor::run(list_, team, turn_->team, first);
+  const int failed = Executor::run(list_, team, turn_->team, first, times);
   if (failed < 0) return;
   turn_->team.failed.store(false);
   throw_fault(turn_->team.report, specs_[failed].label);

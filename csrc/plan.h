@@ -69,7 +69,9 @@ struct Executor {
     void* context;
     double cost;
   };
-  static int run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, const Prologue* first = nullptr);
+  // `times` takes the nanoseconds of each instruction.
+  static int run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, const Prologue* first = nullptr,
+                 double* times = nullptr);
 };
 
 class Plan {
@@ -83,6 +85,7 @@ class Plan {
   double cost() const { return cost_; }
   bool long_run() const { return cost_ > kSerialNanoseconds; }
   std::string describe() const;
+  const std::vector<InstructionSpec>& instructions() const { return specs_; }
   // The dtype as which instructions read input k, or -1 if none does.
   int input_dtype(int k) const { return input_dtype_[k]; }
 
@@ -96,7 +99,7 @@ class Plan {
 
   // Pointers for the input and output slots, in order; then the instructions. Throws KernelFault.
   void bind(int slot, void* data);
-  void run(const Executor::Prologue* first = nullptr);
+  void run(const Executor::Prologue* first = nullptr, double* times = nullptr);
 
   // Held by whoever binds and runs. Ask for it with the GIL: in a forked child it is a new one, because the thread
   // that held the old one may not exist there.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan_call.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -30,7 +31,8 @@ struct Copies {
   }
 };
 
-PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t n) {
+// `go` runs the plan once its slots are bound.
+template <class Go> PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t n, Go&& go) {
   const std::vector<int>&inputs = plan.inputs(), &outputs = plan.outputs();
   if (n != static_cast<Py_ssize_t>(inputs.size())) {
     PyErr_Format(PyExc_TypeError, "Plan.run takes %zu arrays, not %zd", inputs.size(), n);
@@ -85,9 +87,9 @@ PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t n) {
       plan.bind(outputs[k], PyArray_DATA(reinterpret_cast<PyArrayObject*>(PyTuple_GET_ITEM(result, static_cast<Py_ssize_t>(k)))));
     if (plan.long_run()) {
       py::gil_scoped_release release;
-      plan.run();
+      go();
     } else {
-      plan.run();
+      go();
     }
   } catch (...) {
     Py_DECREF(result);
@@ -106,11 +108,32 @@ PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n) {
     return nullptr;
   }
   try {
-    return run(*plan, args, n);
+    return run(*plan, args, n, [plan] { plan->run(); });
   } catch (...) {
     set_python_error();
     return nullptr;
   }
+}
+
+py::list plan_timings(Plan& plan, int repeats, py::args arrays) {
+  if (repeats < 1) throw py::value_error("Plan.timings: repeats=" + std::to_string(repeats) + " must be at least 1");
+  const std::vector<InstructionSpec>& list = plan.instructions();
+  const size_t n = list.size();
+  std::vector<double> times(n * static_cast<size_t>(repeats));
+  PyObject* result = run(plan, &PyTuple_GET_ITEM(arrays.ptr(), 0), PyTuple_GET_SIZE(arrays.ptr()), [&] {
+    for (int r = 0; r < repeats; ++r) plan.run(nullptr, times.data() + n * static_cast<size_t>(r));
+  });
+  if (!result) throw py::error_already_set();
+  Py_DECREF(result);
+  py::list rows;
+  std::vector<double> one(static_cast<size_t>(repeats));
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t r = 0; r < one.size(); ++r) one[r] = times[n * r + i];
+    const auto median = one.begin() + static_cast<std::ptrdiff_t>(one.size() / 2);
+    std::nth_element(one.begin(), median, one.end());
+    rows.append(py::make_tuple(list[i].label, list[i].kernel, *median));
+  }
+  return rows;
 }
 
 // ---------------------------------------------------------------- epochs

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plan.run and Plan.loop: between Python's arrays and a plan's slots.
+// Plan.run, Plan.timings and Plan.loop: between Python's arrays and a plan's slots.
 #pragma once
 #include <pybind11/pybind11.h>
 
@@ -9,6 +9,9 @@
 namespace rv {
 
 PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n);
+
+// Runs the plan `repeats` times with a clock around each instruction: (label, kernel, median nanoseconds) of each.
+pybind11::list plan_timings(Plan& plan, int repeats, pybind11::args arrays);
 
 int64_t plan_loop(Plan& plan, pybind11::sequence data, pybind11::object index, int64_t batch, int64_t begin, int64_t end,
                   pybind11::object totals, int64_t every);

@@ -75,6 +75,19 @@ def test_plan_runs_and_describes():
     assert plan.describe().count("\n") == 10 and "input#0 float32(4)" in plan.describe()
 
 
+def test_plan_timings():
+    plan = chain_plan()
+    x = np.arange(4, dtype="f4")
+    rows = plan.timings(5, x)
+    assert [row[:2] for row in rows] == [("add", "tile")] * 10
+    assert all(0 < row[2] < 1e9 for row in rows)
+    np.testing.assert_array_equal(plan.run(x)[0], x + 10)
+    with pytest.raises(TypeError, match="takes 1 arrays, not 0"):
+        plan.timings(1)
+    with pytest.raises(ValueError, match="repeats=0 must be at least 1"):
+        plan.timings(0, x)
+
+
 ROOM = [("arena", 0, 64), ("bound", np.zeros(8, "f4")), ("input", 16), ("output", 0, (4,))]
 READ_ONLY = np.zeros(4, "f4")
 READ_ONLY.flags.writeable = False
