@@ -143,7 +143,7 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
   if (e.ins.cost <= kSerialNanoseconds) {  // holds the GIL: nobody else uses the entry meanwhile
     point(e.views.data());
     if (e.shared_bytes) e.ins.args.shared = shared_scratch(e.shared_bytes);
-    Team solo(&gil_state, 0, 1);
+    Team solo(&gil_state);
     {
       FlushDenormals flush;
       e.ins.kernel->run(e.ins.args, solo);

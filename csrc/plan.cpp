@@ -43,23 +43,20 @@ int Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamS
   using Clock = std::chrono::steady_clock;
   FlushDenormals flush;
   Crew crew(any_parallel);
-  Team solo(&state, 0, 1);
+  Team solo(&state);
   if (first) {
-    if (crew.alone() || first->cost < kSerialNanoseconds) first->body(first->context, solo);
-    else crew.run(state, first->cost, first->body, first->context);
+    Team team = crew.team(state, first->cost);
+    first->body(first->context, team);
   }
   const int n = static_cast<int>(list.size());
   for (int i = 0; i < n; ++i) {
     const Instruction& ins = list[i];
     const Clock::time_point start = times ? Clock::now() : Clock::time_point{};
-    if (!ins.parallel || crew.alone()) {
-      ins.kernel->run(ins.args, solo);
+    if (ins.parallel) {
+      Team team = crew.team(state, ins.cost);
+      ins.kernel->run(ins.args, team);
     } else {
-      auto body = [](void* p, Team& team) {
-        const Instruction& one = *static_cast<const Instruction*>(p);
-        one.kernel->run(one.args, team);
-      };
-      crew.run(state, ins.cost, body, const_cast<Instruction*>(&ins));
+      ins.kernel->run(ins.args, solo);
     }
     if (times) [[unlikely]] times[i] = std::chrono::duration<double, std::nano>(Clock::now() - start).count();
     if (state.failed.load(std::memory_order_relaxed)) [[unlikely]] return i;

@@ -65,7 +65,7 @@ const char* written_view_error(const View& v);
 // Runs instructions, the costly ones by a team; returns the number of the one that failed, or -1.
 struct Executor {
   struct Prologue {  // work before the first instruction
-    TeamBody body;
+    void (*body)(void* context, Team&);
     void* context;
     double cost;
   };

@@ -21,16 +21,16 @@ struct Args {
   const int64_t* ints = nullptr;  // the op's attributes, in the order that its record's `encode` gives
   const double* floats = nullptr;
   int n_ints = 0, n_floats = 0;
-  std::byte* shared = nullptr;  // Kernel::shared(args) bytes, 64-byte aligned, common to the team, not zeroed
+  std::byte* shared = nullptr;  // Kernel::shared(args) bytes, 64-byte aligned, common to all threads, not zeroed
 };
 
 struct Kernel {
-  // Called once by every member of the team. Work is cut by shape alone (Team::each), so that the bits of the
-  // result never depend on the number of threads. Members call team.barrier() equally often.
+  // Called on one thread. Loops are shared out by Team::each and cut by shape alone, so that the bits of the result
+  // never depend on the number of threads.
   void (*run)(const Args&, Team&) = nullptr;
   // Estimated single-thread cost in nanoseconds; below the executor's threshold the kernel runs on one thread.
   double (*cost)(const Args&) = nullptr;
-  // Bytes of scratch shared by the team; nullptr: none.
+  // Bytes of scratch in Args::shared; nullptr: none.
   int64_t (*shared)(const Args&) = nullptr;
   // Says what is wrong with operands or attributes, or nullptr where all is well. Runs once, when a plan is
   // built: after it, `run` may trust shapes, dtypes, operand counts and attributes (never index *values*).

@@ -24,13 +24,14 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
-constexpr nanoseconds kIdleSpin{50'000};     // a helper without work stays awake: the gap between two steps is shorter
-constexpr nanoseconds kBarrierSpin{20'000};  // then yield, then sleep: threads may outnumber CPUs
+constexpr nanoseconds kIdleSpin{50'000};   // a helper without work stays awake: the gap between two steps is shorter
+constexpr nanoseconds kFinishSpin{20'000};  // for chunks under way; then yield, then sleep: threads may outnumber CPUs
 constexpr int kYields = 10;
-constexpr double kWorkPerMember = 10e3;      // nanoseconds
-constexpr nanoseconds kLongestWindow{100'000};  // to accept an offer
-constexpr nanoseconds kStall{300'000};       // waiting for a member that the system has taken off its CPU
-constexpr nanoseconds kMoveEvery{2'000'000};  // at most
+constexpr double kWorkPerMember = 5e3;     // nanoseconds
+constexpr double kWakeFor = 20e3;          // nanoseconds of work that are worth waking a sleeping helper
+constexpr double kUnit = 1e3;              // nanoseconds of work that are taken at a time, at least
+constexpr int kLeastUnits = 4, kMostUnits = 64;  // of each member
+constexpr nanoseconds kStall{300'000};     // waiting for a helper that the system has taken off its CPU
 constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
 
 std::atomic<int> wanted_threads{1};
@@ -60,66 +61,105 @@ template <class F> bool spin(nanoseconds limit, F&& done) {
   return false;
 }
 
-thread_local nanoseconds waited{0};  // by this thread beyond spinning
-
-// The value of `word` once it is no longer `old`.
-uint32_t await_change(std::atomic<uint32_t>& word, uint32_t old, nanoseconds limit) {
-  auto changed = [&] { return word.load(std::memory_order_acquire) != old; };
-  if (!spin(limit, changed)) {
-    const auto start = Clock::now();
-    for (int i = 0; i < kYields && !changed(); ++i) sched_yield();
-    word.wait(old, std::memory_order_acquire);
-    waited += Clock::now() - start;
-  }
-  return word.load(std::memory_order_acquire);
-}
+}  // namespace
 
 // ---------------------------------------------------------------- helpers
+//
+// A phase is one loop that is shared out. Its chunks form units, and each member has a range of these: it takes them from
+// the front, and when they are gone, units of the others from the far end. A range is one word, phase | next | end, and
+// taking is a compare-and-exchange of it, so a unit can only be taken of the phase that is going on. Whoever takes one
+// has read a loop that stays valid until the unit is done; whoever takes none touches nothing of it. Hence threads
+// need not enter or leave, and the caller goes on as soon as all units are done.
 
-enum Kind : uint32_t { withdrawn, offer, accepted, go };  // low bits of Helper::state; above them, the job's number
+constexpr int kMostMembers = 256;
+constexpr int kUnitBits = 12;
+constexpr uint64_t kUnitMask = (1 << kUnitBits) - 1;
+constexpr int kMostUnitsOfAll = kUnitMask;
+
+struct alignas(128) Range {
+  std::atomic<uint64_t> word{0};
+};
 
 struct alignas(128) Helper {
-  std::atomic<uint32_t> state{withdrawn};
-  int rank = 0;
-  // Since the last offer; one that has not is not being scheduled and gets no further offers until it has
-  std::atomic<bool> woke{true};
-  pthread_t thread{};
+  std::atomic<uint32_t> asleep{0};
 };
 
 struct Pool {
-  std::mutex mutex;  // held by the Crew that has the helpers
-  std::vector<std::unique_ptr<Helper>> helpers;
-  std::vector<Helper*> asked;  // to join in the instruction at hand; then those that have
-  uint32_t number = 0;
-  TeamBody body = nullptr;
-  void* context = nullptr;
-  TeamState* team = nullptr;
-  int size = 1;
+  // Of the phase; `number` is written last, and read first
+  alignas(128) std::atomic<uint64_t> number{0};
+  std::atomic<void (*)(void*, Share&)> work{nullptr};
+  std::atomic<void*> context{nullptr};
+  std::atomic<int64_t> chunks{0};
+  std::atomic<int> units{0}, members{0};
+
+  alignas(128) std::atomic<int> left{0};  // units that are not done
+  Range range[kMostMembers];
+  Helper helper[kMostMembers];
+
+  alignas(128) std::mutex mutex;  // held by the Crew that has the helpers
+  int helpers = 0;
+  uint64_t last = 0;  // phase
   // After a stall the CPUs are busy with something else: work alone for a while, longer after each stall in a row
+  bool resting = false;
   Clock::time_point rest_until{};
   nanoseconds rest = kFirstRest;
-  Clock::time_point next_move{};
-  alignas(128) std::atomic<uint32_t> working{0};
+
+  void report(int done) {
+    if (left.fetch_sub(done, std::memory_order_acq_rel) == done) left.notify_one();  // no system call if nobody sleeps
+  }
 };
+
+namespace {
+
 Pool& pool() {  // never destroyed: helpers live as long as the process
   static Pool* p = new Pool;
   return *p;
 }
 
-void help(Pool& p, Helper& h) {
-  const FlushDenormals flush;  // this thread runs nothing but kernels
-  uint32_t seen = withdrawn;
+uint64_t pack(uint64_t phase, int next, int end) {
+  return phase << 2 * kUnitBits | static_cast<uint64_t>(next) << kUnitBits | static_cast<uint64_t>(end);
+}
+
+// A unit of the range, if it has one left of this phase: else -1.
+int take(Range& r, uint64_t phase, bool front) {
+  uint64_t w = r.word.load(std::memory_order_acquire);
   for (;;) {
-    seen = await_change(h.state, seen, kIdleSpin);
-    h.woke.store(true, std::memory_order_relaxed);
-    if ((seen & 3) != offer) continue;
-    const uint32_t yes = seen - offer + accepted;
-    if (!h.state.compare_exchange_strong(seen, yes, std::memory_order_acq_rel)) continue;
-    seen = await_change(h.state, yes, kIdleSpin);
-    Team team(p.team, h.rank, p.size);
-    p.body(p.context, team);
-    h.woke.store(true, std::memory_order_relaxed);
-    if (p.working.fetch_sub(1, std::memory_order_acq_rel) == 1) p.working.notify_one();
+    const int next = static_cast<int>(w >> kUnitBits & kUnitMask), end = static_cast<int>(w & kUnitMask);
+    if (w >> 2 * kUnitBits != phase || next >= end) return -1;
+    const uint64_t rest = front ? w + (uint64_t{1} << kUnitBits) : w - 1;
+    if (r.word.compare_exchange_weak(w, rest, std::memory_order_acq_rel, std::memory_order_acquire))
+      return front ? next : end - 1;
+  }
+}
+
+void point(Share& s, int unit) {
+  s.begin = unit * s.chunks / s.units;
+  s.end = (unit + 1) * s.chunks / s.units;
+}
+
+void help(Pool& p, int member) {
+  const FlushDenormals flush;  // this thread runs nothing but kernels
+  std::atomic<uint32_t>& asleep = p.helper[member].asleep;
+  uint64_t seen = 0;
+  for (;;) {
+    auto changed = [&] { return p.number.load(std::memory_order_acquire) != seen; };
+    if (!spin(kIdleSpin, changed)) {
+      // Where the caller does not see this in time, the phase goes on without the helper
+      asleep.store(1, std::memory_order_seq_cst);
+      if (p.number.load(std::memory_order_seq_cst) == seen) asleep.wait(1);
+      asleep.store(0, std::memory_order_relaxed);
+      if (!changed()) continue;
+    }
+    seen = p.number.load(std::memory_order_acquire);
+    Share s{0, 0, &p, seen};
+    // These may be of a later phase: then there is nothing to take of this one
+    auto* const work = p.work.load(std::memory_order_acquire);
+    void* const context = p.context.load(std::memory_order_acquire);
+    s.chunks = p.chunks.load(std::memory_order_acquire);
+    s.units = p.units.load(std::memory_order_acquire);
+    s.members = p.members.load(std::memory_order_acquire);
+    s.member = s.victim = member;
+    if (member < s.members && s.next()) work(context, s);
   }
 }
 
@@ -128,33 +168,15 @@ void grow(Pool& p, int n) {
   sigset_t all, before;  // signals are for Python's threads
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  while (static_cast<int>(p.helpers.size()) < n) {
-    auto h = std::make_unique<Helper>();
+  while (p.helpers < n) {
     try {
-      std::thread thread(help, std::ref(p), std::ref(*h));
-      h->thread = thread.native_handle();
-      thread.detach();
+      std::thread(help, std::ref(p), p.helpers + 1).detach();
     } catch (const std::system_error&) {
       break;
     }
-    p.helpers.push_back(std::move(h));
+    ++p.helpers;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-// Moves a helper that does not get to run off the caller's CPU: the system likes to wake it there, where it would wait
-// for the caller, while other CPUs are taken by something else that it may share with or outrank.
-void move_away(const Helper& h) {
-#if defined(__linux__)
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  const int here = sched_getcpu();
-  if (here < 0 || sched_getaffinity(0, sizeof set, &set) != 0) return;
-  CPU_CLR(here, &set);
-  if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(h.thread, sizeof set, &set);
-#else
-  (void)h;
-#endif
 }
 
 struct Scratch {
@@ -170,7 +192,7 @@ struct Scratch {
     return buffer.get();
   }
 };
-thread_local Scratch local_scratch, eager_scratch;
+thread_local Scratch own_scratch, eager_scratch;
 
 }  // namespace
 
@@ -185,10 +207,10 @@ void init_threads(int default_threads) {
 }
 
 Crew::Crew(bool wanted) {
-  const int n = wanted ? num_threads() - 1 : 0;
+  const int n = wanted ? std::min(num_threads(), kMostMembers) - 1 : 0;
   if (n < 1 || !pool().mutex.try_lock()) return;
-  if (static_cast<int>(pool().helpers.size()) < n) grow(pool(), n);
-  helpers_ = std::min(n, static_cast<int>(pool().helpers.size()));
+  if (pool().helpers < n) grow(pool(), n);
+  helpers_ = std::min(n, pool().helpers);
   if (helpers_ == 0) pool().mutex.unlock();
 }
 
@@ -196,88 +218,87 @@ Crew::~Crew() {
   if (helpers_ > 0) pool().mutex.unlock();
 }
 
-void Crew::run(TeamState& state, double cost, TeamBody body, void* context) {
+Team Crew::team(TeamState& state, double cost) const {
+  if (helpers_ == 0) return Team(&state);
   Pool& p = pool();
-  const auto now = Clock::now();
-  const bool resting = now < p.rest_until;
-  const int wanted = resting ? 0 : static_cast<int>(std::min<double>(helpers_, cost / kWorkPerMember));
-  p.number += 4;
-  const uint32_t offered = p.number + offer;
-  p.asked.clear();
-  for (int k = 0; k < helpers_ && static_cast<int>(p.asked.size()) < wanted; ++k) {
-    Helper& h = *p.helpers[k];
-    if (!h.woke.exchange(false, std::memory_order_relaxed)) {
-      if (now > p.next_move) move_away(h), p.next_move = now + kMoveEvery;
-      continue;
-    }
-    h.state.store(offered, std::memory_order_seq_cst);
-    h.state.notify_one();
-    p.asked.push_back(&h);
+  if (p.resting) [[unlikely]] {
+    if (Clock::now() < p.rest_until) return Team(&state);
+    p.resting = false;
   }
-  // Waiting for a part of the work pays where a sleeping helper wakes up meanwhile
-  const nanoseconds window = std::min(kLongestWindow, nanoseconds(static_cast<int64_t>(cost / 4)));
-  if (!p.asked.empty())
-    spin(window, [&] {
-      for (const Helper* h : p.asked)
-        if (h->state.load(std::memory_order_acquire) == offered) return false;
-      return true;
-    });
-  size_t members = 0;
-  for (Helper* h : p.asked) {
-    uint32_t expected = offered;
-    if (h->state.compare_exchange_strong(expected, p.number + withdrawn, std::memory_order_acq_rel)) continue;
-    p.asked[members++] = h;
-    h->rank = static_cast<int>(members);
-  }
-  p.asked.resize(members);
-  const int size = static_cast<int>(members) + 1;
-  Team team(&state, 0, size);
-  if (size > 1) {
-    p.body = body;
-    p.context = context;
-    p.team = &state;
-    p.size = size;
-    p.working.store(static_cast<uint32_t>(size - 1), std::memory_order_relaxed);
-    for (Helper* h : p.asked) {
-      h->state.store(p.number + go, std::memory_order_release);
-      h->state.notify_one();
+  const int members = static_cast<int>(std::min<double>(helpers_ + 1, cost / kWorkPerMember));
+  if (members < 2) return Team(&state);
+  bool any = false;
+  for (int k = 1; k < members; ++k) {
+    std::atomic<uint32_t>& asleep = p.helper[k].asleep;
+    if (asleep.load(std::memory_order_relaxed) == 0) {
+      any = true;
+    } else if (cost >= kWakeFor) {
+      asleep.store(0, std::memory_order_relaxed);
+      asleep.notify_one();
+      any = true;
     }
   }
-  waited = nanoseconds{0};
+  if (!any) return Team(&state);
+  const double units = cost / (kUnit * members);
+  return Team(&state, &p, members, static_cast<int>(std::clamp<double>(units, kLeastUnits, kMostUnits)));
+}
+
+void Team::share_out(int64_t chunks, Work work, void* context) {
+  Pool& p = *pool_;
+  const int members = static_cast<int>(std::min<int64_t>(members_, chunks));
+  const int units = static_cast<int>(std::min<int64_t>(chunks, std::min(members * units_, kMostUnitsOfAll)));
+  Share s{0, 0, &p, ++p.last, chunks, units, members};
+  p.work.store(work, std::memory_order_release);
+  p.context.store(context, std::memory_order_release);
+  p.chunks.store(chunks, std::memory_order_release);
+  p.units.store(units, std::memory_order_release);
+  p.members.store(members, std::memory_order_release);
+  p.left.store(units, std::memory_order_relaxed);
+  for (int k = 0; k < members; ++k)  // the caller has its first unit already
+    p.range[k].word.store(pack(s.phase, units * k / members + (k == 0), units * (k + 1) / members), std::memory_order_release);
+  p.number.store(s.phase, std::memory_order_release);
+  point(s, 0);
+  work(context, s);
+
+  auto done = [&] { return p.left.load(std::memory_order_acquire) == 0; };
+  if (spin(kFinishSpin, done)) return;
   const auto start = Clock::now();
-  body(context, team);
-  if (size == 1) return;
-  for (uint32_t left; (left = p.working.load(std::memory_order_acquire)) != 0;) await_change(p.working, left, kBarrierSpin);
-  const auto end = Clock::now();
-  if (waited > kStall && end - start > nanoseconds(static_cast<int64_t>(2 * cost))) {
-    p.rest_until = end + p.rest;
-    p.rest = std::min(p.rest * 2, kLongestRest);
-  } else if (p.rest > kFirstRest) {
-    p.rest -= p.rest / 8;
+  for (int i = 0; i < kYields && !done(); ++i) sched_yield();
+  for (int left; (left = p.left.load(std::memory_order_acquire)) != 0;) p.left.wait(left, std::memory_order_acquire);
+  const auto now = Clock::now();
+  if (now - start < kStall) return;
+  p.rest = start - p.rest_until > 4 * p.rest ? kFirstRest : std::min(2 * p.rest, kLongestRest);
+  p.resting = true;
+  p.rest_until = now + p.rest;
+}
+
+bool Share::more() {
+  Pool& p = *pool;
+  done += end > begin;
+  auto get = [&](bool front) {
+    const int unit = take(p.range[victim], phase, front);
+    if (unit >= 0) point(*this, unit);
+    return unit >= 0;
+  };
+  if (victim == member) {
+    if (get(true)) return true;
+    victim = (member + 1) % members;
   }
+  if (done > 0) p.report(done), done = 0;
+  for (; victim != member; victim = (victim + 1) % members)
+    if (get(false)) return true;
+  return false;
 }
 
 std::byte* shared_scratch(size_t bytes) { return eager_scratch.get(bytes); }
 
-std::byte* Team::local(size_t bytes) { return local_scratch.get(bytes); }
+std::byte* local_scratch(size_t bytes) { return own_scratch.get(bytes); }
 
 void Team::fail(int32_t fault, int64_t where, int64_t value) {
   std::lock_guard lock(state_->mutex);
   FaultReport& r = state_->report;
   if (!state_->failed.load(std::memory_order_relaxed) || where < r.where) r = {fault, where, value};
   state_->failed.store(true, std::memory_order_relaxed);
-}
-
-void Team::barrier_slow() {
-  TeamState& s = *state_;
-  const uint32_t generation = s.generation.load(std::memory_order_relaxed);
-  if (s.arrived.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
-    s.arrived.store(0, std::memory_order_relaxed);
-    s.generation.store(generation + 1, std::memory_order_seq_cst);
-    s.generation.notify_all();  // no system call where nobody sleeps
-    return;
-  }
-  await_change(s.generation, generation, kBarrierSpin);
 }
 
 FlushDenormals::FlushDenormals() {

@@ -1,45 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
-// The threads that step through a plan together.
+// What a kernel sees of the threads: loops whose chunks they share out, and scratch memory.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/view.h"
 
 namespace rv {
 
-struct TeamState;  // what the members share (team.cpp)
+struct Pool;       // the helper threads (team.cpp)
+struct TeamState;  // faults of a run (threads.h)
 
+// What one member does of a loop: chunks [begin, end), then the next ones until none are left.
+struct Share {
+  int64_t begin, end;
+  Pool* pool = nullptr;  // of a loop that is shared out
+  uint64_t phase = 0;    // its number
+  int64_t chunks = 0;
+  int units = 0, members = 1, member = 0, victim = 0, done = 0;
+
+  RV_INLINE bool next() { return pool && more(); }
+  bool more();
+};
+
+// Scratch memory of the calling thread: 64-byte aligned, at least `bytes` long, contents undefined, valid until the next
+// call by the same thread. Chunks of a loop run on several threads: ask for it inside the chunk, or in `make`.
+std::byte* local_scratch(size_t bytes);
+
+// Static, for each instruction set needs its own (see view.h).
+template <class F> static void run_loop(void* f, Share& s) {
+  do {
+    for (int64_t i = s.begin; i < s.end; ++i) (*static_cast<F*>(f))(i);
+  } while (s.next());
+}
+template <class Own, class Make, class F> struct OwnLoop {
+  Own& own;
+  Make& make;
+  F& f;
+};
+template <class Own, class F> static void run_with(Own& own, F& f, Share& s) {
+  do {
+    for (int64_t i = s.begin; i < s.end; ++i) f(own, i);
+  } while (s.next());
+}
+template <class Own, class Make, class F> static void run_own_loop(void* context, Share& s) {
+  auto& loop = *static_cast<OwnLoop<Own, Make, F>*>(context);
+  if (s.member == 0) return run_with(loop.own, loop.f, s);
+  auto own = loop.make();
+  run_with(own, loop.f, s);
+}
+
+// A kernel's body runs on the calling thread alone. Only the chunks of its loops run on helper threads too: they may read
+// what the body's variables hold, and must write nothing but their own part of the result.
 class Team {
  public:
-  RV_INLINE Team(TeamState* state, int rank, int size) : state_(state), rank_(rank), size_(size) {}
+  RV_INLINE explicit Team(TeamState* state) : state_(state) {}
+  RV_INLINE Team(TeamState* state, Pool* pool, int members, int units)
+      : state_(state), pool_(pool), members_(members), units_(units) {}
 
-  RV_INLINE int rank() const { return rank_; }
-  RV_INLINE int size() const { return size_; }
+  // Whether no helper will take part.
+  RV_INLINE bool alone() const { return members_ < 2; }
 
-  // All members meet; everything written before is visible after. Free for a team of one.
-  RV_INLINE void barrier() {
-    if (size_ > 1) barrier_slow();
-  }
-
-  // f(i) for i in [0, chunks), shared out among the members in contiguous runs, the first of them the caller's.
+  // f(i) for i in [0, chunks), in any order, on any thread; returns when all are done, and their writes are visible.
   // `chunks` must follow from shapes alone.
   template <class F> RV_INLINE void each(int64_t chunks, F&& f) {
-    const int64_t begin = (chunks * rank_ + size_ - 1) / size_, end = (chunks * (rank_ + 1) + size_ - 1) / size_;
-    for (int64_t i = begin; i < end; ++i) f(i);
+    using Loop = std::remove_reference_t<F>;
+    go(chunks, &run_loop<Loop>, const_cast<void*>(static_cast<const void*>(&f)));
   }
 
-  // This member's scratch memory: 64-byte aligned, at least `bytes` long, contents undefined, valid until the
-  // next call of local() by the same thread.
-  std::byte* local(size_t bytes);
+  // f(own, i): `own` on the calling thread, on each other thread that takes part an object made there by make().
+  template <class Own, class Make, class F> RV_INLINE void each(int64_t chunks, Own& own, Make&& make, F&& f) {
+    using M = std::remove_reference_t<Make>;
+    using Loop = std::remove_reference_t<F>;
+    OwnLoop<Own, M, Loop> loop{own, make, f};
+    go(chunks, &run_own_loop<Own, M, Loop>, &loop);
+  }
 
   // Report a broken rule at flat position `where` (the lowest one is reported), with the offending value.
   void fail(int32_t fault, int64_t where, int64_t value);
 
  private:
-  void barrier_slow();
+  using Work = void (*)(void* context, Share&);
+
+  RV_INLINE void go(int64_t chunks, Work work, void* context) {
+    if (members_ > 1 && chunks > 1) return share_out(chunks, work, context);
+    Share all{0, chunks};
+    if (chunks > 0) work(context, all);
+  }
+  void share_out(int64_t chunks, Work work, void* context);
+
   TeamState* state_;
-  int rank_, size_;
+  Pool* pool_ = nullptr;
+  int members_ = 1, units_ = 0;
 };
 
 }  // namespace rv

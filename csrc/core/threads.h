@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The executor's side of a team: helper threads, their shared state, scratch memory and the floating-point mode.
+// The executor's side of a team: helper threads, a run's state, scratch memory and the floating-point mode.
 //
-// A pool of our own instead of OpenMP's, because a run must not wait for a thread that the system has not scheduled:
-// helpers are offered each instruction, and only those that accept at once (they are awake, on a CPU) become members.
-// A team's size never changes the bits of a result, so it may differ from instruction to instruction. Measured with
-// a busy neighbour on a 2-core machine: 7 ms a call with an OpenMP region, which waits for all of its threads.
+// A pool of our own instead of OpenMP's, because a run must not wait for a thread that holds no work. A loop is published
+// and the calling thread starts at once; a helper that is awake takes chunks of it, one that the system has not scheduled
+// takes none, and its part is taken by the others. So the only thing ever waited for is a chunk that somebody is at.
+// Who computes a chunk never changes the bits of a result. Measured with a busy neighbour on a 2-core machine: 7 ms a
+// call with an OpenMP region, which waits for all of its threads.
 #pragma once
 #include <atomic>
 #include <mutex>
@@ -19,8 +20,6 @@ struct FaultReport {
 };
 
 struct TeamState {
-  alignas(64) std::atomic<int32_t> arrived{0};
-  alignas(64) std::atomic<uint32_t> generation{0};
   std::atomic<bool> failed{false};
   std::mutex mutex;  // of report
   FaultReport report;
@@ -31,8 +30,6 @@ void set_num_threads(int n);
 void init_threads(int default_threads);
 uint32_t fork_depth();  // how many forks lie between the first process and this one
 
-using TeamBody = void (*)(void* context, Team&);
-
 // The helpers of one run. At most one Crew at a time has any: a run that finds them taken works alone.
 class Crew {
  public:
@@ -41,8 +38,8 @@ class Crew {
   Crew(const Crew&) = delete;
 
   bool alone() const { return helpers_ == 0; }
-  // body on the calling thread and on as many helpers as are at hand and `cost` nanoseconds of work are worth.
-  void run(TeamState& state, double cost, TeamBody body, void* context);
+  // For an instruction of `cost` nanoseconds: with as many helpers as that is worth.
+  Team team(TeamState& state, double cost) const;
 
  private:
   int helpers_ = 0;

@@ -90,7 +90,6 @@ template <class T, class I, bool kAdd> void scatter_as(const Args& a, Team& team
   const View &input = a.in[0], &index = a.in[1], &src = a.in[2], &out = a.out[0];
   const int dim = static_cast<int>(a.ints[0]);
   copy_all<T>(out, input, team);
-  team.barrier();
   const bool scalar = input.ndim == 0;
   const int64_t extent = scalar ? 1 : input.shape[dim], count = scalar ? 1 : index.shape[dim];
   const int64_t di = scalar ? 0 : index.stride[dim], ds = scalar ? 0 : src.stride[dim];

@@ -64,7 +64,6 @@ void find_offsets(const View& x, const View* indices, const Layout& l, int64_t* 
       });
     }
   });
-  team.barrier();
 }
 
 // ---- index_get(x, *indices; axes)
@@ -173,7 +172,7 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
   const Layout l(x, a.in + 2, a.ints, a.n_in - 2);
   copy_all<T>(out, x, team);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
-  find_offsets(out, a.in + 2, l, offsets, kNowhere, team);  // its barrier also ends the copy
+  find_offsets(out, a.in + 2, l, offsets, kNowhere, team);
   const int ndim = l.n_pre + l.ndim + l.n_post;
   Walk<2> pre, post;  // out, values
   Walk<1> tuples;     // values

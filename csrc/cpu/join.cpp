@@ -12,24 +12,30 @@ template <class U> void cat_as(const Args& a, Team& team) {
   const int dim = static_cast<int>(a.ints[0]);
   int64_t chunks = 0;
   for (int k = 0; k < a.n_in; ++k) chunks += div_up(a.in[k].size(), kMove);
-  int input = -1;
-  int64_t first = 0, past = 0, start = 0, length = 0;  // chunks of `input`; its place along dim
-  Walk<2> walk;                                        // out, input
-  team.each(chunks, [&](int64_t chunk) {
-    while (chunk >= past) {
-      const View& x = a.in[++input];
-      first = past;
-      past += div_up(x.size(), kMove);
-      start += length;
-      length = x.shape[dim];
-      walk = {};
-      for (int d = 0; d < x.ndim; ++d) walk.axis(x.shape[d], out.stride[d], x.stride[d]);
+  struct Place {
+    int input = -1;
+    int64_t first = 0, past = 0, start = 0, length = 0;  // chunks of `input`; its place along dim
+    Walk<2> walk;                                        // out, input
+  };
+  Place place;
+  const auto make = [] { return Place{}; };
+  team.each(chunks, place, make, [&](Place& at, int64_t chunk) {
+    if (chunk < at.first) at = {};
+    while (chunk >= at.past) {
+      const View& x = a.in[++at.input];
+      at.first = at.past;
+      at.past += div_up(x.size(), kMove);
+      at.start += at.length;
+      at.length = x.shape[dim];
+      at.walk = {};
+      for (int d = 0; d < x.ndim; ++d) at.walk.axis(x.shape[d], out.stride[d], x.stride[d]);
     }
-    const int64_t begin = (chunk - first) * kMove, end = least(walk.size(), begin + kMove);
-    const U* from = a.in[input].ptr<U>();
-    U* to = out.ptr<U>() + start * out.stride[dim];
-    walk.rows(begin, end, [&](const int64_t* at, int64_t n, int64_t) {
-      copy_row(to + at[0], walk.step(0), from + at[1], walk.step(1), n);
+    const Walk<2>& walk = at.walk;
+    const int64_t begin = (chunk - at.first) * kMove, end = least(walk.size(), begin + kMove);
+    const U* from = a.in[at.input].template ptr<U>();
+    U* to = out.ptr<U>() + at.start * out.stride[dim];
+    walk.rows(begin, end, [&](const int64_t* offset, int64_t n, int64_t) {
+      copy_row(to + offset[0], walk.step(0), from + offset[1], walk.step(1), n);
     });
   });
 }

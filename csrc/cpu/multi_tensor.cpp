@@ -42,12 +42,9 @@ template <class T, Power kPower> double span_norm(const T* x, int64_t n, double 
 template <class T, Power kPower> void total_norm_as(const Args& a, Team& team) {
   const double p = a.floats[0];
   double* part = reinterpret_cast<double*>(a.shared);
-  T* scratch = reinterpret_cast<T*>(team.local(kSpan * sizeof(T)));
   each_span(a.in, a.n_in, team, [&](int t, int64_t begin, int64_t end, int64_t chunk) {
-    part[chunk] = span_norm<T, kPower>(span_of(a.in[t], begin, end, scratch), end - begin, p);
+    part[chunk] = span_norm<T, kPower>(span_of<T>(a.in[t], begin, end), end - begin, p);
   });
-  team.barrier();
-  if (team.rank() != 0) return;
   const int64_t chunks = span_count(a.in, a.n_in);
   double total = kPower == kMin ? HUGE_VAL : 0;
   for (int64_t i = 0; i < chunks; ++i) {
@@ -96,9 +93,8 @@ const char* total_norm_check(const Args& a) {
 
 template <class T> void scale_all_as(const Args& a, Team& team) {
   const T factor = a.in[0].ptr<T>()[0];
-  T* scratch = reinterpret_cast<T*>(team.local(kSpan * sizeof(T)));
   each_span(a.in + 1, a.n_out, team, [&](int t, int64_t begin, int64_t end, int64_t) {
-    const T* x = span_of(a.in[1 + t], begin, end, scratch);
+    const T* x = span_of<T>(a.in[1 + t], begin, end);
     T* y = a.out[t].ptr<T>() + begin;
 #pragma GCC ivdep  // y is x, or apart from it
     for (int64_t i = 0; i < end - begin; ++i) y[i] = x[i] * factor;

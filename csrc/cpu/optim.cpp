@@ -251,19 +251,14 @@ template <class Rule, class T> void optimize_as(const Args& a, Team& team, bool 
   const int n = parameters<Rule>(a);
   const View *params = a.in + 2, *grads = params + n, *states = grads + n;
   const View *new_params = a.out + 1, *new_states = new_params + n;
-  // Every member derives the coefficients itself; the clock is written once all have read it.
   double clock[kMaxClock] = {}, wide[kMaxCoefficients] = {};
   for (int i = 0; i < Rule::kClock; ++i) clock[i] = a.in[1].ptr<double>()[i];
-  team.barrier();
   Rule::prepare(a.in[0].ptr<double>(), clock, wide);
-  if (team.rank() == 0)
-    for (int i = 0; i < Rule::kClock; ++i) a.out[0].ptr<double>()[i] = clock[i];
+  for (int i = 0; i < Rule::kClock; ++i) a.out[0].ptr<double>()[i] = clock[i];
   T c[kMaxCoefficients];
   for (int i = 0; i < kMaxCoefficients; ++i) c[i] = static_cast<T>(wide[i]);
-  T* scratch = nullptr;
   each_span(params, n, team, [&](int t, int64_t begin, int64_t end, int64_t) {
-    if (!grads[t].contiguous() && !scratch) scratch = reinterpret_cast<T*>(team.local(kSpan * sizeof(T)));
-    const T *g = span_of(grads[t], begin, end, scratch), *s_in[S + 1] = {};
+    const T *g = span_of<T>(grads[t], begin, end), *s_in[S + 1] = {};
     T* s_out[S + 1] = {};
     for (int k = 0; k < S; ++k) {
       s_in[k] = states[k * n + t].template ptr<T>() + begin;

@@ -23,21 +23,28 @@ inline int64_t total_size(const View* tensors, int count) {
 
 // f(tensor, begin, end, chunk) for all chunks of `count` tensors, shared out among the team by their overall number.
 template <class F> void each_span(const View* tensors, int count, Team& team, F&& f) {
-  int tensor = 0;
-  int64_t first = 0, size = count ? tensors[0].size() : 0;  // of `tensor`: its first chunk, its elements
-  team.each(span_count(tensors, count), [&](int64_t chunk) {
-    while (chunk - first >= div_up(size, kSpan)) {
-      first += div_up(size, kSpan);
-      size = tensors[++tensor].size();
+  struct Place {
+    int tensor = -1;
+    int64_t first = 0, past = 0, size = 0;  // of `tensor`: its chunks, its elements
+  };
+  Place place;
+  const auto make = [] { return Place{}; };
+  team.each(span_count(tensors, count), place, make, [&](Place& at, int64_t chunk) {
+    if (chunk < at.first) at = {};
+    while (chunk >= at.past) {
+      at.size = tensors[++at.tensor].size();
+      at.first = at.past;
+      at.past += div_up(at.size, kSpan);
     }
-    const int64_t begin = (chunk - first) * kSpan;
-    f(tensor, begin, least(size, begin + kSpan), chunk);
+    const int64_t begin = (chunk - at.first) * kSpan;
+    f(at.tensor, begin, least(at.size, begin + kSpan), chunk);
   });
 }
 
-// Elements [begin, end) of `v` in C order: in place where v is contiguous, else copied to `scratch`.
-template <class T> const T* span_of(const View& v, int64_t begin, int64_t end, T* scratch) {
+// Elements [begin, end) of `v` in C order, at most kSpan: in place where v is contiguous, else copied to local scratch.
+template <class T> const T* span_of(const View& v, int64_t begin, int64_t end) {
   if (v.contiguous()) return v.ptr<T>() + begin;
+  T* scratch = reinterpret_cast<T*>(local_scratch(kSpan * sizeof(T)));
   Walk<1> walk;
   for (int d = 0; d < v.ndim; ++d) walk.axis(v.shape[d], v.stride[d]);
   walk.rows(begin, end, [&](const int64_t* at, int64_t n, int64_t flat) {

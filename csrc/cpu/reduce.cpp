@@ -242,7 +242,7 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
   const int64_t terms = w.reduced.count;
   if (w.kept.count * w.tiled.size == 0) return;
   const int64_t states = w.depth * w.slot;
-  std::byte* scratch = team.local(states + (w.direct ? 0 : w.block * w.width * r.item));
+  const auto scratch_bytes = static_cast<size_t>(states + (w.direct ? 0 : w.block * w.width * r.item));
 
   auto tile_width = [&](int64_t tile) { return min(w.width, w.tiled.size - tile * w.width); };
   auto finish = [&](int64_t outer, int64_t tile, const std::byte* state) {
@@ -257,6 +257,7 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
   team.each(w.kept.count * w.tiles * w.chunks, [&](int64_t task) {
     const int64_t chunk = task % w.chunks, place = task / w.chunks;
     const int64_t tile = place % w.tiles, outer = place / w.tiles, width = tile_width(tile);
+    std::byte* scratch = local_scratch(scratch_bytes);
     if (terms == 0) {
       r.empty(scratch, width, w.plane);
       return finish(outer, tile, scratch);
@@ -270,7 +271,6 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
   });
   if (w.chunks == 1) return;
 
-  team.barrier();
   team.each(w.kept.count * w.tiles, [&](int64_t place) {
     const int64_t tile = place % w.tiles;
     for (int64_t step = 1; step < w.chunks; step *= 2)

@@ -66,8 +66,8 @@ template <class T> void run_as(const Args& args, Team& team) {
   auto length = [&](int64_t chunk) { return n - chunk * kChunk < kChunk ? n - chunk * kChunk : kChunk; };
 
   if (p.columns) {
-    Sum* sum = reinterpret_cast<Sum*>(team.local(static_cast<size_t>(p.width) * sizeof(Sum)));
     return team.each(p.tiles * lines.outer, [&](int64_t place) {
+      Sum* sum = reinterpret_cast<Sum*>(local_scratch(static_cast<size_t>(p.width) * sizeof(Sum)));
       const int64_t left = lines.tiled - place % p.tiles * p.width, width = left < p.width ? left : p.width;
       const T* x = first_x(place);
       T* y = first_y(place);
@@ -80,7 +80,7 @@ template <class T> void run_as(const Args& args, Team& team) {
         }
     });
   }
-  if (p.chunks <= 1 || team.size() == 1)  // the same sums in the same order as below, in one pass
+  if (p.chunks <= 1 || team.alone())  // the same sums in the same order as below, in one pass
     return team.each(p.tiles * lines.outer, [&](int64_t place) {
       Sum before = 0;
       for (int64_t k = 0; k < p.chunks; ++k)
@@ -93,7 +93,6 @@ template <class T> void run_as(const Args& args, Team& team) {
     const int64_t place = task / p.chunks, k = task % p.chunks;
     totals[task] = total(first_x(place) + k * kChunk * step_x, step_x, length(k));
   });
-  team.barrier();
   team.each(p.tiles * lines.outer * p.chunks, [&](int64_t task) {
     const int64_t place = task / p.chunks, k = task % p.chunks;
     Sum before = 0;

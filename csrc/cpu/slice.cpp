@@ -51,7 +51,6 @@ template <class T> void put(const Args& a, Team& team) {
           for (int64_t i = 0; i < width; ++i) base[to + i * to_step] = source[i * from_step];
       });
     });
-    team.barrier();
   }
 
   const int64_t *start = a.ints, *step = a.ints + nd;

@@ -84,10 +84,6 @@ template <class T, bool kLog> struct Softmax {
     const int64_t n = lines.length;
     const Cut cut(lines, n == 1 || (lines.step[0] == 1 && lines.step[1] == 1), N);
     if (n == 0 || cut.tasks == 0) return;
-    // (width) m, (width) s, (n, width) e
-    T* scratch = reinterpret_cast<T*>(
-        team.local(cut.rows ? 0 : sizeof(T) * static_cast<size_t>(cut.width * (2 + n) + 2 * N)));
-
     team.each(cut.tasks, [&](int64_t task) {
       const int64_t outer = task / cut.tiles, begin = task % cut.tiles * cut.width;
       const int64_t width = lines.tiled - begin < cut.width ? lines.tiled - begin : cut.width;
@@ -97,6 +93,7 @@ template <class T, bool kLog> struct Softmax {
         for (int64_t i = 0; i < width; ++i) row(x + i * lines.next[0], y + i * lines.next[1], n);
         return;
       }
+      T* scratch = reinterpret_cast<T*>(local_scratch(sizeof(T) * static_cast<size_t>(cut.width * (2 + n) + 2 * N)));
       T *m = scratch, *s = m + cut.width, *e = s + cut.width;
       columns(x, lines.step[0], lines.next[0], y, lines.step[1], lines.next[1], n, width, m, s, e);
     });

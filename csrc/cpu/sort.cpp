@@ -158,7 +158,7 @@ template <class T> void order_lines(const Args& a, Team& team) {
   const int64_t size = lines.size(), per_chunk = most(1, 4096 / most(1, n));
   const bool full = k == n || sorts(n, k);
   team.each(div_up(size, per_chunk), [&](int64_t chunk) {
-    Item* items = reinterpret_cast<Item*>(team.local(sizeof(Item) * most(1, full ? 2 * n : k)));
+    Item* items = reinterpret_cast<Item*>(local_scratch(sizeof(Item) * most(1, full ? 2 * n : k)));
     const int64_t end = least(size, (chunk + 1) * per_chunk);
     for (int64_t line = chunk * per_chunk; line < end; ++line) {
       const T* from = x.ptr<T>() + lines.offset(0, line);

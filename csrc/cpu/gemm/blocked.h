@@ -169,10 +169,10 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
 
 // C[m, n] = A[m, k] B[k, n] + bias[n] (bias may be null), rows of C `c_row` apart, k > 0.
 // done(i, rows, j, cols) is called once for each finished tile of C, by the member that made it.
-// `scratch` has Blocks::bytes, common to the crew (a Team, or Solo), and `local` Blocks::local_bytes.
-template <class T, class A, class B, class Done, class Crew>
+// `scratch` has Blocks::bytes, common to the crew (a Team, or Solo); `local` gives each thread Blocks::local_bytes.
+template <class T, class A, class B, class Done, class Local, class Crew>
 void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int64_t c_row, const T* bias, Done&& done,
-             std::byte* scratch, std::byte* local, Crew& crew) {
+             std::byte* scratch, const Local& local, Crew& crew) {
   constexpr int nr = kCols<T>;
   const Blocks blocks = Blocks::of<T>(m, n, k);
   const bool pack_a = !a.direct(), stream_b = !b.direct() && blocks.streams(m), pack_b = !b.direct() && !stream_b;
@@ -193,9 +193,9 @@ void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int6
             a.pack(packed_a + q * kRows * kc, kRows, is + q * kRows, static_cast<int>(least(kRows, ms - q * kRows)), ps,
                    kc);
           });
-        if (pack_a || pack_b) crew.barrier();
         crew.each(row_tiles * col_tiles, [&](int64_t t) {
           const int64_t i = t % row_tiles * blocks.tile_rows, j = t / row_tiles * blocks.tile_cols;
+          T* const panel_b = stream_b ? reinterpret_cast<T*>(local()) : nullptr;
           TileJob<T> job;
           if (pack_a) {
             job.a = packed_a + i * kc, job.a_row = 1, job.a_col = kRows, job.a_panel = kRows * kc;
@@ -206,7 +206,7 @@ void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int6
             }
           }
           if (stream_b) {
-            job.b = reinterpret_cast<const T*>(local), job.b_row = nr, job.b_panel = 0;
+            job.b = panel_b, job.b_row = nr, job.b_panel = 0;
           } else if (pack_b) {
             job.b = packed_b + j * kc, job.b_row = nr, job.b_panel = nr * kc;
           } else {
@@ -222,7 +222,7 @@ void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int6
             for (const int64_t end = j + job.cols; job.cols > 0; job.cols -= nr) {
               TileJob<T> panel = job;
               panel.cols = least(nr, job.cols);
-              b.pack(reinterpret_cast<T*>(local), nr, js + end - job.cols, static_cast<int>(panel.cols), ps, kc);
+              b.pack(panel_b, nr, js + end - job.cols, static_cast<int>(panel.cols), ps, kc);
               run_tile(panel);
               job.c += nr;
               if (job.bias) job.bias += nr;
@@ -233,7 +233,6 @@ void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int6
           }
           if (last) done(is + i, job.rows, js + j, job.cols);
         });
-        if (pack_a || pack_b) crew.barrier();
       }
     }
   }
@@ -244,7 +243,6 @@ struct Solo {
   template <class F> void each(int64_t chunks, F&& f) {
     for (int64_t i = 0; i < chunks; ++i) f(i);
   }
-  void barrier() {}
 };
 
 }  // namespace rv::RV_ISA::gemm

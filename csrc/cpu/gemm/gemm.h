@@ -95,9 +95,9 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
   });
 }
 
-template <class T, class Done, class Crew>
+template <class T, class Done, class Local, class Crew>
 void run_outer(const Product<T>& q, int64_t k0, int64_t k, T* c, int64_t c_row, const T* bias, Done&& done,
-               std::byte* scratch, std::byte* local, Crew& crew) {
+               std::byte* scratch, const Local& local, Crew& crew) {
   const Strided<T> a{q.a.p + k0 * q.a.col, q.a.row, q.a.col, q.pack_a};
   const Strided<T> b{q.b.p + k0 * q.b.row, q.b.col, q.b.row, q.pack_b};
   blocked<T>(q.m, q.n, k, a, b, c, c_row, bias, done, scratch, local, crew);
@@ -110,11 +110,12 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
   std::byte* const packed = scratch + q.slices * part;
   crew.each(count, [&](int64_t s) {
     Solo solo;
+    const auto local = [&] {
+      return packed + (s + 1) * panels - Blocks::of<T>(q.m, q.n, step).template local_bytes<T>(q.m, q.pack_b);
+    };
     run_outer(q, s * step, least(step, q.k - s * step), reinterpret_cast<T*>(scratch + s * part), q.n,
-              static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels,
-              packed + (s + 1) * panels - Blocks::of<T>(q.m, q.n, step).template local_bytes<T>(q.m, q.pack_b), solo);
+              static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels, local, solo);
   });
-  crew.barrier();
   constexpr int64_t rows = 16;
   crew.each(pieces(q.m, rows), [&](int64_t t) {
     const int64_t i0 = t * rows, i1 = least(q.m, i0 + rows);
@@ -133,8 +134,8 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
 }
 
 // Everything but k = 0 and empty C. bias: one value a column of q.c, or null. done: see `blocked`.
-template <class T, class Done, class Crew>
-void run(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, std::byte* local, Crew& crew) {
+template <class T, class Done, class Local, class Crew>
+void run(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, const Local& local, Crew& crew) {
   switch (q.way) {
     case Way::inner: return run_inner(q, bias, done, crew);
     case Way::slices: return run_slices(q, bias, done, scratch, crew);

@@ -160,7 +160,13 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
   const bool inside = bias_view && !batch.q.swapped && bias_step == 1;
   const T* const bias = bias_view ? bias_view->ptr<const T>() : nullptr;
 
-  auto one = [&](int64_t index, auto& crew, std::byte* scratch, std::byte* local, std::byte* tile_scratch) {
+  // Scratch of a thread: a panel of B, what the epilogue's tiles need, and for whole products theirs.
+  const bool whole = batch.whole();
+  const int64_t own = whole ? pieces(batch.q.bytes(), 64) * 64 : 0, panel = pieces(batch.q.local_bytes(), 64) * 64;
+  const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 1, args.floats)) : 0;
+  const auto local = [bytes = static_cast<size_t>(own + panel + for_tiles)] { return local_scratch(bytes); };
+
+  auto one = [&](int64_t index, auto& crew, std::byte* scratch) {
     Product<T> q = batch.q;
     alignas(Epilogue) std::byte room[sizeof(Epilogue)];
     const Epilogue* const epilogue = o.has_program ? new (room) Epilogue(args, o, index, batch.merged) : nullptr;
@@ -175,8 +181,8 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
         for (int64_t i = i0; i < i0 + rows; ++i)
           for (int64_t j = j0; j < j0 + cols; ++j) q.c.p[i * q.c.row + j] += bias[(q.swapped ? i : j) * bias_step];
       if (epilogue) {
-        if (q.swapped) run_tile_block(epilogue->program, epilogue->in, epilogue->out, j0, j0 + cols, i0, i0 + rows, tile_scratch);
-        else run_tile_block(epilogue->program, epilogue->in, epilogue->out, i0, i0 + rows, j0, j0 + cols, tile_scratch);
+        if (q.swapped) run_tile_block(epilogue->program, epilogue->in, epilogue->out, j0, j0 + cols, i0, i0 + rows, local() + panel);
+        else run_tile_block(epilogue->program, epilogue->in, epilogue->out, i0, i0 + rows, j0, j0 + cols, local() + panel);
       }
     };
     if (q.k > 0) return run(q, inside ? bias : nullptr, done, scratch, local, crew);
@@ -188,24 +194,16 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
     });
   };
 
-  const bool whole = batch.whole();
-  const int64_t own = whole ? pieces(batch.q.bytes(), 64) * 64 : 0, panel = pieces(batch.q.local_bytes(), 64) * 64;
-  const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 1, args.floats)) : 0;
-  const int64_t bytes = own + panel + for_tiles;
-  std::byte* const local = bytes ? team.local(static_cast<size_t>(bytes)) : nullptr;
   std::byte* const shared = args.shared + o.product_bytes();
   if (batch.count == 1) {
-    one(0, team, shared, local, local + panel);
+    one(0, team, shared);
   } else if (whole) {
     team.each(batch.count, [&](int64_t index) {
       Solo solo;
-      one(index, solo, local + panel + for_tiles, local, local + panel);
+      one(index, solo, local() + panel + for_tiles);
     });
   } else {
-    for (int64_t index = 0; index < batch.count; ++index) {
-      one(index, team, shared, local, local + panel);
-      team.barrier();  // the scratch is used again
-    }
+    for (int64_t index = 0; index < batch.count; ++index) one(index, team, shared);
   }
 }
 
@@ -223,7 +221,6 @@ void run_epilogue(const Args& args, const Operands& o, Team& team) {
   Args rest = args;
   rest.in = ins, rest.n_in = extras + 1;
   ++rest.ints, --rest.n_ints;
-  team.barrier();
   k_tile.run(rest, team);
 }
 

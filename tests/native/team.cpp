@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// The team alone, for ThreadSanitizer (test_team.py compiles and runs it): loops of all lengths, several callers, helpers
+// that fall asleep in between. Exits with 1 where a chunk was not done exactly once.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "core/threads.h"
+
+using namespace rv;
+
+namespace {
+
+struct Own {
+  long at = -1;
+};
+
+bool loops(int rounds, unsigned seed) {
+  TeamState state;
+  std::vector<long> a(4096), b(4096);
+  bool good = true;
+  for (int round = 0; round < rounds; ++round) {
+    seed = seed * 1664525 + 1013904223;
+    const long chunks = seed >> 8 & 1 ? seed >> 20 : seed >> 28;
+    Crew crew(true);
+    for (int instruction = 0; instruction < 3; ++instruction) {
+      Team team = crew.team(state, 10e3 * (1 + (seed >> 12 & 15)));
+      team.each(chunks, [&](int64_t i) {
+        std::byte* scratch = local_scratch(64);
+        std::memset(scratch, static_cast<int>(i), 64);
+        a[i] = i + round;  // plain memory: handing it over is what is under test
+      });
+      Own own;
+      team.each(chunks, own, [] { return Own{}; }, [&](Own& mine, int64_t i) {
+        mine.at = i;
+        b[i] = a[chunks - 1 - i] + 1;
+        if (i == 5) team.fail(1, i, round);
+      });
+      for (long i = 0; i < chunks; ++i) good = good && b[i] == chunks - i + round, b[i] = -1;
+      good = good && (chunks <= 5 || state.report.where == 5);
+    }
+    if ((seed >> 16) % 64 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return good;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 2000;
+  init_threads(4);
+  std::vector<std::thread> callers;
+  bool good[3] = {};
+  for (int k = 0; k < 3; ++k) callers.emplace_back([&, k] { good[k] = loops(rounds, 7u * k + 1); });
+  for (std::thread& t : callers) t.join();
+  const bool alone = loops(rounds, 99);
+  std::puts(good[0] && good[1] && good[2] && alone ? "good" : "wrong");
+  return good[0] && good[1] && good[2] && alone ? 0 : 1;
+}
