@@ -31,6 +31,7 @@ constexpr double kWorkPerMember = 5e3;     // nanoseconds
 constexpr double kWakeFor = 20e3;          // nanoseconds of work that are worth waking a sleeping helper
 constexpr double kUnit = 1e3;              // nanoseconds of work that are taken at a time, at least
 constexpr int kLeastUnits = 4, kMostUnits = 64;  // of each member
+constexpr nanoseconds kSlowWake{200'000}, kMoveEvery{2'000'000};
 constexpr nanoseconds kStall{300'000};     // waiting for a helper that the system has taken off its CPU
 constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
 
@@ -80,8 +81,12 @@ struct alignas(128) Range {
   std::atomic<uint64_t> word{0};
 };
 
+enum Waking : uint32_t { awake, asleep, woken };  // woken: and not on a CPU yet
+
 struct alignas(128) Helper {
-  std::atomic<uint32_t> asleep{0};
+  std::atomic<uint32_t> state{awake};
+  pthread_t thread{};
+  Clock::time_point since{};  // woken
 };
 
 struct Pool {
@@ -139,15 +144,15 @@ void point(Share& s, int unit) {
 
 void help(Pool& p, int member) {
   const FlushDenormals flush;  // this thread runs nothing but kernels
-  std::atomic<uint32_t>& asleep = p.helper[member].asleep;
+  std::atomic<uint32_t>& state = p.helper[member].state;
   uint64_t seen = 0;
   for (;;) {
     auto changed = [&] { return p.number.load(std::memory_order_acquire) != seen; };
     if (!spin(kIdleSpin, changed)) {
       // Where the caller does not see this in time, the phase goes on without the helper
-      asleep.store(1, std::memory_order_seq_cst);
-      if (p.number.load(std::memory_order_seq_cst) == seen) asleep.wait(1);
-      asleep.store(0, std::memory_order_relaxed);
+      state.store(asleep, std::memory_order_seq_cst);
+      if (p.number.load(std::memory_order_seq_cst) == seen) state.wait(asleep);
+      state.store(awake, std::memory_order_relaxed);
       if (!changed()) continue;
     }
     seen = p.number.load(std::memory_order_acquire);
@@ -170,13 +175,30 @@ void grow(Pool& p, int n) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   while (p.helpers < n) {
     try {
-      std::thread(help, std::ref(p), p.helpers + 1).detach();
+      std::thread thread(help, std::ref(p), p.helpers + 1);
+      p.helper[p.helpers + 1].thread = thread.native_handle();
+      thread.detach();
     } catch (const std::system_error&) {
       break;
     }
     ++p.helpers;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+// Moves a helper that does not get to run off the caller's CPU: the system likes to wake it there, where it would wait
+// for the caller, while other CPUs are taken by something else that it may share with or outrank.
+void move_away(const Helper& h) {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const int here = sched_getcpu();
+  if (here < 0 || sched_getaffinity(0, sizeof set, &set) != 0) return;
+  CPU_CLR(here, &set);
+  if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(h.thread, sizeof set, &set);
+#else
+  (void)h;
+#endif
 }
 
 struct Scratch {
@@ -229,13 +251,17 @@ Team Crew::team(TeamState& state, double cost) const {
   if (members < 2) return Team(&state);
   bool any = false;
   for (int k = 1; k < members; ++k) {
-    std::atomic<uint32_t>& asleep = p.helper[k].asleep;
-    if (asleep.load(std::memory_order_relaxed) == 0) {
+    Helper& h = p.helper[k];
+    uint32_t state = h.state.load(std::memory_order_relaxed);
+    if (state == awake) {
       any = true;
+    } else if (state == woken) {
+      if (const auto now = Clock::now(); now - h.since > kSlowWake) move_away(h), h.since = now + kMoveEvery;
     } else if (cost >= kWakeFor) {
-      asleep.store(0, std::memory_order_relaxed);
-      asleep.notify_one();
       any = true;
+      if (!h.state.compare_exchange_strong(state, woken, std::memory_order_relaxed)) continue;
+      h.since = Clock::now();
+      h.state.notify_one();
     }
   }
   if (!any) return Team(&state);
