@@ -10,7 +10,7 @@
 #include <memory>
 #include <system_error>
 #include <thread>
-#include <vector>
+#include <utility>
 
 #include "core/memory.h"
 #include "core/threads.h"
@@ -25,12 +25,13 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
 constexpr nanoseconds kIdleSpin{50'000};   // a helper without work stays awake: the gap between two steps is shorter
-constexpr nanoseconds kFinishSpin{20'000};  // for chunks under way; then yield, then sleep: threads may outnumber CPUs
-constexpr int kYields = 10;
+constexpr nanoseconds kFinishSpin{20'000};  // for units under way
+constexpr int kFinishSpins = 10;           // then sleep
 constexpr double kWorkPerMember = 5e3;     // nanoseconds
 constexpr double kWakeFor = 20e3;          // nanoseconds of work that are worth waking a sleeping helper
 constexpr double kUnit = 1e3;              // nanoseconds of work that are taken at a time, at least
 constexpr int kLeastUnits = 4, kMostUnits = 64;  // of each member
+constexpr uint32_t kLookEvery = 16;         // runs
 constexpr nanoseconds kSlowWake{200'000}, kMoveEvery{2'000'000};
 constexpr nanoseconds kStall{300'000};     // waiting for a helper that the system has taken off its CPU
 constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
@@ -87,6 +88,11 @@ struct alignas(128) Helper {
   std::atomic<uint32_t> state{awake};
   pthread_t thread{};
   Clock::time_point since{};  // woken
+  bool guest = false;         // kept on the caller's CPU
+  // Written by the helper
+  alignas(64) std::atomic<bool> working{false};
+  std::atomic<bool> lent{false};  // the caller's CPU
+  std::atomic<int> cpu{-1};
 };
 
 struct Pool {
@@ -104,11 +110,14 @@ struct Pool {
   alignas(128) std::mutex mutex;  // held by the Crew that has the helpers
   int helpers = 0;
   uint64_t last = 0;  // phase
-  // After a stall the CPUs are busy with something else: work alone for a while, longer after each stall in a row
+  uint32_t runs = 0;
+  // Where stalls eat up what helpers gain, the CPUs are busy with something else: work alone for a while, longer each time
   bool resting = false;
-  Clock::time_point rest_until{};
+  Clock::time_point resumed{}, rest_until{};
   nanoseconds rest = kFirstRest;
 
+  void part(int helpers);
+  void wait(int members);
   void report(int done) {
     if (left.fetch_sub(done, std::memory_order_acq_rel) == done) left.notify_one();  // no system call if nobody sleeps
   }
@@ -142,9 +151,57 @@ void point(Share& s, int unit) {
   s.end = (unit + 1) * s.chunks / s.units;
 }
 
+// ---- where helpers run
+//
+// The system likes to wake a helper on the caller's CPU, where it would wait for the caller, and takes it off its CPU for
+// another program's sake while it is at a unit, which the caller then waits for: some milliseconds each time.
+
+int this_cpu() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Lets the helper run on the caller's CPU alone, or on all others.
+void place(const Helper& h, bool here) {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const int cpu = sched_getcpu();
+  if (cpu < 0) return;
+  if (here) {
+    CPU_SET(cpu, &set);
+  } else {
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return;
+    CPU_CLR(cpu, &set);
+    if (CPU_COUNT(&set) == 0) return;
+  }
+  pthread_setaffinity_np(h.thread, sizeof set, &set);
+#else
+  (void)h, (void)here;
+#endif
+}
+
+// Whether the helper is not on a CPU, by its own clock.
+bool off_cpu(const Helper& h) {
+#if defined(__linux__)
+  clockid_t clock;
+  timespec before, after;
+  if (pthread_getcpuclockid(h.thread, &clock) != 0 || clock_gettime(clock, &before) != 0) return false;
+  spin(nanoseconds{3'000}, [] { return false; });
+  return clock_gettime(clock, &after) == 0 && before.tv_sec == after.tv_sec && before.tv_nsec == after.tv_nsec;
+#else
+  (void)h;
+  return false;
+#endif
+}
+
 void help(Pool& p, int member) {
   const FlushDenormals flush;  // this thread runs nothing but kernels
-  std::atomic<uint32_t>& state = p.helper[member].state;
+  Helper& own = p.helper[member];
+  std::atomic<uint32_t>& state = own.state;
   uint64_t seen = 0;
   for (;;) {
     auto changed = [&] { return p.number.load(std::memory_order_acquire) != seen; };
@@ -164,7 +221,12 @@ void help(Pool& p, int member) {
     s.units = p.units.load(std::memory_order_acquire);
     s.members = p.members.load(std::memory_order_acquire);
     s.member = s.victim = member;
-    if (member < s.members && s.next()) work(context, s);
+    if (member >= s.members) continue;
+    own.working.store(true, std::memory_order_relaxed);
+    own.cpu.store(this_cpu(), std::memory_order_relaxed);
+    if (s.next()) work(context, s);
+    own.working.store(false, std::memory_order_relaxed);
+    if (own.lent.exchange(false, std::memory_order_relaxed)) sched_yield();
   }
 }
 
@@ -184,21 +246,6 @@ void grow(Pool& p, int n) {
     ++p.helpers;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-// Moves a helper that does not get to run off the caller's CPU: the system likes to wake it there, where it would wait
-// for the caller, while other CPUs are taken by something else that it may share with or outrank.
-void move_away(const Helper& h) {
-#if defined(__linux__)
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  const int here = sched_getcpu();
-  if (here < 0 || sched_getaffinity(0, sizeof set, &set) != 0) return;
-  CPU_CLR(here, &set);
-  if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(h.thread, sizeof set, &set);
-#else
-  (void)h;
-#endif
 }
 
 struct Scratch {
@@ -234,6 +281,7 @@ Crew::Crew(bool wanted) {
   if (pool().helpers < n) grow(pool(), n);
   helpers_ = std::min(n, pool().helpers);
   if (helpers_ == 0) pool().mutex.unlock();
+  else if (++pool().runs % kLookEvery == 0) pool().part(helpers_);
 }
 
 Crew::~Crew() {
@@ -256,7 +304,7 @@ Team Crew::team(TeamState& state, double cost) const {
     if (state == awake) {
       any = true;
     } else if (state == woken) {
-      if (const auto now = Clock::now(); now - h.since > kSlowWake) move_away(h), h.since = now + kMoveEvery;
+      if (const auto now = Clock::now(); now - h.since > kSlowWake) place(h, false), h.since = now + kMoveEvery;
     } else if (cost >= kWakeFor) {
       any = true;
       if (!h.state.compare_exchange_strong(state, woken, std::memory_order_relaxed)) continue;
@@ -286,16 +334,43 @@ void Team::share_out(int64_t chunks, Work work, void* context) {
   point(s, 0);
   work(context, s);
 
-  auto done = [&] { return p.left.load(std::memory_order_acquire) == 0; };
-  if (spin(kFinishSpin, done)) return;
+  auto finished = [&] { return p.left.load(std::memory_order_acquire) == 0; };
+  if (!spin(kFinishSpin, finished)) p.wait(members);
+}
+
+// Sends helpers away that the system has put on the caller's CPU.
+void Pool::part(int helpers) {
+  const int here = this_cpu();
+  for (int k = 1; k <= helpers && here >= 0; ++k)
+    if (helper[k].cpu.exchange(-1, std::memory_order_relaxed) == here) place(helper[k], false);
+}
+
+// For units that are still under way. A helper that was taken off its CPU is lent the caller's for that long.
+void Pool::wait(int members) {
   const auto start = Clock::now();
-  for (int i = 0; i < kYields && !done(); ++i) sched_yield();
-  for (int left; (left = p.left.load(std::memory_order_acquire)) != 0;) p.left.wait(left, std::memory_order_acquire);
+  auto finished = [&] { return left.load(std::memory_order_acquire) == 0; };
+  bool lent = false;
+  for (int i = 0; i < kFinishSpins && !lent && !finished(); ++i) {
+    for (int k = 1; k < members; ++k) {
+      Helper& h = helper[k];
+      if (!h.working.load(std::memory_order_relaxed) || !off_cpu(h)) continue;
+      h.lent.store(true, std::memory_order_relaxed);
+      place(h, true);
+      h.guest = lent = true;
+    }
+    if (!lent) spin(kFinishSpin, finished);
+  }
+  for (int n; (n = left.load(std::memory_order_acquire)) != 0;) left.wait(n, std::memory_order_acquire);
+  for (int k = 1; k < members && lent; ++k)
+    if (std::exchange(helper[k].guest, false)) place(helper[k], false);
   const auto now = Clock::now();
   if (now - start < kStall) return;
-  p.rest = start - p.rest_until > 4 * p.rest ? kFirstRest : std::min(2 * p.rest, kLongestRest);
-  p.resting = true;
-  p.rest_until = now + p.rest;
+  // Alone, the work since the last stall would have taken `members` times as long, without this one
+  const auto since = now - std::exchange(resumed, now);
+  if (now - start < since * (5 * members - 6) / (5 * members)) return;
+  rest = start - rest_until > 4 * rest ? kFirstRest : std::min(2 * rest, kLongestRest);
+  resting = true;
+  resumed = rest_until = now + rest;
 }
 
 bool Share::more() {
