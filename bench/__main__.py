@@ -1,65 +1,115 @@
 """python -m bench [group ...]: Ranvier beside its peers, on this machine, now.
+python -m bench lab OP CASE ... [attribute=value ...]: one kernel, its variants, and the machine's peaks.
 
 Only ratios within one run mean something: all contenders of a case take turns in one process, with the same number of
-threads (and that many processors), on data that is theirs already.
+threads (and that many processors), on data that is theirs already. Groups:
+
+  steps       whole training steps          inference   predictions of one row
+  products    matrix products               ops         single ops, from the op table
+  chains      fused elementwise chains      optimizers  an update of many parameters
+  sweep       200 random matrix products    overhead    eager calls, fit, compilation, imports
+  kernels     ops, products, chains and optimizers
+
+In the laboratory a CASE is the shapes of all operands, such as 32x784,784x128; one shape is every operand's, except
+that MxKxN says a matrix product:
+
+  python -m bench lab matmul 32x784x128 256x256x256 --isa v3,v4
+  python -m bench lab softmax 64x1000 dim=1
 """
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 from importlib import import_module
 
 from .peers import environment_for, pin
-from .runner import Row, Settings, Target, environment, table
+from .report import markdown, missed, peaks, table
+from .runner import Row, Settings, Target, environment
 
-GROUPS = ("steps", "overhead", "kernels")
+SETS = {"kernels": ("ops", "products", "chains", "optimizers")}
+GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep")
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    result.add_argument("groups", nargs="*", metavar="group", help="all if none is named; lab: an op and its cases follow")
+    result.add_argument("--quick", action="store_true", help="shorter turns, smaller arrays, no torch.compile")
+    result.add_argument("--threads", default="1", help="numbers of threads, such as 1,2; each in a process of its own")
+    result.add_argument("--quantile", type=float, default=0.5, help="of a contender's times; less on a busy machine (0.1)")
+    result.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains TEXT")
+    result.add_argument("--dtype", default="", help="of products, sweep and lab, such as float32,float64")
+    result.add_argument("--without", default="", metavar="PEERS", help="such as torch,jax: as if they were not installed")
+    result.add_argument("--isa", default="", help="instruction sets to measure in turn, such as v2,v3,v4")
+    result.add_argument("--json", metavar="FILE", help="write rows, machine, flags and versions there as well")
+    result.add_argument("--markdown", action="store_true", help="print tables to paste into a page")
+    result.add_argument("--child", metavar="FILE", help=argparse.SUPPRESS)
+    return result
+
+
+def choose(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """The groups to run, and the laboratory's words."""
+    if words[:1] == ["lab"]:
+        return ["lab"], tuple(words[1:])
+    unknown = set(words) - set(GROUPS) - set(SETS)
+    if unknown:
+        raise ValueError(f"unknown groups {sorted(unknown)}; there are lab, {', '.join(GROUPS)}, {', '.join(SETS)}")
+    wanted = {part for word in words or GROUPS for part in SETS.get(word, (word,))}
+    return [group for group in GROUPS if group in wanted], ()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("groups", nargs="*", metavar="group", help=f"of {', '.join(GROUPS)}; all if none is named")
-    parser.add_argument("--quick", action="store_true", help="shorter turns, smaller arrays, no torch.compile")
-    parser.add_argument("--threads", default="1", help="numbers of threads, such as 1,2; each in a process of its own")
-    parser.add_argument("--quantile", type=float, default=0.5, help="of a contender's times; less on a busy machine (0.1)")
-    parser.add_argument("--json", metavar="FILE", help="write rows, machine, flags and versions there as well")
-    parser.add_argument("--child", metavar="FILE", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    groups = options.groups or list(GROUPS)
-    unknown = set(groups) - set(GROUPS)
-    if unknown:
-        parser.error(f"unknown groups {sorted(unknown)}; there are {', '.join(GROUPS)}")
-    counts = [int(n) for n in options.threads.split(",")]
+    commands = parser()
+    options = commands.parse_intermixed_args()
+    try:
+        groups, words = choose(options.groups)
+        if groups == ["lab"]:
+            from .lab import parse
+
+            parse(words)
+    except ValueError as error:
+        commands.error(str(error))
     if options.child:
-        child(options.child, groups, Settings(counts[0], options.quick, options.quantile))
+        sys.modules.update(dict.fromkeys(filter(None, options.without.split(","))))  # type: ignore[arg-type]  # their import fails
+        child(options.child, groups, settings_of(options, words))
         return
-    results = [in_child(groups, n, options) for n in counts]
+    results = [
+        in_child(threads, isa) for threads in options.threads.split(",") for isa in options.isa.split(",")
+    ]  # fmt: skip
     rows = [row(r) for result in results for r in result["rows"]]
-    print(table(rows))
-    for n, result in zip(counts, results):
-        p = result["peak"]
-        print(f"\n{n} threads: {p['flops'] / 1e9:.0f} GFLOP/s ({p['how']}), {p['bytes'] / 1e9:.0f} GB/s (copying 64 MB)")
-    missed = [r for r in rows if any(met is False for _, met in r.verdicts())]
-    print(f"\n{len(missed)} targets missed" + "".join(f"\n  {r.group}: {r.case} ({r.threads} threads)" for r in missed))
+    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    if options.markdown:
+        print(markdown(rows, results, command))
+    else:
+        print(table(rows) + "\n")
+        print(*map(peaks, results), sep="\n")
+        print("\n" + missed(rows))
     if options.json:
         with open(options.json, "w") as f:
-            json.dump({"command": sys.argv[1:], "load": load(), "results": results}, f, indent=1)
+            json.dump({"command": command, "load": load(), "results": results}, f, indent=1)
+
+
+def settings_of(options: argparse.Namespace, words: tuple[str, ...]) -> Settings:
+    dtypes = tuple(options.dtype.split(",")) if options.dtype else ("float32",) if words else ("float32", "float64")
+    return Settings(int(options.threads), options.quick, options.quantile, options.only, dtypes, words, options.isa)
 
 
 def load() -> list[float]:
     return list(os.getloadavg()) if hasattr(os, "getloadavg") else []
 
 
-def in_child(groups: list[str], threads: int, options: argparse.Namespace) -> dict:
+def in_child(threads: str, isa: str) -> dict:
     """Measure in a fresh process, whose libraries read their number of threads when they start."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rows.json")
-        command = [sys.executable, "-m", "bench", *groups, "--threads", str(threads), "--quantile", str(options.quantile)]
-        command += [*(["--quick"] if options.quick else []), "--child", path]
-        subprocess.run(command, env=environment_for(threads), check=True)
+        command = [sys.executable, "-m", "bench", *sys.argv[1:], "--threads", threads, "--isa", isa, "--child", path]
+        env = environment_for(int(threads))
+        if subprocess.run(command, env={**env, "RANVIER_ISA": isa} if isa else env).returncode:
+            raise SystemExit(f"bench: the measurement on {threads} threads failed")
         with open(path) as f:
             return json.load(f)
 
@@ -71,15 +121,28 @@ def child(path: str, groups: list[str], settings: Settings) -> None:
     from .peak import measure_peak
 
     rv.set_num_threads(settings.threads)
-    peak = measure_peak(settings.threads)
+    peak = measure_peak(settings.threads, 0.1 if settings.quick else 0.4)
     rows = []
     for group in groups:
         print(f"{settings.threads} threads: {group} ...", file=sys.stderr, flush=True)
-        rows += import_module(f".{group}", __package__).measure(settings, peak)
-    for r in rows:
-        r.threads = settings.threads
+        found = import_module(f".{group}", __package__).measure(settings, peak)
+        found = [r for r in found if settings.wants(r.case)]
+        for r in found:
+            r.threads = settings.threads
+            r.command = r.command or reproduce(group, r.case, settings)
+            r.case += f" [{settings.isa}]" if settings.isa else ""
+        rows += found
     with open(path, "w") as f:
         json.dump({"threads": settings.threads, "peak": vars(peak), "rows": [r.json() for r in rows], **environment()}, f)
+
+
+def reproduce(group: str, case: str, settings: Settings) -> str:
+    """The command that measures one case again."""
+    words = [group, *settings.words, "--threads", str(settings.threads), *(["--quick"] if settings.quick else [])]
+    words += ["--isa", settings.isa] if settings.isa else []
+    if not settings.words:
+        words += ["--only", case]
+    return shlex.join(["python", "-m", "bench", *words])
 
 
 def row(fields: dict) -> Row:

@@ -1,4 +1,4 @@
-"""What everything besides arithmetic costs: eager ops, imports, the first compilation, one-row predictions, fit."""
+"""What everything besides arithmetic costs: eager ops, imports, the first compilation, fit."""
 from __future__ import annotations
 
 import os
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .peak import Peak
-from .peers import Mlp, jax_or_none, predictions, ranvier_model, torch_or_none
+from .peers import jax_or_none, ranvier_model, torch_or_none
 from .runner import US, Contender, Row, Settings, Target, quantile, race, repeat
-from .steps import DIGITS, SMALL, XOR
+from .steps import DIGITS, XOR
 
 CHAIN = 50
 
@@ -21,7 +21,6 @@ CHAIN = 50
 def measure(settings: Settings, peak: Peak) -> list[Row]:
     return [
         *eager(settings),
-        *one_row(settings),
         *fit(settings),
         first_compile(settings),
         *imports(settings),
@@ -91,15 +90,7 @@ def libraries(settings: Settings) -> list[tuple[str, Any, Any]]:
     return found
 
 
-# ---------------------------------------------------------------- predict, fit, compile
-
-
-def one_row(settings: Settings) -> list[Row]:
-    rows = []
-    for mlp, targets in ((SMALL, [Target(3)]), (Mlp(DIGITS.widths, "relu", "mse", 1), [])):
-        values = {k: s * 1e6 for k, s in race(predictions(mlp, settings), settings).items()}
-        rows.append(Row("predict one row", "-".join(map(str, mlp.widths)), "us", values, targets=targets))
-    return rows
+# ---------------------------------------------------------------- fit, compile
 
 
 def fit(settings: Settings) -> list[Row]:

@@ -47,7 +47,8 @@ class Mlp:
 def environment_for(threads: int) -> dict[str, str]:
     """Environment variables that give every library `threads` threads; libraries read them when they are loaded."""
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(variables, str(threads)), "JAX_PLATFORMS": "cpu"}
+    # OpenBLAS's workers sleep after 2^24 cycles without work instead of 2^28, which is shorter than a turn's pause
+    return {**os.environ, **dict.fromkeys(variables, str(threads)), "OPENBLAS_THREAD_TIMEOUT": "24", "JAX_PLATFORMS": "cpu"}
 
 
 def pin(threads: int) -> None:
@@ -277,6 +278,15 @@ def predictions(mlp: Mlp, settings: Settings) -> dict[str, Contender]:
             out.block_until_ready()
 
         result["jax"] = jax_run
+    try:
+        from .peer_onnx import bound, session
+
+        network = session(mlp, settings)
+        names, feed = [network.get_outputs()[0].name], {"x": x}
+        result["onnxruntime, called"] = repeat(lambda: network.run(names, feed))
+        result["onnxruntime, bound"] = bound(network, x)
+    except ImportError:
+        pass
     try:
         from sklearn.neural_network import MLPRegressor
     except ImportError:

@@ -1,39 +1,59 @@
-"""Timing: contenders take turns, so that a busy machine slows all of them, and each gets the median of its turns."""
+"""Timing: contenders take turns, so that a busy machine slows all of them, and each gets the median of its turns.
+
+Every turn begins alike. Worker threads of the libraries spin for a while after their last work, on the processors that
+the next contender needs: two of OpenBLAS for 100 ms (6 with the timeout that peers.py sets), libgomp's for 8, our own for
+0.05. So with several threads each turn waits until they sleep, and then runs the contender once, untimed: its caches are
+warm and its own workers awake.
+"""
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from statistics import median
 from typing import Any
 
 US = "ranvier"
+SETTLE = 0.012  # seconds until no library's workers spin any more
 
 
 @dataclass
 class Settings:
-    """How long and on how many threads to measure."""
+    """What to measure, how long and on how many threads."""
 
     threads: int = 1
     quick: bool = False
     quantile: float = 0.5
+    only: str = ""  # cases whose name contains it
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    words: tuple[str, ...] = ()  # the laboratory's: an op, cases, attributes
+    isa: str = ""  # the instruction set that this process is held to
+    seconds: float | None = None  # for one contender of one case, if it shall not be `budget`'s choice
+
+    def wants(self, *cases: str) -> bool:
+        return any(self.only in case for case in cases)
 
     @property
     def budget(self) -> float:
         """Seconds for one contender of one case."""
-        return 0.08 if self.quick else 0.4
+        return self.seconds if self.seconds is not None else 0.08 if self.quick else 0.4
 
 
 @dataclass
 class Target:
-    """What a result is held against: at most `limit` for our own value, or at least `limit` times better than `peer`."""
+    """What a result is held against: at most `limit` for our own value (at least, for a rate), at least `limit` times
+    better than `peer` (a contender, or "best peer"), or at least `limit` percent of the machine's "peak"."""
 
     limit: float
     peer: str | None = None
 
-    def text(self) -> str:
-        return f"<= {self.limit:g}" if self.peer is None else f">= {self.limit:g}x {self.peer}"
+    def text(self, rate: bool = False) -> str:
+        if self.peer is None:
+            return f"{'>=' if rate else '<='} {self.limit:g}"
+        return f">= {self.limit:g}% of peak" if self.peer == "peak" else f">= {self.limit:.3g}x {self.peer}"
 
 
 @dataclass
@@ -49,6 +69,7 @@ class Row:
     targets: list[Target] = field(default_factory=list)
     threads: int = 1
     ours: str = US  # the contender that the ratios are about
+    command: str = ""  # that measures this row alone
 
     def advantage(self, peer: str) -> float | None:
         """How many times better ours is than `peer`."""
@@ -62,18 +83,18 @@ class Row:
         return (max if self.rate else min)(peers, key=peers.__getitem__) if peers else None
 
     def verdicts(self) -> list[tuple[str, bool | None]]:
-        """Each target and whether it is met; None where its peer is not installed."""
-        result = []
-        for t in self.targets:
-            if t.peer is None:
-                value = self.values.get(self.ours)
-                met = None if value is None else (value >= t.limit if self.rate else value <= t.limit)
-            else:
-                peer = self.best_peer() if t.peer == "best peer" else t.peer
-                factor = self.advantage(peer) if peer else None
-                met = None if factor is None else factor >= t.limit
-            result.append((t.text() if not (t.peer is None and self.rate) else f">= {t.limit:g}", met))
-        return result
+        """Each target and whether it is met; None where what it compares with was not measured."""
+        return [(t.text(self.rate), self.meets(t)) for t in self.targets]
+
+    def meets(self, target: Target) -> bool | None:
+        if target.peer is None:
+            value = self.values.get(self.ours)
+            return None if value is None else (value >= target.limit if self.rate else value <= target.limit)
+        if target.peer == "peak":
+            return None if self.peak_percent is None else self.peak_percent >= target.limit
+        peer = self.best_peer() if target.peer == "best peer" else target.peer
+        factor = self.advantage(peer) if peer else None
+        return None if factor is None else factor >= target.limit
 
     def json(self) -> dict[str, Any]:
         return {**asdict(self), "verdicts": self.verdicts()}
@@ -106,12 +127,20 @@ def least(run: Contender) -> float:
     return max(min(timed(run, count) for _ in range(4)), 1e-8)
 
 
+def start(run: Contender, settings: Settings) -> None:
+    """The same clean start for every turn."""
+    if settings.threads > 1:
+        time.sleep(SETTLE)
+    run(1)
+
+
 def race(contenders: dict[str, Contender], settings: Settings) -> dict[str, float]:
     """Seconds for one execution of each contender's work: the median over turns of a few milliseconds."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     block: dict[str, int] = {}
     for name, run in contenders.items():
-        run(2)
+        run(1)
+        start(run, settings)
         block[name] = max(1, int(3e-3 / least(run)))  # long enough for the clock and the caches, short enough to take turns
     names = list(contenders)
     ends = time.perf_counter() + settings.budget * len(names)
@@ -119,9 +148,19 @@ def race(contenders: dict[str, Contender], settings: Settings) -> dict[str, floa
     while turn < 5 or time.perf_counter() < ends and turn < 400:
         for i in range(len(names)):
             name = names[(i + turn) % len(names)]
+            start(contenders[name], settings)
             times[name].append(timed(contenders[name], block[name]))
         turn += 1
     return {name: quantile(values, settings.quantile) for name, values in times.items()}
+
+
+def merge(seconds: dict[str, float]) -> dict[str, float]:
+    """The best of the contenders "name, this way" and "name, that way", as "name"."""
+    result: dict[str, float] = {}
+    for name, value in seconds.items():
+        short = name.split(", ")[0]
+        result[short] = min(value, result.get(short, value))
+    return result
 
 
 def quantile(values: list[float], q: float) -> float:
@@ -134,12 +173,10 @@ def environment() -> dict[str, Any]:
     import numpy as np
     import ranvier as rv
 
-    versions: dict[str, str] = {"python": platform.python_version(), "numpy": np.__version__}
-    for name in ("torch", "jax", "sklearn"):
-        try:
-            versions[name] = __import__(name).__version__
-        except ImportError:
-            continue
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    for module, name in {"torch": "torch", "jax": "jax", "sklearn": "scikit-learn", "onnxruntime": "onnxruntime"}.items():
+        if module in sys.modules and sys.modules[module] is not None:  # it has taken part
+            versions[name] = metadata.version(name)
     return {"machine": platform.machine(), "cpu": cpu_name(), "versions": versions, "ranvier": rv.config.config()}
 
 
@@ -149,33 +186,3 @@ def cpu_name() -> str:
             return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "")
     except OSError:
         return platform.processor()
-
-
-def table(rows: list[Row]) -> str:
-    """The rows as text, one table a group."""
-    lines: list[str] = []
-    for group in dict.fromkeys(r.group for r in rows):
-        chosen = [r for r in rows if r.group == group]
-        names = list(dict.fromkeys(n for r in chosen for n in r.values))
-        head = ["case", "threads", "unit", *names, "to best peer", "% of peak", "target"]
-        body = []
-        for r in chosen:
-            peer = r.best_peer()
-            factor = r.advantage(peer) if peer else None
-            marks = {True: "met", False: "MISSED", None: "?"}
-            body.append([
-                r.case, str(r.threads), r.unit, *(number(r.values.get(n)) for n in names),
-                f"{factor:.2f}x" if factor else "", f"{r.peak_percent:.0f}%" if r.peak_percent else "",
-                "; ".join(f"{text} {marks[met]}" for text, met in r.verdicts()),
-            ])  # fmt: skip
-        widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-        lines += ["", group]
-        for row in [head, *body]:
-            lines.append("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))))
-    return "\n".join(lines).strip("\n")
-
-
-def number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

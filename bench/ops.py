@@ -1,20 +1,15 @@
-"""Single ops, made from the op records: elementwise functions, reductions, and matrix products of many sizes."""
+"""Single ops, made from the op records: elementwise functions and reductions."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .peak import Peak
-from .peers import jax_or_none, torch_or_none
+from .peers import torch_or_none
 from .runner import US, Row, Settings, race, repeat
-
-# (m, k, n): square, and what layers of small and middling nets ask for
-PRODUCTS = [
-    (4, 2, 4), (32, 10, 64), (1, 784, 128), (32, 784, 128), (128, 512, 512), (64, 64, 64), (128, 128, 128), (256, 256, 256),
-    (512, 512, 512), (1024, 1024, 1024), (2048, 64, 64), (64, 2048, 64), (1, 1024, 1024), (1024, 1024, 1),
-]  # fmt: skip
 
 
 def named_alike(torch: Any, name: str) -> Callable | None:
@@ -52,10 +47,13 @@ def contenders(op: Any, attrs: dict, arrays: list[np.ndarray], settings: Setting
 def measure(settings: Settings, peak: Peak) -> list[Row]:
     from ranvier.ops import OPS
 
+    settings = replace(settings, seconds=settings.budget / 3)  # there are many
     rows = []
     rng = np.random.default_rng(0)
     n = 1 << 16 if settings.quick else 1 << 23
     for op in OPS.values():
+        if not settings.wants(op.name):
+            continue
         if op.kind == "elementwise" and op.rule in ("promote", "float") and op.encode is None:
             try:
                 arrays = [rng.uniform(*op.domain, n).astype(np.float32) for _ in range(op.arity)]
@@ -83,33 +81,4 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
         percent = None if settings.quick else 100 * moved / seconds[US] / peak.bytes  # small arrays stay in a cache
         rows.append(Row(f"ops on {n} elements (percent: bandwidth)", op.name, "us", {k: s * 1e6 for k, s in seconds.items()},
                         peak_percent=percent))  # fmt: skip
-    return rows + products(settings, peak)
-
-
-def products(settings: Settings, peak: Peak) -> list[Row]:
-    import ranvier as rv
-
-    rows = []
-    rng = np.random.default_rng(0)
-    torch, jax = torch_or_none(settings), jax_or_none()
-    for m, k, n in PRODUCTS:
-        a, b = rng.standard_normal((m, k)).astype(np.float32), rng.standard_normal((k, n)).astype(np.float32)
-        ta, tb = rv.from_numpy(a), rv.from_numpy(b)
-        work: dict[str, Callable] = {US: repeat(lambda: ta @ tb), "numpy": repeat(lambda: a @ b)}  # noqa: B023
-        if torch is not None:
-            pa, pb = torch.from_numpy(a), torch.from_numpy(b)
-            work["torch"] = repeat(lambda: pa @ pb)  # noqa: B023
-        if jax is not None:
-            ja, jb, product = jax.numpy.asarray(a), jax.numpy.asarray(b), jax.jit(lambda x, y: x @ y)
-
-            def run(times: int) -> None:
-                for _ in range(times):
-                    out = product(ja, jb)  # noqa: B023
-                out.block_until_ready()
-
-            work["jax"] = run
-        seconds = race(work, settings)
-        rows.append(Row("matrix product (percent: multiply-adds)", f"({m}, {k}) @ ({k}, {n})", "us",
-                        {name: s * 1e6 for name, s in seconds.items()},
-                        peak_percent=100 * 2 * m * k * n / seconds[US] / peak.flops))  # fmt: skip
     return rows

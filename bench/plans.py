@@ -1,0 +1,29 @@
+"""A function of Ranvier as native instructions alone, without the call from Python."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .runner import Contender
+
+
+def in_plan(fn: Callable, tensors: list, copies: int = 1) -> tuple[Contender, list[np.ndarray]]:
+    """`fn(*tensors)` as a plan of `copies` times its instructions, and the arrays it writes: no memory is allocated."""
+    import ranvier as rv
+    from ranvier import _native
+    from ranvier.backends import default_backend
+    from ranvier.graph.lower import Lowering
+
+    graph = rv.compile(fn).traced(*tensors).program.graph
+    slots, instructions = Lowering(graph, default_backend().rows).plan()
+    results = [np.empty(v.shape, v.dtype) for v in graph.outputs]
+    memory = iter(results)
+    slots = [("bound", next(memory)) if slot[0] == "output" else slot for slot in slots]
+    plan, arrays = _native.Plan(slots, instructions * copies), [t.numpy() for t in tensors]
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            plan.run(*arrays)
+
+    return run, results
