@@ -9,6 +9,7 @@ import numpy as np
 
 from ..context import local
 from ..errors import TraceError
+from ..memory import aligned_full
 from .graph import Graph, Value
 
 
@@ -145,7 +146,7 @@ class Tracer:
         for t in self.touched.values():
             g = t.grad
             if g is not None and isinstance(g._data, Value):
-                memory = Tensor(np.zeros(g.shape, g.dtype))
+                memory = Tensor(aligned_full(g.shape, 0, g.dtype))
                 start = self.graph.state(memory)
                 self.graph.updates[start] = g._data
                 self.captured[id(memory)] = (memory, start, g._data)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-import numpy as np
-
 from ..dtypes import as_dtype, get_default_dtype, is_float
 from ..errors import DTypeError, ShapeError
+from ..memory import aligned_full
 from ..tensor import from_numpy
 from .parameter import Parameter
 
@@ -27,5 +26,5 @@ def new_parameter(
             raise DTypeError(f"{layer}: size {size!r} must be an integer") from None
         if bad:
             raise ShapeError(f"{layer}: size {size} must not be negative")
-    values = from_numpy(np.full(shape, fill, dtype) if fill else np.zeros(shape, dtype))
+    values = from_numpy(aligned_full(shape, fill, dtype))
     return Parameter(values if device is None else values.to(device))

@@ -8,6 +8,7 @@ import numpy as np
 from ..context import local
 from ..dtypes import as_dtype, get_default_dtype
 from ..errors import ShapeError
+from ..memory import aligned_empty, aligned_full
 from .shape import _sizes
 
 __all__ = [
@@ -40,17 +41,17 @@ def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
     >>> rv.zeros(2, 3).shape
     (2, 3)
     """
-    return _make(np.zeros(_shape("zeros", size), as_dtype(dtype or get_default_dtype())), requires_grad)
+    return _make(aligned_full(_shape("zeros", size), 0, as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of ones."""
-    return _make(np.ones(_shape("ones", size), as_dtype(dtype or get_default_dtype())), requires_grad)
+    return _make(aligned_full(_shape("ones", size), 1, as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
     """A tensor whose contents are not set."""
-    return _make(np.empty(_shape("empty", size), as_dtype(dtype or get_default_dtype())), requires_grad)
+    return _make(aligned_empty(_shape("empty", size), as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
@@ -61,7 +62,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool =
     from ..tensor import _to_array
 
     number = _to_array(fill_value, dtype)
-    return _make(np.full(_shape("full", (size,)), number, dtype), requires_grad)
+    return _make(aligned_full(_shape("full", (size,)), number, dtype), requires_grad)
 
 
 def zeros_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:

@@ -14,6 +14,7 @@ from ..context import Epoch, enable_grad, local
 from ..dtypes import is_float
 from ..errors import DTypeError, ShapeError
 from ..graph.graph import Graph
+from ..memory import aligned_full
 from ..ops.apply import apply, current_backend
 from ..ops.optim import UpdateRule
 from ..tensor import Tensor
@@ -285,7 +286,7 @@ class Optimizer:
                 for kind in kinds:
                     if kind not in self.state[p]:
                         value = float(group[self._initial[kind]]) if kind in self._initial else 0.0
-                        self.state[p][kind] = Tensor(np.full(p.shape, value, p.dtype))
+                        self.state[p][kind] = Tensor(aligned_full(p.shape, value, p.dtype))
             states = [self.state[p][kind] for kind in kinds for p in params]
             buckets.append(_Bucket(self._rule.bind(**attrs), self._hypers[index][0], clock, params, states))
         self._plans[index] = ((self._generation, *key[1:]), buckets)
