@@ -302,12 +302,45 @@ template <class T, class F> RV_INLINE Vec<T> map(Vec<T> a, Vec<T> b, F f) {
   return a;
 }
 
+// table[i % 16] for each lane.
+RV_INLINE Vec<float> lookup(const float (&table)[16], Vec<int32_t> i) {
+#if defined(RV_AVX512)
+  return Vec<float>((Vec<float>::Native)_mm512_permutexvar_ps((__m512i)i.v, _mm512_loadu_ps(table)));
+#elif defined(RV_AVX2)
+  const __m256i lanes = (__m256i)i.v;
+  return Vec<float>((Vec<float>::Native)_mm256_blendv_ps(
+      _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), lanes), _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), lanes),
+      _mm256_castsi256_ps(_mm256_slli_epi32(lanes, 28))));
+#else
+  Vec<float> r;
+  for (int k = 0; k < Vec<float>::N; ++k) r.v[k] = table[i.v[k] & 15];
+  return r;
+#endif
+}
+
 // ---------------------------------------------------------------- arithmetic
 
 template <class T> RV_INLINE Mask<T> isnan(Vec<T> a) { return a != a; }
 
 // a * b + c; rounded once where the machine has such an instruction, twice elsewhere.
 template <class T> RV_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) { return a * b + c; }
+
+// What rounding a * b to `product` lost.
+#ifdef __FMA__
+RV_INLINE Vec<float> product_error(Vec<float> a, Vec<float> b, Vec<float> product) {
+  return Vec<float>((Vec<float>::Native)RV_MM(fmsub_ps)((RV_PS)a.v, (RV_PS)b.v, (RV_PS)product.v));
+}
+RV_INLINE Vec<double> product_error(Vec<double> a, Vec<double> b, Vec<double> product) {
+  return Vec<double>((Vec<double>::Native)RV_MM(fmsub_pd)((RV_PD)a.v, (RV_PD)b.v, (RV_PD)product.v));
+}
+#else
+template <class T> RV_INLINE Vec<T> product_error(Vec<T> a, Vec<T> b, Vec<T> product) {
+  using Int = typename IntOf<sizeof(T)>::Type;  // halves of both have few enough bits for exact products
+  const Vec<Int> upper(static_cast<Int>(~Int(0) << (sizeof(T) == 4 ? 12 : 27)));
+  const Vec<T> a1 = bitcast<T>(bitcast<Int>(a) & upper), b1 = bitcast<T>(bitcast<Int>(b) & upper), a2 = a - a1, b2 = b - b1;
+  return ((a1 * b1 - product) + (a1 * b2 + a2 * b1)) + a2 * b2;
+}
+#endif
 
 // a > b ? a : b and a < b ? a : b, so b where either is NaN: one instruction, which the compiler does not always find.
 template <class T> RV_INLINE Vec<T> greater_or_second(Vec<T> a, Vec<T> b) { return select(a > b, a, b); }

@@ -96,17 +96,18 @@ template <class T> RV_INLINE ExpArgument<T> reduce_exp(Vec<T> x) {
   return {sum, n, fma(n, V(-F::kLn2Lo), fma(n, V(-F::kLn2Hi), x))};
 }
 
-// exp(x + tail) for |tail| << 1. 1.1 ULP.
+// exp(x + tail) for |tail| << 1 and x between -1.5 |Float::kExpLow| and kExpHigh. 1.1 ULP.
 template <class T> RV_INLINE Vec<T> exp_sum(Vec<T> x, Vec<T> tail) {
-  using F = Float<T>;
-  using V = Vec<T>;
-  const ExpArgument<T> a = reduce_exp(max(min(x, V(F::kExpHigh)), V(F::kExpLow)));  // beyond, it is inf or 0
-  const V r = a.r + tail;
-  return scale(fma(r * r, F::exp_rest(r), r) + V(1), a.n);
+  const ExpArgument<T> a = reduce_exp(x);
+  const Vec<T> r = a.r + tail;
+  return scale(fma(r * r, Float<T>::exp_rest(r), r) + Vec<T>(1), a.n);
 }
 
 // 1.1 ULP.
-template <class T> RV_INLINE Vec<T> exp(Vec<T> x) { return exp_sum(x, Vec<T>(-0.0)); }
+template <class T> RV_INLINE Vec<T> exp(Vec<T> x) {
+  using V = Vec<T>;
+  return exp_sum(max(min(x, V(Float<T>::kExpHigh)), V(Float<T>::kExpLow)), V(-0.0));  // beyond, it is inf or 0
+}
 
 // (exp(x) - 1) / 2, which does not overflow while it is computed, but for the sign of zero and denormals. 2 ULP.
 template <class T> RV_INLINE Vec<T> half_expm1(Vec<T> x) {

@@ -43,6 +43,16 @@ template <class T> RV_INLINE Split<T> split_any(Vec<T> x) {
   const Split<T> s = split(select(small, x * V(kUp), x));
   return {s.exponent - select(small, V(Float<T>::kMantissa), V(0)), s.fraction};
 }
+#ifdef RV_AVX512
+RV_INLINE Split<float> split_any(Vec<float> x) {
+  const __m512 a = (__m512)x.v, mantissa = _mm512_getmant_ps(a, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+  const __m512 one = _mm512_set1_ps(1.0f), exponent = _mm512_getexp_ps(a);
+  const __mmask16 upper = _mm512_cmp_ps_mask(mantissa, _mm512_set1_ps(1.41421354f), _CMP_GE_OQ);
+  const __m512 near = _mm512_mask_mul_ps(mantissa, upper, mantissa, _mm512_set1_ps(0.5f));
+  return {Vec<float>((Vec<float>::Native)_mm512_mask_add_ps(exponent, upper, exponent, one)),
+          Vec<float>((Vec<float>::Native)_mm512_sub_ps(near, one))};
+}
+#endif
 
 // `normal` where 0 < x < inf; else what a logarithm is at 0, below, at inf and NaN.
 template <class T> RV_INLINE Vec<T> log_edges(Vec<T> x, Vec<T> normal) {
@@ -51,6 +61,14 @@ template <class T> RV_INLINE Vec<T> log_edges(Vec<T> x, Vec<T> normal) {
   const V r = select(x < infinity, normal, x);  // also NaN
   return select(x > V(0), r, select(x == V(0), -infinity, V(__builtin_nan(""))));
 }
+#ifdef RV_AVX512
+RV_INLINE Vec<float> log_edges(Vec<float> x, Vec<float> normal) {
+  // what replaces it, from the lowest digit on, where x is: NaN (2: x) twice, 0 (4: -inf), 1 (0: nothing),
+  // -inf (3: NaN), inf (5), another negative number (3), a positive one (0)
+  const __m512i rule = _mm512_set1_epi32(0x03530422);
+  return Vec<float>((Vec<float>::Native)_mm512_fixupimm_ps((__m512)normal.v, (__m512)x.v, rule, 0));
+}
+#endif
 
 // log(1 + f) + e log(2)
 template <class T> RV_INLINE Vec<T> log_sum(Vec<T> e, Vec<T> f) {
@@ -97,31 +115,47 @@ template <class T> RV_INLINE Vec<T> log1p_unit(Vec<T> x) {
 
 // ---------------------------------------------------------------- pow
 
-// |x|^y to 2^-36 for normal x, in double precision: 2^(y log2|x|).
-RV_INLINE Vec<double> pow_normal(Vec<double> x, Vec<double> y) {
+// |x| = 2^exponent z with z in [0.7, 1.4), of which interval i of 16 has inverse[i] z = 1 + r, |r| < 0.0317. The
+// inverses are floats whose logarithms lie within 2^-39 of floats; where 1 is in the interval, both are exact.
+inline constexpr float kPowInverse[16] = {
+    1.39668f,    1.3368243f, 1.28616989f,  1.23999858f,  1.19470215f,  1.14956033f,  1.10464072f,  1.06877553f,
+    1.03944373f, 1.0f,       0.946181476f, 0.892826021f, 0.847839594f, 0.806267858f, 0.767860174f, 0.729388773f};
+inline constexpr float kPowLog2[16] = {  // -log2(inverse)
+    -0.482001513f,  -0.418809861f, -0.363081217f,  -0.310338467f, -0.256650984f, -0.201082185f,
+    -0.143577218f,  -0.0959588885f, -0.0558116622f, 0.0f,          0.0798111781f, 0.163549021f,
+    0.238136753f,   0.310668886f,  0.381084472f,   0.455240101f};
+
+// 2^(y (base + log2(1 + r))) to 2^-28, r = z inverse - 1: in double precision.
+RV_INLINE Vec<double> pow_normal(Vec<double> base, Vec<double> z, Vec<double> inverse, Vec<double> y) {
   using V = Vec<double>;
-  const Split<double> x2 = split(abs(x));
-  const V s = x2.fraction / (x2.fraction + V(2.0));
-  const V p = polynomial(s * s, 2.885390081777849, 0.9617966941152266, 0.577077941769627, 0.4122093169647844,
-                         0.31990287955975016, 0.2829426508101301);
-  const V t = max(min(y * fma(s, p, x2.exponent), V(1000.0)), V(-1000.0)), n = nearest(t);
-  const V q = polynomial(t - n, 0.9999999999997622, 0.693147180546516, 0.24022650698881137, 0.055504109393344166,
-                         0.009618128542743316, 0.0013333452068522431, 0.00015403851883300613, 1.530973601186105e-05,
-                         1.3175814632436565e-06);
-  return q * power_of_two(n);
+  const V r = fma(z, inverse, V(-1.0));
+  const V p = polynomial(r, 1.4426950408955077, -0.7213475204624369, 0.4808982297555193, -0.36067360885082383,
+                         0.28884994903510625, -0.24076014885267646);
+#ifdef RV_AVX512
+  const V t = y * fma(r, p, base), n = round(t);  // `scale` takes any n
+#else
+  const V t = max(min(y * fma(r, p, base), V(1000.0)), V(-1000.0)), n = nearest(t);
+#endif
+  const V q = polynomial(t - n, 1.0000000005548466, 0.6931472057680731, 0.24022646887566712, 0.0555032871093062,
+                         0.009618489099907833, 0.00133999577151251, 0.0001534582388873255);
+  return scale(q, n);
 }
 
 // 1 ULP.
 RV_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) {
   using V = Vec<float>;
+  using I = Vec<int32_t>;
   const V size = abs(x), infinity(__builtin_inff());
   const Mask<float> normal = (size >= V(1.17549435e-38f)) & (size < infinity) & (abs(y) < infinity);
   if (any(~normal)) return map(x, y, [](float a, float b) { return __builtin_powf(a, b); });
-  const Doubles dx = widen(x), dy = widen(y);
-  const V r = narrow({pow_normal(dx.lo, dy.lo), pow_normal(dx.hi, dy.hi)});
+  const I bits = bitcast<int32_t>(size), above = bits - I(0x3f330000), exponent = above >> 23, interval = above >> 19;
+  const Doubles z = widen(bitcast<float>(bits - (exponent << 23))), inverse = widen(lookup(kPowInverse, interval)),
+                log2 = widen(lookup(kPowLog2, interval)), n = widen(convert<float>(exponent)), dy = widen(y);
+  const V r = narrow({pow_normal(n.lo + log2.lo, z.lo, inverse.lo, dy.lo), pow_normal(n.hi + log2.hi, z.hi, inverse.hi, dy.hi)});
+  const Mask<float> below = x < V(0.0f);
+  if (!any(below)) return r;
   const V half = y * V(0.5f);
-  const V negative = select(y != trunc(y), V(__builtin_nanf("")), select(half != trunc(half), -r, r));
-  return select(x < V(0.0f), negative, r);
+  return select(below, select(y != trunc(y), V(__builtin_nanf("")), select(half != trunc(half), -r, r)), r);
 }
 RV_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) {
   return map(x, y, [](double a, double b) { return __builtin_pow(a, b); });

@@ -30,12 +30,9 @@ RV_INLINE Vec<double> mills_ratio(Vec<double> z) {
 template <class T> struct NormalTail { Vec<T> density, tail; };
 template <class T> RV_INLINE NormalTail<T> normal_tail(Vec<T> z) {
   using V = Vec<T>;
-  using Int = typename Float<T>::Int;
-  constexpr Int kUpperHalf = static_cast<Int>(~Int{0} << (Float<T>::kMantissa + 2) / 2);
   z = min(z, V(Float<T>::kMantissa < 30 ? 15.0 : 39.0));  // there the result is 0
-  // z^2 = high^2 + (z - high)(z + high), of which the first is exact
-  const V high = bitcast<T>(bitcast<Int>(z) & Vec<Int>(kUpperHalf));
-  const V density = exp_sum(V(-0.5) * high * high, V(-0.5) * (z - high) * (z + high));
+  const V h = V(-0.5) * z, square = h * z;
+  const V density = exp_sum(square, product_error(h, z, square));
   return {density, density * mills_ratio(z)};
 }
 
