@@ -76,7 +76,7 @@ template <class T> struct CrossEntropy {
       if (cut.rows) {
         for (int64_t i = 0; i < width; ++i) {
           const T* row = x + i * lines.next[0];
-          m[i] = fold_row<Greatest>(row, n, lowest<T>(), itself);
+          m[i] = extreme_row<Greatest>(row, n, lowest<T>(), itself);
           const V center(m[i]);
           s[i] = fold_row<Plus, 4>(row, n, T(0), [&](V a) __attribute__((always_inline)) { return exp(a - center); });
         }

@@ -29,45 +29,40 @@ template <class Op, class T> struct Arg {
   using V = Vec<T>;
   using Int = typename Mask<T>::Int;
 
-  // Best value and its position among x[0..n), n <= 128 N. One pass keeps the best of each lane with its step, blind
-  // to NaN, and a sum that is NaN where some x is (or infinities cancel): then a second pass looks closely.
+  // Best value and its position among x[0..n), n <= 127 N (so that steps fit lanes of a byte). One pass keeps the best of
+  // each lane with its step, blind to NaN, and a sum that is NaN where some x is (or infinities cancel): then a second
+  // pass looks closely.
   static RV_INLINE int64_t best_of(const T* x, int64_t n, T& value) {
     constexpr int N = V::N, U = 4;
+    using I = Vec<Int>;
     if (n < 2 * N) return closely(x, n, value);
     V best[U], sum[U];
-    Vec<Int> step[U];
-    for (int k = 0; k < U; ++k) best[k] = sum[k] = load(x), step[k] = Vec<Int>(Int(0));
+    I step[U];
+    for (int k = 0; k < U; ++k) best[k] = load(x), sum[k] = V(T(0)), step[k] = I(Int(0));
+    I now(Int(0));
     auto see = [&](int k, int64_t at) __attribute__((always_inline)) {
       const V v = load(x + at * N);
       const Mask<T> better = exceeds(v, best[k]);
-      best[k] = select(better, v, best[k]);
-      step[k] = select(Mask<Int>{better.m}, Vec<Int>(static_cast<Int>(at)), step[k]);
+      best[k] = Op::blind(best[k], v);
+      step[k] = select(Mask<Int>{better.m}, now, step[k]);
+      now += I(Int(1));
       if constexpr (is_float<T>) sum[k] += v;
     };
     const int64_t steps = n / N;
-    int64_t at = 1;
+    int64_t at = 0;
     for (; at + U <= steps; at += U)
       for (int k = 0; k < U; ++k) see(k, at + k);
     for (; at < steps; ++at) see(0, at);
-    for (int k = 1; k < U; ++k) {
-      const Mask<T> better =
-          exceeds(best[k], best[0]) | ((best[k] == best[0]) & Mask<T>{(step[k] < step[0]).m});
-      best[0] = select(better, best[k], best[0]);
-      step[0] = select(Mask<Int>{better.m}, step[k], step[0]);
-      if constexpr (is_float<T>) sum[0] += sum[k];
-    }
     if constexpr (is_float<T>)
-      if (any(isnan(sum[0]))) return closely(x, n, value);
-    value = reduce(best[0], [](T a, T b) __attribute__((always_inline)) { return Op::join(a, b); });
-    alignas(kVecBytes) T values[N];
-    alignas(kVecBytes) Int first[N];
-    store(values, best[0]);
-    store(first, step[0]);
-    int64_t where = n;
-    for (int k = 0; k < N; ++k) {
-      const int64_t here = values[k] == value ? int64_t(first[k]) * N + k : n;
-      where = here < where ? here : where;
-    }
+      if (any(isnan((sum[0] + sum[1]) + (sum[2] + sum[3])))) [[unlikely]] return closely(x, n, value);
+    auto better = [](V a, V b) __attribute__((always_inline)) { return Op::blind(a, b); };
+    const V top(value = reduce(better(better(best[0], best[1]), better(best[2], best[3])), better));
+    auto earlier = [](I a, I b) __attribute__((always_inline)) { return less_or_second(a, b); };
+    I first[U];
+    for (int k = 0; k < U; ++k) first[k] = select(Mask<Int>{(best[k] == top).m}, step[k], I(Int(127)));
+    const I least = earlier(earlier(first[0], first[1]), earlier(first[2], first[3]));
+    const Int row = reduce(least, earlier);
+    int64_t where = int64_t(row) * N + first_set(Mask<Int>{(least == I(row)).m});
     for (int64_t i = steps * N; i < n; ++i)
       if (beats<Op>(x[i], value)) value = x[i], where = i;
     return where;

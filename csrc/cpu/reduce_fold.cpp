@@ -76,7 +76,10 @@ template <class Op, class T> struct Fold {
                    int64_t) {
     const T* x = static_cast<const T*>(data);  // (width, n), rows `pitch` apart
     T* s = static_cast<T*>(state);             // (width)
-    for (int64_t i = 0; i < width; ++i) s[i] = fold_row<Op>(x + i * pitch, n, Op::template identity<T>, map);
+    for (int64_t i = 0; i < width; ++i) {
+      if constexpr (requires(V v) { Op::blind(v, v); }) s[i] = extreme_row<Op>(x + i * pitch, n, Op::template identity<T>, map);
+      else s[i] = fold_row<Op>(x + i * pitch, n, Op::template identity<T>, map);
+    }
   }
 
   static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state,

@@ -146,7 +146,7 @@ template <class T> struct LogSumExp {
     T *greatest = static_cast<T*>(state), *sum = greatest + plane;
     for (int64_t i = 0; i < width; ++i) {
       const T* x = static_cast<const T*>(data) + i * pitch;
-      greatest[i] = fold_row<Greatest>(x, n, lowest<T>(), itself);
+      greatest[i] = extreme_row<Greatest>(x, n, lowest<T>(), itself);
       const V m(finite(greatest[i]));
       sum[i] = fold_row<Plus, 4>(x, n, T(0), [&](V a) __attribute__((always_inline)) { return exp(a - m); });
     }

@@ -27,14 +27,14 @@ template <class T> RV_INLINE Mask<T> first_lanes(int64_t n) {
 struct Plus {
   template <class V> static RV_INLINE V join(V a, V b) { return a + b; }
 };
-// NaN wins, as in NumPy.
+// NaN wins, as in NumPy. `blind` keeps `a` where b is NaN: one instruction instead of three.
 struct Greatest {
   template <class T> static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) { return max(a, b); }
-  template <class T> static RV_INLINE T join(T a, T b) { return a > b || a != a ? a : b; }
+  template <class T> static RV_INLINE Vec<T> blind(Vec<T> a, Vec<T> b) { return greater_or_second(b, a); }
 };
 struct Least {
   template <class T> static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) { return min(a, b); }
-  template <class T> static RV_INLINE T join(T a, T b) { return a < b || a != a ? a : b; }
+  template <class T> static RV_INLINE Vec<T> blind(Vec<T> a, Vec<T> b) { return less_or_second(b, a); }
 };
 
 template <class T> constexpr T highest() {
@@ -70,7 +70,35 @@ RV_INLINE T fold_row(const T* x, int64_t n, T identity, Map map) {
   }
   for (; i + N <= n; i += N) acc = Op::join(acc, map(load(x + i)));
   if (i < n) acc = Op::join(acc, part(x + i, n - i));
-  return reduce(acc, [](T a, T b) __attribute__((always_inline)) { return static_cast<T>(Op::join(a, b)); });
+  return reduce(acc, [](V a, V b) __attribute__((always_inline)) { return Op::join(a, b); });
+}
+
+// The same for the greatest or least of floats: blind to NaN, beside a sum that is NaN where a term is (or where infinities
+// cancel); then once more by fold_row.
+template <class Op, int U = 4, class T, class Map>
+RV_INLINE T extreme_row(const T* x, int64_t n, T identity, Map map) {
+  using V = Vec<T>;
+  constexpr int N = V::N;
+  if constexpr (is_float<T>) {
+    if (n < 2 * N) return fold_row<Op>(x, n, identity, map);
+    V best[U], sum[U];
+    for (int k = 0; k < U; ++k) best[k] = V(identity), sum[k] = V(T(0));
+    auto see = [&](int k, const T* p) __attribute__((always_inline)) {
+      const V v = map(load(p));
+      best[k] = Op::blind(best[k], v);
+      sum[k] += v;
+    };
+    int64_t i = 0;
+    for (; i + U * N <= n; i += U * N)
+      for (int k = 0; k < U; ++k) see(k, x + i + k * N);
+    for (; i + N <= n; i += N) see(0, x + i);
+    if (i < n) see(1, x + n - N);  // some terms twice
+    for (int half = U / 2; half > 0; half /= 2)
+      for (int k = 0; k < half; ++k) best[k] = Op::blind(best[k], best[k + half]), sum[k] += sum[k + half];
+    if (!any(isnan(sum[0]))) [[likely]]
+      return reduce(best[0], [](V a, V b) __attribute__((always_inline)) { return Op::blind(a, b); });
+  }
+  return fold_row<Op>(x, n, identity, map);
 }
 
 // f(load, store, c): each vector of columns [0, width); `load(p)` and `store(p, v)` leave lanes beyond the end alone.

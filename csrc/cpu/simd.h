@@ -352,6 +352,11 @@ RV_INLINE Vec<float> greater_or_second(Vec<float> a, Vec<float> b) {
 RV_INLINE Vec<double> greater_or_second(Vec<double> a, Vec<double> b) {
   return Vec<double>((Vec<double>::Native)RV_MM(max_pd)((RV_PD)a.v, (RV_PD)b.v));
 }
+#ifdef RV_AVX512
+RV_INLINE Vec<int32_t> less_or_second(Vec<int32_t> a, Vec<int32_t> b) {
+  return Vec<int32_t>((Vec<int32_t>::Native)_mm512_min_epi32((__m512i)a.v, (__m512i)b.v));
+}
+#endif
 RV_INLINE Vec<float> less_or_second(Vec<float> a, Vec<float> b) {
   return Vec<float>((Vec<float>::Native)RV_MM(min_ps)((RV_PS)a.v, (RV_PS)b.v));
 }
@@ -406,23 +411,37 @@ template <class T> RV_INLINE Mask<T> isfinite(Vec<T> a) {
   else return a == a;
 }
 
-// sum, max and min of the lanes, in a fixed tree: lane i with lane i + N/2, and so on.
-template <class T, class F> RV_INLINE T reduce(Vec<T> a, F f) {
-  alignas(kVecBytes) T x[Vec<T>::N];
-  memcpy(x, &a.v, kVecBytes);
-#pragma GCC unroll 8
-  for (int half = Vec<T>::N / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) x[i] = f(x[i], x[i + half]);
-  return x[0];
+// f over the lanes, in a fixed tree: lane i with lane i + N/2, and so on; f joins two vectors.
+template <int half, class T> RV_INLINE Vec<T> swap_lanes(Vec<T> a) {  // lane i and lane i ^ half
+  typedef typename IntOf<sizeof(typename Vec<T>::Lane)>::Type Lanes __attribute__((vector_size(kVecBytes)));
+  Lanes from;
+  for (int i = 0; i < Vec<T>::N; ++i) from[i] = static_cast<typename IntOf<sizeof(typename Vec<T>::Lane)>::Type>(i ^ half);
+  return Vec<T>(__builtin_shuffle(a.v, from));
+}
+template <int half = 0, class T, class F> RV_INLINE T reduce(Vec<T> a, F f) {
+  constexpr int h = half ? half : Vec<T>::N / 2;
+  const Vec<T> joined = f(a, swap_lanes<h>(a));
+  if constexpr (h > 1) return reduce<h / 2>(joined, f);
+  else return static_cast<T>(joined.v[0]);
 }
 template <class T> RV_INLINE T reduce_add(Vec<T> a) {
-  return reduce(a, [](T x, T y) __attribute__((always_inline)) { return static_cast<T>(x + y); });
+  return reduce(a, [](Vec<T> x, Vec<T> y) __attribute__((always_inline)) { return x + y; });
 }
-template <class T> RV_INLINE T reduce_max(Vec<T> a) {  // NaN where a lane is NaN
-  return reduce(a, [](T x, T y) __attribute__((always_inline)) { return y > x || y != y ? y : x; });
-}
-template <class T> RV_INLINE T reduce_min(Vec<T> a) {
-  return reduce(a, [](T x, T y) __attribute__((always_inline)) { return y < x || y != y ? y : x; });
+
+// The number of the first lane that is set; N where none is.
+template <class T> RV_INLINE int first_set(Mask<T> mask) {
+  constexpr int N = Vec<T>::N;
+#if defined(RV_AVX512)
+  uint64_t bits;
+  if constexpr (sizeof(T) == 1) bits = _mm512_movepi8_mask((__m512i)mask.m);
+  else if constexpr (sizeof(T) == 4) bits = _mm512_movepi32_mask((__m512i)mask.m);
+  else bits = _mm512_movepi64_mask((__m512i)mask.m);
+  return bits ? __builtin_ctzll(bits) : N;
+#else
+  for (int i = 0; i < N; ++i)
+    if (mask.m[i]) return i;
+  return N;
+#endif
 }
 
 // ---------------------------------------------------------------- rounding, square root

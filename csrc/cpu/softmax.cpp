@@ -18,7 +18,7 @@ template <class T, bool kLog> struct Softmax {
   static constexpr int N = V::N;
 
   static void row(const T* x, T* y, int64_t n) {
-    const T m = fold_row<Greatest>(x, n, lowest<T>(), itself);
+    const T m = extreme_row<Greatest>(x, n, lowest<T>(), itself);
     const V center(m);
     if constexpr (kLog) {
       const T s = fold_row<Plus, 4>(x, n, T(0), [&](V a) __attribute__((always_inline)) { return exp(a - center); });
