@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -345,8 +346,13 @@ def test_large_results_are_recycled_and_bounded():
     del view
     assert native.eager(call, x, x).ctypes.data == where
     many = [native.eager(call, x, x) for _ in range(40)]
-    del many, held
+    block = (5 << 20) + 4096
     assert native.config()["cached_bytes"] <= 64 << 20
+    del many, held
+    assert 64 << 20 < native.config()["cached_bytes"] <= 62 * block  # no more than was in use
+    time.sleep(2.1)
+    native.eager(call, x, x)
+    assert native.config()["cached_bytes"] <= 64 << 20  # what nothing has used for a while goes back
 
 
 # ---------------------------------------------------------------- tile programs

@@ -8,7 +8,7 @@ namespace rv {
 
 inline constexpr size_t kAlign = 64;
 
-// 64-byte aligned; throws std::bad_alloc.
+// 64-byte aligned, from 4 MB on in huge pages where the system has them; throws std::bad_alloc.
 void* aligned_new(size_t bytes);
 void aligned_delete(void* p);
 
