@@ -29,7 +29,7 @@ template <class Op, class T> struct Arg {
   using V = Vec<T>;
   using Int = typename Mask<T>::Int;
 
-  // Best value and its position among x[0..n), n <= 127 N (so that steps fit lanes of a byte). One pass keeps the best of
+  // Best value and its position among x[0..n), n <= 2048 (so that steps fit lanes of a byte). One pass keeps the best of
   // each lane with its step, blind to NaN, and a sum that is NaN where some x is (or infinities cancel): then a second
   // pass looks closely.
   static RV_INLINE int64_t best_of(const T* x, int64_t n, T& value) {
@@ -59,7 +59,7 @@ template <class Op, class T> struct Arg {
     const V top(value = reduce(better(better(best[0], best[1]), better(best[2], best[3])), better));
     auto earlier = [](I a, I b) __attribute__((always_inline)) { return less_or_second(a, b); };
     I first[U];
-    for (int k = 0; k < U; ++k) first[k] = select(Mask<Int>{(best[k] == top).m}, step[k], I(Int(127)));
+    for (int k = 0; k < U; ++k) first[k] = select(Mask<Int>{(best[k] == top).m}, step[k], I(static_cast<Int>(sizeof(T) == 1 ? 127 : 1 << 30)));
     const I least = earlier(earlier(first[0], first[1]), earlier(first[2], first[3]));
     const Int row = reduce(least, earlier);
     int64_t where = int64_t(row) * N + first_set(Mask<Int>{(least == I(row)).m});
