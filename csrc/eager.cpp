@@ -143,10 +143,11 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
   if (e.ins.cost <= kSerialNanoseconds) {  // holds the GIL: nobody else uses the entry meanwhile
     point(e.views.data());
     if (e.shared_bytes) e.ins.args.shared = shared_scratch(e.shared_bytes);
-    Team solo(&gil_state);
     {
       FlushDenormals flush;
-      e.ins.kernel->run(e.ins.args, solo);
+      const Crew crew(e.ins.cost > kTeamNanoseconds && eager_parallel.load(std::memory_order_relaxed) ? e.ins.cost : 0);
+      Team team = crew.team(gil_state, e.ins.cost);
+      e.ins.kernel->run(e.ins.args, team);
     }
     ok = !gil_state.failed.load(std::memory_order_relaxed);
     if (!ok) [[unlikely]] {
@@ -164,7 +165,7 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
     TeamState state;
     Py_BEGIN_ALLOW_THREADS
     if (e.shared_bytes) ins.args.shared = shared_scratch(e.shared_bytes);
-    ok = Executor::run(list, eager_parallel.load(std::memory_order_relaxed), state) < 0;
+    ok = Executor::run(list, eager_parallel.load(std::memory_order_relaxed) ? ins.cost : 0, state) < 0;
     Py_END_ALLOW_THREADS
     report = state.report;
   }

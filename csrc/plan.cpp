@@ -38,11 +38,11 @@ const char* written_view_error(const View& v) {
 
 // ---------------------------------------------------------------- executor
 
-int Executor::run(const std::vector<Instruction>& list, bool any_parallel, TeamState& state, const Prologue* first,
+int Executor::run(const std::vector<Instruction>& list, double shared_cost, TeamState& state, const Prologue* first,
                   double* times) {
   using Clock = std::chrono::steady_clock;
   FlushDenormals flush;
-  Crew crew(any_parallel);
+  Crew crew(shared_cost);
   Team solo(&state);
   if (first) {
     Team team = crew.team(state, first->cost);
@@ -176,8 +176,8 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs)
     if (ins.kernel->check)
       if (const char* rule = ins.kernel->check(ins.args)) throw std::invalid_argument(where + ": " + spec.kernel + ": " + rule);
     ins.cost = ins.kernel->cost ? ins.kernel->cost(ins.args) : 0;
-    ins.parallel = ins.cost > kSerialNanoseconds;
-    any_parallel_ |= ins.parallel;
+    ins.parallel = ins.cost > kTeamNanoseconds;
+    if (ins.parallel) shared_cost_ += ins.cost;
     cost_ += ins.cost;
     if (ins.kernel->shared) shared = std::max(shared, ins.kernel->shared(ins.args));
     list_.push_back(ins);
@@ -206,8 +206,8 @@ std::mutex& Plan::mutex() {
 }
 
 void Plan::run(const Executor::Prologue* first, double* times) {
-  const bool team = any_parallel_ || (first && first->cost >= kSerialNanoseconds);
-  const int failed = Executor::run(list_, team, turn_->team, first, times);
+  const double shared = shared_cost_ + (first && first->cost > kTeamNanoseconds ? first->cost : 0);
+  const int failed = Executor::run(list_, shared, turn_->team, first, times);
   if (failed < 0) return;
   turn_->team.failed.store(false);
   throw_fault(turn_->team.report, specs_[failed].label);

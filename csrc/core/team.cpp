@@ -27,11 +27,14 @@ using std::chrono::nanoseconds;
 constexpr nanoseconds kIdleSpin{50'000};   // a helper without work stays awake: the gap between two steps is shorter
 constexpr nanoseconds kFinishSpin{20'000};  // for units under way
 constexpr int kFinishSpins = 10;           // then sleep
-constexpr double kWorkPerMember = 5e3;     // nanoseconds
-constexpr double kWakeFor = 20e3;          // nanoseconds of work that are worth waking a sleeping helper
+constexpr double kWorkPerMember = 2e3;     // nanoseconds
+// Work that is worth waking a sleeping helper for. In a virtual machine that takes the caller 8 us, and the helper
+// takes its first unit 17 us later; with 25 us of work they break even.
+constexpr double kWakeFor = 40e3;
+constexpr double kDense = 100e3;           // so much work in instructions that are not, within four times that time, is
 constexpr double kUnit = 1e3;              // nanoseconds of work that are taken at a time, at least
 constexpr int kLeastUnits = 4, kMostUnits = 64;  // of each member
-constexpr uint32_t kLookEvery = 16;         // runs
+constexpr uint32_t kLookEvery = 16;         // instructions
 constexpr nanoseconds kSlowWake{200'000}, kMoveEvery{2'000'000};
 constexpr nanoseconds kStall{300'000};     // waiting for a helper that the system has taken off its CPU
 constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
@@ -87,12 +90,13 @@ enum Waking : uint32_t { awake, asleep, woken };  // woken: and not on a CPU yet
 struct alignas(128) Helper {
   std::atomic<uint32_t> state{awake};
   pthread_t thread{};
-  Clock::time_point since{};  // woken
+  std::atomic<int64_t> since{0};  // woken; of the clock
   bool guest = false;         // kept on the caller's CPU
+  uint64_t seen_before = 0;   // at the last look
   // Written by the helper
   alignas(64) std::atomic<bool> working{false};
   std::atomic<bool> lent{false};  // the caller's CPU
-  std::atomic<int> cpu{-1};
+  std::atomic<uint64_t> seen{0};  // phase
 };
 
 struct Pool {
@@ -110,13 +114,21 @@ struct Pool {
   alignas(128) std::mutex mutex;  // held by the Crew that has the helpers
   int helpers = 0;
   uint64_t last = 0;  // phase
-  uint32_t runs = 0;
+  uint32_t teams = 0;
+  Clock::time_point next_move{};
+  std::atomic<int> wanted{0};  // members
+  double missed = 0;           // work that was done alone because helpers slept
+  Clock::time_point missed_since{};
   // Where stalls eat up what helpers gain, the CPUs are busy with something else: work alone for a while, longer each time
   bool resting = false;
   Clock::time_point resumed{}, rest_until{};
   nanoseconds rest = kFirstRest;
 
-  void part(int helpers);
+  bool rests() { return resting && (resting = Clock::now() < rest_until); }
+  void wake(int at_most);
+  bool worth_waking(double cost);
+  bool late(Helper& h);
+  void look(int members);
   void wait(int members);
   void report(int done) {
     if (left.fetch_sub(done, std::memory_order_acq_rel) == done) left.notify_one();  // no system call if nobody sleeps
@@ -155,14 +167,6 @@ void point(Share& s, int unit) {
 //
 // The system likes to wake a helper on the caller's CPU, where it would wait for the caller, and takes it off its CPU for
 // another program's sake while it is at a unit, which the caller then waits for: some milliseconds each time.
-
-int this_cpu() {
-#if defined(__linux__)
-  return sched_getcpu();
-#else
-  return -1;
-#endif
-}
 
 // Lets the helper run on the caller's CPU alone, or on all others.
 void place(const Helper& h, bool here) {
@@ -210,9 +214,11 @@ void help(Pool& p, int member) {
       state.store(asleep, std::memory_order_seq_cst);
       if (p.number.load(std::memory_order_seq_cst) == seen) state.wait(asleep);
       state.store(awake, std::memory_order_relaxed);
+      p.wake(2);
       if (!changed()) continue;
     }
     seen = p.number.load(std::memory_order_acquire);
+    own.seen.store(seen, std::memory_order_relaxed);
     Share s{0, 0, &p, seen};
     // These may be of a later phase: then there is nothing to take of this one
     auto* const work = p.work.load(std::memory_order_acquire);
@@ -223,7 +229,6 @@ void help(Pool& p, int member) {
     s.member = s.victim = member;
     if (member >= s.members) continue;
     own.working.store(true, std::memory_order_relaxed);
-    own.cpu.store(this_cpu(), std::memory_order_relaxed);
     if (s.next()) work(context, s);
     own.working.store(false, std::memory_order_relaxed);
     if (own.lent.exchange(false, std::memory_order_relaxed)) sched_yield();
@@ -275,13 +280,20 @@ void init_threads(int default_threads) {
   pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
 }
 
-Crew::Crew(bool wanted) {
-  const int n = wanted ? std::min(num_threads(), kMostMembers) - 1 : 0;
+Crew::Crew(double cost) {
+  const int n = cost > 0 ? std::min(num_threads(), kMostMembers) - 1 : 0;
   if (n < 1 || !pool().mutex.try_lock()) return;
-  if (pool().helpers < n) grow(pool(), n);
-  helpers_ = std::min(n, pool().helpers);
-  if (helpers_ == 0) pool().mutex.unlock();
-  else if (++pool().runs % kLookEvery == 0) pool().part(helpers_);
+  Pool& p = pool();
+  if (p.helpers < n) grow(p, n);
+  helpers_ = std::min(n, p.helpers);
+  if (helpers_ == 0) {
+    p.mutex.unlock();
+    return;
+  }
+  if (cost >= kWakeFor && !p.rests()) {
+    p.wanted.store(helpers_ + 1, std::memory_order_relaxed);
+    p.wake(1);
+  }
 }
 
 Crew::~Crew() {
@@ -291,26 +303,20 @@ Crew::~Crew() {
 Team Crew::team(TeamState& state, double cost) const {
   if (helpers_ == 0) return Team(&state);
   Pool& p = pool();
-  if (p.resting) [[unlikely]] {
-    if (Clock::now() < p.rest_until) return Team(&state);
-    p.resting = false;
-  }
   const int members = static_cast<int>(std::min<double>(helpers_ + 1, cost / kWorkPerMember));
-  if (members < 2) return Team(&state);
-  bool any = false;
+  if (members < 2 || p.rests()) return Team(&state);
+  if (++p.teams % kLookEvery == 0) p.look(members);
+  bool any = false, sleeps = false;
   for (int k = 1; k < members; ++k) {
     Helper& h = p.helper[k];
-    uint32_t state = h.state.load(std::memory_order_relaxed);
-    if (state == awake) {
-      any = true;
-    } else if (state == woken) {
-      if (const auto now = Clock::now(); now - h.since > kSlowWake) place(h, false), h.since = now + kMoveEvery;
-    } else if (cost >= kWakeFor) {
-      any = true;
-      if (!h.state.compare_exchange_strong(state, woken, std::memory_order_relaxed)) continue;
-      h.since = Clock::now();
-      h.state.notify_one();
-    }
+    const uint32_t now = h.state.load(std::memory_order_relaxed);
+    sleeps |= now == asleep;
+    any |= now == awake || (now == woken && !p.late(h));
+  }
+  if (sleeps && p.worth_waking(cost)) {
+    p.wanted.store(members, std::memory_order_relaxed);
+    p.wake(1);
+    any = true;
   }
   if (!any) return Team(&state);
   const double units = cost / (kUnit * members);
@@ -338,11 +344,51 @@ void Team::share_out(int64_t chunks, Work work, void* context) {
   if (!spin(kFinishSpin, finished)) p.wait(members);
 }
 
-// Sends helpers away that the system has put on the caller's CPU.
-void Pool::part(int helpers) {
-  const int here = this_cpu();
-  for (int k = 1; k <= helpers && here >= 0; ++k)
-    if (helper[k].cpu.exchange(-1, std::memory_order_relaxed) == here) place(helper[k], false);
+// Wakes sleeping helpers; those wake others.
+void Pool::wake(int at_most) {
+  const int n = wanted.load(std::memory_order_relaxed);
+  for (int k = 1; k < n && at_most > 0; ++k) {
+    Helper& h = helper[k];
+    uint32_t state = asleep;
+    if (h.state.load(std::memory_order_relaxed) != asleep) continue;
+    if (!h.state.compare_exchange_strong(state, woken, std::memory_order_relaxed)) continue;
+    h.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+    h.state.notify_one();
+    --at_most;
+  }
+}
+
+bool Pool::worth_waking(double cost) {
+  if (cost >= kWakeFor) return true;
+  if ((missed += cost) < kDense) return false;
+  missed = 0;
+  const auto now = Clock::now();
+  return now - std::exchange(missed_since, now) < nanoseconds(static_cast<int64_t>(4 * kDense));
+}
+
+// Whether a helper that was woken should have run by now.
+bool Pool::late(Helper& h) {
+  const auto now = Clock::now();
+  if (now.time_since_epoch() - Clock::duration(h.since.load(std::memory_order_relaxed)) < kSlowWake) return false;
+  if (now > next_move) {
+    place(h, false);
+    next_move = now + kMoveEvery;
+  }
+  return true;
+}
+
+// Helpers that are awake and have seen no loop since the last look are not on a CPU: perhaps they wait for the caller's.
+void Pool::look(int members) {
+  bool moved = false;
+  for (int k = 1; k < members; ++k) {
+    Helper& h = helper[k];
+    const uint64_t seen = h.seen.load(std::memory_order_relaxed);
+    if (std::exchange(h.seen_before, seen) != seen || h.state.load(std::memory_order_relaxed) != awake) continue;
+    if (!moved && Clock::now() < next_move) return;
+    moved = true;
+    place(h, false);
+  }
+  if (moved) next_move = Clock::now() + kMoveEvery;
 }
 
 // For units that are still under way. A helper that was taken off its CPU is lent the caller's for that long.

@@ -33,7 +33,7 @@ uint32_t fork_depth();  // how many forks lie between the first process and this
 // The helpers of one run. At most one Crew at a time has any: a run that finds them taken works alone.
 class Crew {
  public:
-  explicit Crew(bool wanted);
+  explicit Crew(double cost);  // nanoseconds of work in the run's instructions that are shared out
   ~Crew();
   Crew(const Crew&) = delete;
 

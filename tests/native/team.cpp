@@ -25,7 +25,7 @@ bool loops(int rounds, unsigned seed) {
   for (int round = 0; round < rounds; ++round) {
     seed = seed * 1664525 + 1013904223;
     const long chunks = seed >> 8 & 1 ? seed >> 20 : seed >> 28;
-    Crew crew(true);
+    Crew crew(seed >> 13 & 1 ? 100e3 : 10e3);
     for (int instruction = 0; instruction < 3; ++instruction) {
       Team team = crew.team(state, 10e3 * (1 + (seed >> 12 & 15)));
       team.each(chunks, [&](int64_t i) {
