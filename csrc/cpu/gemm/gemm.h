@@ -43,32 +43,34 @@ template <class T> struct Product {
       way = Way::inner;
       return;
     }
-    pack_b = b.col != 1 && n > 1;
-    // A is read as it lies unless it is large, or its rows fall into the same few sets of the cache.
-    const int64_t step = most(a.row < 0 ? -a.row : a.row, a.col < 0 ? -a.col : a.col) * static_cast<int64_t>(sizeof(T));
-    const bool collides = step % 4096 == 0 && k >= 128 && m > 4;
-    pack_a = n > 2 * kCols<T> && (m * k > (1 << 20) || collides || (a.row != 1 && a.col != 1));
+    // Operands are read as they lie, except B along k (columns must be vectors), A along neither axis, and a large B
+    // whose rows fall into the same few sets of the cache: measured (Zen 5, 512 to 2048 cubed), a copy costs what it saves.
+    const bool collides = b.row % (4096 / static_cast<int64_t>(sizeof(T))) == 0;
+    pack_b = n > 1 && (b.col != 1 || (collides && m >= 512 && k >= 512));
+    pack_a = n > 2 * kCols<T> && a.row != 1 && a.col != 1;
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
   // `inner` pays a sum over lanes for each element of C, `outer` the transpose of B, worth it for many rows.
-  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 16 to 32; for n = 10, k = 128.
+  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 16, and for 32 where all rows
+  // begin at the same place of a cache line; for n = 10, k = 128.
   bool pays_inner() const {
     constexpr int64_t L = kLanes<T>;
     if (m == 1) return b.col != 1 || n == 1 || k == 1;
     if (b.col == 1) return false;
     if (n <= L) return k >= 8 * L;
-    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= 4 * kInnerRows && k >= 16 * L;
+    const bool aligned = a.row % L == 0 && b.col % L == 0;
+    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= (aligned ? 8 : 4) * kInnerRows && k >= 16 * L;
   }
 
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
   int64_t packed_bytes() const {
-    const Blocks blocks = Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k);
-    const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_b) : 0;
-    return blocks.template bytes<T>(m, n, pack_a, pack_b) + local;
+    const Blocks blocks = Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a);
+    const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_a, pack_b) : 0;
+    return blocks.template bytes<T>(m, n, pack_b) + local;
   }
   // Scratch of each member of the crew.
   int64_t local_bytes() const {
-    return way == Way::outer ? Blocks::of<T>(m, n, k).template local_bytes<T>(m, pack_b) : 0;
+    return way == Way::outer ? Blocks::of<T>(m, n, k, pack_a).template local_bytes<T>(m, pack_a, pack_b) : 0;
   }
   int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
@@ -111,7 +113,7 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
   crew.each(count, [&](int64_t s) {
     Solo solo;
     const auto local = [&] {
-      return packed + (s + 1) * panels - Blocks::of<T>(q.m, q.n, step).template local_bytes<T>(q.m, q.pack_b);
+      return packed + (s + 1) * panels - Blocks::of<T>(q.m, q.n, step, q.pack_a).template local_bytes<T>(q.m, q.pack_a, q.pack_b);
     };
     run_outer(q, s * step, least(step, q.k - s * step), reinterpret_cast<T*>(scratch + s * part), q.n,
               static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels, local, solo);

@@ -29,10 +29,18 @@ void outer(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int6
   for (int g = 0; g < bases; ++g) base[g] = a + g * G * a_row;
   vec<T> acc[R][V] = {};
   auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
+  // C is on its way while the products are summed; so are rows of B, which may lie in a page each.
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) __builtin_prefetch(c + i * c_row + v * L, 1);
   for (int64_t p = 0; p < k; ++p) {
     vec<T> bv[V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) bv[v] = load_last(b + v * L, v);
+    for (int v = 0; v < V; ++v) {
+      bv[v] = load_last(b + v * L, v);
+      __builtin_prefetch(b + 4 * b_row + v * L);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       const vec<T> av = splat(base[i / G][(i % G) * a_row]);
