@@ -1,7 +1,7 @@
 """Timing: contenders take turns, so that a busy machine slows all of them, and each gets the median of its turns.
 
 Every turn begins alike. Worker threads of the libraries spin for a while after their last work, on the processors that
-the next contender needs: two of OpenBLAS for 100 ms (6 with the timeout that peers.py sets), libgomp's for 8, our own for
+the next contender needs: two of OpenBLAS for 100 ms (6 with the timeout that peers.py sets), libgomp's for 9, our own for
 0.05. So with several threads each turn waits until they sleep, and then runs the contender once, untimed: its caches are
 warm and its own workers awake.
 """
@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 US = "ranvier"
-SETTLE = 0.012  # seconds until no library's workers spin any more
+SETTLE = 0.015  # seconds until no library's workers spin any more
 
 
 @dataclass
