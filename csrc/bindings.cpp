@@ -5,6 +5,7 @@
 
 #include "apply.h"
 #include "core/cpu.h"
+#include "core/units.h"
 #include "eager.h"
 #include "plan_call.h"
 
@@ -144,6 +145,8 @@ ThreadCount threads_at_import;
 py::dict config() {
   py::dict c;
   c["isa"] = table().isa;
+  c["amx"] = matrix_units.amx;
+  c["avx512_bf16"] = matrix_units.bf16_dot ? "used" : "not used";
   c["num_threads"] = num_threads();
   c["default_threads"] = threads_at_import.n;
   c["default_threads_reason"] = threads_at_import.reason;

@@ -14,9 +14,15 @@
 #endif
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
+#include "core/units.h"
+
 namespace rv {
+
+MatrixUnits matrix_units;
 
 #define RV_DECLARE(isa) \
   namespace isa {       \
@@ -56,9 +62,63 @@ int x86_level() {
   if (!has(b7, {16, 17, 28, 30, 31}) || (xcr0 & 0xe6) != 0xe6) return 3;     // AVX512F DQ CD BW VL, zmm and mask registers
   return 4;
 }
+
+bool has_bf16_dot() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, {5});
+}
+// vdpbf16ps runs as often a cycle as an FMA on AMD's Zen 5 (measured); on others it may not.
+bool has_fast_bf16_dot() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  __get_cpuid(0, &a, &b, &c, &d);
+  const bool amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+  __get_cpuid(1, &a, &b, &c, &d);
+  const unsigned family = (a >> 8 & 15) + (a >> 20 & 255);
+  return amd && family >= 0x1a && has_bf16_dot();
+}
+bool has_amx() {
+  unsigned a, b, c, d, xcr0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(d, {22, 24})) return false;  // AMX-BF16, AMX-TILE
+  asm("xgetbv" : "=a"(xcr0), "=d"(d) : "c"(0));
+  return has(xcr0, {17, 18});  // the system saves tiles
+}
+// Tiles are large: a process has to ask for them, and may be refused.
+bool ask_for_tiles() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr int kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 #else
 int x86_level() { return 0; }
+bool has_fast_bf16_dot() { return false; }
+bool has_amx() { return false; }
+bool ask_for_tiles() { return false; }
 #endif
+
+#if defined(RV_HAVE_AMX)
+constexpr bool kBuiltForAmx = true;
+#else
+constexpr bool kBuiltForAmx = false;
+#endif
+
+// Nothing caps the instruction set, or RANVIER_ISA=`cap` does.
+void choose_units(const std::string& cap) {
+  MatrixUnits& units = matrix_units;
+  if (cap == "amx-emulated") {
+    units.tiles = Tiles::emulated, units.amx = "emulated";
+    return;
+  }
+  const bool capped = !cap.empty() && cap != "amx";
+  units.bf16_dot = !capped && has_fast_bf16_dot();
+  if (!has_amx()) return;
+  if (capped) units.amx = "present, not used (RANVIER_ISA)";
+  else if (!kBuiltForAmx) units.amx = "present, not used (not built for it)";
+  else if (!ask_for_tiles()) units.amx = "present, not used (the system refuses it)";
+  else units.tiles = Tiles::amx, units.amx = "used";
+}
 
 struct Candidate {
   int level;
@@ -88,14 +148,19 @@ const Table& table() { return *chosen; }
 
 void choose_table(std::string& warning) {
   int level = x86_level(), cap = 4;
-  if (const char* wish = std::getenv("RANVIER_ISA"); wish && *wish) {
-    const std::string name = wish;
+  const char* wish = std::getenv("RANVIER_ISA");
+  std::string name = wish ? wish : "";
+  if (!name.empty()) {
+    const bool amx = name == "amx" && has_amx(), tiles = amx || name == "amx-emulated";
     if (name == "v2" || name == "v3" || name == "v4") cap = name[1] - '0';
-    else if (name != "base" || level > 0) warning = "RANVIER_ISA=" + name + " is ignored: it must be v2, v3 or v4";
+    else if (!tiles && (name != "base" || level > 0))
+      warning = "RANVIER_ISA=" + name + " is ignored: it must be v2, v3, v4, or amx on a CPU that has it";
     if (warning.empty() && level > 0 && cap > level)
       warning = "RANVIER_ISA=" + name + " is ignored: this CPU supports up to v" + std::to_string(level);
+    if (!warning.empty()) name.clear();
   }
   const int limit = std::min(level, cap);
+  if (limit == 4) choose_units(name);
   for (const Candidate& c : kCandidates)
     if (c.level <= limit) {
       chosen = c.table;

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,14 +33,6 @@ def get_num_threads() -> int:
     return module.num_threads() if module is not None else 1
 
 
-def _has_amx() -> bool:
-    """Whether the CPU has AMX tiles, as far as the system tells."""
-    try:
-        return " amx_tile" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
 def config() -> dict[str, Any]:
     """Version, instruction set, threads and the reason for their number, accelerators, backend."""
     from . import __version__
@@ -59,7 +50,6 @@ def config() -> dict[str, Any]:
         facts["native module"] = "not available"
     else:
         facts.update(module.config())
-    facts["amx"] = "present, not used" if _has_amx() else "not present"
     facts["cuda"] = "not built"
     return facts
 

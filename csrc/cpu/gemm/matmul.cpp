@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul: C[..., m, n] = A[..., m, k] B[..., k, n] + bias[n], batch axes broadcast.
-// ints: [flags, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias.
+// ints: [flags, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias, 8 and 16 the precision
+// of float32: 0 "highest", 8 "high", 16 "medium" (split.h).
 // in: A, B, bias if flagged, then the epilogue's operands; out: C, or the epilogue's outputs.
 // The epilogue is a tile program (cpu/tile.h) on finished tiles of C. Its input 0 is the product (with bias), the others
 // are the operands, which broadcast to C's shape. The product is made in the memory of an output that can hold it.
 #include <new>
 
 #include "core/kernel.h"
-#include "cpu/gemm/gemm.h"
+#include "cpu/gemm/split.h"
 #include "cpu/kernels.h"
 #include "cpu/tile.h"
 
@@ -15,7 +16,7 @@ namespace rv::RV_ISA {
 namespace gemm {
 namespace {
 
-enum : int64_t { kTransposeA = 1, kTransposeB = 2, kBias = 4 };
+enum : int64_t { kTransposeA = 1, kTransposeB = 2, kBias = 4, kPrecision = 8 };
 
 // Axis `axis` of C's batch axes, as `v` sees it; v's axes are aligned at the right and may be fewer.
 inline int64_t batch_stride(const View& v, int axis, int ndim) {
@@ -88,9 +89,12 @@ bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
 template <class T> struct Batch {
   int64_t count = 1;
   bool merged = false;  // batch axes and rows are one axis
-  Product<T> q;         // made last: it sets the two above
+  Product<T> q;         // sets the two above
+  Split split;
 
-  explicit Batch(const Args& args, const Operands& o) : q(make(args, o)) {}
+  explicit Batch(const Args& args, const Operands& o) : q(make(args, o)) {
+    if constexpr (same_type<T, float>) split = Split::of(static_cast<Precision>(args.ints[0] / kPrecision), q.m, q.n, q.k);
+  }
 
   Product<T> make(const Args& args, const Operands& o) {
     const View &a = args.in[0], &b = args.in[1], &c = o.c;
@@ -114,7 +118,7 @@ template <class T> struct Batch {
   }
   // Many products, or small ones: each is the work of one member. By shape alone.
   bool whole() const { return count >= 8 || (count > 1 && q.m * q.n * q.k < (1 << 20)); }
-  int64_t shared_bytes() const { return whole() ? 0 : q.bytes(); }
+  int64_t shared_bytes() const { return whole() ? 0 : bytes_of(split, q); }
 };
 
 // Element offset of product `index` in operand v.
@@ -162,7 +166,8 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
 
   // Scratch of a thread: a panel of B, what the epilogue's tiles need, and for whole products theirs.
   const bool whole = batch.whole();
-  const int64_t own = whole ? pieces(batch.q.bytes(), 64) * 64 : 0, panel = pieces(batch.q.local_bytes(), 64) * 64;
+  const int64_t own = whole ? pieces(bytes_of(batch.split, batch.q), 64) * 64 : 0;
+  const int64_t panel = pieces(local_bytes_of(batch.split, batch.q), 64) * 64;
   const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 1, args.floats)) : 0;
   const auto local = [bytes = static_cast<size_t>(own + panel + for_tiles)] { return local_scratch(bytes); };
 
@@ -185,7 +190,7 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
         else run_tile_block(epilogue->program, epilogue->in, epilogue->out, i0, i0 + rows, j0, j0 + cols, local() + panel);
       }
     };
-    if (q.k > 0) return run(q, inside ? bias : nullptr, done, scratch, local, crew);
+    if (q.k > 0) return run_either(batch.split, q, inside ? bias : nullptr, done, scratch, local, crew);
     crew.each(pieces(q.m, 64), [&](int64_t t) {
       const int64_t i0 = t * 64, rows = least(64, q.m - i0);
       for (int64_t i = i0; i < i0 + rows; ++i)
@@ -288,7 +293,7 @@ const char* check_matmul(const Args& args) {
   if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 1) return "takes A, B and flags, and gives C";
   const View &a = args.in[0], &b = args.in[1];
   const int64_t flags = args.ints[0];
-  if (flags < 0 || flags > 7) return "unknown flags";
+  if (flags < 0 || flags >= 3 * kPrecision) return "unknown flags";
   if (a.ndim < 2 || b.ndim < 2 || args.out[0].ndim < 2) return "operands need two axes or more";
   if (a.dtype == DType::b1 || a.dtype != b.dtype) return "A and B must have one numeric dtype";
   if ((flags & kBias) && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype)) return "bias must be a vector";

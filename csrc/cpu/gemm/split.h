@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of float32 matrices by the sum of products of their bf16 terms, where the CPU has a unit for these:
+//
+//   "highest"  x = hi + mid + lo, 6 products   float32 accuracy: what is left out is below 2^-26 |a| |b|
+//   "high"     x = hi + mid, 3 products        2^-16
+//   "medium"   x = hi, 1 product               2^-8
+//
+// Values that bf16 terms do not hold are found while packing: tiles of C that depend on them are computed by FMA. That
+// follows from the data alone, as the choice of the unit follows from shapes: bits do not depend on the team.
+#pragma once
+#include "core/units.h"
+#include "cpu/gemm/gemm.h"
+#include "cpu/gemm/split_unit.h"
+
+namespace rv::RV_ISA::gemm {
+
+enum class Precision : uint8_t { highest, high, medium };
+
+#if defined(RV_AVX512)
+
+// Nanoseconds of one thread. Packing: n (m + k) values; the unit: tiles of 16 x 16 x 32; FMA: see blocked.h.
+// AMX: from a prototype without cache blocking on one core of a Sapphire Rapids (205 GF/s FMA; 3174 GF/s a term), which
+// took 0.05 + 0.12 terms a packed value; this code has not been measured on AMX hardware.
+// vdpbf16ps, measured on a Zen 5: 480 GF/s, twice FMA's. So it pays for one product, not for three.
+struct UnitSpeed {
+  double per_product, per_value, per_value_and_term, fma;  // of a multiplication and addition; of a packed value
+};
+inline constexpr UnitSpeed kAmxSpeed{2 / 3174.0, 0.05, 0.12, 2 / 190.0};
+inline constexpr UnitSpeed kDotSpeed{2 / 440.0, 0.05, 0.1, 2 / 220.0};
+
+// How a product is cut, by its shape alone: k in pieces whose terms fill 1 KB a row (two panels of B: 32 KB, in L1), tiles
+// of C of 128 x 256 (their A: 128 KB, in L2), packed super-blocks of at most 2048 x 2048 (2 MB each).
+struct Split {
+  int terms = 0;  // 0: by FMA
+  int64_t m, n, k, piece, tile_rows, tile_cols;
+  static constexpr int64_t kSuper = 2048;
+
+  static Split of(Precision precision, int64_t m, int64_t n, int64_t k) {
+    Split s;
+    s.m = m, s.n = n, s.k = k;
+    const bool tiles = matrix_units.tiles != Tiles::none;
+    if (!tiles && !(matrix_units.bf16_dot && precision == Precision::medium)) return s;
+    s.terms = 3 - static_cast<int>(precision);
+    if (!s.pays(tiles ? kAmxSpeed : kDotSpeed)) s.terms = 0;
+    if (!s.terms) return s;
+    const int64_t deep = 512 / s.terms / kTileK * kTileK;
+    s.piece = pieces(pieces(k, pieces(k, deep)), kTileK) * kTileK;
+    s.tile_rows = 128, s.tile_cols = 256;  // small products still give a few tiles to share out
+    if (pieces(m, s.tile_rows) * pieces(n, s.tile_cols) < 16) s.tile_cols = 64;
+    if (pieces(m, s.tile_rows) * pieces(n, s.tile_cols) < 16) s.tile_rows = 64;
+    return s;
+  }
+  explicit operator bool() const { return terms > 0; }
+
+  bool pays(const UnitSpeed& speed) const {
+    const auto whole = [](int64_t x, int64_t unit) { return static_cast<double>(pieces(x, unit) * unit); };
+    const double rows = whole(m, kTile), cols = whole(n, kTile), deep = whole(k, kTileK);
+    const int products = terms == 3 ? 6 : terms == 2 ? 3 : 1;
+    const double unit = rows * cols * deep * products * speed.per_product +
+                        (rows + cols) * deep * (speed.per_value + terms * speed.per_value_and_term) + rows * cols * 0.1;
+    return m >= kTile && n >= kTile && unit < 0.85 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * speed.fma;
+  }
+
+  int64_t blocks(int64_t depth) const { return pieces(depth, kTileK); }
+  int64_t panel_words() const { return blocks(piece) * terms * kTileWords; }
+  int64_t panels(int64_t extent) const { return pieces(least(extent, kSuper), kTile); }
+  int64_t range_bytes() const { return pieces((panels(m) + panels(n)) * static_cast<int64_t>(sizeof(Range)), 64) * 64; }
+  // Scratch common to the crew: ranges, panels of A, panels of B.
+  int64_t bytes() const { return range_bytes() + (panels(m) + panels(n)) * panel_words() * 2; }
+
+  // Scratch of each member: a tile of C that is not whole, or what FMA needs for a tile.
+  int64_t local_bytes(const Product<float>& q) const {
+    int64_t most_bytes = 4 * kTile * kTile * 4;
+    for (const int64_t rows : {tile_rows, m % tile_rows})
+      for (const int64_t cols : {tile_cols, n % tile_cols})
+        if (rows > 0 && cols > 0) most_bytes = most(most_bytes, fma_bytes(part(q, 0, rows, 0, cols)));
+    return most_bytes;
+  }
+  static int64_t fma_bytes(const Product<float>& q) { return pieces(q.bytes(), 64) * 64 + q.local_bytes(); }
+  static Product<float> part(const Product<float>& q, int64_t i, int64_t rows, int64_t j, int64_t cols) {
+    return Product<float>::of(rows, cols, q.k, {q.a.p + i * q.a.row, q.a.row, q.a.col},
+                              {q.b.p + j * q.b.col, q.b.row, q.b.col}, {q.c.p + i * q.c.row + j, q.c.row, 1});
+  }
+};
+
+enum class Verdict : uint8_t { exact, doubtful, wrong };
+
+// What terms make of values in these ranges. Units treat denormals as zero, in terms as in sums: an error of at most 2^-126
+// each. From 2^-96 on, FMA's own rounding error of a product is larger than all of them; with smaller products it
+// depends on the sum (`doubtful`: see `loses`). Beyond 2^50 sums could overflow in one order and not in another.
+inline Verdict judge(Range a, Range b) {
+  if (a.zero() || b.zero()) return a.largest() < 0x1p50f && b.largest() < 0x1p50f ? Verdict::exact : Verdict::wrong;
+  if (!(a.largest() < 0x1p50f) || !(b.largest() < 0x1p50f)) return Verdict::wrong;
+  const double x = a.smallest(), y = b.smallest();
+  return x >= 0x1p-96 && y >= 0x1p-96 && x * y >= 0x1p-96 ? Verdict::exact : Verdict::doubtful;
+}
+// Whether an element of C is so small that its share of what was flushed may show: k errors of 2^-126, as large as the
+// largest factors, against a rounding error of 2^-24 |c|.
+inline bool loses(const float* c, int64_t c_row, int64_t rows, int64_t cols, int64_t k, Range a, Range b) {
+  const double least_safe = 0x1p-100 * static_cast<double>(k) * (static_cast<double>(a.largest()) + b.largest() + 8);
+  const __m512 bound = _mm512_set1_ps(static_cast<float>(least_safe));
+  __mmask16 small = 0;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < cols; j += kTile) {
+      const __mmask16 have = static_cast<__mmask16>(cols - j >= kTile ? 0xffff : (1 << (cols - j)) - 1);
+      const __m512 x = _mm512_abs_ps(_mm512_maskz_loadu_ps(have, c + i * c_row + j));
+      small = static_cast<__mmask16>(small | _mm512_mask_cmp_ps_mask(have, x, bound, _CMP_LT_OQ));
+    }
+  return small != 0;
+}
+
+// The tile [rows, cols] of C at c, for one piece of k: panel by panel, two by two.
+template <int kTerms>
+void split_tile(const uint16_t* a, const uint16_t* b, int64_t panel, int64_t blocks, float* c, int64_t c_row, int64_t rows,
+                int64_t cols, bool accumulate, float* edge) {
+  constexpr int64_t step = 2 * kTile;
+  for (int64_t j = 0; j < cols; j += step)
+    for (int64_t i = 0; i < rows; i += step) {
+      const int64_t have_rows = least(step, rows - i), have_cols = least(step, cols - j);
+      UnitJob job{a + i / kTile * panel, b + j / kTile * panel, panel, panel, blocks, c + i * c_row + j, c_row, accumulate};
+      const UnitBlock block = pick_unit<kTerms>(have_rows, have_cols);
+      if (have_rows % kTile == 0 && have_cols % kTile == 0) {
+        block(job);
+        continue;
+      }
+      float* const to = job.c;
+      job.c = edge, job.c_row = step;
+      if (accumulate)
+        for (int64_t r = 0; r < have_rows; ++r) memcpy(edge + r * step, to + r * c_row, static_cast<size_t>(have_cols) * 4);
+      block(job);
+      for (int64_t r = 0; r < have_rows; ++r) memcpy(to + r * c_row, edge + r * step, static_cast<size_t>(have_cols) * 4);
+    }
+}
+
+// As `run` (gemm.h), through kTerms bf16 terms.
+template <int kTerms, class Done, class Local, class Crew>
+void run_split(const Split& s, const Product<float>& q, const float* bias, Done&& done, std::byte* scratch, const Local& local,
+               Crew& crew) {
+  Range* const range_a = reinterpret_cast<Range*>(scratch);
+  Range* const range_b = range_a + s.panels(q.m);
+  uint16_t* const packed_a = reinterpret_cast<uint16_t*>(scratch + s.range_bytes());
+  uint16_t* const packed_b = packed_a + s.panels(q.m) * s.panel_words();
+  auto tile_range = [](const Range* ranges, int64_t from, int64_t count) {
+    Range all = kNoRange;
+    for (int64_t i = from / kTile; i < pieces(from + count, kTile); ++i) all.merge(ranges[i]);
+    return all;
+  };
+  for (int64_t js = 0; js < q.n; js += Split::kSuper) {
+    const int64_t ns = least(Split::kSuper, q.n - js), col_tiles = pieces(ns, s.tile_cols);
+    for (int64_t is = 0; is < q.m; is += Split::kSuper) {
+      const int64_t ms = least(Split::kSuper, q.m - is), row_tiles = pieces(ms, s.tile_rows);
+      for (int64_t ps = 0; ps < q.k; ps += s.piece) {
+        const int64_t depth = least(s.piece, q.k - ps), blocks = s.blocks(depth), panel = blocks * kTerms * kTileWords;
+        const int64_t panels_a = pieces(ms, kTile), panels_b = pieces(ns, kTile);
+        crew.each(panels_a + panels_b, [&](int64_t t) {
+          Range found;
+          if (t < panels_a) {
+            const int64_t i = t * kTile;
+            found = split_panel<kTerms, false>(packed_a + t * panel, static_cast<int>(least(kTile, ms - i)),
+                                               q.a.p + (is + i) * q.a.row + ps * q.a.col, q.a.row, q.a.col, depth);
+          } else {
+            const int64_t j = (t - panels_a) * kTile;
+            found = split_panel<kTerms, true>(packed_b + (t - panels_a) * panel, static_cast<int>(least(kTile, ns - j)),
+                                              q.b.p + (js + j) * q.b.col + ps * q.b.row, q.b.col, q.b.row, depth);
+          }
+          Range& range = t < panels_a ? range_a[t] : range_b[t - panels_a];
+          if (ps == 0) range = found;
+          else range.merge(found);
+        });
+        crew.each(row_tiles * col_tiles, [&](int64_t t) {
+          const int64_t i = t % row_tiles * s.tile_rows, j = t / row_tiles * s.tile_cols;
+          const int64_t rows = least(s.tile_rows, ms - i), cols = least(s.tile_cols, ns - j);
+          float* const c = q.c.p + (is + i) * q.c.row + js + j;
+          unit_begin();
+          split_tile<kTerms>(packed_a + i / kTile * panel, packed_b + j / kTile * panel, panel, blocks, c, q.c.row, rows, cols,
+                             ps > 0, reinterpret_cast<float*>(local()));
+          unit_end();
+          if (ps + depth < q.k) return;
+          const Range a = tile_range(range_a, i, rows), b = tile_range(range_b, j, cols);
+          const Verdict verdict = judge(a, b);
+          if (verdict == Verdict::wrong || (verdict == Verdict::doubtful && loses(c, q.c.row, rows, cols, q.k, a, b))) {
+            const Product<float> part = Split::part(q, is + i, rows, js + j, cols);
+            Solo solo;
+            std::byte* const own = local();
+            run(part, static_cast<const float*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, own,
+                [&] { return own + pieces(part.bytes(), 64) * 64; }, solo);
+          }
+          if (bias)
+            for (int64_t r = 0; r < rows; ++r)
+              for (int64_t x = 0; x < cols; ++x) c[r * q.c.row + x] += bias[js + j + x];
+          done(is + i, rows, js + j, cols);
+        });
+      }
+    }
+  }
+}
+template <class Done, class Local, class Crew>
+void run_split(const Split& s, const Product<float>& q, const float* bias, Done&& done, std::byte* scratch, const Local& local,
+               Crew& crew) {
+  switch (s.terms) {
+    case 1: return run_split<1>(s, q, bias, done, scratch, local, crew);
+    case 2: return run_split<2>(s, q, bias, done, scratch, local, crew);
+    default: return run_split<3>(s, q, bias, done, scratch, local, crew);
+  }
+}
+#else
+
+struct Split {  // no unit: always by FMA
+  static Split of(Precision, int64_t, int64_t, int64_t) { return {}; }
+  explicit operator bool() const { return false; }
+};
+#endif
+
+// The product q, split or by FMA: scratch common to the crew and of each member, and the work itself (see `run`).
+template <class T> int64_t bytes_of(const Split& s, const Product<T>& q) {
+#if defined(RV_AVX512)
+  if (s) return s.bytes();
+#endif
+  (void)s;
+  return q.bytes();
+}
+template <class T> int64_t local_bytes_of(const Split& s, const Product<T>& q) {
+#if defined(RV_AVX512)
+  if constexpr (sizeof(T) == 4)
+    if (s) return s.local_bytes(q);
+#endif
+  (void)s;
+  return q.local_bytes();
+}
+template <class T, class Done, class Local, class Crew>
+void run_either(const Split& s, const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, const Local& local,
+                Crew& crew) {
+#if defined(RV_AVX512)
+  if constexpr (sizeof(T) == 4)
+    if (s) return run_split(s, q, bias, done, scratch, local, crew);
+#endif
+  (void)s;
+  run(q, bias, done, scratch, local, crew);
+}
+
+}  // namespace rv::RV_ISA::gemm
