@@ -27,7 +27,7 @@ def test_printer():
     assert str(graph) == """\
 graph(%in0: float32[4, 3])
   %state0: float32[2, 3]
-  %v0: float32[4, 2] = linear(%in0, %state0)
+  %v0: float32[4, 2] = linear(%in0, %state0, precision='highest')
   %v1: float32[4, 2] = relu(%v0)
   %v2: float32[4, 2] = mul(%v1, 2.0)
   %v3: float32[4, 2] = add(%v2, 1.0)
@@ -37,7 +37,7 @@ graph(%in0: float32[4, 3])
 graph(%in0: float32[4, 3])
   %state0: float32[2, 3]
   %v0: float32[4, 2] = group
-    | %v1: float32[4, 2] = linear(%in0, %state0)
+    | %v1: float32[4, 2] = linear(%in0, %state0, precision='highest')
     | %v2: float32[4, 2] = relu(%v1)
     | %v3: float32[4, 2] = mul(%v2, 2.0)
     | %v0: float32[4, 2] = add(%v3, 1.0)

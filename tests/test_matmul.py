@@ -134,7 +134,7 @@ def test_refusals():
 
     refused("do not fit", outs=[(0, (4, 3))])
     refused("do not fit", ints=[1])
-    refused("unknown flags", ints=[8])
+    refused("unknown flags", ints=[24])
     refused("one numeric dtype", ins=[a, b.astype("f8")])
     refused("bias must be a vector", ints=[4])
     refused("one value a column", ints=[4], ins=[a, b, a[0, :3].copy()])

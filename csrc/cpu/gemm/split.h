@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of float32 matrices by the sum of products of their bf16 terms, where the CPU has a unit for these:
 //
-//   "highest"  x = hi + mid + lo, 6 products   float32 accuracy: what is left out is below 2^-26 |a| |b|
-//   "high"     x = hi + mid, 3 products        2^-16
-//   "medium"   x = hi, 1 product               2^-8
+//   "highest"  x = hi + mid + lo, 6 products   leaves out at most 2^-24 |a| |b|: one rounding of float32
+//   "high"     x = hi + mid, 3 products        2^-15
+//   "medium"   x = hi, 1 product               2^-7
 //
 // Values that bf16 terms do not hold are found while packing: tiles of C that depend on them are computed by FMA. That
 // follows from the data alone, as the choice of the unit follows from shapes: bits do not depend on the team.

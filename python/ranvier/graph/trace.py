@@ -33,6 +33,9 @@ class Tracer:
     # -------------------------------------------------------- what ops.apply calls
 
     def record(self, call: Any, inputs: tuple) -> Any:
+        setting = call.op.setting
+        if setting is not None and all(current is not setting for current, _ in self.guards):
+            self.guard(setting)
         values = [self.value_of(t) for t in inputs]
         specs = call.op.infer(*values, **call.attrs)
         several = type(specs) is list

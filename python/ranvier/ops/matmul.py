@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..context import Epoch
 from ..dtypes import bool_
-from ..errors import DTypeError, ShapeError
+from ..errors import DomainError, DTypeError, ShapeError
 from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, require_arrays
 from .shape import permute, reshape, unsqueeze
 
 __all__ = [
-    "addbmm", "addmm", "addmv", "baddbmm", "bilinear", "bmm", "dot", "inner", "linear", "matmul", "mm", "mv", "outer",
-    "tensordot", "vdot",
+    "addbmm", "addmm", "addmv", "baddbmm", "bilinear", "bmm", "dot", "get_float32_matmul_precision", "inner", "linear",
+    "matmul", "mm", "mv", "outer", "set_float32_matmul_precision", "tensordot", "vdot",
 ]  # fmt: skip
 
 
@@ -34,6 +35,54 @@ def _product(shape: tuple[int, ...]) -> int:
     return n
 
 
+# ---------------------------------------------------------------- precision
+
+_PRECISIONS = ("highest", "high", "medium")  # in the order of the native kernel's flags
+
+
+def get_float32_matmul_precision() -> str:
+    """The precision of float32 matrix products: see `set_float32_matmul_precision`."""
+    return _matmul.defaults["precision"]
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Let float32 matrix products give up accuracy for speed, in the whole process.
+
+    Some CPUs multiply bfloat16 numbers faster than float32. On these, operands are split into terms of 8 bits,
+    x = hi + mid + lo with hi = bf16(x), mid = bf16(x - hi), lo = bf16(x - hi - mid), and products of terms are summed in
+    float32. The largest error of sum over p of a[p] b[p], beside the rounding of the sum itself:
+
+    - "highest" (the default): float32 accuracy, by float32 arithmetic or by three terms and 6 of their products, which
+      leave out at most 2**-24 of sum |a| |b|, as much as one rounding of float32;
+    - "high": two terms and 3 products, 2**-15 (on random matrices about 5e-6 of the largest result), or "highest";
+    - "medium": one term, 2**-7 (about 2.5e-3), or "high".
+
+    A way is taken only where it is faster: AMX serves all three, AVX512_BF16 "medium" on AMD's Zen 5; `ranvier info` says
+    what there is. Small products, infinities, NaNs and values out of the terms' range go by float32 arithmetic. Counts for
+    matmul, linear and what is made of them, eager and compiled; not for float64, nor on backend("numpy"). A gradient's
+    products have the precision that their forward pass had.
+
+    Raises:
+        DomainError: another word.
+
+    >>> import ranvier as rv
+    >>> rv.set_float32_matmul_precision("high")
+    >>> rv.get_float32_matmul_precision()
+    'high'
+    >>> rv.set_float32_matmul_precision("highest")
+    """
+    if precision not in _PRECISIONS:
+        known = ", ".join(map(repr, _PRECISIONS))
+        raise DomainError(f"set_float32_matmul_precision: precision={precision!r} must be one of {known}")
+    for op in (_matmul, _linear):
+        op.set_default(precision=precision)
+    Epoch.bump()  # compiled functions look at their guards
+
+
+def _flags(transpose_a: bool, transpose_b: bool, bias: bool, precision: str) -> tuple[list, list]:
+    return [transpose_a + 2 * transpose_b + 4 * bias + 8 * _PRECISIONS.index(precision)], []
+
+
 # ---------------------------------------------------------------- matmul
 
 
@@ -42,7 +91,7 @@ def _matrix(shape: tuple[int, ...], transpose: bool) -> tuple[int, int]:
     return (columns, rows) if transpose else (rows, columns)
 
 
-def _matmul_infer(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool) -> Spec:
+def _matmul_infer(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool, precision: str) -> Spec:
     text = f"matmul: a{a.shape}{'.mT' if transpose_a else ''} @ b{b.shape}{'.mT' if transpose_b else ''}"
     if len(a.shape) < 2 or len(b.shape) < 2:
         raise ShapeError(f"{text}: both must have at least 2 axes")
@@ -58,39 +107,42 @@ def _mt(xp: Any, x: Any, transpose: bool) -> Any:
     return xp.swapaxes(x, -1, -2) if transpose else x
 
 
-def _matmul_vjp(g: Any, out: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> tuple:
+def _matmul_vjp(g: Any, out: Any, a: Any, b: Any, *, transpose_a: bool, transpose_b: bool, precision: str) -> tuple:
     # C = A B: dA = dC B^T, dB = A^T dC, each transposed once more where the operand came transposed
     ga = gb = None
     if a.requires_grad:
         if transpose_a:
-            ga = _matmul(b, g, transpose_a=transpose_b, transpose_b=True)
+            ga = _matmul(b, g, transpose_a=transpose_b, transpose_b=True, precision=precision)
         else:
-            ga = _matmul(g, b, transpose_b=not transpose_b)
+            ga = _matmul(g, b, transpose_a=False, transpose_b=not transpose_b, precision=precision)
     if b.requires_grad:
         if b.ndim == 2 and a.ndim > 2 and not transpose_a:  # one matrix for all: its gradient is one long product
             a, g = reshape(a, (-1, a.shape[-1])), reshape(g, (-1, g.shape[-1]))
         if transpose_b:
-            gb = _matmul(g, a, transpose_a=True, transpose_b=transpose_a)
+            gb = _matmul(g, a, transpose_a=True, transpose_b=transpose_a, precision=precision)
         else:
-            gb = _matmul(a, g, transpose_a=not transpose_a)
+            gb = _matmul(a, g, transpose_a=not transpose_a, transpose_b=False, precision=precision)
     return ga, gb
 
 
-def _matmul_terms(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool) -> int:
+def _matmul_terms(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool, precision: str) -> int:
     return _matrix(a.shape, transpose_a)[1]
 
 
-def _matmul_flops(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool) -> int:
-    shape, _ = _matmul_infer(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+def _matmul_flops(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool, precision: str) -> int:
+    shape, _ = _matmul_infer(a, b, transpose_a=transpose_a, transpose_b=transpose_b, precision=precision)
     return 2 * _product(shape) * _matrix(a.shape, transpose_a)[1]
 
 
 _matmul = Op(
-    "matmul", kind="kernel", attrs={"transpose_a": False, "transpose_b": False}, saves="i", epilogue=True,
+    "matmul", kind="kernel", attrs={"transpose_a": False, "transpose_b": False, "precision": "highest"}, saves="i",
+    epilogue=True, setting=get_float32_matmul_precision,
     infer=_matmul_infer,
-    reference=lambda xp, a, b, *, transpose_a, transpose_b: xp.matmul(_mt(xp, a, transpose_a), _mt(xp, b, transpose_b)),
+    reference=lambda xp, a, b, *, transpose_a, transpose_b, precision: xp.matmul(
+        _mt(xp, a, transpose_a), _mt(xp, b, transpose_b)
+    ),
     vjp=_matmul_vjp,
-    encode=lambda a, b, *, transpose_a, transpose_b: ([transpose_a + 2 * transpose_b], []),
+    encode=lambda a, b, *, transpose_a, transpose_b, precision: _flags(transpose_a, transpose_b, False, precision),
     flops=_matmul_flops, terms=_matmul_terms, onnx="MatMul",
     samples=[
         Sample(((3, 4), (4, 5))), Sample(((1, 1), (1, 1))), Sample(((17, 33), (33, 40))), Sample(((1, 70), (70, 37))),
@@ -108,7 +160,7 @@ _matmul = Op(
 # ---------------------------------------------------------------- linear
 
 
-def _linear_infer(x: Aval, weight: Aval, bias: Aval | None = None) -> Spec:
+def _linear_infer(x: Aval, weight: Aval, bias: Aval | None = None, *, precision: str) -> Spec:
     text = f"linear: x{x.shape} @ weight{weight.shape}.T"
     if len(weight.shape) != 2:
         raise ShapeError(f"{text}: weight must have 2 axes, (out_features, in_features)")
@@ -123,28 +175,32 @@ def _linear_infer(x: Aval, weight: Aval, bias: Aval | None = None) -> Spec:
     return (*x.shape[:-1], n), x.dtype
 
 
-def _linear_reference(xp: Any, x: Any, weight: Any, bias: Any = None) -> Any:
+def _linear_reference(xp: Any, x: Any, weight: Any, bias: Any = None, *, precision: str) -> Any:
     product = xp.matmul(x, weight.T)
     return product if bias is None else product + bias
 
 
-def _linear_vjp(g: Any, out: Any, x: Any, weight: Any, bias: Any = None) -> tuple:
-    gx = _matmul(g, weight) if x.requires_grad else None
+def _linear_vjp(g: Any, out: Any, x: Any, weight: Any, bias: Any = None, *, precision: str) -> tuple:
+    gx = _matmul(g, weight, transpose_a=False, transpose_b=False, precision=precision) if x.requires_grad else None
     rows = reshape(g, (-1, g.shape[-1])) if g.ndim > 2 else g
     gw = None
     if weight.requires_grad:
-        gw = _matmul(rows, reshape(x, (-1, x.shape[-1])) if x.ndim > 2 else x, transpose_a=True)
+        columns = reshape(x, (-1, x.shape[-1])) if x.ndim > 2 else x
+        gw = _matmul(rows, columns, transpose_a=True, transpose_b=False, precision=precision)
     if bias is None:
         return gx, gw
     return gx, gw, rows.sum(0) if bias.requires_grad else None
 
 
 _linear = Op(
-    "linear", kind="kernel", saves="i", kernel="matmul", epilogue=True,
+    "linear", kind="kernel", attrs={"precision": "highest"}, saves="i", kernel="matmul", epilogue=True,
+    setting=get_float32_matmul_precision,
     infer=_linear_infer, reference=_linear_reference, vjp=_linear_vjp,
-    encode=lambda *inputs: ([2 + 4 * (len(inputs) == 3)], []),
-    flops=lambda *inputs: (2 * inputs[0].shape[-1] + len(inputs) - 2) * _product(_linear_infer(*inputs)[0]),
-    terms=lambda *inputs: inputs[0].shape[-1], onnx="Gemm",
+    encode=lambda *inputs, precision: _flags(False, True, len(inputs) == 3, precision),
+    flops=lambda *inputs, **attrs: (
+        (2 * inputs[0].shape[-1] + len(inputs) - 2) * _product(_linear_infer(*inputs, **attrs)[0])
+    ),
+    terms=lambda *inputs, precision: inputs[0].shape[-1], onnx="Gemm",
     samples=[
         Sample(((32, 10), (64, 10), (64,))), Sample(((1, 64), (1, 64), (1,))), Sample(((7, 100), (33, 100))),
         Sample(((2, 3, 20), (5, 20), (5,))), Sample(((70, 1), (3, 1), (3,))), Sample(((0, 4), (3, 4), (3,))),

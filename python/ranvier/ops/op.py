@@ -85,6 +85,8 @@ class Op:
         ulp_floor: results nearer to zero count their error in units of numbers of this size.
         terms: `terms(*avals, **attrs)`: how many products or terms one result sums; sets tests' tolerance.
         neutral: {position: number}: with that number there, a binary op returns its other input unchanged.
+        setting: a function that says what a process-wide setting, a default of the attributes, is now: traces hold
+            while it stays that. `set_default` changes it.
         epilogue: the native kernel can run a tile program on its result before it leaves the cache.
         yields: "probabilities" where the results are that: losses that want raw scores warn of them.
         onnx: the name in ONNX's standard op set, if there is one.
@@ -112,6 +114,7 @@ class Op:
         ulp_floor: float = 0.0,
         terms: Callable | None = None,
         neutral: dict[int, float] | None = None,
+        setting: Callable | None = None,
         epilogue: bool = False,
         kernel: str | None = None,
         yields: str = "",
@@ -132,7 +135,7 @@ class Op:
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
         self.kernel = kernel or name
         self.yields = yields
-        self.neutral, self.epilogue = neutral or {}, epilogue
+        self.neutral, self.setting, self.epilogue = neutral or {}, setting, epilogue
         self._calls: dict[tuple, Call] = {}
         self.default_call = self.bind()
         OPS[name] = self
@@ -149,6 +152,11 @@ class Op:
                 self._calls.clear()
             call = self._calls[key] = Call(self, full)
         return call
+
+    def set_default(self, **attrs: Any) -> None:
+        """Change the defaults of attributes: all later calls that leave them out are meant."""
+        self.default_call = self.bind(**attrs)
+        self.defaults = self.default_call.attrs
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
         if not attrs:
