@@ -206,35 +206,32 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
 #else
 
 struct Split {  // no unit: always by FMA
+  int terms = 0;
   static Split of(Precision, int64_t, int64_t, int64_t) { return {}; }
-  explicit operator bool() const { return false; }
 };
 #endif
 
 // The product q, split or by FMA: scratch common to the crew and of each member, and the work itself (see `run`).
-template <class T> int64_t bytes_of(const Split& s, const Product<T>& q) {
+template <class T> int64_t bytes_of([[maybe_unused]] const Split& s, const Product<T>& q) {
 #if defined(RV_AVX512)
   if (s) return s.bytes();
 #endif
-  (void)s;
   return q.bytes();
 }
-template <class T> int64_t local_bytes_of(const Split& s, const Product<T>& q) {
+template <class T> int64_t local_bytes_of([[maybe_unused]] const Split& s, const Product<T>& q) {
 #if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4)
     if (s) return s.local_bytes(q);
 #endif
-  (void)s;
   return q.local_bytes();
 }
 template <class T, class Done, class Local, class Crew>
-void run_either(const Split& s, const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, const Local& local,
+void run_either([[maybe_unused]] const Split& s, const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, const Local& local,
                 Crew& crew) {
 #if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4)
     if (s) return run_split(s, q, bias, done, scratch, local, crew);
 #endif
-  (void)s;
   run(q, bias, done, scratch, local, crew);
 }
 
