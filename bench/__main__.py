@@ -87,7 +87,8 @@ def main() -> None:
     else:
         print(table(rows) + "\n")
         print(*map(peaks, results), sep="\n")
-        print("\n" + missed(rows))
+        if any(r.targets for r in rows):
+            print("\n" + missed(rows))
     if options.json:
         with open(options.json, "w") as f:
             json.dump({"command": command, "load": load(), "results": results}, f, indent=1)
