@@ -27,7 +27,13 @@ using std::chrono::nanoseconds;
 constexpr nanoseconds kIdleSpin{50'000};   // a helper without work stays awake: the gap between two steps is shorter
 constexpr nanoseconds kFinishSpin{20'000};  // for units under way
 constexpr int kFinishSpins = 10;           // then sleep
-constexpr double kWorkPerMember = 2e3;     // nanoseconds
+// Work of each member, at least: 2 us where a cache line goes to the other CPU and back in 140 ns (they have one L3 cache),
+// 14 us where it takes 570 (they have not). With members of 2 us, a training step 32x128x128x10 takes 36 us on one thread,
+// and on two 27 in the first case, 65 in the second: what is shared out has to move between the caches.
+constexpr double kShortTrip = 140, kWorkPerTrip = 28, kLeastWork = 2e3, kMostWork = 20e3;  // nanoseconds
+constexpr uint32_t kMeasureEvery = 256;    // instructions
+constexpr int kTrips = 4;
+constexpr nanoseconds kLostTrip{5'000};
 // Work that is worth waking a sleeping helper for. In a virtual machine that takes the caller 8 us, and the helper
 // takes its first unit 17 us later; with 25 us of work they break even.
 constexpr double kWakeFor = 40e3;
@@ -37,7 +43,7 @@ constexpr int kLeastUnits = 4, kMostUnits = 64;  // of each member
 constexpr uint32_t kLookEvery = 16;         // instructions
 constexpr nanoseconds kSlowWake{200'000}, kMoveEvery{2'000'000};
 constexpr nanoseconds kStall{300'000};     // waiting for a helper that the system has taken off its CPU
-constexpr nanoseconds kFirstRest{4'000'000}, kLongestRest{512'000'000};
+constexpr nanoseconds kShortRest{2'000'000}, kFirstRest{4'000'000}, kLongestRest{512'000'000};
 
 std::atomic<int> wanted_threads{1};
 std::atomic<uint32_t> forks{0};
@@ -93,8 +99,11 @@ struct alignas(128) Helper {
   std::atomic<int64_t> since{0};  // woken; of the clock
   bool guest = false;         // kept on the caller's CPU
   uint64_t seen_before = 0;   // at the last look
+  // Going round: written by the caller, and back
+  alignas(64) std::atomic<uint32_t> ping{0};
+  alignas(64) std::atomic<uint32_t> pong{0};
   // Written by the helper
-  alignas(64) std::atomic<bool> working{false};
+  std::atomic<bool> working{false};
   std::atomic<bool> lent{false};  // the caller's CPU
   std::atomic<uint64_t> seen{0};  // phase
 };
@@ -115,8 +124,9 @@ struct Pool {
   int helpers = 0;
   uint64_t last = 0;  // phase
   uint32_t teams = 0;
+  double least_work = kLeastWork;  // of a member
   Clock::time_point next_move{};
-  std::atomic<int> wanted{0};  // members
+  std::atomic<int> to_wake{0};  // helpers
   double missed = 0;           // work that was done alone because helpers slept
   Clock::time_point missed_since{};
   // Where stalls eat up what helpers gain, the CPUs are busy with something else: work alone for a while, longer each time
@@ -125,9 +135,10 @@ struct Pool {
   nanoseconds rest = kFirstRest;
 
   bool rests() { return resting && (resting = Clock::now() < rest_until); }
-  void wake(int at_most);
+  void wake(int n, int at_most);
   bool worth_waking(double cost);
   bool late(Helper& h);
+  void measure(Helper& h);
   void look(int members);
   void wait(int members);
   void report(int done) {
@@ -207,14 +218,19 @@ void help(Pool& p, int member) {
   Helper& own = p.helper[member];
   std::atomic<uint32_t>& state = own.state;
   uint64_t seen = 0;
+  uint32_t pong = 0;
   for (;;) {
-    auto changed = [&] { return p.number.load(std::memory_order_acquire) != seen; };
+    auto changed = [&] {
+      if (const uint32_t ping = own.ping.load(std::memory_order_relaxed); ping != pong)
+        own.pong.store(pong = ping, std::memory_order_relaxed);
+      return p.number.load(std::memory_order_acquire) != seen;
+    };
     if (!spin(kIdleSpin, changed)) {
       // Where the caller does not see this in time, the phase goes on without the helper
       state.store(asleep, std::memory_order_seq_cst);
       if (p.number.load(std::memory_order_seq_cst) == seen) state.wait(asleep);
       state.store(awake, std::memory_order_relaxed);
-      p.wake(2);
+      p.wake(p.members.load(std::memory_order_relaxed) - 1, 2);
       if (!changed()) continue;
     }
     seen = p.number.load(std::memory_order_acquire);
@@ -291,21 +307,27 @@ Crew::Crew(double cost) {
     return;
   }
   if (cost >= kWakeFor && !p.rests()) {
-    p.wanted.store(helpers_ + 1, std::memory_order_relaxed);
-    p.wake(1);
+    const int n = static_cast<int>(std::min<double>(helpers_, cost / kWakeFor));
+    p.to_wake.store(n, std::memory_order_relaxed);
+    p.wake(n, 1);
   }
 }
 
 Crew::~Crew() {
-  if (helpers_ > 0) pool().mutex.unlock();
+  if (helpers_ == 0) return;
+  pool().to_wake.store(0, std::memory_order_relaxed);
+  pool().mutex.unlock();
 }
 
 Team Crew::team(TeamState& state, double cost) const {
   if (helpers_ == 0) return Team(&state);
   Pool& p = pool();
-  const int members = static_cast<int>(std::min<double>(helpers_ + 1, cost / kWorkPerMember));
+  if (++p.teams % kMeasureEvery == 1) {
+    if (Helper& h = p.helper[1 + p.teams / kMeasureEvery % helpers_]; h.state.load(std::memory_order_relaxed) == awake) p.measure(h);
+  }
+  const int members = static_cast<int>(std::min<double>(helpers_ + 1, cost / p.least_work));
   if (members < 2 || p.rests()) return Team(&state);
-  if (++p.teams % kLookEvery == 0) p.look(members);
+  if (p.teams % kLookEvery == 0) p.look(members);
   bool any = false, sleeps = false;
   for (int k = 1; k < members; ++k) {
     Helper& h = p.helper[k];
@@ -314,8 +336,8 @@ Team Crew::team(TeamState& state, double cost) const {
     any |= now == awake || (now == woken && !p.late(h));
   }
   if (sleeps && p.worth_waking(cost)) {
-    p.wanted.store(members, std::memory_order_relaxed);
-    p.wake(1);
+    p.to_wake.store(members - 1, std::memory_order_relaxed);
+    p.wake(members - 1, 1);
     any = true;
   }
   if (!any) return Team(&state);
@@ -344,13 +366,13 @@ void Team::share_out(int64_t chunks, Work work, void* context) {
   if (!spin(kFinishSpin, finished)) p.wait(members);
 }
 
-// Wakes sleeping helpers; those wake others.
-void Pool::wake(int at_most) {
-  const int n = wanted.load(std::memory_order_relaxed);
-  for (int k = 1; k < n && at_most > 0; ++k) {
+// Wakes up to `at_most` of the first n helpers; each of them wakes two more, as long as `to_wake` says so.
+void Pool::wake(int n, int at_most) {
+  for (int k = 1; k <= n && at_most > 0; ++k) {
     Helper& h = helper[k];
     uint32_t state = asleep;
     if (h.state.load(std::memory_order_relaxed) != asleep) continue;
+    if (to_wake.fetch_sub(1, std::memory_order_relaxed) <= 0) return;
     if (!h.state.compare_exchange_strong(state, woken, std::memory_order_relaxed)) continue;
     h.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
     h.state.notify_one();
@@ -377,18 +399,40 @@ bool Pool::late(Helper& h) {
   return true;
 }
 
+// How long a cache line takes to the helper and back.
+void Pool::measure(Helper& h) {
+  nanoseconds best = kLostTrip;
+  for (int i = 0; i < kTrips; ++i) {
+    const uint32_t ping = h.ping.load(std::memory_order_relaxed) + 1;
+    const auto start = Clock::now();
+    h.ping.store(ping, std::memory_order_relaxed);
+    auto now = start;
+    while (h.pong.load(std::memory_order_relaxed) != ping && now - start < kLostTrip) now = Clock::now();
+    best = std::min<nanoseconds>(best, Clock::now() - start);
+  }
+  if (best == kLostTrip) return;
+  const double longer = static_cast<double>(best.count()) - kShortTrip;
+  least_work = std::clamp(kLeastWork + kWorkPerTrip * longer, kLeastWork, kMostWork);
+}
+
 // Helpers that are awake and have seen no loop since the last look are not on a CPU: perhaps they wait for the caller's.
+// With most of them gone it is better to go on alone for a while: data moved from one CPU's cache to another's and back
+// costs more than some loops that are shared out between two interruptions gain.
 void Pool::look(int members) {
-  bool moved = false;
+  int gone = 0;
+  Clock::time_point now;
   for (int k = 1; k < members; ++k) {
     Helper& h = helper[k];
     const uint64_t seen = h.seen.load(std::memory_order_relaxed);
     if (std::exchange(h.seen_before, seen) != seen || h.state.load(std::memory_order_relaxed) != awake) continue;
-    if (!moved && Clock::now() < next_move) return;
-    moved = true;
-    place(h, false);
+    if (gone++ == 0) now = Clock::now();
+    if (now > next_move) place(h, false);
   }
-  if (moved) next_move = Clock::now() + kMoveEvery;
+  if (gone == 0) return;
+  if (now > next_move) next_move = now + kMoveEvery;
+  if (2 * gone < members) return;
+  resting = true;
+  rest_until = now + kShortRest;
 }
 
 // For units that are still under way. A helper that was taken off its CPU is lent the caller's for that long.
