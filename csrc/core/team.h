@@ -9,7 +9,7 @@
 
 namespace rv {
 
-struct Pool;       // the helper threads (team.cpp)
+struct Pool;       // the helper threads (pool.h)
 struct TeamState;  // faults of a run (threads.h)
 
 // What one member does of a loop: chunks [begin, end), then the next ones until none are left.
