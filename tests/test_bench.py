@@ -230,3 +230,13 @@ def test_peaks_are_plausible() -> None:
     measured = peak.measure_peak(1, 0.05)
     assert 1e9 < measured.flops64 < 1.5 * measured.flops < 1e13
     assert 1e8 < measured.bytes < 1e13
+
+
+def test_peaks_and_cases_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ranvier._native")
+    monkeypatch.setattr(native, "library", lambda: None)
+    monkeypatch.setattr(chains, "torch_or_none", lambda settings: None)
+    measured = peak.measure_peak(1, 0.01)
+    assert measured.width == 0 and measured.flops > 1e8 and "NumPy" in measured.how
+    (row,) = chains.measure(Settings(1, quick=True, only="affine, L1", seconds=0.01), measured)
+    assert "loop" not in row.values and row.verdicts() == [(row.targets[0].text(), None)]
