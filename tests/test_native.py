@@ -397,6 +397,38 @@ def test_tile_chain_with_constants_and_several_outputs(shape):
     np.testing.assert_array_equal(again, u)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs_do_what_their_steps_do_one_by_one(seed):
+    """Chains in registers, stores, reloads and rests give the bits of single ops."""
+    rng = np.random.default_rng(seed)
+    dtype = ["f4", "f8"][seed % 2]
+    shape = [(1000,), (2048 + 77,), (300,), (7, 5000), (129,), (40, 33), (600 * 512,)][rng.integers(7)]
+    kinds = [shape, shape, (), shape[-1:]]
+    ins = [np.asarray(rng.uniform(-2, 2, kinds[k]), dtype) for k in rng.integers(0, 4, 3)]
+    constants = [0.5, -1.25]
+    value = [np.broadcast_to(a, shape) for a in ins] + [np.full(shape, c, dtype) for c in constants]
+    names = [name for name in ROWS if native.op_table()[name][0] == "EW" and native.op_table()[name][2] in ("ALL", "NUMERIC", "FLOAT")]
+    light = ["add", "sub", "mul", "maximum", "neg", "square", "clamp", "relu_grad", "hardswish", "div"]
+    steps, last = [], None
+    for _ in range(rng.integers(2, 14)):
+        name = str(rng.choice(light if rng.random() < 0.9 else names))
+        regs = [int(r) for r in rng.integers(0, len(value), native.op_table()[name][1])]
+        if last is not None and rng.random() < 0.7:
+            regs[rng.integers(len(regs))] = last
+        free = [r for r in range(5, len(value)) if r not in regs]
+        out = int(rng.choice(free)) if free and rng.random() < 0.3 else len(value)
+        single, _ = program(len(regs), [(name, len(regs), *range(len(regs)))], [len(regs)], dtype=dtype)
+        result = run_tile(single, [], [np.ascontiguousarray(value[r]) for r in regs], [shape], dtype)
+        value[out:out + 1] = [result]
+        steps.append((name, out, *regs))
+        last = out
+    outputs = [last, *(int(r) for r in rng.choice(range(len(value)), rng.integers(0, 3)))]
+    ints, floats = program(3, steps, outputs, constants, dtype)
+    got = run_tile(ints, floats, ins, [shape] * len(outputs), dtype)
+    for o, g in zip(outputs, got if len(outputs) > 1 else [got]):
+        np.testing.assert_array_equal(g, value[o], err_msg=str(steps))
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
 def test_tile_output_over_an_input_that_is_read_later(order):
     # s = x + y is written over x, then t = s + x still needs x

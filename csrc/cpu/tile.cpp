@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/ops.h"
+#include "cpu/chain.h"
 #include "cpu/kernels.h"
 
 namespace rv::RV_ISA {
@@ -15,6 +16,9 @@ constexpr int64_t kScratch = 24 << 10;   // bytes of tiles: half of L1, the rest
 constexpr int64_t kMinTile = 256, kMaxTile = 2048;
 constexpr int64_t kChunk = 32 << 10;     // elements that one member takes at a time
 constexpr int64_t kLongRow = 512;        // likewise where all other operands repeat from row to row
+// Chains pay from so many elements of a tile on (at least a block), and with so many steps. Measured (Zen 5, AVX-512): a step
+// of a tile program costs 0.5 ns a vector, of a chain 0.2, but its first 1.2; in memory a chain of two steps pays.
+constexpr int64_t kChained = 256, kChainSteps = 4, kStreamed = 256 << 10;
 constexpr int64_t kShortRow = 32;        // rows below it are gathered several to a tile
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -232,6 +236,16 @@ struct Runner {
   const void* reg[kMaxRegs];
   TileFn fn[kMaxRegs];
 
+  // Chains: chain_end[i] is one past the last step of the chain that begins with step i, or 0; step i's links begin at
+  // first_link[i]. `one_block[r]`: a constant or single element of which only chains read, and only one block is laid out.
+  struct Move { int8_t p, q; };  // registers of a link's operands; kStore: it stores the step's result
+  static constexpr int kMaxLinks = 4 * kMaxRegs;
+  static constexpr int8_t kNone = -1, kStore = -2;
+  bool chains = false, one_block[kMaxRegs];
+  int chain_end[kMaxRegs], first_link[kMaxRegs + 1];
+  Link link[kMaxLinks];
+  Move move[kMaxLinks];
+
   explicit Runner(const Program& program) : p(program) {}
 
   void prepare(const View* ins, const View* outs) {
@@ -287,22 +301,114 @@ struct Runner {
     if (repeats) tile = tile / period * period;
     chunk = repeats ? (kChunk + period - 1) / period * period : kChunk;
 
-    const int64_t used = min64(tile, space.total), spacing = align64(used * item);
+    const int64_t used = min64(tile, space.total), spacing = align64(used * item) + 320;
     for (int r = 0; r < n; ++r) {
       if (r < p.n_in && !needs_tile[r]) continue;
       reg[r] = buffer[r] = scratch;
       scratch += spacing;
     }
+    chains = used >= kChained && p.n_steps > 1;
+    if (chains) find_chains(n);
+    auto filled = [&](int r) { return chains && one_block[r] ? min64(used, kChained) : used; };
     all_dense = true;
     for (int k = 0; k < p.n_in; ++k) {
       fixed[k] = !space.dense[k] && (space.scalar[k] || (repeats && space.stride[k][0] == 0));
       if (!fixed[k]) all_dense &= space.dense[k];
-      else if (space.scalar[k]) gather(space.data[k], 0, buffer[k], used, space.item[k]);
+      else if (space.scalar[k]) gather(space.data[k], 0, buffer[k], filled(k), space.item[k]);
       else repeat(k, period, used);
     }
     for (int k = p.n_in; k < space.n_args; ++k) all_dense &= space.dense[k];
-    for (int c = 0; c < p.n_const; ++c) fill_constant(buffer[p.n_in + c], p.const_codes[c], p.constants[c], used);
+    for (int c = 0; c < p.n_const; ++c) fill_constant(buffer[p.n_in + c], p.const_codes[c], p.constants[c], filled(p.n_in + c));
     for (int o = 0; o < p.n_out; ++o) direct[o] = direct_step(o);
+  }
+
+  const int64_t* step(int i) const { return p.steps + i * Program::kStep; }
+
+  static LinkKind kind_of(int64_t arity) {
+    return arity == 1 ? LinkKind::unary : arity == 2 ? LinkKind::block_first : LinkKind::ternary;
+  }
+  bool light(int i) const {
+    const int64_t* s = step(i);
+    return s[1] <= 1 && link_fn(static_cast<int>(s[0]), static_cast<int>(s[1]), kind_of(s[2])) != nullptr;
+  }
+
+  // Whether memory must hold what step i of the chain that ends with `end` gives: all that reads it, but for the next link
+  // (which has it as the block), or an output.
+  bool stored(int i, int end) const {
+    const int64_t r = step(i)[3];
+    for (int j = i + 1; j < p.n_steps; ++j) {
+      const int64_t* s = step(j);
+      for (int a = 0; a < s[2]; ++a)
+        if (s[4 + a] == r && (j > i + 1 || j >= end || (s[2] == 3 && a > 0))) return true;
+      if (s[3] == r) return false;
+    }
+    for (int o = 0; o < p.n_out; ++o)
+      if (p.outputs[o] == r) return true;
+    return false;
+  }
+
+  // Finds the chains and lays out their links, but for addresses. Few light steps stay tile functions.
+  void find_chains(int registers) {
+    int n = 0;
+    for (int r = 0; r < registers; ++r) one_block[r] = r < p.n_in ? space.scalar[r] && !space.dense[r] : r < p.n_in + p.n_const;
+    for (int o = 0; o < p.n_out; ++o) one_block[p.outputs[o]] = false;
+    for (int i = 0; i < p.n_steps;) {
+      const int code = static_cast<int>(step(i)[1]);
+      int end = i;
+      while (end < p.n_steps && step(end)[1] == code && light(end)) ++end;
+      chain_end[i] = end >= i + (space.total < kStreamed ? kChainSteps : 2) ? end : 0;
+      if (!chain_end[i]) {
+        for (int a = 0; a < step(i)[2]; ++a) one_block[step(i)[4 + a]] = false;
+        ++i;
+        continue;
+      }
+      int64_t block = kNone;  // the register whose value the block is
+      auto add = [&](void (*f)(), int64_t a, int64_t b) {
+        move[n] = {static_cast<int8_t>(a), static_cast<int8_t>(b)};
+        link[n++].fn = f;
+      };
+      for (; i < end; ++i) {
+        const int64_t *s = step(i), *r = s + 4;
+        first_link[i] = n;
+        bool second = s[2] == 2 && r[1] == block && r[0] != block;
+        if (!second && r[0] != block) add(link_load(code), block = r[0], kNone);
+        const LinkKind kind = second ? LinkKind::block_second : s[2] == 2 && r[1] == block ? LinkKind::block_both : kind_of(s[2]);
+        const bool has_p = kind != LinkKind::unary && kind != LinkKind::block_both;
+        add(link_fn(static_cast<int>(s[0]), code, kind), has_p ? r[second ? 0 : 1] : kNone, s[2] == 3 ? r[2] : kNone);
+        block = s[3];
+        if (stored(i, end)) add(link_store(code), kStore, kNone);
+      }
+      add(link_end(code), kNone, kNone);
+      first_link[end] = n;
+    }
+    for (int k = 0; k < n; ++k) {  // only now it is known which operands have but one block
+      link[k].p_mask = move[k].p >= 0 && one_block[move[k].p] ? 0 : -1;
+      link[k].q_mask = move[k].q >= 0 && one_block[move[k].q] ? 0 : -1;
+    }
+  }
+
+  // Steps [i, chain_end[i]) on n elements from the operands' current addresses on.
+  template <class Place> int run_chain_at(int i, int64_t n, Place place) {
+    const int begin = i, end = chain_end[i], code = static_cast<int>(step(i)[1]);
+    const int64_t item = kItemSize[code], whole = n / chain_block(code) * chain_block(code);
+    for (; i < end; ++i) {
+      const int64_t* s = step(i);
+      std::byte* out = place(i);
+      for (int k = first_link[i]; k < first_link[i + 1]; ++k) {
+        if (move[k].p >= 0) link[k].p = static_cast<std::byte*>(const_cast<void*>(reg[move[k].p]));
+        if (move[k].q >= 0) link[k].q = static_cast<std::byte*>(const_cast<void*>(reg[move[k].q]));
+        if (move[k].p == kStore) link[k].p = out;
+      }
+      if (whole < n) {  // the rest, less than a block
+        const void* in[4];
+        for (int a = 0; a < s[2]; ++a)
+          in[a] = static_cast<const std::byte*>(reg[s[4 + a]]) + (one_block[s[4 + a]] ? 0 : whole * item);
+        fn[i](in, out + whole * item, n - whole);
+      }
+      reg[s[3]] = out;
+    }
+    if (whole) run_chain(link + first_link[begin], code, whole);
+    return end;
   }
 
   // Step that gives output o its value if it may write straight into the output: the last write of its register,
@@ -346,14 +452,21 @@ struct Runner {
       }
       std::byte* target[kMaxArgs];
       for (int o = 0; o < p.n_out; ++o) target[o] = straight(p.n_in + o);
-      for (int i = 0; i < p.n_steps; ++i) {
-        const int64_t* s = p.steps + i * Program::kStep;
+      auto place = [&](int i) {
+        for (int o = 0; o < p.n_out; ++o)
+          if (direct[o] == i && target[o]) return target[o];
+        return buffer[step(i)[3]];
+      };
+      for (int i = 0; i < p.n_steps;) {
+        if (chains && chain_end[i]) {
+          i = run_chain_at(i, n, place);
+          continue;
+        }
+        const int64_t* s = step(i);
         const void* in[4];
         for (int a = 0; a < s[2]; ++a) in[a] = reg[s[4 + a]];
-        std::byte* out = buffer[s[3]];
-        for (int o = 0; o < p.n_out; ++o)
-          if (direct[o] == i && target[o]) out = target[o];
-        fn[i](in, out, n);
+        std::byte* out = place(i++);
+        fn[i - 1](in, out, n);
         reg[s[3]] = out;
       }
       for (int o = 0; o < p.n_out; ++o) {
@@ -482,7 +595,7 @@ const char* check_program(const int64_t* ints, int n_ints, int n_floats, const V
 }
 
 int64_t tile_scratch(const Program& p) {
-  return kScratch + (p.n_in + p.n_const + p.n_steps) * (kMinTile * 8 + 64);
+  return kScratch + (p.n_in + p.n_const + p.n_steps) * (kMinTile * 8 + 64 + 320);
 }
 
 void run_tile_block(const Program& p, const TileMatrix* ins, const TileMatrix* outs, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
