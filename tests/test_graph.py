@@ -258,6 +258,33 @@ def test_updates_happen_in_place():
         assert described.count(" copy") <= 1, described
 
 
+def test_what_is_written_over_is_computed_in_place():
+    """Clipped gradients: computed, scaled and left behind in one piece of memory; clipping or not, as in eager mode."""
+    for limit in (1e9, 1e-3):
+        grads = []
+        for wrap in (lambda f: f, rv.compile):
+            model = rv.nn.Linear(6, 5)
+            with rv.no_grad():
+                for i, p in enumerate(model.parameters()):
+                    p.copy_(t(*p.shape, seed=i))
+
+            def step(x, model=model, limit=limit):
+                for p in model.parameters():
+                    p.grad = None
+                (model(x) ** 2).sum().backward()
+                return rv.nn.utils.clip_grad_norm_(model.parameters(), limit)
+
+            compiled = wrap(step)
+            compiled(t(8, 6))
+            grads.append([p.grad.numpy().copy() for p in model.parameters()])
+        for a, b in zip(*grads):
+            np.testing.assert_array_equal(a, b)
+        (traces,) = compiled._traces.values()
+        if hasattr(traces[0].program, "plan"):
+            scaling = [row for row in traces[0].program.plan.describe().splitlines() if "[scale_all" in row]
+            assert len(scaling) == 1 and scaling[0].count("arena") == 1, scaling  # the factor
+
+
 def test_swapped_states():
     """Updates read all old values: two states that exchange their values, and one that takes its own transpose."""
     a, b, c = t(5, seed=1), t(5, seed=2), t(3, 3, seed=3)

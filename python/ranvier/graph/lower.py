@@ -170,6 +170,27 @@ class Lowering:
         for value, buffer in zip(graph.outputs, self.output_buffers):
             if value not in self.targets and value in index and self._root(value) is value:
                 self.targets[value] = buffer
+        old_of = {self.places[old].buffer: old for old in graph.updates}
+        pending = list(self.targets)
+        while pending:  # what is written over by a result that has its place is computed there too
+            new = pending.pop()
+            i, buffer = index[new], self.targets[new]
+            state = old_of.get(buffer)
+            for x in graph.nodes[i].inputs:
+                if x not in index or x in self.targets or x in at_end or self._root(x) is not x:
+                    continue
+                j = index[x]
+                if (
+                    max(reads[x]) == i
+                    and self._may_overwrite(graph.nodes[i], new, x)
+                    and (
+                        state is None
+                        or all(r < j or r == j and self._may_overwrite(graph.nodes[j], x, state) for r in reads.get(state, ()))
+                    )
+                ):
+                    self.targets[x] = buffer
+                    pending.append(x)
+                    break
 
     def _may_overwrite(self, node: Node, new: Value, old: Value) -> bool:
         """Whether `node` may write its output `new` over its input `old`."""
