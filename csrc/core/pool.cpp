@@ -34,6 +34,7 @@ constexpr uint32_t kLookEvery = 16;  // instructions
 constexpr nanoseconds kSlowWake{200'000}, kMoveEvery{2'000'000}, kShortRest{2'000'000};
 
 constexpr nanoseconds kFinishSpin{20'000};  // for units under way
+constexpr nanoseconds kClockSpin{3'000};    // in which the clock of a thread on a CPU goes on
 constexpr int kFinishSpins = 10;            // then sleep
 constexpr nanoseconds kStall{300'000}, kFirstRest{4'000'000}, kLongestRest{512'000'000};
 
@@ -62,18 +63,16 @@ void place(const Helper& h, bool here) {
 #endif
 }
 
-// Whether the helper is not on a CPU, by its own clock.
-bool off_cpu(const Helper& h) {
+// Nanoseconds that the helper has been on a CPU, or -1.
+int64_t cpu_time(const Helper& h) {
 #if defined(__linux__)
   clockid_t clock;
-  timespec before, after;
-  if (pthread_getcpuclockid(h.thread, &clock) != 0 || clock_gettime(clock, &before) != 0) return false;
-  spin(nanoseconds{3'000}, [] { return false; });
-  return clock_gettime(clock, &after) == 0 && before.tv_sec == after.tv_sec && before.tv_nsec == after.tv_nsec;
+  timespec t;
+  if (pthread_getcpuclockid(h.thread, &clock) == 0 && clock_gettime(clock, &t) == 0) return t.tv_sec * 1'000'000'000 + t.tv_nsec;
 #else
   (void)h;
-  return false;
 #endif
+  return -1;
 }
 
 }  // namespace
@@ -246,10 +245,13 @@ void Pool::rescue(int members) {
   const auto start = Clock::now();
   auto finished = [&] { return left.load(std::memory_order_acquire) == 0; };
   bool lent = false;
+  int64_t before[kMostMembers];
   for (int i = 0; i < kFinishSpins && !lent && !finished(); ++i) {
-    for (int k = 1; k < members; ++k) {
+    for (int k = 1; k < members; ++k) before[k] = helper[k].working.load(std::memory_order_relaxed) ? cpu_time(helper[k]) : -1;
+    spin(kClockSpin, finished);
+    for (int k = 1; k < members && !finished(); ++k) {
       Helper& h = helper[k];
-      if (!h.working.load(std::memory_order_relaxed) || !off_cpu(h)) continue;
+      if (before[k] < 0 || cpu_time(h) != before[k]) continue;  // not at work, or on a CPU
       h.lent.store(true, std::memory_order_relaxed);
       place(h, true);
       h.guest = lent = true;
