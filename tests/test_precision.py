@@ -46,8 +46,8 @@ def check(out, a, b, flags=0, bias=None, extra=0.0):
 
 # around the tiles (16 x 16 x 32), the pieces of k (160, 256, 512), the tiles of C (64 or 128 x 64 or 256) and super-blocks (2048)
 SHAPES = [
-    (16, 16, 32), (160, 160, 64), (161, 175, 65), (300, 150, 33), (190, 257, 321), (128, 129, 512), (257, 300, 530),
-    (150, 144, 163), (2070, 150, 40), (145, 2060, 70), (640, 1100, 100), (1, 300, 300), (300, 1, 300), (3, 4, 0), (200, 200, 1),
+    (16, 16, 32), (208, 208, 64), (209, 240, 90), (300, 230, 60), (190, 257, 321), (220, 201, 512), (257, 300, 530),
+    (216, 215, 163), (2070, 240, 64), (195, 2060, 90), (640, 1100, 100), (1, 300, 300), (300, 1, 300), (3, 4, 0), (200, 200, 1),
 ]  # fmt: skip
 
 
@@ -62,14 +62,14 @@ def test_shapes(m, n, k, flags, precision):
 
 @pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
 def test_views_and_batches(precision):
-    a, b = operands(400, 420, 300, 0)
-    for x in (a[::2, ::2], a[::-1, :150], a[200:, 149::-1], np.asfortranarray(a[:200, :150]), np.broadcast_to(a[:1, :150], (200, 150)),
-              np.broadcast_to(a[:200, :1], (200, 150))):  # fmt: skip
-        for y in (b[::2, ::2], b[:150, ::-1], np.asfortranarray(b[:150, :210]), np.broadcast_to(b[:150, :1], (150, 170))):
+    a, b = operands(480, 500, 300, 0)
+    for x in (a[::2, ::2], a[::-1, :150], a[240:, 149::-1], np.asfortranarray(a[:240, :150]), np.broadcast_to(a[:1, :150], (240, 150)),
+              np.broadcast_to(a[:240, :1], (240, 150))):  # fmt: skip
+        for y in (b[::2, ::2], b[:150, ::-1], np.asfortranarray(b[:150, :250]), np.broadcast_to(b[:150, :1], (150, 240))):
             check(product(x, y, precision), x, y, precision)
             check(product(y, x, 3 | precision), y, x, 3 | precision)
     for batch_a, batch_b in (((3,), ()), ((), (2,)), ((2, 1), (1, 2)), ((9,), (9,))):
-        a, b = operands(160, 170, 96, 2, "f4", batch_a, batch_b)
+        a, b = operands(210, 220, 96, 2, "f4", batch_a, batch_b)
         check(product(a, b, 2 | precision), a, b, 2 | precision)
 
 
@@ -145,7 +145,7 @@ def test_infinities_and_nans(precision):
 
 @pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
 def test_ends_of_the_range(precision):
-    m, n, k = 160, 160, 64
+    m, n, k = 224, 224, 64
     largest = np.finfo("f4").max  # its nearest bf16 is infinite
     one = np.zeros((k, n), "f4")
     one[0] = 1
@@ -164,7 +164,7 @@ def test_ends_of_the_range(precision):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
-@pytest.mark.parametrize("m, n, k, batch", [(301, 703, 257, ()), (2100, 200, 130, ()), (160, 150, 96, (12,)), (400, 300, 200, (3,))])
+@pytest.mark.parametrize("m, n, k, batch", [(301, 703, 257, ()), (2100, 200, 130, ()), (210, 216, 96, (12,)), (400, 300, 200, (3,))])
 def test_threads(m, n, k, batch, precision):
     a, b = operands(m, n, k, 2, "f4", batch, batch)
     a[..., 5, 3], b[..., 7, 1], b[..., 70, 2] = 1e-35, np.inf, 1e-38  # some tiles by FMA

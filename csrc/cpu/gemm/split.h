@@ -18,15 +18,17 @@ enum class Precision : uint8_t { highest, high, medium };
 
 #if defined(RV_AVX512)
 
-// Nanoseconds of one thread. Packing: n (m + k) values; the unit: tiles of 16 x 16 x 32; FMA: see blocked.h.
+// Nanoseconds of one thread. Packing: (m + n) k values; the unit: tiles of 16 x 16 x 32; FMA: see blocked.h.
 // AMX: from a prototype without cache blocking on one core of a Sapphire Rapids (205 GF/s FMA; 3174 GF/s a term), which
-// took 0.05 + 0.12 terms a packed value; this code has not been measured on AMX hardware.
-// vdpbf16ps, measured on a Zen 5: 480 GF/s, twice FMA's. So it pays for one product, not for three.
+// took 0.05 + 0.12 terms a packed value; this code has not been measured on AMX hardware, hence FMA with a margin.
+// vdpbf16ps, measured on a Zen 5: 480 GF/s, twice FMA's, so it pays for one product and not for three. Against FMA, with
+// A B and A B^T: 32x512x512 1.14 and 1.69 times as fast, 64 cubed 1.26 and 1.30, 128x512x784 1.61 and 1.72; not taken:
+// 16x512x512 0.84 and 0.96.
 struct UnitSpeed {
   double per_product, per_value, per_value_and_term, fma;  // of a multiplication and addition; of a packed value
 };
-inline constexpr UnitSpeed kAmxSpeed{2 / 3174.0, 0.05, 0.12, 2 / 190.0};
-inline constexpr UnitSpeed kDotSpeed{2 / 440.0, 0.05, 0.1, 2 / 220.0};
+inline constexpr UnitSpeed kAmxSpeed{2 / 3174.0, 0.05, 0.12, 2 / 225.0};
+inline constexpr UnitSpeed kDotSpeed{2 / 440.0, 0.01, 0.1, 2 / 215.0};
 
 // How a product is cut, by its shape alone: k in pieces whose terms fill 1 KB a row (two panels of B: 32 KB, in L1), tiles
 // of C of 128 x 256 (their A: 128 KB, in L2), packed super-blocks of at most 2048 x 2048 (2 MB each).
@@ -57,8 +59,8 @@ struct Split {
     const double rows = whole(m, kTile), cols = whole(n, kTile), deep = whole(k, kTileK);
     const int products = terms == 3 ? 6 : terms == 2 ? 3 : 1;
     const double unit = rows * cols * deep * products * speed.per_product +
-                        (rows + cols) * deep * (speed.per_value + terms * speed.per_value_and_term) + rows * cols * 0.1;
-    return m >= kTile && n >= kTile && unit < 0.85 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * speed.fma;
+                        (rows + cols) * deep * (speed.per_value + terms * speed.per_value_and_term);
+    return m >= kTile && n >= kTile && unit < static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * speed.fma;
   }
 
   int64_t blocks(int64_t depth) const { return pieces(depth, kTileK); }
