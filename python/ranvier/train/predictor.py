@@ -25,12 +25,10 @@ class _Known:
 
     def holds(self) -> bool:
         """Whether the trace may still be run."""
-        if self.backend is not local.backend or any(
-            current() != value for current, value in self.trace.guards
-        ):
+        if self.backend is not local.backend:
             return False
         if self.epoch != Epoch.value:
-            if not self.trace.intact():
+            if not self.trace.intact() or any(current() != value for current, value in self.trace.guards):
                 return False
             self.epoch = Epoch.value
         return True
