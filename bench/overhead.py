@@ -22,6 +22,7 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
     return [
         *eager(settings),
         *fit(settings),
+        *sharing(settings),
         first_compile(settings),
         *imports(settings),
         constant_memory(settings),
@@ -120,6 +121,43 @@ def fit(settings: Settings) -> list[Row]:
         steps = {US: epochs * times, "sklearn": max(1, epochs // 20) * times}
         values = {name: steps[name] / s for name, s in seconds.items()}
         rows.append(Row("fit", case, "steps/s", values, rate=True, targets=[Target(100_000)]))
+    return rows
+
+
+def sharing(settings: Settings) -> list[Row]:
+    """Training steps of narrow nets on all threads and on one: more threads must not cost, and soon bring something."""
+    if settings.threads < 2:
+        return []
+    import ranvier as rv
+    import ranvier.nn.functional as F
+    from ranvier import nn, optim
+
+    rows = []
+    for width in (32, 46, 64, 96, 128, 192, 256):
+        model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
+        optimizer = optim.Adam(model.parameters())
+        x, y = rv.randn(32, width), rv.tensor(np.arange(32) % 10)
+
+        @rv.compile
+        def step(model: Any = model, optimizer: Any = optimizer, x: Any = x, y: Any = y) -> Any:
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        def on(threads: int, step: Any = step) -> Contender:
+            def run(times: int) -> None:
+                rv.set_num_threads(threads)
+                for _ in range(times):
+                    step()
+
+            return run
+
+        seconds = race({US: on(settings.threads), "one thread": on(1)}, settings)
+        values = {name: s * 1e6 for name, s in seconds.items()}
+        rows.append(Row("sharing out", f"step, width {width}, batch 32", "us", values, targets=[Target(0.95, "one thread")]))
+    rv.set_num_threads(settings.threads)
     return rows
 
 

@@ -28,6 +28,8 @@ inline constexpr int kUnitBits = 12;
 inline constexpr uint64_t kUnitMask = (1 << kUnitBits) - 1;
 inline constexpr int kMostUnitsOfAll = kUnitMask;
 
+inline constexpr double kLeastWork = 2e3;  // nanoseconds, of a member of a team
+
 struct alignas(128) Range {
   std::atomic<uint64_t> word{0};
 };
@@ -87,9 +89,9 @@ struct Pool {
   void look(int members);
   void rescue(int members);
 
-  uint32_t teams = 0, measured = 0;  // instructions so far, and at the last measurement
-  double least_work = 0;  // nanoseconds of a member
-  double missed = 0;      // nanoseconds of work that was done alone because helpers slept
+  uint64_t teams = 0, next_measure = 0;  // instructions so far
+  double least_work = kLeastWork;        // of a member
+  double missed = 0;                     // nanoseconds of work that was done alone because helpers slept
   Clock::time_point missed_since{}, next_move{};
   // Where stalls eat up what helpers gain, the CPUs are busy with something else: work alone for a while, longer each time
   bool resting = false;
