@@ -26,8 +26,9 @@ constexpr int kTrips = 4;
 constexpr nanoseconds kLostTrip{5'000};
 
 // Work that is worth waking a sleeping helper for. In a virtual machine that takes the caller 8 us, and the helper
-// takes its first unit 17 us later; with 25 us of work they break even.
-constexpr double kWakeFor = 40e3;
+// takes its first unit 17 us later: 25 us of work break even, if the costs were exact.
+// Where helpers are far away it is up to four times as much.
+constexpr double kWakeFor = 60e3;
 constexpr double kDense = 100e3;  // so much work in instructions that are not, within four times that time, is
 
 constexpr uint32_t kLookEvery = 16;  // instructions
@@ -138,8 +139,9 @@ void Pool::grow(int n) {
 }
 
 void Pool::begin(int n, double cost) {
-  if (cost < kWakeFor || rests()) return;
-  n = static_cast<int>(std::min<double>(n, cost / kWakeFor));
+  const double each = kWakeFor * far();
+  if (cost < each || rests()) return;
+  n = static_cast<int>(std::min<double>(n, cost / each));
   to_wake.store(n, std::memory_order_relaxed);
   wake(n, 1);
 }
@@ -181,11 +183,10 @@ void Pool::wake(int n, int at_most) {
 }
 
 bool Pool::worth_waking(double cost) {
-  if (cost >= kWakeFor) return true;
-  if ((missed += cost) < kDense) return false;
-  missed = 0;
-  const auto now = Clock::now();
-  return now - std::exchange(missed_since, now) < nanoseconds(static_cast<int64_t>(4 * kDense));
+  if (cost >= kWakeFor * far()) return true;
+  if ((missed += cost) < kDense * far()) return false;
+  const auto now = Clock::now(), since = std::exchange(missed_since, now);
+  return now - since < nanoseconds(static_cast<int64_t>(4 * std::exchange(missed, 0)));
 }
 
 // Whether a helper that was woken should have run by now.

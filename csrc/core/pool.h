@@ -82,6 +82,7 @@ struct Pool {
  private:
   void help(int member);
   bool rests() { return resting && (resting = Clock::now() < rest_until); }
+  double far() const { return least_work < 4 * kLeastWork ? least_work / kLeastWork : 4; }
   void wake(int n, int at_most);
   bool worth_waking(double cost);
   bool late(Helper& h);
