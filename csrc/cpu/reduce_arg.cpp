@@ -41,6 +41,7 @@ template <class Op, class T> struct Arg {
     for (int k = 0; k < U; ++k) best[k] = load(x), sum[k] = V(T(0)), step[k] = I(Int(0));
     I now(Int(0));
     auto see = [&](int k, int64_t at) __attribute__((always_inline)) {
+      prefetch(x + at * N);
       const V v = load(x + at * N);
       const Mask<T> better = exceeds(v, best[k]);
       best[k] = Op::blind(best[k], v);
