@@ -2,6 +2,7 @@
 // The `copy` kernel: any strided view to any strided view of the same shape and dtype.
 #include <cstring>
 
+#include "cpu/bytes.h"
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 
@@ -58,7 +59,7 @@ struct Axes {
 
 template <class T> RV_INLINE void copy_row(const T* src, int64_t from, T* dst, int64_t to, int64_t n) {
   if (to == 1 && from == 1) {
-    std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(T));
+    copy_bytes(dst, src, n * static_cast<int64_t>(sizeof(T)));
   } else if (to == 1 && from == 0) {
     const T v = *src;
     for (int64_t i = 0; i < n; ++i) dst[i] = v;

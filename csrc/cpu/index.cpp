@@ -7,6 +7,7 @@ namespace {
 
 constexpr int64_t kNowhere = INT64_MIN;
 constexpr int64_t kColumns = 64;     // columns that one chunk of index_put owns
+constexpr int64_t kAheadRows = 8;    // rows lie anywhere: the one after so many is asked for in advance
 
 // x's axes, sorted into those before the result's index axes, the indexed ones, and those after.
 // Result shape: pre + broadcast(indices) + post; the index axes stand where the indexed axes stood if those are
@@ -94,6 +95,8 @@ template <class U> void index_get_as(const Args& a, Team& team) {
       } else {  // one row (p, b), or the part of it in this chunk
         const int64_t n = least(width - column, end - at);
         const U* source = from + base + offsets[b];
+        const char* next = reinterpret_cast<const char*>(from + base + offsets[least(b + kAheadRows, l.count - 1)]);
+        for (int64_t i = 0; i < least(width * static_cast<int64_t>(sizeof(U)), 1024); i += 64) __builtin_prefetch(next + i);
         if (plain) copy_row(to, 1, source + column, 1, n);
         else
           post.rows(column, column + n, [&](const int64_t* o, int64_t m, int64_t q) {
@@ -194,6 +197,11 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
         const auto put = [&](const int64_t* shift, int64_t m) {
           T* target = o + shift[0];
           const T* source = v + shift[1];
+          if (so == 1 && sv == 1) {
+#pragma GCC ivdep  // values are not where they go
+            for (int64_t i = 0; i < m; ++i) target[i] = kAdd ? static_cast<T>(target[i] + source[i]) : source[i];
+            return;
+          }
           for (int64_t i = 0; i < m; ++i) {
             if constexpr (kAdd) target[i * so] = static_cast<T>(target[i * so] + source[i * sv]);
             else target[i * so] = source[i * sv];
@@ -201,6 +209,8 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
         };
         if (post.ndim <= 1) {
           const int64_t shift[2] = {q * so, q * sv};
+          if (const int64_t next = offsets[b + least(j + kAheadRows, n - 1)]; next != kNowhere)
+            for (int64_t i = q; i < q_end; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(to + next + i * so);
           put(shift, q_end - q);
         } else {
           post.rows(q, q_end, [&](const int64_t* shift, int64_t m, int64_t) { put(shift, m); });

@@ -2,9 +2,8 @@
 // Stepping through several strided operands of one shape together, and dispatch by dtype: the base of all kernels
 // that move data.
 #pragma once
-#include <cstring>
-
 #include "core/kernel.h"
+#include "cpu/bytes.h"
 
 namespace rv::RV_ISA {
 
@@ -89,7 +88,7 @@ template <int K> struct Walk {
 template <class U> void copy_row(U* to, int64_t to_step, const U* from, int64_t from_step, int64_t n) {
   if (to_step == 1 && from_step == 1) {
     if (n * sizeof(U) >= 64) {
-      std::memcpy(to, from, n * sizeof(U));
+      copy_bytes(to, from, n * static_cast<int64_t>(sizeof(U)));
     } else {
       for (int64_t j = 0; j < n; ++j) to[j] = from[j];
     }
