@@ -180,12 +180,13 @@ class Lowering:
                 if x not in index or x in self.targets or x in at_end or self._root(x) is not x:
                     continue
                 j = index[x]
+                node, over = graph.nodes[j], graph.nodes[i]
                 if (
                     max(reads[x]) == i
-                    and self._may_overwrite(graph.nodes[i], new, x)
+                    and self._may_overwrite(over, new, x)
                     and (
                         state is None
-                        or all(r < j or r == j and self._may_overwrite(graph.nodes[j], x, state) for r in reads.get(state, ()))
+                        or all(r < j or r == j and self._may_overwrite(node, x, state) for r in reads.get(state, ()))
                     )
                 ):
                     self.targets[x] = buffer
