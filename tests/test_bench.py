@@ -124,15 +124,16 @@ def test_a_wrong_product_is_refused() -> None:
 
 
 def test_laboratory_measures_variants_and_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ranvier._native")
+    _native = pytest.importorskip("ranvier._native")
     monkeypatch.setattr(products, "torch_or_none", lambda settings: None)
     monkeypatch.setattr(products, "jax_or_none", lambda: None)
+    forced: list = []
+    monkeypatch.setattr(_native, "force_product", forced.append, raising=False)
     settings = Settings(1, words=("matmul", "8x8x8"), dtypes=("float32",), seconds=0.01)
     rows = lab.measure(settings, peak.Peak(1e11, 1e11, 1e10, "", ""))
-    names = [r.case for r in rows]
-    assert names[:2] == [US, f"{US}, in a plan"] and "numpy" in names
-    if hasattr(rv._native, "force_product"):
-        assert [f"{US}, {v}" for v in lab.VARIANTS] == names[2 : 2 + len(lab.VARIANTS)]
+    variants = [f"{US}, {v}" for v in lab.VARIANTS]
+    assert [r.case for r in rows][:6] == [US, f"{US}, in a plan", *variants] and rows[6].case == "numpy"
+    assert forced[::2] and set(forced[::2]) == set(lab.VARIANTS) and set(forced[1::2]) == {None}
     for r in rows:
         assert r.values["GFLOP/s"] == pytest.approx(2 * 8**3 / r.values["us"] / 1e3)
         assert r.values["% of FMA peak"] == pytest.approx(r.values["GFLOP/s"])
