@@ -55,7 +55,9 @@ def contenders(chain: Chain, n: int, copies: int, settings: Settings) -> dict[st
     import ranvier as rv
 
     rng = np.random.default_rng(0)
-    arrays = [rng.uniform(0.5, 2, n).astype(np.float32) for _ in range(chain.inputs)]
+    arrays = [rv.zeros(n).numpy() for _ in range(chain.inputs)]  # begin at cache lines
+    for a in arrays:
+        a[:] = rng.uniform(0.5, 2, n)
     result = {US: in_plan(lambda *xs: chain.formula(rv, *xs), [rv.from_numpy(a) for a in arrays], copies)[0]}
     for threads in {1, settings.threads} if native.library() is not None else ():
         result[f"loop, {threads}"] = by_hand(chain, arrays, threads, copies)
@@ -75,6 +77,8 @@ def many(work: Callable[[], Any], copies: int) -> Contender:
 
 
 def by_hand(chain: Chain, arrays: list[np.ndarray], threads: int, copies: int) -> Contender:
+    import ranvier as rv
+
     given = [arrays[min(i, len(arrays) - 1)] for i in range(3)]  # the loop of a chain of fewer inputs does not look at the others
-    operands = (*given, np.zeros_like(arrays[0]))
+    operands = (*given, rv.zeros(arrays[0].size).numpy())
     return lambda times: native.on_pieces(f"chain_{chain.name}", operands, threads, times * copies)

@@ -17,7 +17,7 @@ def in_plan(fn: Callable, tensors: list, copies: int = 1) -> tuple[Contender, li
 
     graph = rv.compile(fn).traced(*tensors).program.graph
     slots, instructions = Lowering(graph, default_backend().rows).plan()
-    results = [np.empty(v.shape, v.dtype) for v in graph.outputs]
+    results = [rv.zeros(v.shape, dtype=v.dtype).numpy() for v in graph.outputs]
     memory = iter(results)
     slots = [("bound", next(memory)) if slot[0] == "output" else slot for slot in slots]
     plan, arrays = _native.Plan(slots, instructions * copies), [t.numpy() for t in tensors]
