@@ -24,7 +24,7 @@ from bench.runner import US, Row, Settings, Target  # noqa: E402
 
 
 def bench(*words: str) -> subprocess.CompletedProcess:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "python"), os.environ.get("PYTHONPATH", "")])}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(rv.__file__).parents[1])])}  # this very package
     return subprocess.run([sys.executable, "-m", "bench", *words], cwd=ROOT, env=env, capture_output=True, text=True)
 
 
