@@ -1,63 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apply.h"
 
-#include <structmember.h>
-
-#include <stdexcept>
-#include <string>
-
 #include "arrays.h"
 #include "eager.h"
-
-namespace py = pybind11;
+#include "tensors.h"
 
 namespace rv {
 namespace {
 
 constexpr Py_ssize_t kMostInputs = 16;
 
-// Where a type keeps the attribute of a __slots__ entry.
-Py_ssize_t slot_offset(py::handle type, const char* name) {
-  PyObject* member = PyDict_GetItemString(reinterpret_cast<PyTypeObject*>(type.ptr())->tp_dict, name);
-  if (!member || Py_TYPE(member) != &PyMemberDescr_Type) throw std::runtime_error(std::string("connect: no slot ") + name);
-  return reinterpret_cast<PyMemberDescrObject*>(member)->d_member->offset;
-}
-
-PyObject*& at(PyObject* object, Py_ssize_t offset) {
-  return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(object) + offset);
-}
-
-struct Connection {
-  PyTypeObject *tensor = nullptr, *node_type = nullptr, *edge_type = nullptr;
-  PyObject *context = nullptr, *apply = nullptr, *record = nullptr;
-  PyObject *next_number = nullptr, *eager_name = nullptr, *grad_name = nullptr, *shape_name = nullptr, *dtype_name = nullptr;
-  PyObject *zero = nullptr, *one = nullptr;
-  Py_ssize_t data, requires_grad, grad, node, base, index, version;  // of Tensor
-  Py_ssize_t id, view, differentiable, saves_inputs, saves_output, saves_whole;  // of Call
-  struct {
-    Py_ssize_t call, inputs, outs, n_outs, versions, number;
-  } in_node;
-  struct {
-    Py_ssize_t node, index, requires_grad, shape, dtype;
-  } in_edge;
-};
-Connection c;
-
-PyObject* new_tensor(PyObject* data) {  // takes the reference
-  PyObject* t = c.tensor->tp_alloc(c.tensor, 0);
-  if (!t) {
-    Py_DECREF(data);
-    return nullptr;
-  }
-  at(t, c.data) = data;
-  at(t, c.requires_grad) = Py_NewRef(Py_False);
-  at(t, c.grad) = Py_NewRef(Py_None);
-  at(t, c.node) = Py_NewRef(Py_None);
-  at(t, c.base) = Py_NewRef(Py_None);
-  at(t, c.index) = Py_NewRef(c.zero);
-  at(t, c.version) = Py_NewRef(c.zero);
-  return t;
-}
+const Connection& c = connection;
 
 // The arrays of a call's tensors, kept alive: another thread may give a tensor another array meanwhile.
 struct Held {
@@ -125,39 +78,7 @@ bool is_float(PyObject* array) {
   return type == NPY_FLOAT || type == NPY_DOUBLE;
 }
 
-// 1 or 0; -1 with a Python error set.
-int context_is(PyObject* name, PyObject* value) {
-  PyObject* found = PyObject_GetAttr(c.context, name);
-  if (!found) return -1;
-  Py_DECREF(found);
-  return found == value;
-}
-
 }  // namespace
-
-void connect(py::type tensor, py::type call, py::type node, py::type edge, py::object next_number, py::object context,
-             py::object apply, py::object record) {
-  c.tensor = reinterpret_cast<PyTypeObject*>(tensor.ptr());
-  c.data = slot_offset(tensor, "_data"), c.requires_grad = slot_offset(tensor, "_requires_grad");
-  c.grad = slot_offset(tensor, "grad"), c.node = slot_offset(tensor, "_node"), c.base = slot_offset(tensor, "_base");
-  c.index = slot_offset(tensor, "_index"), c.version = slot_offset(tensor, "_version");
-  c.id = slot_offset(call, "id"), c.view = slot_offset(call, "view");
-  c.differentiable = slot_offset(call, "differentiable"), c.saves_inputs = slot_offset(call, "saves_inputs");
-  c.saves_output = slot_offset(call, "saves_output"), c.saves_whole = slot_offset(call, "saves_whole");
-  c.in_node = {slot_offset(node, "call"), slot_offset(node, "inputs"), slot_offset(node, "outs"),
-               slot_offset(node, "n_outs"), slot_offset(node, "versions"), slot_offset(node, "number")};
-  c.in_edge = {slot_offset(edge, "_node"), slot_offset(edge, "_index"), slot_offset(edge, "_requires_grad"),
-               slot_offset(edge, "shape"), slot_offset(edge, "dtype")};
-  c.node_type = reinterpret_cast<PyTypeObject*>(node.release().ptr());
-  c.edge_type = reinterpret_cast<PyTypeObject*>(edge.release().ptr());
-  c.next_number = next_number.release().ptr();
-  c.shape_name = PyUnicode_InternFromString("shape"), c.dtype_name = PyUnicode_InternFromString("dtype");
-  c.one = PyLong_FromLong(1);
-  Py_XINCREF(tensor.ptr());  // kept for good, like the modules that own them
-  c.context = context.release().ptr(), c.apply = apply.release().ptr(), c.record = record.release().ptr();
-  c.eager_name = PyUnicode_InternFromString("eager"), c.grad_name = PyUnicode_InternFromString("grad_enabled");
-  c.zero = PyLong_FromLong(0);
-}
 
 PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t n) {
   if (n != 2 || !c.tensor) {

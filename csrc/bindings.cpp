@@ -8,6 +8,8 @@
 #include "core/units.h"
 #include "eager.h"
 #include "plan_call.h"
+#include "tensors.h"
+#include "trace_call.h"
 
 namespace py = pybind11;
 using namespace rv;
@@ -162,6 +164,8 @@ PyMethodDef apply_def = {"apply", reinterpret_cast<PyCFunction>(reinterpret_cast
                          "apply(call, inputs): ops.apply for calls whose signature is known; the rest goes to Python."};
 PyMethodDef run_def = {"run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(plan_run)), METH_FASTCALL,
                        "run(*arrays): run the plan; returns a tuple of the outputs."};
+PyMethodDef call_def = {"run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(trace_call)), METH_FASTCALL,
+                        "run(*tensors): what the compiled function returns, or NotImplemented where Python has to look."};
 
 }  // namespace
 
@@ -194,6 +198,13 @@ PYBIND11_MODULE(_native, m) {
            py::arg("totals"), py::arg("every") = 0);
   // `run` is called once a step: a plain method descriptor skips pybind11's dispatcher
   plan.attr("run") = py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(plan.ptr()), &run_def));
+
+  py::class_<TraceCall> trace_call(m, "TraceCall", py::is_final());
+  trace_call.def(py::init<py::object, py::sequence, bool, py::sequence, py::sequence, bool>(), py::arg("plan"), py::arg("arrays"),
+                 py::arg("grad_enabled"), py::arg("guards"), py::arg("grads"), py::arg("has_result"))
+      .def_readwrite("epoch", &TraceCall::epoch);
+  trace_call.attr("run") =
+      py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(trace_call.ptr()), &call_def));
 
   m.def("connect", &connect);
   m.attr("apply") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&apply_def, nullptr, nullptr));

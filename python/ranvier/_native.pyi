@@ -26,8 +26,22 @@ class Plan:
         every: int = 0,
     ) -> int: ...
 
+@final
+class TraceCall:
+    epoch: Any
+    def __init__(
+        self,
+        plan: Plan,
+        arrays: Sequence[np.ndarray],
+        grad_enabled: bool,
+        guards: Sequence[tuple[Any, Any]],
+        grads: Sequence[tuple[Any, Any]],
+        has_result: bool,
+    ) -> None: ...
+    def run(self, *tensors: Any) -> Any: ...
+
 def connect(
-    tensor: type, call: type, node: type, edge: type, next_number: Any, context: Any, apply: Any, record: Any
+    tensor: type, call: type, node: type, edge: type, next_number: Any, context: Any, epoch: Any, apply: Any, record: Any
 ) -> None: ...
 def apply(call: Any, inputs: tuple) -> Any: ...
 max_eager_arrays: int

@@ -101,6 +101,8 @@ class Compiled:
         self.leaves = [(t, t._requires_grad) for t, _ in self.graph.states]
         self.numpy_out = numpy_out
         self.single = type(self.structure) is _Slot
+        self.grad_enabled = local.grad_enabled
+        self._caller: Any = None
         try:
             self.graph.check()
             self.program = current_backend().compile(self.graph)
@@ -133,6 +135,17 @@ class Compiled:
     def intact(self) -> bool:
         """Whether modules consist of what they did, and tensors have the arrays that the plan is bound to."""
         return all(m._edits == n for m, _, n in self.modules) and all(t._data is a for t, a in self.arrays)
+
+    def caller(self, arrays: list) -> Any:
+        """What runs the trace natively on tensors of these shapes, and gives NotImplemented where `holds` has to look."""
+        if self._caller is None:
+            quick = (self.single or self.structure is None) and not (self.changed or self.needs_grad_now or self.numpy_out)
+            make = getattr(self.program, "trace_call", None) if quick and len(arrays) <= 16 else None
+            self._caller = make and make(arrays, self.grad_enabled, self.grad_guards, self.grads, self.single) or False
+        if self._caller is False:
+            return None
+        self._caller.epoch = self.epoch
+        return self._caller.run
 
     def run_arrays(self, arrays: list) -> tuple:
         if self.changed:
@@ -208,11 +221,17 @@ class CompiledFunction:
         self.fn = fn
         self._traces: dict[tuple, list[Compiled]] = {}
         self._grads: dict[int, Any] = {}  # tensors whose .grad some trace sets
+        self._caller: Any = None  # the last trace that ran, as a native call
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        caller = self._caller
+        if caller is not None and not kwargs:
+            result = caller(*args)
+            if result is not NotImplemented:
+                return result
         if local.tracer is not None:  # inside of another trace: become part of it
             return self.fn(*args, **kwargs)
         arrays: list = []
@@ -230,6 +249,8 @@ class CompiledFunction:
 
             return run_with_grad(self.fn, trace, args, kwargs, arrays)
         result = trace.run(arrays)
+        if not kwargs and len(arrays) == len(args) and all(isinstance(x, Tensor) for x in args):
+            self._caller = trace.caller(arrays)
         if trace.changed:
             given = [x for x in leaves_of((args, kwargs)) if isinstance(x, np.ndarray) or not x._requires_grad]
             for i in trace.changed:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import tape
-from ..context import local
+from ..context import Epoch, local
 from ..dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..errors import DTypeError, TraceError
 from ..tape import Node
@@ -213,5 +213,5 @@ _op.apply = apply
 
 def connect(native: Any) -> None:
     """Let the native module's `apply` take the calls that it knows."""
-    native.connect(Tensor, Call, tape.Node, tape.Edge, tape._next_number, local, apply, _record)
+    native.connect(Tensor, Call, tape.Node, tape.Edge, tape._next_number, local, Epoch, apply, _record)
     _op.apply = native.apply

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Python objects that native calls work with: tensors, nodes of the tape, the thread's context.
+#pragma once
+#include <pybind11/pybind11.h>
+
+namespace rv {
+
+inline PyObject*& at(PyObject* object, Py_ssize_t offset) {
+  return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(object) + offset);
+}
+
+struct Connection {
+  PyTypeObject *tensor = nullptr, *node_type = nullptr, *edge_type = nullptr;
+  PyObject *context = nullptr, *apply = nullptr, *record = nullptr, *epoch = nullptr;
+  PyObject *next_number = nullptr, *eager_name = nullptr, *grad_name = nullptr, *shape_name = nullptr, *dtype_name = nullptr, *value_name = nullptr;
+  PyObject *zero = nullptr, *one = nullptr;
+  Py_ssize_t data, requires_grad, grad, node, base, index, version;  // of Tensor
+  Py_ssize_t id, view, differentiable, saves_inputs, saves_output, saves_whole;  // of Call
+  struct {
+    Py_ssize_t call, inputs, outs, n_outs, versions, number;
+  } in_node;
+  struct {
+    Py_ssize_t node, index, requires_grad, shape, dtype;
+  } in_edge;
+};
+extern Connection connection;
+
+// Names these objects: types, the counter of tape.py, the thread's context, Epoch, and apply and record of ops/apply.py.
+void connect(pybind11::type tensor, pybind11::type call, pybind11::type node, pybind11::type edge,
+             pybind11::object next_number, pybind11::object context, pybind11::object epoch, pybind11::object apply,
+             pybind11::object record);
+
+// A tensor of that array, without a history; takes the reference.
+PyObject* new_tensor(PyObject* data);
+
+// Whether an attribute of the thread's context is this object: 1 or 0; -1 with a Python error set.
+int context_is(PyObject* name, PyObject* value);
+
+}  // namespace rv

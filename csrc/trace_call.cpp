@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trace_call.h"
+
+#include "plan_call.h"
+#include "tensors.h"
+
+namespace py = pybind11;
+
+namespace rv {
+namespace {
+
+constexpr Py_ssize_t kMostArguments = 16;
+
+bool fits(const View& v, PyArrayObject* a) {
+  if (dtype_code(a) != static_cast<int>(v.dtype) || PyArray_NDIM(a) != v.ndim || !PyArray_ISNOTSWAPPED(a)) return false;
+  for (int d = 0; d < v.ndim; ++d)
+    if (PyArray_DIMS(a)[d] != v.shape[d]) return false;
+  return true;
+}
+
+// The arrays of the arguments, kept alive: another thread may give a tensor another array meanwhile.
+struct Held {
+  PyObject* list[kMostArguments];
+  Py_ssize_t n = 0;
+  ~Held() {
+    while (n > 0) Py_DECREF(list[--n]);
+  }
+};
+
+// Whether the trace is what the function would do for these arguments; -1 with a Python error set.
+int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, Held& arrays) {
+  const Connection& c = connection;
+  if (n != static_cast<Py_ssize_t>(t.arguments.size())) return 0;
+  for (Py_ssize_t k = 0; k < n; ++k) {
+    PyObject* x = args[k];
+    if (!PyObject_TypeCheck(x, c.tensor) || at(x, c.requires_grad) != Py_False) return 0;
+    PyObject* data = at(x, c.data);
+    if (!data || !PyArray_Check(data) || !fits(t.arguments[k], reinterpret_cast<PyArrayObject*>(data))) return 0;
+    arrays.list[arrays.n++] = Py_NewRef(data);
+  }
+  for (const auto& [tensor, grad] : t.guards)
+    if (at(tensor.ptr(), c.grad) != grad.ptr()) return 0;
+  PyObject* epoch = PyObject_GetAttr(c.epoch, c.value_name);
+  if (!epoch) return -1;
+  const int same = epoch == t.epoch.ptr() ? 1 : PyObject_RichCompareBool(epoch, t.epoch.ptr(), Py_EQ);
+  Py_DECREF(epoch);
+  if (same != 1) return same;
+  const int elsewhere = context_is(c.eager_name, Py_None);  // tracing, or another backend
+  if (elsewhere) return elsewhere < 0 ? -1 : 0;
+  return context_is(c.grad_name, t.grad_enabled ? Py_True : Py_False);
+}
+
+}  // namespace
+
+TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, py::sequence guards_, py::sequence grads_,
+                     bool has_result_)
+    : plan(std::move(plan_)), epoch(py::none()), grad_enabled(grad_enabled_), has_result(has_result_) {
+  if (!py::isinstance<Plan>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
+  if (py::len(arrays) > kMostArguments) throw py::value_error("TraceCall: at most 16 arguments");
+  for (py::handle a : arrays) {
+    View v;
+    if (!PyArray_Check(a.ptr()) || dtype_code(reinterpret_cast<PyArrayObject*>(a.ptr())) < 0)
+      throw py::type_error("TraceCall: arguments must be arrays of a supported dtype");
+    PyArrayObject* array = reinterpret_cast<PyArrayObject*>(a.ptr());
+    if (PyArray_NDIM(array) > kMaxDims) throw py::value_error("TraceCall: at most 8 axes");
+    v.dtype = static_cast<DType>(dtype_code(array)), v.ndim = PyArray_NDIM(array);
+    std::copy_n(PyArray_DIMS(array), v.ndim, v.shape);
+    arguments.push_back(v);
+  }
+  const py::handle tensor(reinterpret_cast<PyObject*>(connection.tensor));
+  const std::pair<py::sequence&, decltype(guards)&> lists[] = {{guards_, guards}, {grads_, grads}};
+  for (auto& [from, to] : lists)
+    for (py::handle pair : from) {
+      auto p = pair.cast<py::tuple>();
+      if (!tensor || !py::isinstance(p[0], tensor)) throw py::type_error("TraceCall: (tensor, gradient) pairs");
+      to.emplace_back(p[0], p[1]);
+    }
+}
+
+PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  // TraceCall is final and held by a single pointer: pybind11's simple layout
+  const TraceCall* t = static_cast<TraceCall*>(reinterpret_cast<py::detail::instance*>(self)->simple_value_holder[0]);
+  if (!t) {
+    PyErr_SetString(PyExc_TypeError, "TraceCall.__init__ has not been called");
+    return nullptr;
+  }
+  Held arrays;
+  const int ready = holds(*t, args, n, arrays);
+  if (ready != 1) return ready < 0 ? nullptr : Py_NewRef(Py_NotImplemented);
+  PyObject* outs = plan_run(t->plan.ptr(), arrays.list, n);
+  if (!outs) return nullptr;
+  for (const auto& [tensor, grad] : t->grads) Py_SETREF(at(tensor.ptr(), connection.grad), Py_NewRef(grad.ptr()));
+  PyObject* result = t->has_result ? new_tensor(Py_NewRef(PyTuple_GET_ITEM(outs, 0))) : Py_NewRef(Py_None);
+  Py_DECREF(outs);
+  return result;
+}
+
+}  // namespace rv
