@@ -21,20 +21,24 @@ inline int64_t total_size(const View* tensors, int count) {
   return n;
 }
 
-// f(tensor, begin, end, chunk) for all chunks of `count` tensors, shared out among the team by their overall number.
+// f(tensor, begin, end, chunk) for all chunks of `count` tensors, shared out among the team by their overall number. From
+// the last to the first: gradients that were written last are still in a cache, and the next forward pass begins with
+// the parameters of the first.
 template <class F> void each_span(const View* tensors, int count, Team& team, F&& f) {
   struct Place {
-    int tensor = -1;
-    int64_t first = 0, past = 0, size = 0;  // of `tensor`: its chunks, its elements
+    int tensor;
+    int64_t first, past, size;  // of `tensor`: its chunks, its elements
   };
-  Place place;
-  const auto make = [] { return Place{}; };
-  team.each(span_count(tensors, count), place, make, [&](Place& at, int64_t chunk) {
-    if (chunk < at.first) at = {};
-    while (chunk >= at.past) {
-      at.size = tensors[++at.tensor].size();
-      at.first = at.past;
-      at.past += div_up(at.size, kSpan);
+  const int64_t chunks = span_count(tensors, count);
+  const auto end = [=] { return Place{count, chunks, chunks, 0}; };
+  Place place = end();
+  team.each(chunks, place, end, [&](Place& at, int64_t turn) {
+    const int64_t chunk = chunks - 1 - turn;
+    if (chunk >= at.past) at = end();
+    while (chunk < at.first) {
+      at.size = tensors[--at.tensor].size();
+      at.past = at.first;
+      at.first -= div_up(at.size, kSpan);
     }
     const int64_t begin = (chunk - at.first) * kSpan;
     f(at.tensor, begin, least(at.size, begin + kSpan), chunk);

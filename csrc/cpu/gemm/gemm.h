@@ -18,6 +18,8 @@ enum class Way : uint8_t {
   slices  // k in slices, one partial product each: small C, long k
 };
 
+inline constexpr int64_t kInnerBytes = 40 << 10;  // of L1
+
 // C (rows x cols of it may be exchanged against the caller's) has unit column stride.
 template <class T> struct Product {
   int64_t m, n, k;
@@ -51,15 +53,16 @@ template <class T> struct Product {
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
   // `inner` pays a sum over lanes for each element of C, `outer` the transpose of B, worth it for many rows.
-  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 16, and for 32 where all rows
-  // begin at the same place of a cache line; for n = 10, k = 128.
+  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 16; with rows that all begin
+  // at the same place of a cache line also 32 of them, and 64 that are short enough for L1; for n = 10, k = 128.
   bool pays_inner() const {
     constexpr int64_t L = kLanes<T>;
     if (m == 1) return b.col != 1 || n == 1 || k == 1;
     if (b.col == 1) return false;
     if (n <= L) return k >= 8 * L;
-    const bool aligned = a.row % L == 0 && b.col % L == 0;
-    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= (aligned ? 8 : 4) * kInnerRows && k >= 16 * L;
+    const bool aligned = a.row % L == 0 && b.col % L == 0 && k <= 1024;
+    const bool fits = 3 * kInnerRows * k * static_cast<int64_t>(sizeof(T)) <= kInnerBytes;
+    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= (!aligned ? 4 : fits ? 16 : 8) * kInnerRows && k >= 16 * L;
   }
 
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
@@ -79,20 +82,24 @@ template <class T> struct Product {
   }
 };
 
-// Tiles of 64 x 64: the rows of A stay in cache while those of B^T stream by.
+// Tiles of 64 x 64. Within one, as many columns at a time as stay in L1 beside the rows of A at hand: those come from L2
+// at half the rate at which 4 x 4 sums would use them up (64 x 512 x 512: 165 us with 4 columns at a time, 154 with 16).
 template <class T, class Done, class Crew>
 void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
   constexpr int64_t tile = 64;
   const int64_t col_tiles = pieces(q.n, tile);
   const int step = inner_cols<T>(q.m, q.k);
+  const int64_t fit = kInnerBytes / (q.k * static_cast<int64_t>(sizeof(T))) - kInnerRows, block = most(1, fit / step) * step;
   crew.each(pieces(q.m, tile) * col_tiles, [&](int64_t t) {
     const int64_t i0 = t / col_tiles * tile, i1 = least(q.m, i0 + tile);
     const int64_t j0 = t % col_tiles * tile, j1 = least(q.n, j0 + tile);
-    for (int64_t j = j0; j < j1; j += step)
-      for (int64_t i = i0; i < i1; i += kInnerRows)
-        pick_inner<T>(step, static_cast<int>(least(kInnerRows, i1 - i)))(
-            q.k, q.a.p + i * q.a.row, q.a.row, q.b.p + j * q.b.col, q.b.col, static_cast<int>(least(step, j1 - j)),
-            q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
+    for (int64_t jb = j0; jb < j1; jb += block)
+      for (int64_t i = i0; i < i1; i += kInnerRows) {
+        const auto fn = pick_inner<T>(step, static_cast<int>(least(kInnerRows, i1 - i)));
+        for (int64_t j = jb; j < least(j1, jb + block); j += step)
+          fn(q.k, q.a.p + i * q.a.row, q.a.row, q.b.p + j * q.b.col, q.b.col, static_cast<int>(least(step, j1 - j)),
+             q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
+      }
     done(i0, i1 - i0, j0, j1 - j0);
   });
 }
