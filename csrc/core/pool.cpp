@@ -27,7 +27,7 @@ constexpr nanoseconds kLostTrip{5'000};
 
 // Work that is worth waking a sleeping helper for. In a virtual machine that takes the caller 8 us, and the helper
 // takes its first unit 17 us later: 25 us of work break even, if the costs were exact.
-// Where helpers are far away it is up to four times as much.
+// In a run, or in small pieces, it is up to four times as much where helpers are far away.
 constexpr double kWakeFor = 60e3;
 constexpr double kDense = 100e3;  // so much work in instructions that are not, within four times that time, is
 
@@ -183,7 +183,7 @@ void Pool::wake(int n, int at_most) {
 }
 
 bool Pool::worth_waking(double cost) {
-  if (cost >= kWakeFor * far()) return true;
+  if (cost >= kWakeFor) return true;
   if ((missed += cost) < kDense * far()) return false;
   const auto now = Clock::now(), since = std::exchange(missed_since, now);
   return now - since < nanoseconds(static_cast<int64_t>(4 * std::exchange(missed, 0)));
