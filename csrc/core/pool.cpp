@@ -18,9 +18,9 @@ namespace {
 constexpr nanoseconds kIdleSpin{50'000};  // a helper without work stays awake: the gap between two steps is shorter
 
 // Work of each member, at least: 2 us where a cache line goes to the other CPU and back in 120 ns (they have one L3 cache),
-// 13 us where it takes 500 (they have not). With members of 2 us, a training step 32x128x128x10 takes 36 us on one thread,
+// 10 us where it takes 500 (they have not). With members of 2 us, a training step 32x128x128x10 takes 36 us on one thread,
 // and on two 27 in the first case, 65 in the second: what is shared out has to move between the caches.
-constexpr double kShortTrip = 120, kWorkPerTrip = 28, kMostWork = 20e3;  // nanoseconds
+constexpr double kShortTrip = 120, kWorkPerTrip = 20, kMostWork = 20e3;  // nanoseconds
 constexpr uint32_t kMeasureEvery = 256, kMeasureAgain = 16;  // instructions
 constexpr int kTrips = 4;
 constexpr nanoseconds kLostTrip{5'000};
