@@ -18,7 +18,7 @@ from .peak import Peak
 from .plans import in_plan
 from .runner import US, Contender, Row, Settings, race
 
-VARIANTS = ("outer", "outer_packed", "inner", "slices")  # of matrix products: what _native.force_product takes
+VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices")  # of matrix products, as csrc/cpu/gemm/gemm.h numbers them
 LOOP_LIMIT = 2e9  # operations; a plain loop of more takes too long
 
 
@@ -106,7 +106,6 @@ def one(case: Case, dtype: str, settings: Settings, peak: Peak) -> list[Row]:
 def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies: int) -> dict[str, Contender]:
     """Everyone who can do it. Names with a comma are our own kernels in a plan, `copies` executions a run."""
     import ranvier as rv
-    from ranvier import _native
     from ranvier.ops import OPS
 
     op, attrs = OPS[case.op], dict(case.attrs)
@@ -119,32 +118,18 @@ def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies:
     layout = f"A{'^T' * bool(attrs.get('transpose_a'))} B{'^T' * bool(attrs.get('transpose_b'))}"
     others = products.contenders(*arrays, layout, settings)
     result = {US: others.pop(US)}
-    for name in (None, *(VARIANTS if hasattr(_native, "force_product") else ())):
-        run, (out,) = in_plan(call, tensors, copies)
-        run = forced(run, name)
+    for number, name in enumerate(VARIANTS):
+        try:
+            run, (out,) = in_plan(call, tensors, copies, 32 * number)
+        except ValueError:  # it does not fit these operands
+            continue
         run(1)
-        check(name or "in a plan", out, *products.views(*arrays, layout))
-        result[f"{US}, {name or 'in a plan'}"] = run
+        check(name, out, *products.views(*arrays, layout))
+        result[f"{US}, {name if number else 'in a plan'}"] = run
     (m, k), n = products.views(*arrays, layout)[0].shape, out.shape[1]
     if layout == "A B" and 2 * m * k * n <= LOOP_LIMIT and native.library() is not None:
         others["plain loop"] = plain_loop(*arrays)
     return result | others
-
-
-def forced(run: Contender, variant: str | None) -> Contender:
-    """`run` with every product done by one variant, where that can do its shape."""
-    if variant is None:
-        return run
-    from ranvier import _native
-
-    def held(times: int) -> None:
-        _native.force_product(variant)
-        try:
-            run(times)
-        finally:
-            _native.force_product(None)
-
-    return held
 
 
 def check(what: str, out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:

@@ -8,8 +8,11 @@ import numpy as np
 from .runner import Contender
 
 
-def in_plan(fn: Callable, tensors: list, copies: int = 1) -> tuple[Contender, list[np.ndarray]]:
-    """`fn(*tensors)` as a plan of `copies` times its instructions, and the arrays it writes: no memory is allocated."""
+def in_plan(fn: Callable, tensors: list, copies: int = 1, flags: int = 0) -> tuple[Contender, list[np.ndarray]]:
+    """`fn(*tensors)` as a plan of `copies` times its instructions, and the arrays it writes: no memory is allocated.
+
+    `flags` are added to the first attribute of each instruction.
+    """
     import ranvier as rv
     from ranvier import _native
     from ranvier.backends import default_backend
@@ -20,6 +23,8 @@ def in_plan(fn: Callable, tensors: list, copies: int = 1) -> tuple[Contender, li
     results = [rv.zeros(v.shape, dtype=v.dtype).numpy() for v in graph.outputs]
     memory = iter(results)
     slots = [("bound", next(memory)) if slot[0] == "output" else slot for slot in slots]
+    if flags:
+        instructions = [(kernel, ins, outs, [ints[0] + flags, *ints[1:]], *rest) for kernel, ins, outs, ints, *rest in instructions]
     plan, arrays = _native.Plan(slots, instructions * copies), [t.numpy() for t in tensors]
 
     def run(times: int) -> None:

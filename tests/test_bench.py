@@ -124,19 +124,19 @@ def test_a_wrong_product_is_refused() -> None:
 
 
 def test_laboratory_measures_variants_and_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    _native = pytest.importorskip("ranvier._native")
+    pytest.importorskip("ranvier._native")
     monkeypatch.setattr(products, "torch_or_none", lambda settings: None)
     monkeypatch.setattr(products, "jax_or_none", lambda: None)
-    forced: list = []
-    monkeypatch.setattr(_native, "force_product", forced.append, raising=False)
-    settings = Settings(1, words=("matmul", "8x8x8"), dtypes=("float32",), seconds=0.01)
-    rows = lab.measure(settings, peak.Peak(1e11, 1e11, 1e10, "", ""))
-    variants = [f"{US}, {v}" for v in lab.VARIANTS]
-    assert [r.case for r in rows][:6] == [US, f"{US}, in a plan", *variants] and rows[6].case == "numpy"
-    assert forced[::2] and set(forced[::2]) == set(lab.VARIANTS) and set(forced[1::2]) == {None}
+    machine = peak.Peak(1e11, 1e11, 1e10, "", "")
+    settings = Settings(1, words=("matmul", "8x512x8", "transpose_b=True"), dtypes=("float32",), seconds=0.01)
+    rows = lab.measure(settings, machine)
+    assert [r.case for r in rows][:7] == [US, f"{US}, in a plan", *(f"{US}, {v}" for v in lab.VARIANTS[1:]), "numpy"]
     for r in rows:
-        assert r.values["GFLOP/s"] == pytest.approx(2 * 8**3 / r.values["us"] / 1e3)
+        assert r.values["GFLOP/s"] == pytest.approx(2 * 8 * 8 * 512 / r.values["us"] / 1e3)
         assert r.values["% of FMA peak"] == pytest.approx(r.values["GFLOP/s"])
+    settings = Settings(1, words=("matmul", "8x8x8"), dtypes=("float32",), seconds=0.01)
+    cases = [r.case for r in lab.measure(settings, machine)]
+    assert f"{US}, outer_packed" in cases and f"{US}, inner" not in cases  # B^T does not lie along k
 
 
 # ---------------------------------------------------------------- contenders do the same work

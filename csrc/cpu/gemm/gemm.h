@@ -18,7 +18,8 @@ enum class Way : uint8_t {
   slices  // k in slices, one partial product each: small C, long k
 };
 
-inline constexpr int64_t kInnerBytes = 40 << 10;  // of L1
+// What a measurement may ask for instead of what is chosen.
+enum class Variant : uint8_t { chosen, outer, outer_packed, inner, slices };
 
 // C (rows x cols of it may be exchanged against the caller's) has unit column stride.
 template <class T> struct Product {
@@ -53,16 +54,25 @@ template <class T> struct Product {
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
   // `inner` pays a sum over lanes for each element of C, `outer` the transpose of B, worth it for many rows.
-  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 16; with rows that all begin
-  // at the same place of a cache line also 32 of them, and 64 that are short enough for L1; for n = 10, k = 128.
+  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 16, and for 32 where all rows
+  // begin at the same place of a cache line (at its start: 12 % faster there, elsewhere level); for n = 10, k = 128.
   bool pays_inner() const {
     constexpr int64_t L = kLanes<T>;
     if (m == 1) return b.col != 1 || n == 1 || k == 1;
     if (b.col == 1) return false;
     if (n <= L) return k >= 8 * L;
     const bool aligned = a.row % L == 0 && b.col % L == 0 && k <= 1024;
-    const bool fits = 3 * kInnerRows * k * static_cast<int64_t>(sizeof(T)) <= kInnerBytes;
-    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= (!aligned ? 4 : fits ? 16 : 8) * kInnerRows && k >= 16 * L;
+    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= (aligned ? 8 : 4) * kInnerRows && k >= 16 * L;
+  }
+
+  bool can(Variant v) const {
+    return v == Variant::inner ? a.col == 1 && (b.row == 1 || k == 1) && n > 0 : v == Variant::slices ? k >= 512 : true;
+  }
+  void force(Variant v) {
+    if (!can(v)) return;
+    way = v == Variant::inner ? Way::inner : v == Variant::slices ? Way::slices : Way::outer;
+    slices = way == Way::slices ? least(8, k / 256) : 1;
+    pack_a = v == Variant::outer_packed, pack_b = n > 1 && (b.col != 1 || pack_a);
   }
 
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
@@ -89,7 +99,7 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
   constexpr int64_t tile = 64;
   const int64_t col_tiles = pieces(q.n, tile);
   const int step = inner_cols<T>(q.m, q.k);
-  const int64_t fit = kInnerBytes / (q.k * static_cast<int64_t>(sizeof(T))) - kInnerRows, block = most(1, fit / step) * step;
+  const int64_t fit = (40 << 10) / (q.k * static_cast<int64_t>(sizeof(T))) - kInnerRows, block = most(1, fit / step) * step;
   crew.each(pieces(q.m, tile) * col_tiles, [&](int64_t t) {
     const int64_t i0 = t / col_tiles * tile, i1 = least(q.m, i0 + tile);
     const int64_t j0 = t % col_tiles * tile, j1 = least(q.n, j0 + tile);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul: C[..., m, n] = A[..., m, k] B[..., k, n] + bias[n], batch axes broadcast.
 // ints: [flags, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias, 8 and 16 the precision
-// of float32: 0 "highest", 8 "high", 16 "medium" (split.h).
+// of float32: 0 "highest", 8 "high", 16 "medium" (split.h); 32 times a Variant, for measurements.
 // in: A, B, bias if flagged, then the epilogue's operands; out: C, or the epilogue's outputs.
 // The epilogue is a tile program (cpu/tile.h) on finished tiles of C. Its input 0 is the product (with bias), the others
 // are the operands, which broadcast to C's shape. The product is made in the memory of an output that can hold it.
@@ -16,7 +16,8 @@ namespace rv::RV_ISA {
 namespace gemm {
 namespace {
 
-enum : int64_t { kTransposeA = 1, kTransposeB = 2, kBias = 4, kPrecision = 8 };
+enum : int64_t { kTransposeA = 1, kTransposeB = 2, kBias = 4, kPrecision = 8, kVariant = 32 };
+Variant variant_of(int64_t flags) { return static_cast<Variant>(flags / kVariant); }
 
 // Axis `axis` of C's batch axes, as `v` sees it; v's axes are aligned at the right and may be fewer.
 inline int64_t batch_stride(const View& v, int axis, int ndim) {
@@ -90,10 +91,13 @@ template <class T> struct Batch {
   int64_t count = 1;
   bool merged = false;  // batch axes and rows are one axis
   Product<T> q;         // sets the two above
-  Split split;
+  Split split{};
 
   explicit Batch(const Args& args, const Operands& o) : q(make(args, o)) {
-    if constexpr (same_type<T, float>) split = Split::of(static_cast<Precision>(args.ints[0] / kPrecision), q.m, q.n, q.k);
+    const Variant v = variant_of(args.ints[0]);
+    if (v != Variant::chosen) q.force(v);
+    if constexpr (same_type<T, float>)
+      if (v == Variant::chosen) split = Split::of(static_cast<Precision>(args.ints[0] / kPrecision), q.m, q.n, q.k);
   }
 
   Product<T> make(const Args& args, const Operands& o) {
@@ -293,7 +297,7 @@ const char* check_matmul(const Args& args) {
   if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 1) return "takes A, B and flags, and gives C";
   const View &a = args.in[0], &b = args.in[1];
   const int64_t flags = args.ints[0];
-  if (flags < 0 || flags >= 3 * kPrecision) return "unknown flags";
+  if (flags < 0 || flags % kVariant >= 3 * kPrecision || flags / kVariant > static_cast<int64_t>(Variant::slices)) return "unknown flags";
   if (a.ndim < 2 || b.ndim < 2 || args.out[0].ndim < 2) return "operands need two axes or more";
   if (a.dtype == DType::b1 || a.dtype != b.dtype) return "A and B must have one numeric dtype";
   if ((flags & kBias) && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype)) return "bias must be a vector";
@@ -322,6 +326,11 @@ const char* check_matmul(const Args& args) {
       if (v->shape[d] != 1 && v->shape[d] != c.shape[d + c.ndim - v->ndim]) return "batch axes do not broadcast to C's";
   if (floating(args) && c.stride[c.ndim - 1] != 1 && c.stride[c.ndim - 2] != 1 && o.n > 1 && o.m > 1)
     return "C must have stride 1 along one of its last two axes";
+  if (const Variant v = variant_of(flags); v != Variant::chosen) {
+    if (!floating(args) || o.k == 0) return "a variant is for products of floats";
+    const bool can = a.dtype == DType::f32 ? Batch<float>(args, o).q.can(v) : Batch<double>(args, o).q.can(v);
+    if (!can) return "the variant does not fit these operands";
+  }
   return nullptr;
 }
 
