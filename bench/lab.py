@@ -16,7 +16,7 @@ from . import native, products
 from .ops import contenders as by_name
 from .peak import Peak
 from .plans import in_plan
-from .runner import US, Contender, Row, Settings, race
+from .runner import US, Contender, Row, Settings, aligned, race
 
 VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices")  # of matrix products, as csrc/cpu/gemm/gemm.h numbers them
 LOOP_LIMIT = 2e9  # operations; a plain loop of more takes too long
@@ -82,7 +82,7 @@ def one(case: Case, dtype: str, settings: Settings, peak: Peak) -> list[Row]:
 
     op, attrs = OPS[case.op], dict(case.attrs)
     rng = np.random.default_rng(0)
-    arrays = [rng.uniform(*op.domain, shape).astype(dtype) for shape in case.shapes]
+    arrays = [aligned(rng.uniform(*op.domain, shape).astype(dtype)) for shape in case.shapes]
     full = op.bind(**attrs).attrs
     specs = op.infer(*arrays, **full)
     outs = specs if isinstance(specs, list) else [specs]

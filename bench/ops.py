@@ -9,7 +9,7 @@ import numpy as np
 
 from .peak import Peak
 from .peers import torch_or_none
-from .runner import US, Row, Settings, race, repeat
+from .runner import US, Row, Settings, aligned, race, repeat
 
 
 def named_alike(torch: Any, name: str) -> Callable | None:
@@ -56,13 +56,13 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
             continue
         if op.kind == "elementwise" and op.rule in ("promote", "float") and op.encode is None:
             try:
-                arrays = [rng.uniform(*op.domain, n).astype(np.float32) for _ in range(op.arity)]
+                arrays = [aligned(rng.uniform(*op.domain, n).astype(np.float32)) for _ in range(op.arity)]
                 op.infer(*arrays, **op.defaults)
             except TypeError:
                 continue
             attrs: dict = {}
         elif len(op.samples) and "dim" in op.defaults and op.kind == "kernel" and op.inplace == {}:
-            arrays, attrs = [rng.uniform(*op.domain, (n // 1024, 1024)).astype(np.float32)], {"dim": 1}
+            arrays, attrs = [aligned(rng.uniform(*op.domain, (n // 1024, 1024)).astype(np.float32))], {"dim": 1}
             try:
                 specs = op.infer(*arrays, **op.bind(**attrs).attrs)
                 if not all(np.dtype(d).kind == "f" for _, d in (specs if type(specs) is list else [specs])):

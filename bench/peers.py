@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .runner import US, Contender, Settings, repeat
+from .runner import US, Contender, Settings, aligned, repeat
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Mlp:
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(0)
-        x = rng.standard_normal((self.batch, self.widths[0])).astype(np.float32)
+        x = aligned(rng.standard_normal((self.batch, self.widths[0])).astype(np.float32))
         if self.loss == "mse":
             return x, rng.standard_normal((self.batch, self.widths[-1])).astype(np.float32)
         return x, rng.integers(0, self.widths[-1], self.batch)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .peak import Peak, in_registers, round_of
 from .peers import jax_or_none, torch_or_none
-from .runner import US, Contender, Row, Settings, Target, race, repeat
+from .runner import US, Contender, Row, Settings, Target, aligned, race, repeat
 
 # (m, k, n) of (m, k) @ (k, n)
 BEST = "best peer"
@@ -25,8 +25,9 @@ LAYOUTS = ("", "A^T B", "A B^T")
 def operands(m: int, k: int, n: int, dtype: str, layout: str = "") -> tuple[np.ndarray, np.ndarray]:
     """A and B as they lie in memory: in `layout` one of them is stored transposed."""
     rng = np.random.default_rng(0)
-    a = rng.standard_normal((k, m) if "A^T" in layout else (m, k)).astype(dtype)
-    return a, rng.standard_normal((n, k) if "B^T" in layout else (k, n)).astype(dtype)
+    shapes = (k, m) if "A^T" in layout else (m, k), (n, k) if "B^T" in layout else (k, n)
+    a, b = (aligned(rng.standard_normal(shape).astype(dtype)) for shape in shapes)
+    return a, b
 
 
 def views(a: Any, b: Any, layout: str) -> tuple[Any, Any]:

@@ -31,3 +31,12 @@ def aligned_full(shape: tuple[int, ...], value: Any, dtype: Any) -> np.ndarray:
     array = aligned_empty(shape, dtype)
     array[...] = value
     return array
+
+
+def aligned_copy(array: np.ndarray) -> np.ndarray:
+    """A C-contiguous copy; one of a page or more is aligned."""
+    if array.nbytes < 4096:
+        return np.array(array, order="C")
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy

@@ -12,6 +12,7 @@ from . import autograd, ops
 from .context import Epoch, local
 from .dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_float
 from .errors import DomainError, DTypeError, GradError, ShapeError, TraceError
+from .memory import aligned_copy
 from .ops import apply as _engine
 from .ops.indexing import get_item, set_item
 
@@ -504,7 +505,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
         data = data._array("tensor()")
     elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
         data = [x.tolist() if isinstance(x, Tensor) else x for x in data]
-    return ops.creation._make(np.array(_to_array(data, dtype)), requires_grad)
+    return ops.creation._make(aligned_copy(_to_array(data, dtype)), requires_grad)
 
 
 def is_tensor(obj: Any) -> bool:
