@@ -18,7 +18,7 @@ from .peak import Peak
 from .plans import in_plan
 from .runner import US, Contender, Row, Settings, aligned, race
 
-VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices")  # of matrix products, as csrc/cpu/gemm/gemm.h numbers them
+VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices", "turned")  # of matrix products, as csrc/cpu/gemm/gemm.h numbers them
 LOOP_LIMIT = 2e9  # operations; a plain loop of more takes too long
 
 

@@ -15,11 +15,12 @@ template <class T> struct Matrix {
 enum class Way : uint8_t {
   outer,  // tiles of C by the micro-kernel `outer`, operands packed or as they lie
   inner,  // dot products along k, for few rows with both operands contiguous along k
+  turned,  // tiles of C^T: A^T is copied and not the larger B, both contiguous along k
   slices  // k in slices, one partial product each: small C, long k
 };
 
 // What a measurement may ask for instead of what is chosen.
-enum class Variant : uint8_t { chosen, outer, outer_packed, inner, slices };
+enum class Variant : uint8_t { chosen, outer, outer_packed, inner, slices, turned };
 
 // C (rows x cols of it may be exchanged against the caller's) has unit column stride.
 template <class T> struct Product {
@@ -42,9 +43,10 @@ template <class T> struct Product {
   }
 
   void choose() {
-    if (a.col == 1 && b.row == 1 && n > 0 && pays_inner()) {
-      way = Way::inner;
-      return;
+    if (a.col == 1 && b.row == 1 && n > 0) {
+      if (pays_inner()) way = Way::inner;
+      else if (pays_turned()) way = Way::turned;
+      if (way != Way::outer) return;
     }
     // Operands are read as they lie, except B along k (columns must be vectors), A along neither axis, and a large B
     // whose rows fall into the same few sets of the cache: measured (Zen 5, 512 to 2048 cubed), a copy costs what it saves.
@@ -54,28 +56,34 @@ template <class T> struct Product {
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
   // `inner` pays a sum over lanes for each element of C, `outer` the transpose of B, worth it for many rows.
-  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 16, and for 32 where all rows
-  // begin at the same place of a cache line (at its start: 12 % faster there, elsewhere level); for n = 10, k = 128.
+  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 24; for n = 10, k = 128.
   bool pays_inner() const {
     constexpr int64_t L = kLanes<T>;
     if (m == 1) return b.col != 1 || n == 1 || k == 1;
     if (b.col == 1) return false;
     if (n <= L) return k >= 8 * L;
-    const bool aligned = a.row % L == 0 && b.col % L == 0 && k <= 1024;
-    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= (aligned ? 8 : 4) * kInnerRows && k >= 16 * L;
+    return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= 6 * kInnerRows && k >= 16 * L;
   }
 
+  // Packing A^T takes m k moves and turning C m n, where `outer` packs all of B: n k. Measured against it (Zen 5): 32 x 784 x
+  // 128 in 28.6 us, not 33.8; 64 x 784 x 512 in 224, not 252; 128 x 512 x 512 in 298, not 307.
+  bool pays_turned() const {
+    constexpr int64_t L = kLanes<T>;
+    return b.col != 1 && m > L && n >= m && k >= 16 * L && k >= 2 * m && turned_bytes() <= (512 << 10) && pieces(m, L) * L * 4 <= m * 5;
+  }
   bool can(Variant v) const {
-    return v == Variant::inner ? a.col == 1 && (b.row == 1 || k == 1) && n > 0 : v == Variant::slices ? k >= 512 : true;
+    const bool along_k = a.col == 1 && (b.row == 1 || k == 1) && n > 0;
+    return v == Variant::inner || v == Variant::turned ? along_k : v == Variant::slices ? k >= 512 : true;
   }
   void force(Variant v) {
     if (!can(v)) return;
-    way = v == Variant::inner ? Way::inner : v == Variant::slices ? Way::slices : Way::outer;
+    way = v == Variant::inner ? Way::inner : v == Variant::turned ? Way::turned : v == Variant::slices ? Way::slices : Way::outer;
     slices = way == Way::slices ? least(8, k / 256) : 1;
     pack_a = v == Variant::outer_packed, pack_b = n > 1 && (b.col != 1 || pack_a);
   }
 
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
+  int64_t turned_bytes() const { return pieces(m, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T)); }
   int64_t packed_bytes() const {
     const Blocks blocks = Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a);
     const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_a, pack_b) : 0;
@@ -88,7 +96,7 @@ template <class T> struct Product {
   int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
   int64_t bytes() const {
-    return way == Way::inner ? 0 : way == Way::slices ? slices * (partial_bytes() + packed_bytes()) : packed_bytes();
+    return way == Way::inner ? 0 : way == Way::turned ? turned_bytes() : way == Way::slices ? slices * (partial_bytes() + packed_bytes()) : packed_bytes();
   }
 };
 
@@ -111,6 +119,41 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
              q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
       }
     done(i0, i1 - i0, j0, j1 - j0);
+  });
+}
+
+// C^T = B^T A^T by panels of A^T, a group of B's columns (rows of B^T) at a time over all of k; tiles are turned on their
+// way to C.
+template <class T, class Done, class Crew>
+void run_turned(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
+  constexpr int L = kLanes<T>, W = kCols<T>;
+  const int64_t groups = pieces(q.n, kRows * most(1, least(4, q.n / (8 * kRows))));
+  T* const panels = reinterpret_cast<T*>(scratch);
+  crew.each(pieces(q.m, L), [&](int64_t t) {
+    const int64_t i = t * L;
+    T* const to = panels + i / W * W * q.k + i % W;
+    pack_rows(to, W, L, q.a.p + i * q.a.row, static_cast<int>(least(L, q.m - i)), q.a.row, q.k);
+  });
+  crew.each(groups, [&](int64_t t) {
+    const int64_t j0 = q.n * t / groups, j1 = q.n * (t + 1) / groups, parts = pieces(j1 - j0, kRows);
+    alignas(64) T tile[(kRows + L - 1) / L * L * W] = {};
+    for (int64_t g = 0, j = j0; g < parts; ++g) {
+      const int64_t end = j0 + (j1 - j0) * (g + 1) / parts;
+      const int rows = static_cast<int>(end - j);
+      for (int64_t i = 0; i < q.m; i += W) {
+        const int count = static_cast<int>(least(W, q.m - i)), vectors = count > L ? 2 : 1;
+        pick_outer<T>(rows, vectors, false)(q.k, q.b.p + j * q.b.col, q.b.col, 1, panels + i * q.k, W, tile, W, nullptr, false, L);
+        if (bias)
+          for (int r = 0; r < rows; ++r)
+            for (int v = 0; v < W; v += L) store(tile + r * W + v, load(tile + r * W + v) + splat(bias[j + r]));
+        for (int r = 0; r < rows; r += L) {
+          const int lanes = static_cast<int>(least(L, rows - r));
+          pack_rows(q.c.p + i * q.c.row + j + r, static_cast<int>(q.c.row), lanes, tile + r * W, L, W, count);
+        }
+      }
+      j = end;
+    }
+    done(0, q.m, j0, j1 - j0);
   });
 }
 
@@ -157,6 +200,7 @@ template <class T, class Done, class Local, class Crew>
 void run(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, const Local& local, Crew& crew) {
   switch (q.way) {
     case Way::inner: return run_inner(q, bias, done, crew);
+    case Way::turned: return run_turned(q, bias, done, scratch, crew);
     case Way::slices: return run_slices(q, bias, done, scratch, crew);
     case Way::outer: return run_outer(q, 0, q.k, q.c.p, q.c.row, bias, done, scratch, local, crew);
   }
