@@ -273,7 +273,7 @@ void set_python_error() {
   try {
     throw;
   } catch (const KernelFault& f) {
-    PyErr_SetString(f.is_index ? PyExc_IndexError : PyExc_ValueError, f.what());
+    PyErr_SetString(PyExc_IndexError, f.what());
   } catch (const std::invalid_argument& e) {
     PyErr_SetString(PyExc_ValueError, e.what());
   } catch (const std::bad_alloc&) {

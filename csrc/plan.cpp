@@ -65,10 +65,8 @@ int Executor::run(const std::vector<Instruction>& list, double shared_cost, Team
 }
 
 void throw_fault(const FaultReport& r, const std::string& label) {
-  const bool index = r.fault == static_cast<int32_t>(Fault::index_out_of_range);
-  throw KernelFault(label + ": " + (index ? "index " : "value ") + std::to_string(r.value) + " at position " +
-                        std::to_string(r.where) + (index ? " is out of range" : " is not valid"),
-                    index);
+  throw KernelFault(label + ": index " + std::to_string(r.value) + " at position " + std::to_string(r.where) + " must be in [" +
+                    std::to_string(r.low) + ", " + std::to_string(r.high) + "]");
 }
 
 // ---------------------------------------------------------------- plan

@@ -28,10 +28,9 @@ struct Instruction {
   double cost = 0;
 };
 
-// A kernel's broken rule, as a Python exception.
+// An index out of its range: IndexError in Python.
 struct KernelFault : std::runtime_error {
-  KernelFault(const std::string& text, bool index) : std::runtime_error(text), is_index(index) {}
-  bool is_index;
+  using std::runtime_error::runtime_error;
 };
 
 enum class SlotKind { arena, bound, input, output };

@@ -9,11 +9,6 @@
 
 namespace rv {
 
-// What went wrong inside a kernel: the first value (by flat position, so that the report does not depend
-// on the number of threads) that breaks the kernel's rule. The executor stops before the next instruction
-// and raises IndexError/ValueError with the op's name.
-enum class Fault : int32_t { none, index_out_of_range, invalid_value };
-
 struct Args {
   const View* in = nullptr;
   const View* out = nullptr;

@@ -138,10 +138,10 @@ std::byte* shared_scratch(size_t bytes) { return eager_scratch.get(bytes); }
 
 std::byte* local_scratch(size_t bytes) { return own_scratch.get(bytes); }
 
-void Team::fail(int32_t fault, int64_t where, int64_t value) {
+void Team::fail(int64_t where, int64_t value, int64_t low, int64_t high) {
   std::lock_guard lock(state_->mutex);
   FaultReport& r = state_->report;
-  if (!state_->failed.load(std::memory_order_relaxed) || where < r.where) r = {fault, where, value};
+  if (!state_->failed.load(std::memory_order_relaxed) || where < r.where) r = {where, value, low, high};
   state_->failed.store(true, std::memory_order_relaxed);
 }
 

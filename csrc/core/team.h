@@ -77,8 +77,9 @@ class Team {
     go(chunks, &run_own_loop<Own, M, Loop>, &loop);
   }
 
-  // Report a broken rule at flat position `where` (the lowest one is reported), with the offending value.
-  void fail(int32_t fault, int64_t where, int64_t value);
+  // Report an index outside [low, high], at flat position `where`: of several the lowest position, so that the report does
+  // not depend on the number of threads. The executor stops before the next instruction and raises IndexError.
+  void fail(int64_t where, int64_t value, int64_t low, int64_t high);
 
  private:
   using Work = void (*)(void* context, Share&);

@@ -14,9 +14,9 @@
 
 namespace rv {
 
+// An index that breaks its rule: `value` at flat position `where` must be in [low, high].
 struct FaultReport {
-  int32_t fault = 0;
-  int64_t where = 0, value = 0;
+  int64_t where = 0, value = 0, low = 0, high = 0;
 };
 
 struct TeamState {

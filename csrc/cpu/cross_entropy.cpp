@@ -97,8 +97,7 @@ template <class T> struct CrossEntropy {
         if (label != labels.ignored) {
           if (!labels.valid(label)) {
             // lse is C-ordered: its offset is the label's flat position
-            team.fail(static_cast<int32_t>(Fault::index_out_of_range),
-                      l + i * lines.next[2] - lse.ptr<const T>(), label);
+            team.fail(l + i * lines.next[2] - lse.ptr<const T>(), label, 0, labels.classes - 1);
           } else {
             const T* row = x + i * lines.next[0];
             const T w = labels.of(label);

@@ -48,7 +48,7 @@ template <class U, class I> void gather_as(const Args& a, Team& team) {
       each_index(
           ip, si, n, extent, [=](int64_t j, int64_t i) { o[j] = x[j * sx + i * along]; },
           [&](int64_t j, int64_t value) {
-            team.fail(static_cast<int32_t>(Fault::index_out_of_range), flat + j, value);
+            team.fail(flat + j, value, -extent, extent - 1);
           });
     });
   });
@@ -118,7 +118,7 @@ template <class T, class I, bool kAdd> void scatter_as(const Args& a, Team& team
             },
             [&](int64_t j, int64_t value) {
               const int64_t l = line + j;
-              team.fail(static_cast<int32_t>(Fault::index_out_of_range), (l / inner * count + k) * inner + l % inner, value);
+              team.fail((l / inner * count + k) * inner + l % inner, value, -extent, extent - 1);
             });
       }
     });

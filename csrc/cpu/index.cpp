@@ -56,7 +56,7 @@ void find_offsets(const View& x, const View* indices, const Layout& l, int64_t* 
           int64_t& offset = offsets[b + j];
           if (k == 0) offset = 0;
           if (i < 0 || i >= extent) {
-            team.fail(static_cast<int32_t>(Fault::index_out_of_range), b + j, value);
+            team.fail(b + j, value, -extent, extent - 1);
             offset = bad;
           } else if (offset != kNowhere) {
             offset += i * stride;
