@@ -30,7 +30,7 @@ struct Held {
 // Whether the trace is what the function would do for these arguments; -1 with a Python error set.
 int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, Held& arrays) {
   const Connection& c = connection;
-  if (n != static_cast<Py_ssize_t>(t.arguments.size())) return 0;
+  if (!c.tensor || n != static_cast<Py_ssize_t>(t.arguments.size())) return 0;
   for (Py_ssize_t k = 0; k < n; ++k) {
     PyObject* x = args[k];
     if (!PyObject_TypeCheck(x, c.tensor) || at(x, c.requires_grad) != Py_False) return 0;
@@ -56,6 +56,7 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
                      bool has_result_)
     : plan(std::move(plan_)), epoch(py::none()), grad_enabled(grad_enabled_), has_result(has_result_) {
   if (!py::isinstance<Plan>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
+  if (has_result && plan.cast<Plan&>().outputs().size() != 1) throw py::value_error("TraceCall: the plan must have one output");
   if (py::len(arrays) > kMostArguments) throw py::value_error("TraceCall: at most 16 arguments");
   for (py::handle a : arrays) {
     View v;

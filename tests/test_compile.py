@@ -102,6 +102,61 @@ def test_backend_is_part_of_the_signature():
     assert len(traces) == 2
 
 
+def test_the_native_call_looks_at_all_that_a_trace_depends_on():
+    w = t(3, requires_grad=True)
+    f, traces = counted(lambda x: (x * w.detach()).sum() if rv.is_grad_enabled() else (x - w.detach()).sum())
+    x = rv.ones(3)
+    for _ in range(3):
+        f(x)
+    assert f._caller is not None and len(traces) == 1
+    total = float(w.detach().sum())
+    with rv.no_grad():
+        assert f(x).item() == pytest.approx(3 - total)
+    assert f(x).item() == pytest.approx(total)
+    assert f(rv.ones(2, 3)).item() == pytest.approx(2 * total)  # another shape
+    assert f(rv.ones(3, dtype="float64")).dtype == np.float64
+    assert f(x=x).item() == pytest.approx(total)  # by name
+    assert isinstance(f(x.numpy()), (np.ndarray, np.generic))
+    swapped = np.ones(3, ">f4")  # the machine's bytes in the other order
+    np.testing.assert_allclose(f(rv.ones(3)).item(), f(rv.from_numpy(swapped.astype("=f4"))).item())
+    with rv.backend("numpy"):
+        assert f(x).item() == pytest.approx(total)
+    assert rv.compile(lambda y: f(y) * 2)(x).item() == pytest.approx(2 * total)  # inside of another trace
+    x.requires_grad_()
+    loss = f(x)
+    loss.backward()
+    np.testing.assert_allclose(x.grad.numpy(), w.detach().numpy())
+    with pytest.raises(TypeError):
+        f()
+
+
+def test_the_native_call_sees_other_gradients_arrays_and_options():
+    w = nn.Parameter(rv.ones(3))
+    optimizer = optim.SGD([w], lr=1.0)
+
+    def body(x):
+        (w * x).sum().backward()  # adds to what is there
+        optimizer.step()
+
+    step, traces = counted(body)
+    x = rv.ones(3)
+    assert step(x) is None and w.tolist() == [0, 0, 0]
+    step(x)  # gradients 1 + 1
+    step(x)
+    assert w.tolist() == [-5, -5, -5] and w.grad.tolist() == [3, 3, 3]
+    w.grad = None
+    step(x)
+    assert w.tolist() == [-6, -6, -6] and w.grad.tolist() == [1, 1, 1]
+    optimizer.param_groups[0]["lr"] = 0.5
+    w.grad = None
+    step(x)
+    assert w.tolist() == [-6.5, -6.5, -6.5]
+    w.data = rv.zeros(3)
+    w.grad = None
+    step(x)
+    assert w.tolist() == [-0.5, -0.5, -0.5]
+
+
 def test_traces_are_bounded():
     f, traces = counted(lambda x, k: x + k)
     for k in range(200):

@@ -644,6 +644,25 @@ def test_set_num_threads_refuses():
         native.set_num_threads(0)
 
 
+def test_trace_calls_refuse_what_they_cannot_hold():
+    import ranvier as rv
+
+    rv.ones(1) + 1  # connects the module
+    plan = native.Plan([("output", 0, (2,))], [])
+    with pytest.raises(TypeError, match="plan must be a Plan"):
+        native.TraceCall("plan", [], True, [], [], False)
+    with pytest.raises(TypeError, match="supported dtype"):
+        native.TraceCall(plan, [np.zeros(2, complex)], True, [], [], True)
+    with pytest.raises(TypeError, match="pairs"):
+        native.TraceCall(plan, [], True, [("no tensor", None)], [], True)
+    with pytest.raises(ValueError, match="one output"):
+        native.TraceCall(native.Plan([], []), [], True, [], [], True)
+    with pytest.raises(ValueError, match="at most 16"):
+        native.TraceCall(plan, [np.zeros(2)] * 17, True, [], [], True)
+    call = native.TraceCall(plan, [np.zeros(2, "f4")], True, [], [], True)
+    assert call.run() is NotImplemented and call.run(3) is NotImplemented and call.run(rv.ones(3)) is NotImplemented
+
+
 # ---------------------------------------------------------------- faults
 
 
