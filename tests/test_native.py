@@ -268,6 +268,7 @@ def test_loop_can_be_interrupted():
     code = """
 import os, signal, threading, numpy as np, sys
 sys.path.insert(0, os.path.dirname(sys.argv[1]))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in what runs in the background
 import test_native as t
 plan, _ = t.loop_plan(2, 1000)
 n = 5_000_000

@@ -37,7 +37,7 @@ bool loops(int rounds, unsigned seed) {
       team.each(chunks, own, [] { return Own{}; }, [&](Own& mine, int64_t i) {
         mine.at = i;
         b[i] = a[chunks - 1 - i] + 1;
-        if (i == 5) team.fail(1, i, round);
+        if (i == 5) team.fail(i, round, 0, 0);
       });
       for (long i = 0; i < chunks; ++i) good = good && b[i] == chunks - i + round, b[i] = -1;
       good = good && (chunks <= 5 || state.report.where == 5);
