@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eager.h"
 
+#include <pybind11/pybind11.h>
+
 #include <cstring>
 #include <memory>
 #include <new>
@@ -163,10 +165,14 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
     ins.args.out = views.data() + n_in;
     ins.parallel = true;
     TeamState state;
-    Py_BEGIN_ALLOW_THREADS
-    if (e.shared_bytes) ins.args.shared = shared_scratch(e.shared_bytes);
-    ok = Executor::run(list, eager_parallel.load(std::memory_order_relaxed) ? ins.cost : 0, state) < 0;
-    Py_END_ALLOW_THREADS
+    try {
+      pybind11::gil_scoped_release release;
+      if (e.shared_bytes) ins.args.shared = shared_scratch(e.shared_bytes);
+      ok = Executor::run(list, eager_parallel.load(std::memory_order_relaxed) ? ins.cost : 0, state) < 0;
+    } catch (...) {  // no memory
+      drop(n_out);
+      throw;
+    }
     report = state.report;
   }
   if (!ok) [[unlikely]] {

@@ -90,7 +90,7 @@ PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (ready != 1) return ready < 0 ? nullptr : Py_NewRef(Py_NotImplemented);
   PyObject* outs = plan_run(t->plan.ptr(), arrays.list, n);
   if (!outs) return nullptr;
-  for (const auto& [tensor, grad] : t->grads) Py_SETREF(at(tensor.ptr(), connection.grad), Py_NewRef(grad.ptr()));
+  for (const auto& [tensor, grad] : t->grads) Py_XSETREF(at(tensor.ptr(), connection.grad), Py_NewRef(grad.ptr()));
   PyObject* result = t->has_result ? new_tensor(Py_NewRef(PyTuple_GET_ITEM(outs, 0))) : Py_NewRef(Py_None);
   Py_DECREF(outs);
   return result;

@@ -177,6 +177,55 @@ def test_captured_tensors_are_read_at_each_run():
     assert f(rv.ones(2)).tolist() == [5.0, 3.0] and len(traces) == 1
 
 
+def test_two_states_take_one_value():
+    a, b, x = t(3), t(3, seed=1), t(3, seed=2)
+
+    def body(x):
+        v = rv.tanh(x)
+        a.copy_(v)
+        b.copy_(v)
+        a.copy_(x)
+        b.mul_(0.5)
+
+    rv.compile(body)(x)
+    np.testing.assert_array_equal(a.numpy(), x.numpy())
+    np.testing.assert_allclose(b.numpy(), 0.5 * np.tanh(x.numpy()), rtol=1e-6)
+
+
+def test_a_state_survives_a_fault_before_its_update():
+    state, table = t(4), t(5, 4, seed=1)
+    before = state.numpy().copy()
+
+    def body(i):
+        u = F.softmax(state * 2, -1)
+        y = table[i].sum(0)
+        state.copy_(u + y)
+
+    f = rv.compile(body)
+    with pytest.raises(IndexError, match="must be in"):
+        f(rv.tensor([1, 7]))
+    np.testing.assert_array_equal(state.numpy(), before)
+    f(rv.tensor([1, 2]))
+    assert not np.array_equal(state.numpy(), before)
+
+
+def test_gradients_that_were_deleted_are_set_again():
+    w = nn.Parameter(rv.ones(2))
+    optimizer = optim.SGD([w], lr=0.0)
+
+    def body(x):
+        optimizer.zero_grad()
+        loss = (w * x).sum()
+        loss.backward()
+        return loss
+
+    f = rv.compile(body)
+    for _ in range(3):
+        f(rv.ones(2))
+        assert w.grad.tolist() == [1, 1]
+        del w.grad
+
+
 def test_views_of_captured_tensors():
     base = rv.zeros(4, 3)
     column = base[:, 1]

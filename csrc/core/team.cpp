@@ -21,8 +21,9 @@ struct Scratch {
   std::byte* get(size_t wanted) {
     if (wanted > bytes) {
       buffer.reset();
+      bytes = 0;
+      buffer = make_buffer(wanted + wanted / 4);
       bytes = wanted + wanted / 4;
-      buffer = make_buffer(bytes);
     }
     return buffer.get();
   }

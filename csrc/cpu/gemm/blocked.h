@@ -79,12 +79,11 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
 
 // C[m, n] = A[m, k] B[k, n] + bias[n] (bias may be null), rows of C `c_row` apart, k > 0.
 // done(i, rows, j, cols) is called once for each finished tile of C, by the member that made it.
-// `scratch` has Blocks::bytes, common to the crew (a Team, or Solo); `local` gives each thread Blocks::local_bytes.
+// `blocks` are of this product or of one with a larger k; `scratch` has Blocks::bytes, common to the crew (a Team, or Solo); `local` gives each thread Blocks::local_bytes.
 template <class T, class A, class B, class Done, class Local, class Crew>
-void blocked(int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int64_t c_row, const T* bias, Done&& done,
-             std::byte* scratch, const Local& local, Crew& crew) {
+void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int64_t c_row,
+             const T* bias, Done&& done, std::byte* scratch, const Local& local, Crew& crew) {
   constexpr int nr = kCols<T>;
-  const Blocks blocks = Blocks::of<T>(m, n, k, a.packs);
   const bool stream_b = b.packs && blocks.streams(m), pack_b = b.packs && !stream_b;
   T* const panels = reinterpret_cast<T*>(scratch);
   const int64_t a_elements = blocks.a_elements<T>(m, a.packs);

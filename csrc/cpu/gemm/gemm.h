@@ -84,14 +84,16 @@ template <class T> struct Product {
 
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
   int64_t turned_bytes() const { return pieces(m, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T)); }
+  // Of the whole product, or of its slices: the last of them, which may be shorter, is cut like the others.
+  Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a); }
   int64_t packed_bytes() const {
-    const Blocks blocks = Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a);
+    const Blocks blocks = this->blocks();
     const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_a, pack_b) : 0;
     return blocks.template bytes<T>(m, n, pack_b) + local;
   }
   // Scratch of each member of the crew.
   int64_t local_bytes() const {
-    return way == Way::outer ? Blocks::of<T>(m, n, k, pack_a).template local_bytes<T>(m, pack_a, pack_b) : 0;
+    return way == Way::outer ? blocks().template local_bytes<T>(m, pack_a, pack_b) : 0;
   }
   int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
@@ -162,7 +164,7 @@ void run_outer(const Product<T>& q, int64_t k0, int64_t k, T* c, int64_t c_row, 
                std::byte* scratch, const Local& local, Crew& crew) {
   const Strided<T> a{q.a.p + k0 * q.a.col, q.a.row, q.a.col, q.pack_a};
   const Strided<T> b{q.b.p + k0 * q.b.row, q.b.col, q.b.row, q.pack_b};
-  blocked<T>(q.m, q.n, k, a, b, c, c_row, bias, done, scratch, local, crew);
+  blocked<T>(q.blocks(), q.m, q.n, k, a, b, c, c_row, bias, done, scratch, local, crew);
 }
 
 // Partial products of the slices, then their sum in the order of k.
@@ -173,7 +175,7 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
   crew.each(count, [&](int64_t s) {
     Solo solo;
     const auto local = [&] {
-      return packed + (s + 1) * panels - Blocks::of<T>(q.m, q.n, step, q.pack_a).template local_bytes<T>(q.m, q.pack_a, q.pack_b);
+      return packed + (s + 1) * panels - q.blocks().template local_bytes<T>(q.m, q.pack_a, q.pack_b);
     };
     run_outer(q, s * step, least(step, q.k - s * step), reinterpret_cast<T*>(scratch + s * part), q.n,
               static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels, local, solo);

@@ -102,6 +102,11 @@ def encode(node: Node, rows: dict[str, int]) -> tuple[str, list[Value], list[Val
     return op.kernel, [*first.inputs, *extra], node.outputs, [*ints, *program], [*floats, *numbers]
 
 
+def _may_fault(node: Node) -> bool:
+    """Whether values of its inputs, an index out of range, can stop a run at `node`."""
+    return node.call is not None and node.call.op.kind == "kernel" and any(np.dtype(v.dtype).kind in "iu" for v in node.inputs)
+
+
 class Lowering:
     """Builds the plan of one graph."""
 
@@ -187,6 +192,7 @@ class Lowering:
                     and (
                         state is None
                         or all(r < j or r == j and self._may_overwrite(node, x, state) for r in reads.get(state, ()))
+                        and not any(_may_fault(n) for n in graph.nodes[j + 1 : i + 1])  # a state is old or new, then too
                     )
                 ):
                     self.targets[x] = buffer

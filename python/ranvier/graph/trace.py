@@ -84,13 +84,14 @@ class Tracer:
                 )
             t._data = value
             return
-        before = self.value_of(t)
+        self.value_of(t)  # captures it
         if not t._data.flags.writeable:
             raise TraceError(f"in-place change of a read-only array of shape {t.shape}")
-        for other, (tensor, start, now) in list(self.captured.items()):
-            if now is before:
+        state = self.captured[id(t)][1]
+        for other, (tensor, start, _) in list(self.captured.items()):
+            if start is state:  # t, and its twins over the same memory
                 self.captured[other] = (tensor, start, value)
-        self.graph.updates[self.captured[id(t)][1]] = value
+        self.graph.updates[state] = value
 
     # -------------------------------------------------------- what modules, optimizers and generators call
 
