@@ -306,7 +306,7 @@ def test_compiled_residual_and_transposed_input():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("dtype, k", [("float32", 6145), ("float32", 6256), ("float32", 9000), ("float64", 3073), ("float64", 4000)])
+@pytest.mark.parametrize("dtype, k", [("float32", 6145), ("float32", 6256), ("float32", 9000), ("float64", 3073)])
 def test_last_slices_of_other_lengths(dtype, k, n_threads):
     """Long sums in slices, the last one shorter, with both operands copied."""
     before = rv.get_num_threads()
@@ -316,6 +316,7 @@ def test_last_slices_of_other_lengths(dtype, k, n_threads):
         for m, n in ((128, 128), (16, 128), (64, 64)):
             a, b = rng.standard_normal((k, m)).astype(dtype), rng.standard_normal((n, k)).astype(dtype)
             c = (rv.from_numpy(a).T @ rv.from_numpy(b).T).numpy()
-            np.testing.assert_allclose(c, a.T.astype("f8") @ b.T.astype("f8"), rtol=0, atol=np.finfo(dtype).eps * 40 * k**0.5 * 3)
+            wanted = a.T.astype("f8") @ b.T.astype("f8")
+            np.testing.assert_allclose(c, wanted, rtol=0, atol=120 * np.finfo(dtype).eps * k**0.5)
     finally:
         rv.set_num_threads(before)

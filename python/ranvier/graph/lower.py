@@ -104,7 +104,8 @@ def encode(node: Node, rows: dict[str, int]) -> tuple[str, list[Value], list[Val
 
 def _may_fault(node: Node) -> bool:
     """Whether values of its inputs, an index out of range, can stop a run at `node`."""
-    return node.call is not None and node.call.op.kind == "kernel" and any(np.dtype(v.dtype).kind in "iu" for v in node.inputs)
+    kernel = node.call is not None and node.call.op.kind == "kernel"
+    return kernel and any(np.dtype(v.dtype).kind in "iu" for v in node.inputs)
 
 
 class Lowering:
