@@ -107,9 +107,9 @@ Contender = Callable[[int], Any]  # runs its work so many times
 
 def aligned(array: np.ndarray) -> np.ndarray:
     """A copy that begins at a cache line, as memory of the libraries' own does: NumPy's begins 16 bytes behind one."""
-    memory = np.empty(array.nbytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    from ranvier.memory import aligned_empty
+
+    copy = aligned_empty(array.shape, array.dtype)
     copy[...] = array
     return copy
 

@@ -8,18 +8,7 @@
 namespace rv {
 namespace {
 
-constexpr Py_ssize_t kMostInputs = 16;
-
 const Connection& c = connection;
-
-// The arrays of a call's tensors, kept alive: another thread may give a tensor another array meanwhile.
-struct Held {
-  PyObject* list[1 + kMostInputs];  // behind the call's id, as eager() takes them
-  Py_ssize_t n = 0;
-  ~Held() {
-    for (Py_ssize_t k = 1; k <= n; ++k) Py_DECREF(list[k]);
-  }
-};
 
 // tape.Edge(t)
 PyObject* new_edge(PyObject* t) {
@@ -87,16 +76,16 @@ PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t n) {
   }
   PyObject *call = args[0], *inputs = args[1];
   auto in_python = [&] { return PyObject_Vectorcall(c.apply, args, 2, nullptr); };
-  if (!PyTuple_CheckExact(inputs) || PyTuple_GET_SIZE(inputs) > kMostInputs || at(call, c.view) != Py_None) return in_python();
+  if (!PyTuple_CheckExact(inputs) || PyTuple_GET_SIZE(inputs) > kMostTensors || at(call, c.view) != Py_None) return in_python();
 
-  Held arrays;
+  HeldArrays arrays;
   arrays.list[0] = at(call, c.id);
   const Py_ssize_t count = PyTuple_GET_SIZE(inputs);
   bool record = false;
   for (Py_ssize_t k = 0; k < count; ++k) {
     PyObject* t = PyTuple_GET_ITEM(inputs, k);
     if (!PyObject_TypeCheck(t, c.tensor) || !at(t, c.data)) return in_python();
-    arrays.list[++arrays.n] = Py_NewRef(at(t, c.data));
+    arrays.take(at(t, c.data));
     record |= at(t, c.requires_grad) == Py_True;
   }
   const int off = context_is(c.eager_name, Py_None);  // tracing, or another backend

@@ -25,6 +25,19 @@ struct Connection {
 };
 extern Connection connection;
 
+inline constexpr Py_ssize_t kMostTensors = 16;  // of a call that takes a quick way
+
+// The arrays of a call's tensors, kept alive: another thread may give a tensor another array meanwhile.
+struct HeldArrays {
+  PyObject* list[1 + kMostTensors];  // the first place is for a call's id, as eager() takes it
+  Py_ssize_t n = 0;
+
+  void take(PyObject* array) { list[++n] = Py_NewRef(array); }
+  ~HeldArrays() {
+    for (; n > 0; --n) Py_DECREF(list[n]);
+  }
+};
+
 // Names these objects: types, the counter of tape.py, the thread's context, Epoch, and apply and record of ops/apply.py.
 void connect(pybind11::type tensor, pybind11::type call, pybind11::type node, pybind11::type edge,
              pybind11::object next_number, pybind11::object context, pybind11::object epoch, pybind11::object apply,

@@ -9,8 +9,6 @@ namespace py = pybind11;
 namespace rv {
 namespace {
 
-constexpr Py_ssize_t kMostArguments = 16;
-
 bool fits(const View& v, PyArrayObject* a) {
   if (dtype_code(a) != static_cast<int>(v.dtype) || PyArray_NDIM(a) != v.ndim || !PyArray_ISNOTSWAPPED(a)) return false;
   for (int d = 0; d < v.ndim; ++d)
@@ -18,17 +16,8 @@ bool fits(const View& v, PyArrayObject* a) {
   return true;
 }
 
-// The arrays of the arguments, kept alive: another thread may give a tensor another array meanwhile.
-struct Held {
-  PyObject* list[kMostArguments];
-  Py_ssize_t n = 0;
-  ~Held() {
-    while (n > 0) Py_DECREF(list[--n]);
-  }
-};
-
 // Whether the trace is what the function would do for these arguments; -1 with a Python error set.
-int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, Held& arrays) {
+int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& arrays) {
   const Connection& c = connection;
   if (!c.tensor || n != static_cast<Py_ssize_t>(t.arguments.size())) return 0;
   for (Py_ssize_t k = 0; k < n; ++k) {
@@ -36,7 +25,7 @@ int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, Held& arrays)
     if (!PyObject_TypeCheck(x, c.tensor) || at(x, c.requires_grad) != Py_False) return 0;
     PyObject* data = at(x, c.data);
     if (!data || !PyArray_Check(data) || !fits(t.arguments[k], reinterpret_cast<PyArrayObject*>(data))) return 0;
-    arrays.list[arrays.n++] = Py_NewRef(data);
+    arrays.take(data);
   }
   for (const auto& [tensor, grad] : t.guards)
     if (at(tensor.ptr(), c.grad) != grad.ptr()) return 0;
@@ -57,7 +46,7 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
     : plan(std::move(plan_)), epoch(py::none()), grad_enabled(grad_enabled_), has_result(has_result_) {
   if (!py::isinstance<Plan>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
   if (has_result && plan.cast<Plan&>().outputs().size() != 1) throw py::value_error("TraceCall: the plan must have one output");
-  if (py::len(arrays) > kMostArguments) throw py::value_error("TraceCall: at most 16 arguments");
+  if (py::len(arrays) > kMostTensors) throw py::value_error("TraceCall: at most 16 arguments");
   for (py::handle a : arrays) {
     View v;
     if (!PyArray_Check(a.ptr()) || dtype_code(reinterpret_cast<PyArrayObject*>(a.ptr())) < 0)
@@ -85,10 +74,10 @@ PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
     PyErr_SetString(PyExc_TypeError, "TraceCall.__init__ has not been called");
     return nullptr;
   }
-  Held arrays;
+  HeldArrays arrays;
   const int ready = holds(*t, args, n, arrays);
   if (ready != 1) return ready < 0 ? nullptr : Py_NewRef(Py_NotImplemented);
-  PyObject* outs = plan_run(t->plan.ptr(), arrays.list, n);
+  PyObject* outs = plan_run(t->plan.ptr(), arrays.list + 1, n);
   if (!outs) return nullptr;
   for (const auto& [tensor, grad] : t->grads) Py_XSETREF(at(tensor.ptr(), connection.grad), Py_NewRef(grad.ptr()));
   PyObject* result = t->has_result ? new_tensor(Py_NewRef(PyTuple_GET_ITEM(outs, 0))) : Py_NewRef(Py_None);
