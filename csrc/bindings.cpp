@@ -8,6 +8,7 @@
 #include "core/units.h"
 #include "eager.h"
 #include "plan_call.h"
+#include "tape.h"
 #include "tensors.h"
 #include "trace_call.h"
 
@@ -162,6 +163,8 @@ PyMethodDef eager_def = {"eager", reinterpret_cast<PyCFunction>(reinterpret_cast
                          "eager(call_id, *arrays): run a known signature, or return None."};
 PyMethodDef apply_def = {"apply", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(rv::apply)), METH_FASTCALL,
                          "apply(call, inputs): ops.apply for calls whose signature is known; the rest goes to Python."};
+PyMethodDef tape_def = {"read_tape", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(read_tape)), METH_FASTCALL,
+                        "read_tape(root, seed): the tape below a tensor, as pullback.py looks it up, or None."};
 PyMethodDef run_def = {"run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(plan_run)), METH_FASTCALL,
                        "run(*arrays): run the plan; returns a tuple of the outputs."};
 PyMethodDef call_def = {"run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(trace_call)), METH_FASTCALL,
@@ -208,6 +211,7 @@ PYBIND11_MODULE(_native, m) {
 
   m.def("connect", &connect);
   m.attr("apply") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&apply_def, nullptr, nullptr));
+  m.attr("read_tape") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&tape_def, nullptr, nullptr));
   m.attr("max_eager_arrays") = kEagerArrays;
   m.attr("eager") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&eager_def, nullptr, nullptr));
   m.def("eager_add", &py_eager_add);

@@ -37,6 +37,7 @@ void connect(py::type tensor, py::type call, py::type node, py::type edge, py::o
                slot_offset(node, "n_outs"), slot_offset(node, "versions"), slot_offset(node, "number")};
   c.in_edge = {slot_offset(edge, "_node"), slot_offset(edge, "_index"), slot_offset(edge, "_requires_grad"),
                slot_offset(edge, "shape"), slot_offset(edge, "dtype")};
+  c.call_type = reinterpret_cast<PyTypeObject*>(call.release().ptr());
   c.node_type = reinterpret_cast<PyTypeObject*>(node.release().ptr());
   c.edge_type = reinterpret_cast<PyTypeObject*>(edge.release().ptr());
   c.next_number = next_number.release().ptr();

@@ -93,18 +93,14 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
     before, local.grad_enabled = local.grad_enabled, create_graph
     try:
         seeds = [_seed(t, g) for t, g in zip(tensors, gradients)]
-        order = _order(tensors)
-        if wanted is None and len(seeds) == 1 and not create_graph and local.eager is not None and order:
-            pairs = _as_plan(order, tensors[0], gradients[0] if gradients[0] is None else seeds[0])
+        if wanted is None and len(seeds) == 1 and not create_graph and local.eager is not None:
+            pairs = _as_plan(tensors[0], gradients[0] if gradients[0] is None else seeds[0], retain)
             if pairs is not None:
-                if not retain:
-                    for node in order:
-                        node.release()
                 _accumulate_all(pairs, gradients, create_graph)
                 return results
         for t, g in zip(tensors, seeds):
             _give(t, g, pending, leaves)
-        for node in order:
+        for node in _order(tensors):
             slots = pending.pop(node, None)
             if slots is None:
                 continue
@@ -138,14 +134,11 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
 _pull: Any = None  # pullback.pull; it needs graphs, which `import ranvier` alone does not load
 
 
-def _as_plan(order: list[Node], root: Any, seed: Any) -> list | None:
+def _as_plan(root: Any, seed: Any, retain: bool) -> list | None:
     global _pull
     if _pull is None:
         from .pullback import pull as _pull
-    for node in order:
-        if node.versions is not None or node.outs is not None:
-            node.check_saved()
-    return _pull(order, root, seed)
+    return _pull(root, seed, retain)
 
 
 def _give(t: Any, g: Any, pending: dict, leaves: dict) -> None:

@@ -8,70 +8,51 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import autograd
+from . import _native, autograd
 from .errors import TraceError
 from .graph.trace import Tracer, tracing
 from .ops.apply import _wrap, current_backend
 from .tape import Edge, Node
 
 _HOT = 3  # structures that never come back are not worth a trace
-_MOST_NODES = 256  # of a tape: the memory plan's time grows with the square
 _MOST = 128  # structures kept
 
-_rules: dict[tuple, Any] = {}  # a structure's program; before, how often it has come up; None: not to be traced
+_rules: dict[bytes, Any] = {}  # a structure's program; before, how often it has come up; None: not to be traced
 
 
-def pull(order: list[Node], root: Any, seed: Any) -> list | None:
-    """[leaf, gradient] pairs of the pass from `root` over its nodes `order`; None where it has to be done step by step."""
-    if len(order) > _MOST_NODES:
+def pull(root: Any, seed: Any, retain: bool) -> list | None:
+    """[leaf, gradient] pairs of the pass from `root` with gradient `seed` (None: 1).
+
+    None where it has to be done step by step, also to say what is wrong with the tape.
+    """
+    tape = _native.read_tape(root, None if seed is None else seed._data)
+    if tape is None:
         return None
-    index = {node: i for i, node in enumerate(order)}
-    leaves: dict[int, Any] = {}
-    arrays: list = [] if seed is None else [seed._data]
-    key: list = [seed is None, root._index]
-    for node in order:
-        call = node.call
-        if call.id is None:  # a compiled forward pass: its backward pass is a plan already
-            return None
-        key += (call.id, len(node.inputs))
-        whole = call.saves_inputs
-        for t in node.inputs:
-            below = t._node
-            if below is not None:
-                key.append(index[below] << 16 | t._index)
-                if whole:
-                    arrays.append(t._data)
-            else:
-                if t._requires_grad:
-                    key.append(leaves.setdefault(id(t), (len(leaves), t))[0])
-                    arrays.append(t._data)
-                elif t.__class__ is not Edge:
-                    arrays.append(t._data)
-                key += (t.shape, t.dtype, t._requires_grad)
-        if node.outs is not None:
-            arrays += node.outs
-    signature = tuple(key)
-    rule = _rules.get(signature, 0)
+    order, key, arrays, leaves = tape
+    rule = _rules.get(key, 0)
     if rule.__class__ is int:
         if len(_rules) >= _MOST:
             _rules.clear()
         if rule + 1 < _HOT:
-            _rules[signature] = rule + 1
+            _rules[key] = rule + 1
             return None
         try:
-            rule = _compile(order, root, seed, list(leaves.values()))
+            rule = _compile(order, root, seed, leaves)
         except TraceError:  # a gradient rule that looks at values
             rule = None
-        _rules[signature] = rule
+        _rules[key] = rule
     if rule is None:
         return None
-    program, positions = rule
-    tensors = list(leaves.values())
-    return [[tensors[i][1], _wrap(data)] for i, data in zip(positions, program.run(*arrays))]
+    run, positions = rule
+    grads = run(*arrays)
+    if not retain:
+        for node in order:
+            node.inputs = node.outs = None
+    return [[leaves[i], _wrap(data)] for i, data in zip(positions, grads)]
 
 
-def _compile(order: list[Node], root: Any, seed: Any, leaves: list[tuple[int, Any]]) -> tuple[Any, list[int]]:
-    """The program for tapes like this one, and to which of the leaves its results belong."""
+def _compile(order: list[Node], root: Any, seed: Any, leaves: list) -> tuple[Any, list[int]]:
+    """What runs the program for tapes like this one, and to which of the leaves its results belong."""
     tracer = Tracer()
     twins: dict[Node, Node] = {}
     stand_ins: dict[int, Any] = {}  # of the leaves
@@ -85,7 +66,7 @@ def _compile(order: list[Node], root: Any, seed: Any, leaves: list[tuple[int, An
         start: Any = None if seed is None else stand_in(seed._data)
         for node in order:
             twins[node] = Node.__new__(Node)
-        for node in order:  # inputs of the graph in the order in which `pull` lists the arrays
+        for node in order:  # inputs of the graph in the order in which `read_tape` lists the arrays
             twin = twins[node]
             inputs = []
             for t in node.inputs:
@@ -104,7 +85,7 @@ def _compile(order: list[Node], root: Any, seed: Any, leaves: list[tuple[int, An
             twin.n_outs, twin.number = node.n_outs, node.number
         top = _wrap(tracer.graph.constant(root._data) if seed is None else start._data)
         top._requires_grad, top._node, top._index = True, twins[root._node], root._index
-        grads = autograd.run((top,), (start,), False, False, [stand_ins[id(t)] for _, t in leaves])
+        grads = autograd.run((top,), (start,), False, False, [stand_ins[id(t)] for t in leaves])
         positions = [i for i, g in enumerate(grads) if g is not None]
         graph, _ = tracer.finish([grads[i] for i in positions])
-    return current_backend().compile(graph.check()), positions
+    return current_backend().compile(graph.check()).run, positions

@@ -81,9 +81,6 @@ class _recording:
 
 class _ReplayCall:
     attrs: dict = {}
-    id = None
-    view = None
-    differentiable = saves_inputs = True
 
     def __init__(self, op: _Replay):
         self.op = op
