@@ -8,6 +8,7 @@
 #include "core/units.h"
 #include "eager.h"
 #include "plan_call.h"
+#include "public.h"
 #include "tape.h"
 #include "tensors.h"
 #include "trace_call.h"
@@ -212,6 +213,7 @@ PYBIND11_MODULE(_native, m) {
   m.def("connect", &connect);
   m.attr("apply") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&apply_def, nullptr, nullptr));
   m.attr("read_tape") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&tape_def, nullptr, nullptr));
+  m.attr("Public") = py::reinterpret_steal<py::object>(new_public_type());
   m.attr("max_eager_arrays") = kEagerArrays;
   m.attr("eager") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&eager_def, nullptr, nullptr));
   m.def("eager_add", &py_eager_add);

@@ -38,8 +38,11 @@ from .errors import (
     TraceError,
 )
 from .ops import *  # noqa: F403  (the functions of all families)
+from .ops.public import expose as _expose
 from .random import *  # noqa: F403
 from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
+
+_expose(globals(), [*random.__all__, "tensor", "as_tensor", "from_numpy", "from_dlpack"])
 
 # Imported at first use: they cost time that a script may not need to spend.
 _LAZY_MODULES = ("data", "graph", "nn", "optim", "saving", "train")

@@ -48,6 +48,11 @@ def read_tape(root: Any, seed: Any) -> tuple[list, bytes, list, list] | None: ..
 
 max_eager_arrays: int
 
+class Public:
+    __module__: str
+    def __init__(self, function: Any, explain: Any) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
 def eager(call_id: int, *arrays: np.ndarray) -> Any: ...
 def eager_add(
     call_id: int,

@@ -16,7 +16,7 @@ CODE: dict[np.dtype, int] = {dtype: code for code, dtype in enumerate(ALL)}
 FLOATS = (float32, float64)
 _CATEGORY = {float32: 2, float64: 2, int32: 1, int64: 1, uint8: 1, bool_: 0}
 
-_default_float = float32
+_default_float: np.dtype = float32
 
 
 def get_default_dtype() -> np.dtype:
@@ -27,10 +27,10 @@ def get_default_dtype() -> np.dtype:
 def set_default_dtype(dtype: Any) -> None:
     """Make `dtype` (float32 or float64) the dtype of tensors made from Python floats."""
     global _default_float
-    dtype = as_dtype(dtype)
-    if dtype not in FLOATS:
+    chosen = next((d for d in FLOATS if dtype is not None and d == dtype), None)
+    if chosen is None:
         raise DTypeError(f"set_default_dtype: dtype={dtype} must be float32 or float64")
-    _default_float = dtype
+    _default_float = chosen
 
 
 def as_dtype(dtype: Any) -> np.dtype:

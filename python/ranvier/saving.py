@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .dtypes import CODE
+from .ops.public import expose
 from .tensor import Tensor, from_numpy
 
 __all__ = ["save", "load"]
@@ -257,3 +258,6 @@ def save_module(module: Any, path: str | os.PathLike, metadata: Mapping[str, str
 def load_module(module: Any, path: str | os.PathLike, strict: bool = True) -> Any:
     """Read a safetensors file into a module: everything is checked before anything changes; see `load`."""
     return module.load_state_dict(load(path), strict)
+
+
+expose(globals(), ("load", "save"))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import float32, float64, is_float
+from ..errors import DTypeError
 
 
 @dataclass
@@ -52,6 +53,8 @@ def verify(fn: Callable, *inputs: Any) -> Report:
     from ..tensor import as_tensor
     from .trace import trace
 
+    if not callable(fn):
+        raise DTypeError(f"verify: fn={fn!r:.60} of type {type(fn).__name__} must be a function")
     backend = current_backend()
     tensors = [as_tensor(x) for x in inputs]
     graph = trace(fn, *tensors)

@@ -17,7 +17,7 @@ from ..ops.activation import into, leaky_relu
 from ..ops.index import one_hot
 from ..ops.join import pad
 from ..ops.matmul import bilinear, linear
-from ..ops.op import require_arrays
+from ..ops.public import expose, numpy_names
 from ..ops.shape import flatten, unflatten
 from .loss_functions import *  # noqa: F403
 from .loss_functions import __all__ as _losses
@@ -54,16 +54,19 @@ def _dim(name: str, dim: int | None) -> int:
     return dim
 
 
+@numpy_names
 def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """exp(x) / sum(exp(x)) along dim."""
     return ops.softmax(input, _dim("softmax", dim), dtype=dtype)
 
 
+@numpy_names
 def softmin(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """softmax(-x)."""
     return ops.softmax(ops.neg(input), _dim("softmin", dim), dtype=dtype)
 
 
+@numpy_names
 def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """log(softmax(x)), accurate."""
     return ops.log_softmax(input, _dim("log_softmax", dim), dtype=dtype)
@@ -94,7 +97,6 @@ def _drop(name: str, input: Any, shape: tuple[int, ...], p: float, training: boo
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """In training, each element 0 with probability p and else divided by 1 - p. Srivastava et al., 2014."""
-    require_arrays("dropout", input=input)
     out = _drop("dropout", input, input.shape, p, training)
     return into(input, out) if inplace else out
 
@@ -123,3 +125,6 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
     out = _drop_channels("dropout3d", input, p, training, 4)
     return into(input, out) if inplace else out
+
+
+expose(globals(), __all__)

@@ -16,7 +16,8 @@ import numpy as np
 from .. import ops
 from ..dtypes import is_float
 from ..errors import DomainError, DTypeError, OutOfRangeError, ShapeError
-from ..ops.op import broadcast_shapes, require_arrays
+from ..ops.op import broadcast_shapes
+from ..ops.public import numpy_names
 
 __all__ = [
     "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "cross_entropy", "nll_loss", "binary_cross_entropy",
@@ -58,7 +59,6 @@ def _warn(message: str) -> None:
 
 def _check_pair(name: str, input: Any, target: Any) -> None:
     """Shapes must be equal; a target that broadcasts to the input's shape only earns a warning."""
-    require_arrays(name, input=input, target=target)
     if input.shape == target.shape:
         return
     a, b = tuple(input.shape), tuple(target.shape)
@@ -70,7 +70,6 @@ def _check_pair(name: str, input: Any, target: Any) -> None:
 
 
 def _check_same(name: str, input: Any, target: Any) -> None:
-    require_arrays(name, input=input, target=target)
     if input.shape != target.shape:
         raise ShapeError(
             f"{name}: input{tuple(input.shape)} and target{tuple(target.shape)} must have the same shape"
@@ -296,7 +295,6 @@ def cross_entropy(
     """
     name = "cross_entropy"
     check_reduction(name, reduction)
-    require_arrays(name, input=input, target=target)
     if _is_probability(input):
         _warn(
             f"{name}: the input was computed by softmax or sigmoid; pass the raw scores (logits), to which "
@@ -328,7 +326,6 @@ def nll_loss(
     """-weight[target] * input[target] from log-probabilities; shapes and mean as for `cross_entropy`."""
     name = "nll_loss"
     check_reduction(name, reduction)
-    require_arrays(name, input=input, target=target)
     shape = tuple(input.shape)
     if not shape or tuple(target.shape) != _lines(input):
         raise ShapeError(
@@ -395,6 +392,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
 # ---------------------------------------------------------------- distances
 
 
+@numpy_names
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
     """input / max(p-norm along dim, eps)."""
     return ops.div(input, _norm(input, p, dim, True, eps))
@@ -412,6 +410,7 @@ def _norm(x: Any, p: float, dim: int, keepdim: bool, eps: float = 0.0) -> Any:
     return ops.where(positive, ops.sqrt(inside) if p == 2 else ops.pow(inside, 1.0 / p), eps)
 
 
+@numpy_names
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along dim; x1 and x2 broadcast."""
     if x1.shape != x2.shape:
@@ -422,6 +421,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return ops.sum(ops.mul(unit1, unit2), dim)
 
 
+@numpy_names
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
     """p-norm of x1 - x2 + eps along the last axis."""
     return _norm(ops.add(ops.sub(x1, x2), eps), p, -1, keepdim)

@@ -36,6 +36,7 @@ from .join import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .op import OPS, Op, Sample
 from .optim import *  # noqa: F403
+from .public import expose
 from .random import *  # noqa: F403
 from .reduction import *  # noqa: F403
 from .shape import *  # noqa: F403
@@ -49,6 +50,8 @@ FAMILIES = (
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 
 __all__ = PUBLIC
+
+expose(globals(), PUBLIC)
 
 
 def methods() -> list[tuple[str, bool]]:

@@ -10,6 +10,7 @@ from ..errors import DTypeError, ShapeError
 from ._xp import erfc
 from .elementwise import _bound, _float, _number, clamp, exp, mul, square, sub, where
 from .op import Op, normalize_axis
+from .public import numpy_names
 from .shape import chunk
 
 __all__ = [
@@ -391,6 +392,7 @@ def mish(input: Any, inplace: bool = False) -> Any:
     return into(input, out) if inplace else out
 
 
+@numpy_names
 def glu(input: Any, dim: int = -1) -> Any:
     """a * sigmoid(b), where a and b are the halves of input along `dim`."""
     axis = normalize_axis("glu", dim, input.ndim)

@@ -12,6 +12,7 @@ import numpy as np
 from ..dtypes import as_dtype, bool_, int32, int64
 from ..errors import DTypeError, OutOfRangeError, ShapeError
 from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
+from .public import numpy_names
 
 __all__ = [
     "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
@@ -254,6 +255,7 @@ def index_put(x: Any, values: Any, *indices: Any, axes: tuple[int, ...], accumul
 # ---------------------------------------------------------------- public functions
 
 
+@numpy_names
 def gather(input: Any, dim: int, index: Any) -> Any:
     """Elements of `input` picked along `dim`: out[.., i, ..] = input[.., index[.., i, ..], ..].
 
@@ -277,6 +279,7 @@ def _as_source(name: str, input: Any, index: Any, src: Any, value: Any) -> Any:
     return src
 
 
+@numpy_names
 def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None) -> Any:
     """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`.
 
@@ -288,6 +291,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     return _scatter(input, index, src, dim=normalize_axis("scatter", dim, len(input.shape)))
 
 
+@numpy_names
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """A copy of `input` with out[.., index[.., i, ..], ..] += src[.., i, ..] along `dim`, in order of i.
 
@@ -299,6 +303,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     return _scatter_add(input, index, src, dim=normalize_axis("scatter_add", dim, len(input.shape)))
 
 
+@numpy_names
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """`gather` where input and indices broadcast outside of `dim`; None: both as vectors."""
     if dim is None:
@@ -327,6 +332,7 @@ def _along(name: str, input: Any, dim: int, index: Any) -> int:
     return normalize_axis(name, dim, len(input.shape))
 
 
+@numpy_names
 def index_select(input: Any, dim: int, index: Any) -> Any:
     """The slices of `input` along `dim` that the vector `index` names, in its order.
 
@@ -344,6 +350,7 @@ def _check_slices(name: str, input: Any, d: int, index: Any, source: Any) -> Non
                          f"with one slice for each index along dim={d}")  # fmt: skip
 
 
+@numpy_names
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
     """A copy of `input` with alpha * source[.., k, ..] added to its slice index[k] along `dim`, in order of k."""
     d = _along("index_add", input, dim, index)
@@ -351,6 +358,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     return _index_put(input, source if alpha == 1 else source * alpha, index, axes=(d,), accumulate=True)
 
 
+@numpy_names
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy of `input` whose slice index[k] along `dim` is source[.., k, ..]."""
     d = _along("index_copy", input, dim, index)
@@ -358,6 +366,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     return _index_put(input, source, index, axes=(d,))
 
 
+@numpy_names
 def index_fill(input: Any, dim: int, index: Any, value: float) -> Any:
     """A copy of `input` whose slices `index` along `dim` are filled with `value`."""
     from ..tensor import as_tensor

@@ -9,6 +9,7 @@ import numpy as np
 from ..dtypes import int64, promote
 from ..errors import DTypeError, ShapeError
 from .op import Aval, Op, Sample, Spec, normalize_axes, normalize_axis
+from .public import numpy_names
 
 __all__ = [
     "cat", "concat", "concatenate", "hstack", "pad", "repeat", "repeat_interleave", "roll", "rot90", "stack", "tile",
@@ -58,6 +59,7 @@ _cat = Op(
 )  # fmt: skip
 
 
+@numpy_names
 def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     """The tensors one after the other along `dim`; shapes agree elsewhere, dtypes are promoted.
 
@@ -82,6 +84,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
 concat = concatenate = cat
 
 
+@numpy_names
 def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     """The tensors, all of one shape, along a new axis `dim`.
 
@@ -248,6 +251,7 @@ def tile(input: Any, *dims: Any) -> Any:
     return _tiled(input, (1,) * (len(input.shape) - len(counts)) + counts)
 
 
+@numpy_names
 def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
     """Each element (or slice along `dim`) `repeats` times in a row; None: of the input as a vector.
 
@@ -278,6 +282,7 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
     return _index_get(input, positions if isinstance(input, np.ndarray) else as_tensor(positions), axes=(d,))
 
 
+@numpy_names
 def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     """Elements moved by `shifts` places along `dims`, those that leave the end come in at the start; None: as a vector.
 
@@ -302,6 +307,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     return input
 
 
+@numpy_names
 def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
     """`input` turned by k quarters in the plane of `dims`, from the first towards the second."""
     from .shape import flip, transpose

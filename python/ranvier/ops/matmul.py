@@ -10,7 +10,7 @@ from typing import Any
 from ..context import Epoch
 from ..dtypes import bool_
 from ..errors import DomainError, DTypeError, ShapeError
-from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, require_arrays
+from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
 from .shape import permute, reshape, unsqueeze
 
 __all__ = [
@@ -318,8 +318,6 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     >>> rv.ops.linear(rv.ones(2, 3), rv.ones(4, 3), rv.ones(4)).shape
     (2, 4)
     """
-    if not hasattr(input, "ndim"):
-        require_arrays("linear", input=input)
     if input.ndim == 1:
         out = linear(reshape(input, (1, -1)), weight, bias)
         return reshape(out, out.shape[1:])

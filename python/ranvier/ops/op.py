@@ -211,13 +211,6 @@ def elementwise_infer(name: str, rule: str) -> Callable:
     return infer
 
 
-def require_arrays(name: str, **operands: Any) -> None:
-    """Raise for an operand that is neither a Tensor nor an array."""
-    for what, x in operands.items():
-        if not hasattr(x, "shape"):
-            raise DTypeError(f"{name}: {what}={x!r:.60} of type {type(x).__name__} must be a Tensor or a NumPy array")
-
-
 def normalize_axis(name: str, axis: int, ndim: int) -> int:
     """`axis` counted from the front; 0-d arrays take 0 and -1, as in PyTorch."""
     from operator import index

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import DTypeError, OutOfRangeError, ShapeError
 from .op import Aval, Op, Sample, Spec, normalize_axis
+from .public import numpy_names
 
 __all__ = [
     "broadcast_to", "chunk", "clone", "diagonal", "expand", "expand_as", "flatten", "flip", "movedim", "narrow", "permute",
@@ -325,6 +326,7 @@ def ravel(input: Any) -> Any:
     return flatten(input)
 
 
+@numpy_names
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     """Axis `dim` split into `sizes`; one of them may be -1."""
     dim = normalize_axis("unflatten", dim, input.ndim)
@@ -375,6 +377,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     return _permute(input, dims=tuple(order[d] if d in order else rest.pop(0) for d in range(input.ndim)))
 
 
+@numpy_names
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Without the axes of size 1 (all, or those of `dim`)."""
     if dim is None:
@@ -385,6 +388,7 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     return _reshape(input, shape=tuple(n for d, n in enumerate(input.shape) if d not in drop))
 
 
+@numpy_names
 def unsqueeze(input: Any, dim: int) -> Any:
     """With a new axis of size 1 at `dim`."""
     dim = normalize_axis("unsqueeze", dim, input.ndim + 1)
@@ -415,6 +419,7 @@ def _whole(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
     return [(0, n, 1) for n in shape]
 
 
+@numpy_names
 def flip(input: Any, *dims: Any) -> Any:
     """The order of the elements reversed along `dims`."""
     dims = _sizes("flip", dims)
@@ -425,6 +430,7 @@ def flip(input: Any, *dims: Any) -> Any:
     return _slice(input, index=tuple(index))
 
 
+@numpy_names
 def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     """Elements start..start+length-1 of axis `dim`."""
     d = normalize_axis("narrow", dim, input.ndim)
@@ -441,6 +447,7 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     return _slice(input, index=tuple(index))
 
 
+@numpy_names
 def select(input: Any, dim: int, index: int) -> Any:
     """Element `index` of axis `dim`, without the axis."""
     d = normalize_axis("select", dim, input.ndim)
@@ -450,6 +457,7 @@ def select(input: Any, dim: int, index: int) -> Any:
     return squeeze(narrow(input, d, index % n, 1), d)
 
 
+@numpy_names
 def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     """Views of `split_size` rows each along `dim` (the last may be shorter), or of the given sizes."""
     d = normalize_axis("split", dim, input.ndim)
@@ -468,6 +476,7 @@ def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     return tuple(result)
 
 
+@numpy_names
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     """At most `chunks` views of equal size along `dim` (the last may be shorter)."""
     if chunks <= 0:
@@ -476,12 +485,14 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     return split(input, max(1, -(-n // chunks)), dim)
 
 
+@numpy_names
 def tensor_split(input: Any, sections: int, dim: int = 0) -> tuple:
     """Exactly `sections` views along `dim`, sizes differing by at most one."""
     n = input.shape[normalize_axis("tensor_split", dim, input.ndim)]
     return split(input, [n // sections + (i < n % sections) for i in range(sections)], dim)
 
 
+@numpy_names
 def unbind(input: Any, dim: int = 0) -> tuple:
     """The elements of axis `dim` as a tuple."""
     d = normalize_axis("unbind", dim, input.ndim)

@@ -8,6 +8,7 @@ import numpy as np
 from ..dtypes import int64
 from ..errors import OutOfRangeError
 from .op import Aval, Op, Sample, normalize_axis
+from .public import numpy_names
 
 __all__ = ["argsort", "kthvalue", "msort", "sort", "topk"]
 
@@ -96,6 +97,7 @@ _topk = Op(
 )  # fmt: skip
 
 
+@numpy_names
 def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> SortResult:
     """Values in order along `dim`, and the positions that they had. Always stable.
 
@@ -108,6 +110,7 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Tru
     return SortResult(*_sort(input, dim=dim, descending=bool(descending)))
 
 
+@numpy_names
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The positions that sort `input` along `dim`."""
     return sort(input, dim, descending).indices
@@ -118,6 +121,7 @@ def msort(input: Any) -> Any:
     return sort(input, 0).values
 
 
+@numpy_names
 def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> SortResult:
     """The k largest (or smallest) values along `dim`, in order, and their positions; of equal values the first.
 
@@ -129,6 +133,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     return SortResult(*_topk(input, k=int(k), dim=dim, largest=bool(largest)))
 
 
+@numpy_names
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> SortResult:
     """The k-th smallest value (from 1) along `dim`, and its position."""
     from .shape import narrow, squeeze

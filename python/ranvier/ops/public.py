@@ -1,0 +1,142 @@
+"""The outer layer of public functions. It costs next to nothing until a call fails with a TypeError or AttributeError.
+
+Then NumPy's spellings are understood, as in PyTorch: `axis` for `dim`, `axes` for `dims`, `keepdims` for `keepdim`; also
+sizes and axes that are otherwise listed, f(x, 0, 1), by their name, f(x, dims=(0, 1)). And the error says which function
+was called, and which of its arguments it cannot take.
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from types import FunctionType
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+import numpy as np
+
+from ..errors import DTypeError, RanvierError
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+SPELLINGS = {"axis": ("dim", "dims"), "axes": ("dims",), "keepdims": ("keepdim",)}
+
+
+class NumPyNames(Protocol[P, R]):
+    """A function of `dim` (and `keepdim`), as type checkers see it."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, input: Any, *args: Any, axis: Any, **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, input: Any, *args: Any, keepdims: bool, **kwargs: Any) -> R: ...
+
+
+def numpy_names(function: Callable[P, R]) -> NumPyNames[P, R]:
+    """Says to type checkers that `axis` stands for `dim` and `keepdims` for `keepdim`. `explain` makes it true."""
+    return function  # type: ignore[return-value]
+
+
+def _respelled(signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+    """The arguments under the names that the function has for them; None where it takes these or has none."""
+    parameters = list(signature.parameters)
+    ours = {k: k if k in parameters else next((n for n in SPELLINGS.get(k, ()) if n in parameters), "") for k in kwargs}
+    if "" in ours.values():
+        return None
+    renamed: dict[str, Any] = {}
+    for given, name in ours.items():
+        positional = signature.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY
+        if name in renamed or positional and parameters.index(name) < len(args):
+            both = f"{name} and {given} are the same: give one of them"
+            raise TypeError(both if given != name else f"{name} is given twice")
+        renamed[name] = kwargs[given]
+    for k, name in enumerate(parameters):
+        if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL and name in renamed:
+            value = renamed.pop(name)
+            args = (*args, *(renamed.pop(p) for p in parameters[len(args) : k]))
+            args = (*args, *(value if isinstance(value, (tuple, list)) else (value,)))
+    return None if renamed == kwargs else (args, renamed)
+
+
+def _shown(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}{tuple(value.shape)}"
+    return f"{value!r:.60}"
+
+
+def _refused(bound: inspect.BoundArguments) -> str | None:
+    """What is wrong with the first argument that should be an array (required, of no particular type) and is none."""
+    for numbers in ((int, float, np.generic), ()):
+        for parameter in bound.signature.parameters.values():
+            if parameter.annotation != "Any" or parameter.default is not parameter.empty:
+                continue
+            listed = parameter.kind is parameter.VAR_POSITIONAL
+            if listed and not numbers:  # sizes
+                continue
+            values = bound.arguments.get(parameter.name, ())
+            for value in values if listed else (values,):
+                if not hasattr(value, "shape") and not isinstance(value, numbers):
+                    hint = "; tensor() or numpy.asarray() makes one of it" if isinstance(value, (tuple, list)) else ""
+                    shown = f"{parameter.name}={value!r:.60} of type {type(value).__name__}"
+                    return f"{shown} must be a Tensor or a NumPy array{hint}"
+    return None
+
+
+def explain(function: Any, args: tuple, kwargs: dict[str, Any], error: Exception) -> Any:
+    """What function(*args, **kwargs), which has raised `error`, is meant to do: the result of what could be understood, a
+    DTypeError that names the function and what it cannot take, or NotImplemented where `error` says all."""
+    name, signature = function.__name__, inspect.signature(function)
+    if isinstance(error, RanvierError) and str(error).startswith(f"{name}:"):
+        return NotImplemented
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError:
+        try:
+            again = _respelled(signature, args, kwargs)
+        except TypeError as twice:
+            raise TypeError(f"{name}: {twice}") from None
+        if again is None:
+            return NotImplemented  # Python's own message names function and argument
+        return Public(function, explain)(*again[0], **again[1])
+    refused = _refused(bound)
+    if refused is not None:
+        raise DTypeError(f"{name}: {refused}") from None
+    if isinstance(error, RanvierError):
+        return NotImplemented
+    given = ", ".join(f"{key}={_shown(value)}" for key, value in bound.arguments.items())
+    raise DTypeError(f"{name}: {error}; called with {given}") from error
+
+
+def _public(function: Any, explain: Any) -> Any:
+    """The native module's Public, in Python."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, AttributeError) as error:
+            result = explain(function, args, kwargs, error)
+            if result is NotImplemented:
+                raise
+            return result
+
+    return call
+
+
+try:
+    from .._native import Public
+except ImportError:  # the backend says why when it is needed
+    Public = _public  # type: ignore[misc, assignment]
+
+_made: dict[FunctionType, Any] = {}
+
+
+def expose(namespace: dict[str, Any], names: Iterable[str]) -> None:
+    """Put that layer around those functions of a module's namespace."""
+    for name in names:
+        function = namespace[name]
+        if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
+            if function not in _made:
+                made = _made[function] = functools.update_wrapper(Public(function, explain), function)
+                made.__module__ = namespace["__name__"]
+            namespace[name] = _made[function]
