@@ -8,6 +8,7 @@ threads (and that many processors), on data that is theirs already. Groups:
   products    matrix products               ops         single ops, from the op table
   chains      fused elementwise chains      optimizers  an update of many parameters
   sweep       200 random matrix products    overhead    eager calls, fit, compilation, imports
+  threads     what more than one thread brings, also beside a busy process
   kernels     ops, products, chains and optimizers
 
 In the laboratory a CASE is the shapes of all operands, such as 32x784,784x128; one shape is every operand's, except
@@ -32,7 +33,7 @@ from .report import markdown, missed, peaks, table
 from .runner import Row, Settings, Target, environment
 
 SETS = {"kernels": ("ops", "products", "chains", "optimizers")}
-GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep")
+GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "threads")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,6 +82,8 @@ def main() -> None:
         in_child(threads, isa) for threads in options.threads.split(",") for isa in options.isa.split(",")
     ]  # fmt: skip
     rows = [row(r) for result in results for r in result["rows"]]
+    if not rows:
+        raise SystemExit(f"bench: no case of {', '.join(groups)} has {options.only!r} in its name" if options.only else "bench: nothing to measure")
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     if options.markdown:
         print(markdown(rows, results, command))

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 import ranvier as rv  # noqa: E402
 
 from bench import __main__ as command_line  # noqa: E402
-from bench import chains, lab, native, peak, plans, products, report, runner, steps, sweep  # noqa: E402
+from bench import chains, lab, native, peak, plans, products, report, runner, steps, sweep, threads  # noqa: E402
 from bench.runner import US, Row, Settings, Target  # noqa: E402
 
 
@@ -71,6 +71,23 @@ def test_a_run_from_end_to_end(tmp_path: Path) -> None:
 def test_faults_are_told_without_a_traceback() -> None:
     done = bench("lab", "matmul", "32x")
     assert done.returncode == 2 and "is no list of shapes" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_text_that_is_in_no_case() -> None:
+    done = bench("optimizers", "--quick", "--only", "nonsense", "--without", "torch,jax")
+    assert done.returncode == 1 and "no case of optimizers has 'nonsense' in its name" in done.stderr
+
+
+def test_threads_alone_and_beside_a_busy_process() -> None:
+    settings = Settings(2, quick=True, only="exp of 4K", seconds=0.01)
+    before = rv.get_num_threads()
+    try:
+        rows = threads.measure(settings, None)
+    finally:
+        rv.set_num_threads(before)
+    assert [r.case for r in rows] == ["exp of 4K numbers, alone", "exp of 4K numbers, beside a busy process"]
+    assert all(r.values[US] > 0 and r.values[threads.ONE] > 0 for r in rows)
+    assert threads.measure(Settings(1), None) == []
 
 
 # ---------------------------------------------------------------- the laboratory
@@ -158,9 +175,9 @@ def test_chains_by_hand_compute_the_formula(chain: chains.Chain) -> None:
     expected = chain.formula(np, *arrays)
     np.testing.assert_allclose(chain.formula(rv, *map(rv.from_numpy, arrays)).numpy(), expected, rtol=1e-5)
     operands = [arrays[min(i, len(arrays) - 1)] for i in range(3)]
-    for threads in (1, 2):
+    for members in (1, 2):
         out = np.zeros(100, np.float32)
-        native.on_pieces(f"chain_{chain.name}", (*operands, out), threads, 2)
+        native.on_pieces(f"chain_{chain.name}", (*operands, out), members, 2)
         np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
