@@ -15,10 +15,12 @@ import numpy as np
 from . import native, products
 from .ops import contenders as by_name
 from .peak import Peak
+from .peers import torch_or_none
 from .plans import in_plan
-from .runner import US, Contender, Row, Settings, aligned, race
+from .runner import US, Contender, Row, Settings, aligned, race, repeat
 
 VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices", "turned")  # of matrix products, as csrc/cpu/gemm/gemm.h numbers them
+LEFT_OUT = {"highest": 2**-24, "high": 2**-15, "medium": 2**-7}  # by precision, of the sum of |a| |b| (docs/design.md)
 LOOP_LIMIT = 2e9  # operations; a plain loop of more takes too long
 
 
@@ -117,25 +119,31 @@ def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies:
         return {US: others.pop(US), f"{US}, in a plan": alone, **others}
     layout = f"A{'^T' * bool(attrs.get('transpose_a'))} B{'^T' * bool(attrs.get('transpose_b'))}"
     others = products.contenders(*arrays, layout, settings)
-    result = {US: others.pop(US)}
+    del others[US]  # it knows no attributes
+    result = {US: repeat(lambda: call(*tensors))}
+    precision = attrs.get("precision", "highest") if arrays[0].dtype == np.float32 else "highest"
     for number, name in enumerate(VARIANTS):
         try:
             run, (out,) = in_plan(call, tensors, copies, 32 * number)
         except ValueError:  # it does not fit these operands
             continue
         run(1)
-        check(name, out, *products.views(*arrays, layout))
+        check(name, out, *products.views(*arrays, layout), LEFT_OUT[precision])
         result[f"{US}, {name if number else 'in a plan'}"] = run
     (m, k), n = products.views(*arrays, layout)[0].shape, out.shape[1]
     if layout == "A B" and 2 * m * k * n <= LOOP_LIMIT and native.library() is not None:
         others["plain loop"] = plain_loop(*arrays)
+    torch = torch_or_none(settings)
+    if precision == "medium" and torch is not None:
+        halves = products.views(*(torch.from_numpy(a).bfloat16() for a in arrays), layout)
+        others["torch bfloat16"] = products.product(*halves)
     return result | others
 
 
-def check(what: str, out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-    """Raise unless `out` is a @ b: each sum of k products may be wrong by k roundings of its terms."""
+def check(what: str, out: np.ndarray, a: np.ndarray, b: np.ndarray, left_out: float = 0.0) -> None:
+    """Raise unless `out` is a @ b: each sum of k products may be wrong by k roundings of its terms and what the precision leaves out."""
     wide = [x.astype(np.float64) for x in (a, b)]
-    bound = a.shape[1] * np.finfo(out.dtype).eps * (np.abs(wide[0]) @ np.abs(wide[1]))
+    bound = (a.shape[1] * np.finfo(out.dtype).eps + left_out) * (np.abs(wide[0]) @ np.abs(wide[1]))
     worst = np.max(np.abs(out - wide[0] @ wide[1]) - bound, initial=0)
     if not worst <= 0:
         raise ArithmeticError(f"lab: {what} gives a wrong product of {a.shape} and {b.shape}: {worst} beyond its rounding")
