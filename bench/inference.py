@@ -1,8 +1,9 @@
 """Predictions of one row, from array to array."""
 from __future__ import annotations
 
+from .mlp import Mlp
 from .peak import Peak
-from .peers import Mlp, predictions
+from .peers import predictions
 from .runner import US, Row, Settings, Target, merge, race
 
 TARGETS = {

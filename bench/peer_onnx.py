@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .peers import Mlp
+from .mlp import Mlp
 from .runner import Contender, Settings
 
 

@@ -1,8 +1,9 @@
 """Whole training steps: forward, backward and Adam."""
 from __future__ import annotations
 
+from .mlp import Mlp
 from .peak import Peak
-from .peers import Mlp, steps
+from .peers import steps
 from .runner import US, Row, Settings, Target, race
 
 XOR = Mlp((2, 4, 1), "tanh", "mse", 4)

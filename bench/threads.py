@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from .mlp import Mlp
 from .peak import Peak
-from .peers import Mlp, ranvier_step, torch_or_none
+from .peers import ranvier_step, torch_or_none
 from .plans import in_plan
 from .runner import US, Contender, Row, Settings, race, repeat
 
