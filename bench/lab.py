@@ -19,7 +19,8 @@ from .peers import torch_or_none
 from .plans import in_plan
 from .runner import US, Contender, Row, Settings, aligned, race, repeat
 
-VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices", "turned")  # of matrix products, as csrc/cpu/gemm/gemm.h numbers them
+# of matrix products, as csrc/cpu/gemm/gemm.h numbers them
+VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices", "turned", "strips", "lines")
 LEFT_OUT = {"highest": 2**-24, "high": 2**-15, "medium": 2**-7}  # by precision, of the sum of |a| |b| (docs/design.md)
 LOOP_LIMIT = 2e9  # operations; a plain loop of more takes too long
 

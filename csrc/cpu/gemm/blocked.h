@@ -13,11 +13,13 @@ namespace rv::RV_ISA::gemm {
 // How a product is cut, by its shape alone.
 struct Blocks {
   int64_t k, cols, tile_rows, tile_cols;
+  bool runs;  // short k: C is most of the traffic, and rows of a tile are written in long runs, a few at a time
 
   template <class T> static Blocks of(int64_t m, int64_t n, int64_t k, bool pack_a) {
     constexpr int64_t nr = kCols<T>, item = sizeof(T);
     const bool few = m <= 3 && n > 256;  // B is used once: it is read in long runs along its rows
     Blocks b;
+    b.runs = k <= 16 && !few && !pack_a;
     b.tile_rows = kRows * most(1, 112 / kRows);
     const int64_t deep = (few ? 128 : 2048) / item;
     b.k = k <= deep * 3 / 2 ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
@@ -27,6 +29,10 @@ struct Blocks {
     const int64_t small_rows = kRows * most(1, 56 / kRows), small_cols = nr * most(1, 64 / nr);
     if (!few && pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_cols = pack_a ? b.tile_cols / 2 : small_cols;
     if (pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_rows = least(b.tile_rows, small_rows);
+    if (b.runs) {  // B in L1
+      b.tile_rows = 56 / kRows * kRows;
+      b.tile_cols = nr * most(64 / nr, least(1024, (16 << 10) / (k * item)) / nr);
+    }
     return b;
   }
   // Where one row of tiles is all of C, nobody else needs a panel of B: it is packed right before its use.
@@ -50,7 +56,7 @@ template <class T> struct TileJob {
   int64_t b_row, b_panel;  // element strides inside a panel of kCols columns, and from one to the next
   T* c;
   int64_t c_row, rows, cols, k;
-  bool accumulate;
+  bool accumulate, runs;
 };
 
 template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
@@ -62,6 +68,26 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
     const auto fn = pick_outer<T>(rows, wide(rows), false);
     for (; j + step <= t.cols; j += step, b += step)
       fn(t.k, t.a.p, t.a.row, t.a.col, b, t.b_row, t.c + j, t.c_row, t.bias ? t.bias + j : nullptr, t.accumulate, L);
+  }
+  if (t.runs) {
+    const int64_t groups = pieces(t.rows, least(8, kRows));
+    for (int64_t g = 0, i = 0; g < groups; ++g) {
+      const int64_t end = t.rows * (g + 1) / groups;
+      const auto whole = pick_outer<T>(static_cast<int>(end - i), 2, false);
+      int64_t at = j;
+      const T* from = b;
+      for (; at + nr <= t.cols; at += nr, from += t.b_panel)
+        whole(t.k, t.a.p + i * t.a.row, t.a.row, t.a.col, from, t.b_row, t.c + i * t.c_row + at, t.c_row,
+              t.bias ? t.bias + at : nullptr, t.accumulate, L);
+      if (at < t.cols) {
+        const int cols = static_cast<int>(t.cols - at), vectors = cols > L ? 2 : 1, tail = cols - (vectors - 1) * L;
+        pick_outer<T>(static_cast<int>(end - i), vectors, tail < L)(t.k, t.a.p + i * t.a.row, t.a.row, t.a.col, from, t.b_row,
+                                                                     t.c + i * t.c_row + at, t.c_row,
+                                                                     t.bias ? t.bias + at : nullptr, t.accumulate, tail);
+      }
+      i = end;
+    }
+    return;
   }
   const int64_t groups = pieces(t.rows, kRows);  // of about the same number of rows each
   for (; j < t.cols; j += nr, b += t.b_panel) {
@@ -104,7 +130,7 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
         const int64_t rows = least(blocks.tile_rows, m - i), cols = least(blocks.tile_cols, ns - j);
         T* const own = a.packs || stream_b ? reinterpret_cast<T*>(local()) : nullptr;
         TileJob<T> job{a.tile(own, i, rows, ps, kc), nullptr, last && bias ? bias + js + j : nullptr, nr, nr * kc,
-                       c + i * c_row + js + j, c_row, rows, cols, kc, ps > 0};
+                       c + i * c_row + js + j, c_row, rows, cols, kc, ps > 0, blocks.runs};
         if (stream_b) {
           T* const panel = own + a_elements;
           job.b = panel;

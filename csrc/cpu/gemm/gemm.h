@@ -2,6 +2,7 @@
 // One matrix product C = A B + bias: which way to compute it (by shape and strides alone), and doing so.
 #pragma once
 #include "cpu/gemm/blocked.h"
+#include "cpu/gemm/thin.h"
 
 namespace rv::RV_ISA::gemm {
 
@@ -16,11 +17,13 @@ enum class Way : uint8_t {
   outer,  // tiles of C by the micro-kernel `outer`, operands packed or as they lie
   inner,  // dot products along k, for few rows with both operands contiguous along k
   turned,  // tiles of C^T: A^T is copied and not the larger B, both contiguous along k
-  slices  // k in slices, one partial product each: small C, long k
+  slices,  // k in slices, one partial product each: small C, long k
+  strips,  // row by row of C: one row, or hardly any k (thin.h)
+  lines    // one row, large B contiguous along k (thin.h)
 };
 
 // What a measurement may ask for instead of what is chosen.
-enum class Variant : uint8_t { chosen, outer, outer_packed, inner, slices, turned };
+enum class Variant : uint8_t { chosen, outer, outer_packed, inner, slices, turned, strips, lines };
 
 // C (rows x cols of it may be exchanged against the caller's) has unit column stride.
 template <class T> struct Product {
@@ -43,8 +46,14 @@ template <class T> struct Product {
   }
 
   void choose() {
+    if (b.col == 1 && pays_strips()) {
+      way = Way::strips;
+      if (m == 1) slices = row_slices();
+      return;
+    }
     if (a.col == 1 && b.row == 1 && n > 0) {
-      if (pays_inner()) way = Way::inner;
+      if (pays_lines()) way = Way::lines;
+      else if (pays_inner()) way = Way::inner;
       else if (pays_turned()) way = Way::turned;
       if (way != Way::outer) return;
     }
@@ -54,6 +63,18 @@ template <class T> struct Product {
     pack_b = n > 1 && (b.col != 1 || (collides && m >= 512 && k >= 512));
     pack_a = n > 2 * kCols<T> && a.row != 1 && a.col != 1;
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
+  }
+  bool pays_strips() const {
+    constexpr int64_t L = kLanes<T>;
+    return m == 1 ? n > kNarrow * L || (n > 1 && k >= 16) : k <= 2 && n >= 16 * L;
+  }
+  int64_t row_slices() const {
+    const bool small = n <= kNarrow * kLanes<T> || n * k * static_cast<int64_t>(sizeof(T)) < (128 << 10);
+    return small ? 1 : most(1, least(8, k / 32));
+  }
+  bool pays_lines() const {
+    constexpr int64_t L = kLanes<T>;
+    return b.col != 1 && m == 1 && n >= L && k >= 4 * L && n * k * static_cast<int64_t>(sizeof(T)) > (32 << 10);
   }
   // `inner` pays a sum over lanes for each element of C, `outer` the transpose of B, worth it for many rows.
   // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 24; for n = 10, k = 128.
@@ -73,12 +94,15 @@ template <class T> struct Product {
   }
   bool can(Variant v) const {
     const bool along_k = a.col == 1 && (b.row == 1 || k == 1) && n > 0;
+    if (v == Variant::strips) return b.col == 1;
+    if (v == Variant::lines) return along_k && m == 1;
     return v == Variant::inner || v == Variant::turned ? along_k : v == Variant::slices ? k >= 512 : true;
   }
   void force(Variant v) {
     if (!can(v)) return;
-    way = v == Variant::inner ? Way::inner : v == Variant::turned ? Way::turned : v == Variant::slices ? Way::slices : Way::outer;
-    slices = way == Way::slices ? least(8, k / 256) : 1;
+    static constexpr Way ways[] = {Way::outer, Way::outer, Way::outer, Way::inner, Way::slices, Way::turned, Way::strips, Way::lines};
+    way = ways[static_cast<int>(v)];
+    slices = way == Way::slices ? least(8, k / 256) : way == Way::strips && m == 1 ? row_slices() : 1;
     pack_a = v == Variant::outer_packed, pack_b = n > 1 && (b.col != 1 || pack_a);
   }
 
@@ -98,7 +122,10 @@ template <class T> struct Product {
   int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
   int64_t bytes() const {
-    return way == Way::inner ? 0 : way == Way::turned ? turned_bytes() : way == Way::slices ? slices * (partial_bytes() + packed_bytes()) : packed_bytes();
+    if (way == Way::turned) return turned_bytes();
+    if (way == Way::slices) return slices * (partial_bytes() + packed_bytes());
+    if (way == Way::strips && slices > 1) return slices * partial_bytes();
+    return way == Way::outer ? packed_bytes() : 0;
   }
 };
 
@@ -121,6 +148,62 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
              q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
       }
     done(i0, i1 - i0, j0, j1 - j0);
+  });
+}
+
+// Row i of C: the sum of `count` partial products, each `part` elements behind the one before it, in the order of k.
+template <class T> void sum_slices(const Product<T>& q, int64_t i, int64_t count, const T* partial, int64_t part, const T* bias) {
+  T* const c = q.c.p + i * q.c.row;
+  const T* from = partial + i * q.n;
+  for (int64_t j = 0; j < q.n; ++j) c[j] = from[j];
+  for (int64_t s = 1; s < count; ++s) {
+    from += part;
+    for (int64_t j = 0; j < q.n; ++j) c[j] += from[j];
+  }
+  if (bias)
+    for (int64_t j = 0; j < q.n; ++j) c[j] += bias[j];
+}
+
+// One row: k in slices, so that each is read from end to end (1 x 1000 x 1000 in 45 us, by columns 62), summed in order.
+template <class T, class Done, class Crew>
+void run_row(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
+  constexpr int64_t widest = (16 << 10) / sizeof(T);  // C stays in L1
+  if (q.n <= kNarrow * kLanes<T>) {
+    pick_narrow<T>(q.n)(q.k, q.a.p, q.a.col, q.b.p, q.b.row, q.n, q.c.p, bias);
+    return done(0, 1, 0, q.n);
+  }
+  const int64_t part = q.partial_bytes() / static_cast<int64_t>(sizeof(T)), col_tiles = pieces(q.n, widest);
+  T* const partial = reinterpret_cast<T*>(scratch);
+  crew.each(q.slices * col_tiles, [&](int64_t t) {
+    const int64_t s = t / col_tiles, j = t % col_tiles * widest, p0 = q.k * s / q.slices, p1 = q.k * (s + 1) / q.slices;
+    strips(1, least(widest, q.n - j), p1 - p0, q.a.p + p0 * q.a.col, 0, q.a.col, q.b.p + p0 * q.b.row + j, q.b.row,
+           q.slices == 1 ? q.c.p + j : partial + s * part + j, 0, q.slices == 1 && bias ? bias + j : nullptr);
+  });
+  if (q.slices > 1) sum_slices(q, 0, q.slices, partial, part, bias);
+  done(0, 1, 0, q.n);
+}
+
+// Hardly any k: rows of C in long runs, B in L1.
+template <class T, class Done, class Crew>
+void run_strips(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
+  constexpr int64_t cols = 8192 / sizeof(T);
+  const int64_t rows = least(64, pieces(q.m, 4)), col_tiles = pieces(q.n, cols);
+  crew.each(pieces(q.m, rows) * col_tiles, [&](int64_t t) {
+    const int64_t i = t / col_tiles * rows, j = t % col_tiles * cols;
+    const int64_t tile_rows = least(rows, q.m - i), tile_cols = least(cols, q.n - j);
+    strips(tile_rows, tile_cols, q.k, q.a.p + i * q.a.row, q.a.row, q.a.col, q.b.p + j, q.b.row, q.c.p + i * q.c.row + j, q.c.row,
+           bias ? bias + j : nullptr);
+    done(i, tile_rows, j, tile_cols);
+  });
+}
+
+template <class T, class Done, class Crew>
+void run_lines(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
+  const int64_t tiles = pieces(q.n, 4 * kLanes<T>);
+  crew.each(tiles, [&](int64_t t) {
+    const int64_t j = q.n * t / tiles, cols = q.n * (t + 1) / tiles - j;
+    lines(q.k, q.a.p, q.b.p + j * q.b.col, q.b.col, cols, q.c.p + j, bias ? bias + j : nullptr);
+    done(0, 1, j, cols);
   });
 }
 
@@ -183,16 +266,7 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
   constexpr int64_t rows = 16;
   crew.each(pieces(q.m, rows), [&](int64_t t) {
     const int64_t i0 = t * rows, i1 = least(q.m, i0 + rows);
-    for (int64_t i = i0; i < i1; ++i) {
-      T* const c = q.c.p + i * q.c.row;
-      for (int64_t j = 0; j < q.n; ++j) c[j] = reinterpret_cast<const T*>(scratch)[i * q.n + j];
-      for (int64_t s = 1; s < count; ++s) {
-        const T* const from = reinterpret_cast<const T*>(scratch + s * part) + i * q.n;
-        for (int64_t j = 0; j < q.n; ++j) c[j] += from[j];
-      }
-      if (bias)
-        for (int64_t j = 0; j < q.n; ++j) c[j] += bias[j];
-    }
+    for (int64_t i = i0; i < i1; ++i) sum_slices(q, i, count, reinterpret_cast<const T*>(scratch), part / static_cast<int64_t>(sizeof(T)), bias);
     done(i0, i1 - i0, 0, q.n);
   });
 }
@@ -204,6 +278,8 @@ void run(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, co
     case Way::inner: return run_inner(q, bias, done, crew);
     case Way::turned: return run_turned(q, bias, done, scratch, crew);
     case Way::slices: return run_slices(q, bias, done, scratch, crew);
+    case Way::strips: return q.m == 1 ? run_row(q, bias, done, scratch, crew) : run_strips(q, bias, done, crew);
+    case Way::lines: return run_lines(q, bias, done, crew);
     case Way::outer: return run_outer(q, 0, q.k, q.c.p, q.c.row, bias, done, scratch, local, crew);
   }
 }

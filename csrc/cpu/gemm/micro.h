@@ -29,7 +29,8 @@ void outer(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int6
   for (int g = 0; g < bases; ++g) base[g] = a + g * G * a_row;
   vec<T> acc[R][V] = {};
   auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
-  // C is on its way while the products are summed; so are rows of B, which may lie in a page each.
+  // C is on its way while the products are summed, if these take long enough; so are rows of B, which may lie in a page each.
+  if (k > 16)
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
