@@ -5,11 +5,57 @@
 namespace rv::RV_ISA {
 namespace {
 
-// ---- cat(*inputs; dim): each input is copied to its slice of out
+// ---- cat(*inputs; dim): each input is copied to its slice of out. Inputs without the axis (stack) have length 1 on it.
 
-template <class U> void cat_as(const Args& a, Team& team) {
+int64_t length_of(const View& x, const View& out, int dim) { return x.ndim < out.ndim ? 1 : x.shape[dim]; }
+
+// Vectors side by side: out[n i + k] = in[k][i]
+template <int n, class U> void interleave(const View* in, U* to, int64_t begin, int64_t end) {
+  const U* from[n];
+  for (int k = 0; k < n; ++k) from[k] = in[k].ptr<U>();
+#pragma GCC ivdep
+  for (int64_t i = begin; i < end; ++i)
+    for (int k = 0; k < n; ++k) to[n * i + k] = from[k][i];
+}
+
+template <class U> void cat_elements(const Args& a, Team& team) {
+  U* to = a.out[0].ptr<U>();
+  const int n = a.n_in;
+  const int64_t rows = a.out[0].size() / n, per_chunk = most(1, kMove / n);
+  team.each(div_up(rows, per_chunk), [&](int64_t chunk) {
+    const int64_t begin = chunk * per_chunk, end = least(rows, begin + per_chunk);
+    if (n == 2) return interleave<2>(a.in, to, begin, end);
+    if (n == 3) return interleave<3>(a.in, to, begin, end);
+    if (n == 4) return interleave<4>(a.in, to, begin, end);
+    for (int k = 0; k < n; ++k) {
+      const U* from = a.in[k].ptr<U>();
+      for (int64_t i = begin; i < end; ++i) to[n * i + k] = from[i];
+    }
+  });
+}
+
+// Contiguous inputs: out is written from end to end, a run of each input in turn.
+template <class U> void cat_runs(const Args& a, int dim, int64_t inner, Team& team) {
   const View& out = a.out[0];
-  const int dim = static_cast<int>(a.ints[0]);
+  const int64_t size = out.size(), row = out.shape[dim] * inner;
+  const auto run = [&](int k) { return length_of(a.in[k], out, dim) * inner; };
+  team.each(div_up(size, kMove), [&](int64_t chunk) {
+    int64_t at = chunk * kMove, r = at / row, skip = at % row;  // skip: within the run of input k
+    const int64_t end = least(size, at + kMove);
+    int k = 0;
+    for (; skip >= run(k); ++k) skip -= run(k);
+    for (;;) {
+      const int64_t length = run(k), n = least(length - skip, end - at);
+      copy_row(out.ptr<U>() + at, 1, a.in[k].template ptr<U>() + r * length + skip, 1, n);
+      if ((at += n) == end) return;
+      skip = 0;
+      if (++k == a.n_in) k = 0, ++r;
+    }
+  });
+}
+
+template <class U> void cat_strided(const Args& a, int dim, Team& team) {
+  const View& out = a.out[0];
   int64_t chunks = 0;
   for (int k = 0; k < a.n_in; ++k) chunks += div_up(a.in[k].size(), kMove);
   struct Place {
@@ -26,9 +72,11 @@ template <class U> void cat_as(const Args& a, Team& team) {
       at.first = at.past;
       at.past += div_up(x.size(), kMove);
       at.start += at.length;
-      at.length = x.shape[dim];
+      at.length = length_of(x, out, dim);
       at.walk = {};
-      for (int d = 0; d < x.ndim; ++d) at.walk.axis(x.shape[d], out.stride[d], x.stride[d]);
+      for (int d = 0, own = 0; d < out.ndim; ++d) {
+        if (x.ndim == out.ndim || d != dim) at.walk.axis(x.shape[own], out.stride[d], x.stride[own]), ++own;
+      }
     }
     const Walk<2>& walk = at.walk;
     const int64_t begin = (chunk - at.first) * kMove, end = least(walk.size(), begin + kMove);
@@ -40,7 +88,22 @@ template <class U> void cat_as(const Args& a, Team& team) {
   });
 }
 
+template <class U> void cat_as(const Args& a, Team& team) {
+  const int dim = static_cast<int>(a.ints[0]);
+  int64_t inner = 1;
+  for (int d = dim + 1; d < a.out[0].ndim; ++d) inner *= a.out[0].shape[d];
+  bool contiguous = true, single = inner == 1;
+  for (int k = 0; k < a.n_in; ++k) {
+    contiguous = contiguous && a.in[k].contiguous();
+    single = single && length_of(a.in[k], a.out[0], dim) == 1;
+  }
+  if (!contiguous) cat_strided<U>(a, dim, team);
+  else if (single) cat_elements<U>(a, team);
+  else cat_runs<U>(a, dim, inner, team);
+}
+
 void cat_run(const Args& a, Team& team) {
+  if (a.out[0].size() == 0) return;
   by_size(a.out[0].dtype, [&](auto u) { cat_as<decltype(u)>(a, team); });
 }
 
@@ -53,10 +116,13 @@ const char* cat_check(const Args& a) {
   int64_t length = 0;
   for (int k = 0; k < a.n_in; ++k) {
     const View& x = a.in[k];
-    if (x.dtype != out.dtype || x.ndim != out.ndim) return "inputs must have out's dtype and number of axes";
-    for (int d = 0; d < x.ndim; ++d)
-      if (d != a.ints[0] && x.shape[d] != out.shape[d]) return "inputs must agree outside dim";
-    length += x.shape[a.ints[0]];
+    if (x.dtype != out.dtype || x.ndim < out.ndim - 1 || x.ndim > out.ndim)
+      return "inputs must have out's dtype and its axes, or all but dim";
+    for (int d = 0, own = 0; d < out.ndim; ++d) {
+      if (d == a.ints[0]) own += x.ndim == out.ndim;
+      else if (x.shape[own++] != out.shape[d]) return "inputs must agree outside dim";
+    }
+    length += length_of(x, out, static_cast<int>(a.ints[0]));
   }
   if (length != out.shape[a.ints[0]]) return "the inputs' lengths must add up to out's";
   return out.contiguous() ? nullptr : "out must be contiguous";

@@ -86,11 +86,10 @@ template <class T> RV_INLINE Vec<T> log(Vec<T> x) {
 RV_INLINE Vec<float> log2(Vec<float> x) {
   using V = Vec<float>;
   const Split<float> s = split_any(x);
-  const V f = s.fraction;
-  // f * log2(e) with both factors in two parts, of which the first have 12 and 9 bits
-  const V high = bitcast<float>(bitcast<int32_t>(f) & Vec<int32_t>(-4096)), low = f - high;
-  const V sum = fma(log1p_tail(f), V(1.44269504f), fma(f, V(1.28879089e-3f), low * V(1.44140625f)));
-  return log_edges(x, high * V(1.44140625f) + sum + s.exponent);
+  const V f = s.fraction;  // times log2(1 + f) / f, whose rounding counts in full where the exponent is 0
+  const V p = fma(f, polynomial(f, -0.721347272f, 0.480904639f, -0.360707253f, 0.288235933f, -0.239108577f, 0.210144833f,
+                                -0.20054245f, 0.156791791f, -0.052810479f), V(1.44269502f));
+  return log_edges(x, fma(f, p, s.exponent));
 }
 RV_INLINE Vec<double> log2(Vec<double> x) { return map(x, [](double a) { return __builtin_log2(a); }); }
 

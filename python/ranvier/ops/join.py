@@ -53,9 +53,44 @@ _cat = Op(
     onnx="Concat",
     samples=[
         Sample(((2, 3), (1, 3), (4, 3)), {"dim": 0}), Sample(((2, 3, 4), (2, 5, 4), (2, 0, 4)), {"dim": 1}),
-        Sample(((3, 2), (3, 1)), {"dim": 1}), Sample(((5,),), {"dim": 0}),
+        Sample(((3, 2), (3, 1)), {"dim": 1}), Sample(((5,),), {"dim": 0}), Sample(((90, 1),) * 3, {"dim": 1}),
+        Sample(((60, 3, 50), (60, 0, 50), (60, 5, 50)), {"dim": 1}),
     ],
     doc="the inputs one after the other along dim",
+)  # fmt: skip
+
+
+def _stack_infer(*inputs: Aval, dim: int) -> Spec:
+    if not inputs:
+        raise ShapeError("stack: takes at least one tensor")
+    first = inputs[0]
+    if not 0 <= dim <= len(first.shape):
+        raise ShapeError(f"stack: dim={dim} must be in [0, {len(first.shape)}] for {tuple(first.shape)}")
+    for x in inputs[1:]:
+        if x.dtype != first.dtype:
+            raise DTypeError(f"stack: dtypes {first.dtype} and {x.dtype} must be equal")
+        if x.shape != first.shape:
+            raise ShapeError(f"stack: shapes {tuple(first.shape)} and {tuple(x.shape)} must be equal")
+    return (*first.shape[:dim], len(inputs), *first.shape[dim:]), first.dtype
+
+
+def _stack_vjp(g: Any, out: Any, *inputs: Any, dim: int) -> tuple:
+    from .shape import unbind
+
+    return unbind(g, dim)
+
+
+_stack = Op(
+    "stack", kind="kernel", kernel="cat", attrs={"dim": 0}, saves="",
+    infer=_stack_infer,
+    reference=lambda xp, *inputs, dim: xp.stack(inputs, axis=dim),
+    vjp=_stack_vjp,
+    encode=lambda *inputs, dim: ([dim], []),
+    samples=[
+        Sample(((2, 3), (2, 3)), {"dim": 0}), Sample(((2, 3),) * 3, {"dim": 1}), Sample(((40, 7),) * 4, {"dim": 2}),
+        Sample(((33,),) * 5, {"dim": 1}), Sample(((), ()), {"dim": 0}), Sample(((0, 2),) * 2, {"dim": 2}),
+    ],
+    doc="the inputs, all of one shape, along a new axis dim",
 )  # fmt: skip
 
 
@@ -67,18 +102,30 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     >>> rv.cat([rv.zeros(2, 1), rv.ones(2, 2)], 1).tolist()
     [[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
+    tensors = _alike("cat", tensors)
+    shapes = [t.shape for t in tensors]
+    if (0,) in shapes:  # an empty vector goes with anything
+        tensors = [t for t in tensors if t.shape != (0,)] or tensors[:1]
+    return _cat(*tensors, dim=normalize_axis("cat", dim, len(tensors[0].shape)))
+
+
+def _alike(name: str, tensors: Sequence[Any]) -> list:
+    """The tensors with their dtypes promoted; raises where one of them is none."""
     tensors = list(tensors)
     if not tensors:
-        raise ShapeError("cat: takes at least one tensor")
-    for t in tensors:
-        if not hasattr(t, "shape"):
-            raise DTypeError(f"cat: {t!r:.40} of type {type(t).__name__} must be a tensor or an array")
-    first = tensors[0].dtype
-    if any(t.dtype != first for t in tensors):
+        raise ShapeError(f"{name}: takes at least one tensor")
+    try:
+        first = tensors[0].dtype
+        for t in tensors:
+            if t.dtype is not first:
+                break
+        else:
+            return tensors
         dtype = promote(tensors)
-        tensors = [t if t.dtype == dtype else t.to(dtype) if hasattr(t, "to") else t.astype(dtype) for t in tensors]
-    whole = [t for t in tensors if t.shape != (0,)] or tensors[:1]  # an empty vector goes with anything
-    return _cat(*whole, dim=normalize_axis("cat", dim, len(whole[0].shape)))
+    except AttributeError:
+        wrong = next(t for t in tensors if not hasattr(t, "dtype"))
+        raise DTypeError(f"{name}: {wrong!r:.40} of type {type(wrong).__name__} must be a tensor or an array") from None
+    return [t if t.dtype == dtype else t.to(dtype) if hasattr(t, "to") else t.astype(dtype) for t in tensors]
 
 
 concat = concatenate = cat
@@ -92,16 +139,8 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     >>> rv.stack([rv.zeros(2), rv.ones(2)]).shape
     (2, 2)
     """
-    from .shape import unsqueeze
-
-    tensors = list(tensors)
-    if not tensors:
-        raise ShapeError("stack: takes at least one tensor")
-    for t in tensors[1:]:
-        if tuple(t.shape) != tuple(tensors[0].shape):
-            raise ShapeError(f"stack: shapes {tuple(tensors[0].shape)} and {tuple(t.shape)} must be equal")
-    dim = normalize_axis("stack", dim, len(tensors[0].shape) + 1)
-    return cat([unsqueeze(t, dim) for t in tensors], dim)
+    tensors = _alike("stack", tensors)
+    return _stack(*tensors, dim=normalize_axis("stack", dim, len(tensors[0].shape) + 1))
 
 
 def hstack(tensors: Sequence[Any]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -213,8 +214,8 @@ def elementwise_infer(name: str, rule: str) -> Callable:
 
 def normalize_axis(name: str, axis: int, ndim: int) -> int:
     """`axis` counted from the front; 0-d arrays take 0 and -1, as in PyTorch."""
-    from operator import index
-
+    if axis.__class__ is int and 0 <= axis < ndim:  # as nearly always
+        return axis
     try:
         number = index(axis)
     except TypeError:
