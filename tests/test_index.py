@@ -245,3 +245,78 @@ def test_empty_tensors() -> None:
     assert rv.sort(x, 0).values.shape == (0, 3)
     assert x[rv.tensor(np.zeros(0, np.int64))].shape == (0, 3)
     assert rv.nonzero(rv.zeros(4)).shape == (0, 1)
+
+
+# ---------------------------------------------------------------- in place, in the tensor's own memory
+
+IN_PLACE = {
+    "index_add_": lambda x, i, s: x.index_add_(0, i, s, alpha=2),
+    "index_copy_": lambda x, i, s: x.index_copy_(0, i, s),
+    "index_fill_": lambda x, i, s: x.index_fill_(0, i, 7.0),
+    "scatter_": lambda x, i, s: x.scatter_(0, i[:, None].expand(*s.shape), s),
+    "scatter_add_": lambda x, i, s: x.scatter_add_(0, i[:, None].expand(*s.shape), s),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+@pytest.mark.parametrize("layout", ["contiguous", "strided", "overlapping"])
+def test_in_place_is_the_copy_in_the_same_memory(name: str, layout: str) -> None:
+    data = np.arange(60, dtype=np.float32).reshape(10, 6)
+    x = rv.from_numpy(data[:, ::2] if layout == "strided" else data)
+    index = rv.tensor([3, 0, -1, 3])
+    source = x[2:6] if layout == "overlapping" else rv.from_numpy(np.full((4, x.shape[1]), 100, np.float32))
+    copy = getattr(rv, name[:-1])
+    wanted = IN_PLACE[name](type("", (), {name: lambda self, *a, **k: copy(x, *a, **k)})(), index, source).numpy().copy()
+    saved = (rv.ones(1, requires_grad=True) * x).sum()
+    for _ in range(2):  # the first call of a signature, and one that is known
+        before = x._data
+        assert IN_PLACE[name](x, index, source) is x and x._data is before
+        np.testing.assert_array_equal(x.numpy(), wanted)
+        np.copyto(data, np.arange(60, dtype=np.float32).reshape(10, 6))
+    with pytest.raises(rv.GradError, match="in place"):
+        saved.backward()
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_a_bad_index_in_place_changes_nothing(name: str) -> None:
+    x = rv.tensor(np.arange(300000, dtype=np.float32).reshape(100000, 3))
+    good = rv.tensor(np.arange(100000) % 7)
+    source = rv.ones(100000, 3)
+    IN_PLACE[name](x, good, source)
+    before = x.numpy().copy()
+    index = good.clone()
+    index[99998] = 100000
+    for _ in range(2):
+        with pytest.raises(IndexError, match="100000"):
+            IN_PLACE[name](x, index, source)
+        np.testing.assert_array_equal(x.numpy(), before)
+
+
+def test_in_place_of_what_is_recorded_or_read_only() -> None:
+    index, source = rv.tensor([1, 1]), rv.ones(2, 2, requires_grad=True)
+    x = rv.zeros(3, 2)
+    x.index_add_(0, index, source)
+    x.sum().backward()
+    assert source.grad.tolist() == [[1, 1], [1, 1]] and x.tolist() == [[0, 0], [2, 2], [0, 0]]
+    leaf = rv.zeros(3, 2, requires_grad=True)
+    with pytest.raises(rv.GradError, match="leaf"):
+        leaf.index_add_(0, index, rv.ones(2, 2))
+    data = np.zeros((3, 2), np.float32)
+    data.flags.writeable = False
+    with pytest.raises(rv.DomainError, match="read-only"):
+        rv.from_numpy(data).index_add_(0, index, rv.ones(2, 2))
+    with pytest.raises(rv.ShapeError, match="source"):
+        rv.zeros(3, 2).index_add_(0, index, rv.ones(3, 2))
+
+
+# ---------------------------------------------------------------- copies
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("shape", [(3, 17, 4, 32), (2, 130, 3, 16), (2, 70, 5, 7), (1, 1300, 2, 8), (2, 3, 5000, 4), (3, 1, 4, 300)])
+@pytest.mark.parametrize("dims", [(0, 2, 1, 3), (2, 1, 0, 3), (1, 2, 0, 3), (0, 2, 3, 1)])
+def test_permuted_copies(shape: tuple, dims: tuple, dtype: type) -> None:
+    x = (np.arange(int(np.prod(shape))) % 251).astype(dtype).reshape(shape)
+    for view in (x, x[:, ::-1], x[..., : shape[-1] - 1]):
+        got = rv.from_numpy(view).permute(*dims).contiguous()
+        np.testing.assert_array_equal(got.numpy(), view.transpose(dims))

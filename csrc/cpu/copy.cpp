@@ -108,6 +108,58 @@ template <class T> void copy_rows(const Axes& x, const T* src, T* dst, Team& tea
   });
 }
 
+// ---- rows in another order, such as (B, T, H, D) -> (B, H, T, D)
+//
+// Written in order, neighbours in the output would be rows of the input that lie far apart, and of each page that is
+// touched one row is read. So blocks: the input is read along its own nearest axis, the output gets kRun bytes in a row.
+
+constexpr int64_t kRun = 4096;
+
+// n rows of kBytes (0: `bytes`), stepping by from and to
+template <int64_t kBytes> void copy_steps(const char* src, int64_t from, char* dst, int64_t to, int64_t n, int64_t bytes) {
+  for (int64_t i = 0; i < n; ++i) {
+    if constexpr (kBytes > 0) __builtin_memcpy(dst + i * to, src + i * from, kBytes);
+    else copy_bytes(dst + i * to, src + i * from, bytes);
+  }
+}
+
+// The axis whose rows are nearest in the input, if it is not the innermost one of rows: else -1.
+int near_axis(const Axes& x) {
+  const int last = x.n - 1;
+  if (last < 2 || x.to[last] != 1 || x.from[last] != 1) return -1;
+  int near = last - 1;
+  for (int d = 0; d < last; ++d)
+    if (x.from[d] != 0 && magnitude(x.from[d]) < magnitude(x.from[near])) near = d;
+  return near < last - 1 ? near : -1;
+}
+
+void exchange(Axes& x, int a, int b) {
+  const auto swap = [=](int64_t* v) {
+    const int64_t t = v[a];
+    v[a] = v[b], v[b] = t;
+  };
+  swap(x.shape), swap(x.from), swap(x.to);
+}
+
+template <class T> void copy_blocks(Axes x, int axis, const T* src, T* dst, Team& team) {
+  constexpr int64_t kItem = sizeof(T);
+  const int far = x.n - 2, near = x.n - 3;
+  exchange(x, axis, near);
+  const int64_t bytes = x.shape[x.n - 1] * kItem;
+  const auto cut = [](int64_t most, int64_t size) { return smaller(most > 1 ? most : 1, size); };
+  const int64_t fars = cut(kRun / bytes, x.shape[far]), nears = cut(kChunkBytes / (fars * bytes), x.shape[near]);
+  const int64_t across = (x.shape[far] + fars - 1) / fars, along = (x.shape[near] + nears - 1) / nears;
+  const auto steps = bytes == 64 ? copy_steps<64> : bytes == 128 ? copy_steps<128> : bytes == 256 ? copy_steps<256> : copy_steps<0>;
+  team.each(x.outer(3) * across * along, [&](int64_t i) {
+    int64_t f, t;
+    x.locate(i / (across * along), 3, f, t);
+    const int64_t first = i / along % across * fars, begin = i % along * nears, n = smaller(nears, x.shape[near] - begin);
+    for (int64_t j = first; j < smaller(first + fars, x.shape[far]); ++j)
+      steps(reinterpret_cast<const char*>(src + f + j * x.from[far] + begin * x.from[near]), x.from[near] * kItem,
+            reinterpret_cast<char*>(dst + t + j * x.to[far] + begin * x.to[near]), x.to[near] * kItem, n, bytes);
+  });
+}
+
 // ---- transposes
 
 template <class T> struct Block {  // kN x kN elements in kN registers
@@ -175,12 +227,7 @@ int transposed_axis(const Axes& x) {
 }
 
 template <class T> void copy_transposed(Axes x, int axis, const T* src, T* dst, Team& team) {
-  auto swap = [&](int64_t* v) {
-    const int64_t t = v[axis];
-    v[axis] = v[x.n - 2];
-    v[x.n - 2] = t;
-  };
-  swap(x.shape), swap(x.from), swap(x.to);
+  exchange(x, axis, x.n - 2);
   const int64_t rows = x.shape[x.n - 2], columns = x.shape[x.n - 1], from = x.from[x.n - 1], to = x.to[x.n - 2];
   constexpr int64_t kRows = 256 / sizeof(T);  // of a panel: a few cache lines of the input
   const int64_t width = 4096 / static_cast<int64_t>(sizeof(T));
@@ -198,7 +245,9 @@ template <class T> void copy_all(const Args& args, Team& team) {
   const T* src = args.in[0].ptr<const T>();
   T* dst = args.out[0].ptr<T>();
   const int axis = transposed_axis(x);
+  const int near = near_axis(x);
   if (axis >= 0) copy_transposed(x, axis, src, dst, team);
+  else if (near >= 0) copy_blocks(x, near, src, dst, team);
   else copy_rows(x, src, dst, team);
 }
 

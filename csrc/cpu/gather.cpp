@@ -89,7 +89,6 @@ const char* gather_check(const Args& a) {
 template <class T, class I, bool kAdd> void scatter_as(const Args& a, Team& team) {
   const View &input = a.in[0], &index = a.in[1], &src = a.in[2], &out = a.out[0];
   const int dim = static_cast<int>(a.ints[0]);
-  copy_all<T>(out, input, team);
   const bool scalar = input.ndim == 0;
   const int64_t extent = scalar ? 1 : input.shape[dim], count = scalar ? 1 : index.shape[dim];
   const int64_t di = scalar ? 0 : index.stride[dim], ds = scalar ? 0 : src.stride[dim];
@@ -102,27 +101,30 @@ template <class T, class I, bool kAdd> void scatter_as(const Args& a, Team& team
   }
   const int64_t size = lines.size(), per_chunk = most(16, kMove / most(1, count));
   const int64_t si = lines.step(0), ss = lines.step(1), so = lines.step(2);
-  team.each(div_up(size, per_chunk), [&](int64_t chunk) {
-    const int64_t end = least(size, (chunk + 1) * per_chunk);
-    lines.rows(chunk * per_chunk, end, [&](const int64_t* at, int64_t n, int64_t line) {
-      for (int64_t k = 0; k < count; ++k) {
-        const I* ip = index.ptr<I>() + at[0] + k * di;
-        const T* s = src.ptr<T>() + at[1] + k * ds;
-        T* o = out.ptr<T>() + at[2];
-        each_index(
-            ip, si, n, extent,
-            [=](int64_t j, int64_t i) {
-              T& to = o[j * so + i * dout];
-              if constexpr (kAdd) to = static_cast<T>(to + s[j * ss]);
-              else to = s[j * ss];
-            },
-            [&](int64_t j, int64_t value) {
-              const int64_t l = line + j;
-              team.fail((l / inner * count + k) * inner + l % inner, value, -extent, extent - 1);
-            });
-      }
+  bool good = true;
+  const auto pass = [&](auto put) {
+    team.each(div_up(size, per_chunk), [&](int64_t chunk) {
+      const int64_t end = least(size, (chunk + 1) * per_chunk);
+      lines.rows(chunk * per_chunk, end, [&](const int64_t* at, int64_t n, int64_t line) {
+        for (int64_t k = 0; k < count; ++k) {
+          const I* ip = index.ptr<I>() + at[0] + k * di;
+          const T* s = src.ptr<T>() + at[1] + k * ds;
+          T* o = out.ptr<T>() + at[2];
+          each_index(
+              ip, si, n, extent, [=](int64_t j, int64_t i) { put(o[j * so + i * dout], s[j * ss]); },
+              [&](int64_t j, int64_t value) {
+                const int64_t l = line + j;
+                team.fail((l / inner * count + k) * inner + l % inner, value, -extent, extent - 1);
+                __atomic_store_n(&good, false, __ATOMIC_RELAXED);
+              });
+        }
+      });
     });
-  });
+  };
+  if (out.data == input.data) pass([](T&, const T&) {});  // a bad index must be found before anything has changed
+  if (!good) return;
+  copy_all<T>(out, input, team);
+  pass([](T& to, const T& value) { to = kAdd ? static_cast<T>(to + value) : value; });
 }
 
 void scatter_run(const Args& a, Team& team) {

@@ -5,7 +5,6 @@
 namespace rv::RV_ISA {
 namespace {
 
-constexpr int64_t kNowhere = INT64_MIN;
 constexpr int64_t kColumns = 64;     // columns that one chunk of index_put owns
 constexpr int64_t kAheadRows = 8;    // rows lie anywhere: the one after so many is asked for in advance
 
@@ -41,30 +40,52 @@ struct Layout {
   }
 };
 
-// offsets[b] = where in x index tuple b points, without the other axes; `bad` where it is out of range.
-void find_offsets(const View& x, const View* indices, const Layout& l, int64_t* offsets, int64_t bad, Team& team) {
+// offsets[b] = where in x index tuple b points, without the other axes; false where one is out of range.
+template <class I, class Step>
+bool add_offsets(const I* index, Step step, int64_t n, int64_t extent, int64_t stride, int64_t* offsets, int64_t at, bool first,
+                 Team& team) {
+  I low = 0, high = -1;
+  for (int64_t j = 0; j < n; ++j) {
+    const I v = index[j * step];
+    low = v < low ? v : low;
+    high = v > high ? v : high;
+  }
+  if (low < -extent || high >= extent) {
+    for (int64_t j = 0; j < n; ++j)
+      if (const int64_t v = index[j * step]; v < -extent || v >= extent) team.fail(at + j, v, -extent, extent - 1);
+    return false;
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    const int64_t v = index[j * step], offset = (v + (v < 0 ? extent : 0)) * stride;
+    offsets[j] = first ? offset : offsets[j] + offset;
+  }
+  return true;
+}
+struct One {
+  RV_INLINE operator int64_t() const { return 1; }
+};
+
+bool find_offsets(const View& x, const View* indices, const Layout& l, int64_t* offsets, Team& team) {
   Walk<1> walks[kMaxDims];
   for (int k = 0; k < l.n_axes; ++k)
     for (int d = 0; d < l.ndim; ++d) walks[k].axis(l.shape[d], broadcast_stride(indices[k], d, l.ndim));
+  bool good = true;
   team.each(div_up(l.count, kMove), [&](int64_t chunk) {
     const int64_t begin = chunk * kMove, end = least(l.count, begin + kMove);
     for (int k = 0; k < l.n_axes; ++k) {
+      const View& index = indices[k];
       const int64_t extent = x.shape[l.axes[k]], stride = x.stride[l.axes[k]], step = walks[k].step(0);
       walks[k].rows(begin, end, [&](const int64_t* at, int64_t n, int64_t b) {
-        for (int64_t j = 0; j < n; ++j) {
-          const int64_t value = load_index(indices[k], at[0] + j * step), i = value < 0 ? value + extent : value;
-          int64_t& offset = offsets[b + j];
-          if (k == 0) offset = 0;
-          if (i < 0 || i >= extent) {
-            team.fail(b + j, value, -extent, extent - 1);
-            offset = bad;
-          } else if (offset != kNowhere) {
-            offset += i * stride;
-          }
-        }
+        const auto add = [&](const auto* p) {
+          if (step == 1) return add_offsets(p + at[0], One(), n, extent, stride, offsets + b, b, k == 0, team);
+          return add_offsets(p + at[0], step, n, extent, stride, offsets + b, b, k == 0, team);
+        };
+        if (!(index.dtype == DType::i64 ? add(index.ptr<int64_t>()) : add(index.ptr<int32_t>())))
+          __atomic_store_n(&good, false, __ATOMIC_RELAXED);
       });
     }
   });
+  return good;
 }
 
 // ---- index_get(x, *indices; axes)
@@ -73,8 +94,7 @@ template <class U> void index_get_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
   const Layout l(x, a.in + 1, a.ints, a.n_in - 1);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
-  find_offsets(x, a.in + 1, l, offsets, 0, team);  // a bad index reads some element: nobody will see it
-  if (x.size() == 0) return;
+  if (!find_offsets(x, a.in + 1, l, offsets, team) || x.size() == 0) return;
   Walk<1> pre, post;
   for (int d = 0; d < l.n_pre; ++d) pre.axis(x.shape[l.pre[d]], x.stride[l.pre[d]]);
   for (int d = 0; d < l.n_post; ++d) post.axis(x.shape[l.post[d]], x.stride[l.post[d]]);
@@ -173,9 +193,9 @@ const char* index_get_check(const Args& a) {
 template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
   const View &x = a.in[0], &values = a.in[1], &out = a.out[0];
   const Layout l(x, a.in + 2, a.ints, a.n_in - 2);
-  copy_all<T>(out, x, team);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
-  find_offsets(out, a.in + 2, l, offsets, kNowhere, team);
+  if (!find_offsets(out, a.in + 2, l, offsets, team)) return;  // before anything has changed: out may be x
+  copy_all<T>(out, x, team);
   const int ndim = l.n_pre + l.ndim + l.n_post;
   Walk<2> pre, post;  // out, values
   Walk<1> tuples;     // values
@@ -190,8 +210,16 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
     T* to = out.ptr<T>() + pre.offset(0, p);
     const T* from = values.ptr<T>() + pre.offset(1, p);
     tuples.rows(0, l.count, [&](const int64_t* at, int64_t n, int64_t b) {
+      if (width == 1) {
+        const T* v = from + at[0];
+        const int64_t step = tuples.step(0);
+        for (int64_t j = 0; j < n; ++j) {
+          T& o = to[offsets[b + j]];
+          o = kAdd ? static_cast<T>(o + v[j * step]) : v[j * step];
+        }
+        return;
+      }
       for (int64_t j = 0; j < n; ++j) {
-        if (offsets[b + j] == kNowhere) continue;
         T* o = to + offsets[b + j];
         const T* v = from + at[0] + j * tuples.step(0);
         const auto put = [&](const int64_t* shift, int64_t m) {
@@ -209,8 +237,8 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
         };
         if (post.ndim <= 1) {
           const int64_t shift[2] = {q * so, q * sv};
-          if (const int64_t next = offsets[b + least(j + kAheadRows, n - 1)]; next != kNowhere)
-            for (int64_t i = q; i < q_end; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(to + next + i * so);
+          const int64_t next = offsets[b + least(j + kAheadRows, n - 1)];
+          for (int64_t i = q; i < q_end; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(to + next + i * so);
           put(shift, q_end - q);
         } else {
           post.rows(q, q_end, [&](const int64_t* shift, int64_t m, int64_t) { put(shift, m); });

@@ -14,7 +14,9 @@ from .dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_float
 from .errors import DomainError, DTypeError, GradError, ShapeError, TraceError
 from .memory import aligned_copy
 from .ops import apply as _engine
+from .ops import op as _op
 from .ops.indexing import get_item, set_item
+from .ops.public import Public, explain
 
 
 class Tensor:
@@ -551,8 +553,19 @@ def _swapped(function: Any) -> Any:
 
 
 def _inplace(function: Any) -> Any:
+    prepare = getattr(function, "prepare", None)
+    if prepare is not None:
+        prepare = Public(prepare, explain)
+
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        result = function(self, *args, **kwargs)
+        if prepare is None:
+            result = function(self, *args, **kwargs)
+        else:
+            call, inputs = prepare(self, *args, **kwargs)
+            if _engine.apply_into(call, inputs):
+                self._changed()
+                return self
+            result = _op.apply(call, inputs)
         if result.dtype != self.dtype and category(result.dtype) > category(self.dtype):
             raise DTypeError(f"in-place {function.__name__}: a {result.dtype} result does not fit {self.dtype}")
         return self._assign(result)

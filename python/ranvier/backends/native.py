@@ -57,6 +57,20 @@ class NativeBackend:
         self.rows = _check_tables()
         self._many: dict[tuple, Program] = {}  # calls of more arrays than `eager` takes, by signature
 
+    def run_into(self, call: Any, arrays: list) -> bool:
+        """One op with its result in the memory of the first array; False, and nothing done, where that cannot be."""
+        number = ~call.id  # in place the same call is another one
+        if self.eager(number, *arrays) is None:
+            specs = [call.op.infer(*arrays, **call.attrs)]
+            plain = all(a.flags.aligned and a.dtype.isnative and a.ndim <= _MAX_AXES for a in arrays)
+            if not plain or call.op.aliases(len(arrays), call.attrs).get(0) != 0:
+                return False
+            graph = Graph()
+            node = graph.add(call, [graph.input(a.shape, a.dtype) for a in arrays], specs)
+            kernel, _, _, ints, floats = encode(node, self.rows)
+            _native.eager_add(number, arrays, kernel, [0], ints, floats, call.op.name)
+        return True
+
     def run(self, call: Any, arrays: list, specs: list) -> tuple:
         """One op: a plan of one instruction, kept for calls of the same signature."""
         op = call.op

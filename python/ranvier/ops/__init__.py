@@ -62,7 +62,8 @@ def methods() -> list[tuple[str, bool]]:
     for family in FAMILIES:
         keeps_shape = family in (elementwise, activation, index, join)
         for name in family.__all__:
-            code = getattr(getattr(family, name), "__code__", None)
+            function = getattr(family, name)
+            code = getattr(getattr(function, "prepare", function), "__code__", None)
             if code is not None and code.co_argcount and code.co_varnames[0] == "input":
                 result.append((name, keeps_shape))
     return result

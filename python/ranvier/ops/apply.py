@@ -50,6 +50,26 @@ def apply(call: Call, inputs: tuple) -> Any:
     return result
 
 
+def apply_into(call: Call, inputs: tuple) -> bool:
+    """Run `call`, whose result may share its first input's memory, in that memory; False, and nothing done, where that
+    would show elsewhere: recorded, traced, read-only or scattered memory, or shared with another input.
+    """
+    if local.eager is None:
+        return False
+    arrays = []
+    for x in inputs:
+        if not isinstance(x, Tensor) or x._requires_grad and local.grad_enabled:
+            return False
+        arrays.append(x._data)
+    target = arrays[0]
+    if not target.flags.carray:
+        return False
+    for a in arrays[1:]:
+        if np.may_share_memory(target, a):
+            return False
+    return current_backend().run_into(call, arrays)
+
+
 def _wrap(data: Any) -> Any:
     t = Tensor.__new__(Tensor)
     t._data = data

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dtypes import as_dtype, bool_, int32, int64
 from ..errors import DTypeError, OutOfRangeError, ShapeError
-from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
+from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, prepared
 from .public import numpy_names
 
 __all__ = [
@@ -280,6 +280,7 @@ def _as_source(name: str, input: Any, index: Any, src: Any, value: Any) -> Any:
 
 
 @numpy_names
+@prepared
 def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None) -> Any:
     """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`.
 
@@ -288,10 +289,11 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     [0.0, 5.0, 0.0, 5.0]
     """
     src = _as_source("scatter", input, index, src, value)
-    return _scatter(input, index, src, dim=normalize_axis("scatter", dim, len(input.shape)))
+    return _scatter.call(dim=normalize_axis("scatter", dim, len(input.shape))), (input, index, src)
 
 
 @numpy_names
+@prepared
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """A copy of `input` with out[.., index[.., i, ..], ..] += src[.., i, ..] along `dim`, in order of i.
 
@@ -300,7 +302,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     [4.0, 0.0, 2.0]
     """
     src = _as_source("scatter_add", input, index, src, None)
-    return _scatter_add(input, index, src, dim=normalize_axis("scatter_add", dim, len(input.shape)))
+    return _scatter_add.call(dim=normalize_axis("scatter_add", dim, len(input.shape))), (input, index, src)
 
 
 @numpy_names
@@ -351,28 +353,31 @@ def _check_slices(name: str, input: Any, d: int, index: Any, source: Any) -> Non
 
 
 @numpy_names
+@prepared
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
     """A copy of `input` with alpha * source[.., k, ..] added to its slice index[k] along `dim`, in order of k."""
     d = _along("index_add", input, dim, index)
     _check_slices("index_add", input, d, index, source)
-    return _index_put(input, source if alpha == 1 else source * alpha, index, axes=(d,), accumulate=True)
+    return _index_put.call(axes=(d,), accumulate=True), (input, source if alpha == 1 else source * alpha, index)
 
 
 @numpy_names
+@prepared
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy of `input` whose slice index[k] along `dim` is source[.., k, ..]."""
     d = _along("index_copy", input, dim, index)
     _check_slices("index_copy", input, d, index, source)
-    return _index_put(input, source, index, axes=(d,))
+    return _index_put.call(axes=(d,), accumulate=False), (input, source, index)
 
 
 @numpy_names
+@prepared
 def index_fill(input: Any, dim: int, index: Any, value: float) -> Any:
     """A copy of `input` whose slices `index` along `dim` are filled with `value`."""
     from ..tensor import as_tensor
 
     d = _along("index_fill", input, dim, index)
-    return _index_put(input, as_tensor(value, dtype=input.dtype), index, axes=(d,))
+    return _index_put.call(axes=(d,), accumulate=False), (input, as_tensor(value, dtype=input.dtype), index)
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:

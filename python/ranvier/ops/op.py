@@ -5,6 +5,8 @@ An `Op` is called with tensors (or NumPy arrays) and its attributes: `softmax(x,
 """
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -160,10 +162,12 @@ class Op:
         self.defaults = self.default_call.attrs
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
-        if not attrs:
-            return apply(self.default_call, inputs)
-        call = self._calls.get(tuple(attrs.items()))  # all attributes, in the order of the record: the common case
-        return apply(self.bind(**attrs) if call is None else call, inputs)
+        return apply(self.call(**attrs) if attrs else self.default_call, inputs)
+
+    def call(self, **attrs: Any) -> Call:
+        """`bind`, quicker where all attributes are given in the order of the record."""
+        call = self._calls.get(tuple(attrs.items()))
+        return self.bind(**attrs) if call is None else call
 
     def aliases(self, n_inputs: int, attrs: dict[str, Any]) -> dict[int, int]:
         """{output: input} pairs that may share memory, for a call with `n_inputs` inputs."""
@@ -175,6 +179,21 @@ class Op:
 
 def apply(call: Call, inputs: tuple) -> Any:  # replaced by ops/apply.py: the engine needs the record, not vice versa
     raise RuntimeError("ranvier.ops.apply has not been imported")
+
+
+def prepared(make: Callable) -> Callable:
+    """The public function that runs what `make(input, ...)` returns: a Call and its inputs. Where it is called in place
+    (`input.name_()`), the call may run in `input`'s own memory.
+    """
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return apply(*make(*args, **kwargs))
+
+    function = functools.update_wrapper(function, make)
+    del function.__wrapped__  # for it is not what this returns
+    function.__signature__ = inspect.signature(make)  # type: ignore[attr-defined]
+    function.prepare = make  # type: ignore[attr-defined]
+    return function
 
 
 # ---------------------------------------------------------------- shape rules
