@@ -75,8 +75,10 @@ def main() -> None:
     except ValueError as error:
         commands.error(str(error))
     if options.child:
-        sys.modules.update(dict.fromkeys(filter(None, options.without.split(","))))  # type: ignore[arg-type]  # their import fails
-        child(options.child, groups, settings_of(options, words))
+        settings = settings_of(options, words)
+        hidden = set(settings.without) - {"numpy"}  # which we need ourselves: only its column is left out
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # their import fails
+        child(options.child, groups, settings)
         return
     results = [
         in_child(threads, isa) for threads in options.threads.split(",") for isa in options.isa.split(",")
@@ -99,7 +101,8 @@ def main() -> None:
 
 def settings_of(options: argparse.Namespace, words: tuple[str, ...]) -> Settings:
     dtypes = tuple(options.dtype.split(",")) if options.dtype else ("float32",) if words else ("float32", "float64")
-    return Settings(int(options.threads), options.quick, options.quantile, options.only, dtypes, words, options.isa)
+    return Settings(int(options.threads), options.quick, options.quantile, options.only, dtypes, words, options.isa,
+                    tuple(filter(None, options.without.split(","))))  # fmt: skip
 
 
 def load() -> list[float]:

@@ -1,4 +1,4 @@
-"""Single ops, made from the op records: elementwise functions and reductions."""
+"""Single ops, made from the op records: elementwise functions (also in cache) and reductions; and ops that move data."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import moving
 from .peak import Peak
 from .peers import torch_or_none
 from .runner import US, Row, Settings, aligned, race, repeat
@@ -50,9 +51,10 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
     settings = replace(settings, seconds=settings.budget / 3)  # there are many
     rows = []
     rng = np.random.default_rng(0)
-    n = 1 << 16 if settings.quick else 1 << 23
-    for op in OPS.values():
-        if not settings.wants(op.name):
+    large, small = 1 << 16 if settings.quick else 1 << 23, 1 << 14  # small ones, with their results, fit L2
+    for op, n in [(op, n) for n in (large, small) for op in OPS.values()]:
+        name = op.name if n == large else f"{op.name}, in cache"
+        if not settings.wants(name):
             continue
         if op.kind == "elementwise" and op.rule in ("promote", "float") and op.encode is None:
             try:
@@ -61,7 +63,7 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
             except TypeError:
                 continue
             attrs: dict = {}
-        elif len(op.samples) and "dim" in op.defaults and op.kind == "kernel" and op.inplace == {}:
+        elif n == large and len(op.samples) and "dim" in op.defaults and op.kind == "kernel" and op.inplace == {}:
             arrays, attrs = [aligned(rng.uniform(*op.domain, (n // 1024, 1024)).astype(np.float32))], {"dim": 1}
             try:
                 specs = op.infer(*arrays, **op.bind(**attrs).attrs)
@@ -78,7 +80,7 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
         seconds = race(contenders(op, attrs, arrays, settings), settings)
         out = op(*arrays, **attrs)
         moved = sum(a.nbytes for a in arrays) + sum(o.nbytes for o in (out if isinstance(out, tuple) else (out,)))
-        percent = None if settings.quick else 100 * moved / seconds[US] / peak.bytes  # small arrays stay in a cache
-        rows.append(Row(f"ops on {n} elements (percent: bandwidth)", op.name, "us", {k: s * 1e6 for k, s in seconds.items()},
+        percent = None if settings.quick or n == small else 100 * moved / seconds[US] / peak.bytes
+        rows.append(Row(f"ops on {n} elements{' (percent: bandwidth)' * (n == large)}", name, "us", {k: s * 1e6 for k, s in seconds.items()},
                         peak_percent=percent))  # fmt: skip
-    return rows
+    return rows + moving.measure(settings)

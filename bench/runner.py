@@ -33,6 +33,7 @@ class Settings:
     dtypes: tuple[str, ...] = ("float32", "float64")
     words: tuple[str, ...] = ()  # the laboratory's: an op, cases, attributes
     isa: str = ""  # the instruction set that this process is held to
+    without: tuple[str, ...] = ()  # peers that are left out
     seconds: float | None = None  # for one contender of one case, if it shall not be `budget`'s choice
 
     def wants(self, *cases: str) -> bool:
@@ -147,6 +148,7 @@ def start(run: Contender, settings: Settings) -> None:
 
 def race(contenders: dict[str, Contender], settings: Settings) -> dict[str, float]:
     """Seconds for one execution of each contender's work: the median over turns of a few milliseconds."""
+    contenders = {name: run for name, run in contenders.items() if name.split(", ")[0] not in settings.without}
     times: dict[str, list[float]] = {name: [] for name in contenders}
     cost: dict[str, float] = {}
     for name, run in contenders.items():

@@ -68,6 +68,17 @@ def test_a_run_from_end_to_end(tmp_path: Path) -> None:
     assert f"| {row['case']} | 1 | us |" in again.stdout and "GB/s" in again.stdout
 
 
+@pytest.mark.parametrize("group", ["products", "ops"])
+def test_numpy_can_be_left_out(group: str, tmp_path: Path) -> None:
+    pytest.importorskip("ranvier._native")
+    file = tmp_path / "rows.json"
+    case = {"products": "(4, 2) @ (2, 4)", "ops": "cat of two 64x64, dim=0"}[group]
+    done = bench(group, "--quick", "--dtype", "float32", "--only", case, "--json", str(file), "--without", "numpy,torch,jax")
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(file.read_text())["results"]
+    assert [set(row["values"]) for row in result["rows"]] == [{US}]
+
+
 def test_faults_are_told_without_a_traceback() -> None:
     done = bench("lab", "matmul", "32x")
     assert done.returncode == 2 and "is no list of shapes" in done.stderr and "Traceback" not in done.stderr
