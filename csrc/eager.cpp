@@ -144,12 +144,16 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
   };
   if (e.ins.cost <= kSerialNanoseconds) {  // holds the GIL: nobody else uses the entry meanwhile
     point(e.views.data());
-    if (e.shared_bytes) e.ins.args.shared = shared_scratch(e.shared_bytes);
-    {
+    try {
+      if (e.shared_bytes) e.ins.args.shared = shared_scratch(e.shared_bytes);
       FlushDenormals flush;
       const Crew crew(e.ins.cost > kTeamNanoseconds && eager_parallel.load(std::memory_order_relaxed) ? e.ins.cost : 0);
       Team team = crew.team(gil_state, e.ins.cost);
       e.ins.kernel->run(e.ins.args, team);
+    } catch (...) {  // no memory
+      gil_state.failed.store(false);
+      drop(n_out);
+      throw;
     }
     ok = !gil_state.failed.load(std::memory_order_relaxed);
     if (!ok) [[unlikely]] {

@@ -205,7 +205,13 @@ std::mutex& Plan::mutex() {
 
 void Plan::run(const Executor::Prologue* first, double* times) {
   const double shared = shared_cost_ + (first && first->cost > kTeamNanoseconds ? first->cost : 0);
-  const int failed = Executor::run(list_, shared, turn_->team, first, times);
+  int failed;
+  try {
+    failed = Executor::run(list_, shared, turn_->team, first, times);
+  } catch (...) {  // no memory
+    turn_->team.failed.store(false);
+    throw;
+  }
   if (failed < 0) return;
   turn_->team.failed.store(false);
   throw_fault(turn_->team.report, specs_[failed].label);

@@ -49,14 +49,14 @@ void place(const Helper& h, bool here) {
 #if defined(__linux__)
   cpu_set_t set;
   CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return;  // what could not be undone is not done either
   const int cpu = sched_getcpu();
-  if (cpu < 0) return;
   if (here) {
+    if (cpu < 0) return;
+    CPU_ZERO(&set);
     CPU_SET(cpu, &set);
-  } else {
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return;
+  } else if (cpu >= 0 && CPU_COUNT(&set) > 1) {
     CPU_CLR(cpu, &set);
-    if (CPU_COUNT(&set) == 0) return;
   }
   pthread_setaffinity_np(h.thread, sizeof set, &set);
 #else
@@ -115,7 +115,11 @@ void Pool::help(int member) {
     s.member = s.victim = member;
     if (member >= s.members) continue;
     own.working.store(true, std::memory_order_relaxed);
-    if (s.next()) work(context, s);
+    try {
+      if (s.next()) work(context, s);
+    } catch (...) {  // no memory
+      give_up(s);
+    }
     own.working.store(false, std::memory_order_relaxed);
     if (own.lent.exchange(false, std::memory_order_relaxed)) sched_yield();
   }

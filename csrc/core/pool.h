@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <mutex>
 
 #include "core/team.h"
@@ -63,6 +64,9 @@ struct Pool {
   Range range[kMostMembers];
   Helper helper[kMostMembers];
 
+  std::atomic<bool> thrown{false};  // by a member of this phase
+  std::exception_ptr error;         // what the first one threw
+
   alignas(128) std::mutex mutex;  // held by the Crew that has the helpers
   int helpers = 0;
   uint64_t last = 0;            // phase
@@ -78,6 +82,7 @@ struct Pool {
   void report(int done) {
     if (left.fetch_sub(done, std::memory_order_acq_rel) == done) left.notify_one();  // no system call if nobody sleeps
   }
+  void give_up(Share& s);  // after an exception, which the caller of the loop throws again
 
  private:
   void help(int member);

@@ -2,7 +2,9 @@
 #include "core/team.h"
 
 #include <algorithm>
+#include <exception>
 #include <mutex>
+#include <utility>
 
 #include "core/memory.h"
 #include "core/pool.h"
@@ -110,9 +112,25 @@ void Team::share_out(int64_t chunks, Work work, void* context) {
     p.range[k].word.store(pack(s.phase, units * k / members + (k == 0), units * (k + 1) / members), std::memory_order_release);
   p.number.store(s.phase, std::memory_order_release);
   point(s, 0);
-  work(context, s);
-
+  try {
+    work(context, s);
+  } catch (...) {  // the others still use `context`: nothing may unwind before they are done
+    p.give_up(s);
+    int rest = 0;
+    for (int k = 0; k < members; ++k)
+      while (take(p.range[k], s.phase, true) >= 0) ++rest;
+    if (rest > 0) p.report(rest);
+  }
   p.finish(members);
+  if (p.thrown.load(std::memory_order_relaxed)) [[unlikely]] {
+    p.thrown.store(false, std::memory_order_relaxed);
+    std::rethrow_exception(std::exchange(p.error, nullptr));
+  }
+}
+
+void Pool::give_up(Share& s) {
+  if (!thrown.exchange(true, std::memory_order_relaxed)) error = std::current_exception();
+  report(s.done + 1);  // units done, and the one under way
 }
 
 bool Share::more() {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The team alone, for ThreadSanitizer (test_team.py compiles and runs it): loops of all lengths, several callers, helpers
-// that fall asleep in between. Exits with 1 where a chunk was not done exactly once.
+// that fall asleep in between, exceptions. Exits with 1 where a chunk was not done exactly once, or an exception got lost.
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -47,6 +49,44 @@ bool loops(int rounds, unsigned seed) {
   return good;
 }
 
+// What a member throws comes out of the loop, on the calling thread, when nobody is at it any more.
+bool throws(int rounds) {
+  TeamState state;
+  bool good = true;
+  long thrown = 0, elsewhere = 0;
+  const auto caller = std::this_thread::get_id();
+  for (int round = 0; round < rounds; ++round) {
+    std::vector<long> a(512);
+    Crew crew(1e6);
+    Team team = crew.team(state, 1e6);
+    const bool helpers_only = round % 3 == 0, all = round % 3 == 1;
+    std::atomic<bool> other{false}, any{false};
+    try {
+      team.each(512, [&](int64_t i) {
+        for (volatile int k = 0; k < 200;) k = k + 1;
+        a[i] = i;
+        const bool helper = std::this_thread::get_id() != caller;
+        if (all || (helpers_only ? helper : i == round % 512)) {
+          any = true;
+          if (helper) other = true;
+          throw std::bad_alloc();
+        }
+      });
+      good = good && !any;
+    } catch (const std::bad_alloc&) {
+      good = good && any;
+      ++thrown;
+      elsewhere += other;
+    }
+    long sum = 0;
+    team.each(512, [&](int64_t i) { a[i] = 1; });  // the team is as before
+    for (long v : a) sum += v;
+    good = good && sum == 512;
+  }
+  std::fprintf(stderr, "%ld thrown, %ld of them on helpers\n", thrown, elsewhere);
+  return good && thrown > rounds / 2;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -57,6 +97,7 @@ int main(int argc, char** argv) {
   for (int k = 0; k < 3; ++k) callers.emplace_back([&, k] { good[k] = loops(rounds, 7u * k + 1); });
   for (std::thread& t : callers) t.join();
   const bool alone = loops(rounds, 99);
-  std::puts(good[0] && good[1] && good[2] && alone ? "good" : "wrong");
-  return good[0] && good[1] && good[2] && alone ? 0 : 1;
+  const bool thrown = throws(rounds);
+  std::puts(good[0] && good[1] && good[2] && alone && thrown ? "good" : "wrong");
+  return good[0] && good[1] && good[2] && alone && thrown ? 0 : 1;
 }

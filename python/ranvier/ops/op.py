@@ -162,7 +162,10 @@ class Op:
         self.defaults = self.default_call.attrs
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
-        return apply(self.call(**attrs) if attrs else self.default_call, inputs)
+        if not attrs:
+            return apply(self.default_call, inputs)
+        call = self._calls.get(tuple(attrs.items()))
+        return apply(self.bind(**attrs) if call is None else call, inputs)
 
     def call(self, **attrs: Any) -> Call:
         """`bind`, quicker where all attributes are given in the order of the record."""
