@@ -683,3 +683,19 @@ def test_faults_name_the_first_wrong_value_and_leave_the_plan_usable(n, n_thread
         with pytest.raises(IndexError, match=rf"cross_entropy: index 77 at position {n // 2} must be in \[0, 49\]"):
             loss(wrong)
         assert loss(labels) == expected
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("gap", [1, 2])
+def test_products_of_one_row_each_into_scattered_results(columns, gap):
+    """C (5, 1, columns) whose batch axis and columns both have strides above 1, times one B: no row axis can stand for both."""
+    k, row = 4, gap * columns + 1
+    a, b = np.arange(5 * k, dtype="f4").reshape(5, 1, k), np.arange(k * columns, dtype="f4").reshape(k, columns)
+    store = np.zeros(5 * row, "f4")
+    slots = [("bound", a), ("bound", b), ("bound", store)]
+    ins = [(0, 0, 0, (5, 1, k), (k, k, 1)), (1, 0, 0, (k, columns), (columns, 1))]
+    out = (2, 0, 0, (5, 1, columns), (row, row, gap))
+    native.Plan(slots, [("matmul", ins, [out], [0], [], "matmul")]).run()
+    wanted = np.zeros((5, row), "f4")
+    wanted[:, : gap * columns : gap] = (a @ b)[:, 0]
+    np.testing.assert_array_equal(store.reshape(5, row), wanted)

@@ -114,6 +114,7 @@ template <class T> struct Batch {
           merged = one_row_axis(c, args.in[i], own_row(args.in[i]), &row);
         for (int i = 0; i < args.n_out && merged; ++i) merged = one_row_axis(c, args.out[i], own_row(args.out[i]), &row);
       }
+      merged = merged && (c_row == 1 || c.stride[c.ndim - 1] == 1 || o.n == 1);  // C of one row each may have neither
       if (merged) m *= count, count = 1;
       else a_row = o.a_row, c_row = c.stride[c.ndim - 2];
     }
