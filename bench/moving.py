@@ -1,7 +1,8 @@
-"""Ops that move data, at the sizes of layers: joining, permuting, indexed updates in place."""
+"""Ops that move data, at the sizes of layers: joining, permuting, indexed updates in place, dropout."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -12,11 +13,13 @@ JOINED = [(kind, n, dim) for kind, dims in (("cat", (0, 1)), ("stack", (0, 1, 2)
 PERMUTED = [((16, 128, 4, 32), (0, 2, 1, 3)), ((8, 256, 8, 64), (0, 2, 1, 3)), ((32, 512, 12, 64), (0, 2, 1, 3)),
             ((16, 128, 4, 32), (0, 2, 3, 1)), ((1024, 1024), (1, 0))]  # fmt: skip
 ADDED = [(100, 1, 10), (1000, 64, 500), (10000, 128, 1000), (100000, 1, 100000)]  # rows, width, rows that are added
+DROPPED = (1 << 14, 1 << 20)
 
 
 def cases(settings: Settings) -> Iterator[tuple[str, Callable[[], dict[str, Contender]]]]:
     """Name of each case, and what makes its contenders."""
     import ranvier as rv
+    from ranvier.nn.functional import dropout
 
     torch = torch_or_none(settings)
     libraries = {US: rv, **({"torch": torch} if torch is not None else {})}
@@ -29,9 +32,8 @@ def cases(settings: Settings) -> Iterator[tuple[str, Callable[[], dict[str, Cont
         pair = [normal(n, n), normal(n, n)]
         plain = np.concatenate if kind == "cat" else np.stack
         result = {"numpy": repeat(lambda: plain(pair, dim))}
-        for name, lib in libraries.items():
-            result[name] = repeat(lambda f=getattr(lib, kind), xs=[lib.from_numpy(x) for x in pair]: f(xs, dim))
-        return result
+        return result | {name: repeat(partial(getattr(lib, kind), [lib.from_numpy(x) for x in pair], dim))
+                         for name, lib in libraries.items()}  # fmt: skip
 
     def permute(shape: tuple, dims: tuple) -> dict[str, Contender]:
         x = normal(*shape)
@@ -42,15 +44,26 @@ def cases(settings: Settings) -> Iterator[tuple[str, Callable[[], dict[str, Cont
         x, values, index = normal(rows, width), normal(count, width), rng.integers(0, rows, count)
         result = {"numpy": repeat(lambda: np.add.at(x, index, values))}
         for name, lib in libraries.items():
-            result[name] = repeat(lambda t=[lib.from_numpy(a) for a in (x, index, values)]: t[0].index_add_(0, *t[1:]))
+            target, places, added = map(lib.from_numpy, (x, index, values))
+            result[name] = repeat(partial(target.index_add_, 0, places, added))
+        return result
+
+    def drop(n: int) -> dict[str, Contender]:
+        x = normal(n)
+        result = {"numpy": repeat(lambda: x * ((rng.random(n, dtype=np.float32) >= 0.1) * np.float32(1 / 0.9))),
+                  US: repeat(partial(dropout, rv.from_numpy(x), 0.1))}  # fmt: skip
+        if torch is not None:
+            result["torch"] = repeat(partial(torch.nn.functional.dropout, torch.from_numpy(x), 0.1))
         return result
 
     for kind, n, dim in JOINED:
-        yield f"{kind} of two {n}x{n}, dim={dim}", lambda case=(kind, n, dim): join(*case)
+        yield f"{kind} of two {n}x{n}, dim={dim}", partial(join, kind, n, dim)
     for shape, dims in PERMUTED:
-        yield f"permute {'x'.join(map(str, shape))} to {dims}, copied", lambda case=(shape, dims): permute(*case)
+        yield f"permute {'x'.join(map(str, shape))} to {dims}, copied", partial(permute, shape, dims)
     for rows, width, count in ADDED:
-        yield f"index_add_ of {count} rows to {rows}x{width}", lambda case=(rows, width, count): add(*case)
+        yield f"index_add_ of {count} rows to {rows}x{width}", partial(add, rows, width, count)
+    for n in DROPPED:
+        yield f"dropout of {n}, training", partial(drop, n)
 
 
 def measure(settings: Settings) -> list[Row]:

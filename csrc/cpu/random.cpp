@@ -10,6 +10,7 @@
 
 #include "core/philox.h"
 #include "cpu/radix.h"
+#include "cpu/simd.h"
 #include "cpu/walk.h"
 
 namespace rv::RV_ISA {
@@ -19,14 +20,86 @@ constexpr int kBatch = 32;        // blocks made at once, one vector lane each
 constexpr int64_t kSpan = 2048;   // blocks of a chunk
 
 struct Words {
-  uint32_t x[4][kBatch];
+  alignas(64) uint32_t x[4][kBatch];
 };
 
+#ifdef RV_AVX512
+// The halves of c * m of 16 lanes: five instructions, which the compiler does not find by itself.
+RV_INLINE void multiply(__m512i c, __m512i m, __m512i& high, __m512i& low) {
+  const __m512i even = _mm512_mul_epu32(c, m), odd = _mm512_mul_epu32(_mm512_srli_epi64(c, 32), m);
+  high = _mm512_castps_si512(_mm512_mask_movehdup_ps(_mm512_castsi512_ps(odd), 0x5555, _mm512_castsi512_ps(even)));
+  low = _mm512_mullo_epi32(c, m);
+}
+
+// philox4x32_10 of kBatch counters from `counter` on. A factor of a dropout mask takes 0.30 ns, with the loop below 0.74.
+void philox_batch(Words& w, uint64_t counter, uint64_t key) {
+  constexpr int kVectors = kBatch / 16, kXor = 0x96;
+  const __m512i m0 = _mm512_set1_epi32(static_cast<int>(0xD2511F53)), m1 = _mm512_set1_epi32(static_cast<int>(0xCD9E8D57));
+  __m512i c[kVectors][4];
+  for (int v = 0; v < kVectors; ++v) {
+    for (int half = 0; half < 2; ++half) {
+      const __m512i first = _mm512_set1_epi64(static_cast<int64_t>(counter + v * 16 + half * 8));
+      const __m512i n = _mm512_add_epi64(first, _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0));
+      const __m256i low = _mm512_cvtepi64_epi32(n), high = _mm512_cvtepi64_epi32(_mm512_srli_epi64(n, 32));
+      c[v][0] = half ? _mm512_inserti64x4(c[v][0], low, 1) : _mm512_castsi256_si512(low);
+      c[v][1] = half ? _mm512_inserti64x4(c[v][1], high, 1) : _mm512_castsi256_si512(high);
+    }
+    c[v][2] = c[v][3] = _mm512_setzero_si512();
+  }
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+#pragma GCC unroll 10
+  for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9, k1 += 0xBB67AE85) {
+    const __m512i key0 = _mm512_set1_epi32(static_cast<int>(k0)), key1 = _mm512_set1_epi32(static_cast<int>(k1));
+    for (int v = 0; v < kVectors; ++v) {
+      __m512i h0, l0, h1, l1;
+      multiply(c[v][0], m0, h0, l0);
+      multiply(c[v][2], m1, h1, l1);
+      c[v][0] = _mm512_ternarylogic_epi32(h1, c[v][1], key0, kXor);
+      c[v][2] = _mm512_ternarylogic_epi32(h0, c[v][3], key1, kXor);
+      c[v][1] = l1, c[v][3] = l0;
+    }
+  }
+  for (int v = 0; v < kVectors; ++v)
+    for (int k = 0; k < 4; ++k) _mm512_store_si512(w.x[k] + 16 * v, c[v][k]);
+}
+
+// The words in the order of blocks, 0 1 2 3 of each.
+RV_INLINE void in_order(const Words& w, uint32_t* to) {
+  for (int v = 0; v < kBatch; v += 16) {
+    const __m512i a = _mm512_load_si512(w.x[0] + v), b = _mm512_load_si512(w.x[1] + v), c = _mm512_load_si512(w.x[2] + v),
+                  d = _mm512_load_si512(w.x[3] + v);
+    const __m512i ab0 = _mm512_unpacklo_epi32(a, b), ab1 = _mm512_unpackhi_epi32(a, b), cd0 = _mm512_unpacklo_epi32(c, d),
+                  cd1 = _mm512_unpackhi_epi32(c, d);
+    // each quarter of these holds block q, q + 4, ... of the vector
+    const __m512i q0 = _mm512_unpacklo_epi64(ab0, cd0), q1 = _mm512_unpackhi_epi64(ab0, cd0), q2 = _mm512_unpacklo_epi64(ab1, cd1),
+                  q3 = _mm512_unpackhi_epi64(ab1, cd1);
+    const __m512i s0 = _mm512_shuffle_i32x4(q0, q1, 0x44), s1 = _mm512_shuffle_i32x4(q0, q1, 0xee),
+                  s2 = _mm512_shuffle_i32x4(q2, q3, 0x44), s3 = _mm512_shuffle_i32x4(q2, q3, 0xee);
+    _mm512_store_si512(to + 4 * v, _mm512_shuffle_i32x4(s0, s2, 0x88));
+    _mm512_store_si512(to + 4 * v + 16, _mm512_shuffle_i32x4(s0, s2, 0xdd));
+    _mm512_store_si512(to + 4 * v + 32, _mm512_shuffle_i32x4(s1, s3, 0x88));
+    _mm512_store_si512(to + 4 * v + 48, _mm512_shuffle_i32x4(s1, s3, 0xdd));
+  }
+}
+#else
 void philox_batch(Words& w, uint64_t counter, uint64_t key) {
   for (int j = 0; j < kBatch; ++j) {
     const Philox4 block = philox4x32_10(counter + j, 0, key);
     for (int k = 0; k < 4; ++k) w.x[k][j] = block.w[k];
   }
+}
+
+RV_INLINE void in_order(const Words& w, uint32_t* to) {
+  for (int j = 0; j < kBatch; ++j)
+    for (int k = 0; k < 4; ++k) to[4 * j + k] = w.x[k][j];
+}
+#endif
+
+// to[i] = make(word) of a batch's words in order
+template <class T, class F> RV_INLINE void each_word(const Words& w, T* to, F&& make) {
+  alignas(64) uint32_t word[4 * kBatch];
+  in_order(w, word);
+  for (int i = 0; i < 4 * kBatch; ++i) to[i] = make(word[i]);
 }
 
 // 53 bits of a block's first (half 0) or second pair of words.
@@ -65,8 +138,7 @@ template <class T> void uniform_as(const Args& a, Team& team) {
   const int64_t n = a.out[0].size();
   if constexpr (sizeof(T) == 4) {
     generate<4>(out, n, a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
-      for (int j = 0; j < kBatch; ++j)
-        for (int k = 0; k < 4; ++k) to[4 * j + k] = static_cast<int32_t>(w.x[k][j] >> 8) * 0x1p-24f * span + low;
+      each_word(w, to, [=](uint32_t x) { return static_cast<int32_t>(x >> 8) * 0x1p-24f * span + low; });
     });
   } else {
     generate<2>(out, n, a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
@@ -172,7 +244,7 @@ void normal_run(const Args& a, Team& team) {
 // ---- bernoulli: `value` with probability p, else 0: a 32-bit word is below p 2^32
 
 void bernoulli_run(const Args& a, Team& team) {
-  const uint64_t threshold = static_cast<uint64_t>(floor(a.floats[0] * 0x1p32 + 0.5));
+  const uint64_t threshold = static_cast<uint64_t>(__builtin_floor(a.floats[0] * 0x1p32 + 0.5));
   const uint32_t last = static_cast<uint32_t>(threshold - 1);  // threshold 0: no word succeeds
   uint64_t bits = 0;  // of `value`, in the lowest bytes
   by_dtype(a.out[0].dtype, [&](auto t) {
@@ -184,8 +256,7 @@ void bernoulli_run(const Args& a, Team& team) {
     using U = decltype(u);
     const U value = static_cast<U>(bits);
     generate<4>(a.out[0].ptr<U>(), a.out[0].size(), a.in[0], a.ints[0], team, [=](const Words& w, U* to) {
-      for (int j = 0; j < kBatch; ++j)
-        for (int k = 0; k < 4; ++k) to[4 * j + k] = w.x[k][j] <= last ? value : U(0);
+      each_word(w, to, [=](uint32_t x) { return x <= last ? value : U(0); });
     });
   });
 }
@@ -225,7 +296,12 @@ void randperm_run(const Args& a, Team& team) {
 
 // ---- costs and checks
 
-double words_cost(const Args& a) { return 50 + 0.7 * a.out[0].size(); }
+#ifdef RV_AVX512
+constexpr double kWord = 0.3;  // nanoseconds
+#else
+constexpr double kWord = 0.7;
+#endif
+double words_cost(const Args& a) { return 50 + kWord * static_cast<double>(item_size(a.out[0].dtype) < 8 ? 1 : 2) * a.out[0].size(); }
 double normal_cost(const Args& a) { return 50 + 1.8 * a.out[0].size(); }
 double randperm_cost(const Args& a) { return 1000 + 5.0 * a.out[0].size(); }
 int64_t randperm_shared(const Args& a) { return 4 * a.out[0].size(); }
