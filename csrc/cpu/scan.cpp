@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// cumsum: y[i] = x[0] + ... + x[i] along one axis, or x[i] + ... + x[n-1]. ints = [axis, reverse].
-// float32 is summed in double precision.
+// cumsum: y[i] = x[0] + ... + x[i] along one axis, or x[i] + ... + x[n-1]; cumprod: the same of products.
+// ints = [axis, reverse]. float32 is accumulated in double precision.
 #include "cpu/kernels.h"
 #include "cpu/lines.h"
 #include "cpu/simd.h"
 
 namespace rv::RV_ISA {
 namespace {
+
+struct Add {
+  static constexpr int kNeutral = 0;
+  template <class S> S operator()(S a, S b) const { return a + b; }
+};
+struct Multiply {
+  static constexpr int kNeutral = 1;
+  template <class S> S operator()(S a, S b) const { return a * b; }
+};
 
 constexpr int64_t kChunk = 1 << 15;  // of a long line: the sums of earlier chunks are added in a second phase
 
@@ -17,7 +26,7 @@ template <> struct Scan<float> {
   using Sum = double;
 };
 
-// A line is cut where there are too few of them to share out; then the sum inside a chunk starts at zero.
+// A line is cut where there are too few of them to share out; then the sum inside a chunk starts anew.
 struct Plan {
   Lines<2> lines;
   bool columns;
@@ -31,23 +40,23 @@ struct Plan {
   }
 };
 
-template <class T> typename Scan<T>::Sum scan(const T* x, int64_t step_x, T* y, int64_t step_y, int64_t n,
-                                              typename Scan<T>::Sum before) {
-  typename Scan<T>::Sum sum = 0;
+template <class Join, class T> typename Scan<T>::Sum scan(const T* x, int64_t step_x, T* y, int64_t step_y, int64_t n,
+                                                         typename Scan<T>::Sum before) {
+  typename Scan<T>::Sum sum = Join::kNeutral;
   for (int64_t i = 0; i < n; ++i) {
-    sum += x[i * step_x];
-    y[i * step_y] = static_cast<T>(before + sum);
+    sum = Join()(sum, static_cast<typename Scan<T>::Sum>(x[i * step_x]));
+    y[i * step_y] = static_cast<T>(Join()(before, sum));
   }
   return sum;
 }
 
-template <class T> typename Scan<T>::Sum total(const T* x, int64_t step, int64_t n) {
-  typename Scan<T>::Sum sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += x[i * step];
+template <class Join, class T> typename Scan<T>::Sum total(const T* x, int64_t step, int64_t n) {
+  typename Scan<T>::Sum sum = Join::kNeutral;
+  for (int64_t i = 0; i < n; ++i) sum = Join()(sum, static_cast<typename Scan<T>::Sum>(x[i * step]));
   return sum;
 }
 
-template <class T> void run_as(const Args& args, Team& team) {
+template <class T, class Join> void run_as(const Args& args, Team& team) {
   using Sum = typename Scan<T>::Sum;
   const Plan p(args);
   const Lines<2>& lines = p.lines;
@@ -71,10 +80,10 @@ template <class T> void run_as(const Args& args, Team& team) {
       const int64_t left = lines.tiled - place % p.tiles * p.width, width = left < p.width ? left : p.width;
       const T* x = first_x(place);
       T* y = first_y(place);
-      for (int64_t c = 0; c < width; ++c) sum[c] = 0;
+      for (int64_t c = 0; c < width; ++c) sum[c] = Join::kNeutral;
       for (int64_t r = 0; r < n; ++r, x += step_x, y += step_y)
         for (int64_t c = 0; c < width; ++c) {
-          const Sum s = sum[c] + x[c];
+          const Sum s = Join()(sum[c], static_cast<Sum>(x[c]));
           sum[c] = s;
           y[c] = static_cast<T>(s);
         }
@@ -82,30 +91,30 @@ template <class T> void run_as(const Args& args, Team& team) {
   }
   if (p.chunks <= 1 || team.alone())  // the same sums in the same order as below, in one pass
     return team.each(p.tiles * lines.outer, [&](int64_t place) {
-      Sum before = 0;
+      Sum before = Join::kNeutral;
       for (int64_t k = 0; k < p.chunks; ++k)
-        before += scan(first_x(place) + k * kChunk * step_x, step_x, first_y(place) + k * kChunk * step_y, step_y,
-                       p.chunks == 1 ? n : length(k), before);
+        before = Join()(before, scan<Join>(first_x(place) + k * kChunk * step_x, step_x, first_y(place) + k * kChunk * step_y,
+                                           step_y, p.chunks == 1 ? n : length(k), before));
     });
 
   Sum* totals = reinterpret_cast<Sum*>(args.shared);  // (lines, chunks)
   team.each(p.tiles * lines.outer * p.chunks, [&](int64_t task) {
     const int64_t place = task / p.chunks, k = task % p.chunks;
-    totals[task] = total(first_x(place) + k * kChunk * step_x, step_x, length(k));
+    totals[task] = total<Join>(first_x(place) + k * kChunk * step_x, step_x, length(k));
   });
   team.each(p.tiles * lines.outer * p.chunks, [&](int64_t task) {
     const int64_t place = task / p.chunks, k = task % p.chunks;
-    Sum before = 0;
-    for (int64_t j = 0; j < k; ++j) before += totals[place * p.chunks + j];
-    scan(first_x(place) + k * kChunk * step_x, step_x, first_y(place) + k * kChunk * step_y, step_y, length(k), before);
+    Sum before = Join::kNeutral;
+    for (int64_t j = 0; j < k; ++j) before = Join()(before, totals[place * p.chunks + j]);
+    scan<Join>(first_x(place) + k * kChunk * step_x, step_x, first_y(place) + k * kChunk * step_y, step_y, length(k), before);
   });
 }
 
-void run(const Args& args, Team& team) {
+template <class Join> void run(const Args& args, Team& team) {
   switch (args.in[0].dtype) {
-    case DType::f32: return run_as<float>(args, team);
-    case DType::f64: return run_as<double>(args, team);
-    default: return run_as<int64_t>(args, team);
+    case DType::f32: return run_as<float, Join>(args, team);
+    case DType::f64: return run_as<double, Join>(args, team);
+    default: return run_as<int64_t, Join>(args, team);
   }
 }
 
@@ -130,6 +139,7 @@ const char* check(const Args& args) {
 
 }  // namespace
 
-const Kernel k_cumsum = {run, cost, shared, check};
+const Kernel k_cumsum = {run<Add>, cost, shared, check};
+const Kernel k_cumprod = {run<Multiply>, cost, shared, check};
 
 }  // namespace rv::RV_ISA

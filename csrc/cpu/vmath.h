@@ -8,6 +8,7 @@
 #include "cpu/vmath_exp.h"
 #include "cpu/vmath_log.h"
 #include "cpu/vmath_trig.h"
+#include "cpu/vmath_angle.h"
 #include "cpu/vmath_normal.h"
 #include "cpu/vmath_activation.h"
 #include "cpu/vmath_divide.h"

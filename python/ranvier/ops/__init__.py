@@ -5,14 +5,19 @@ from . import (
     activation,
     apply,  # noqa: F401  (connects the records with the engine)
     compare,
+    composed,
     creation,
     elementwise,
     index,
     join,
+    matrix,
+    moments,
     optim,
     random,
     reduction,
+    scan,
     shape,
+    trigonometry,
 )
 from . import (
     einsum as _einsum,
@@ -28,24 +33,29 @@ from . import (
 )
 from .activation import *  # noqa: F403
 from .compare import *  # noqa: F403
+from .composed import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .einsum import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .index import *  # noqa: F403
 from .join import *  # noqa: F403
 from .matmul import *  # noqa: F403
+from .matrix import *  # noqa: F403
+from .moments import *  # noqa: F403
 from .op import OPS, Op, Sample
 from .optim import *  # noqa: F403
 from .public import expose
 from .random import *  # noqa: F403
 from .reduction import *  # noqa: F403
+from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .softmax import *  # noqa: F403
 from .sort import *  # noqa: F403
+from .trigonometry import *  # noqa: F403
 
 FAMILIES = (
-    activation, compare, creation, _einsum, elementwise, index, join, _matmul, optim, random, reduction, shape,
-    _softmax, _sort,
+    activation, compare, composed, creation, _einsum, elementwise, index, join, _matmul, matrix, moments, optim, random,
+    reduction, scan, shape, _softmax, _sort, trigonometry,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 
@@ -60,7 +70,7 @@ def methods() -> list[tuple[str, bool]]:
     """
     result = []
     for family in FAMILIES:
-        keeps_shape = family in (elementwise, activation, index, join)
+        keeps_shape = family in (elementwise, composed, trigonometry, activation, index, join)
         for name in family.__all__:
             function = getattr(family, name)
             code = getattr(getattr(function, "prepare", function), "__code__", None)

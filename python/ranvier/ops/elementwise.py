@@ -14,11 +14,11 @@ from .op import Aval, Op, Sample, Spec, elementwise_infer
 
 __all__ = [
     "abs", "absolute", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp",
-    "clip", "cos", "div", "divide", "eq", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge",
+    "clip", "div", "divide", "eq", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "ge",
     "gt", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log10", "log1p", "log2", "logical_and",
     "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul", "multiply", "ne",
-    "neg", "negative", "pow", "reciprocal", "remainder", "round", "rsqrt", "sign", "sin", "sqrt",
-    "square", "sub", "subtract", "tan", "true_divide", "trunc", "where",
+    "neg", "negative", "pow", "reciprocal", "remainder", "round", "rsqrt", "sign", "sqrt",
+    "square", "sub", "subtract", "true_divide", "trunc", "where",
 ]  # fmt: skip
 
 _abs = abs
@@ -220,14 +220,6 @@ _sqrt = _float(
 _rsqrt = _float(
     "rsqrt", arity=1, saves="o", flops=2, max_ulp=2, domain=(0.1, 3.0),
     reference=lambda xp, x: 1 / xp.sqrt(x), vjp=lambda g, out, x: (-0.5 * g * (out * square(out)),),
-)  # fmt: skip
-_sin = _float(
-    "sin", arity=1, saves="i", flops=20, max_ulp=2, onnx="Sin",
-    reference=lambda xp, x: xp.sin(x), vjp=lambda g, out, x: (g * cos(x),),
-)  # fmt: skip
-_cos = _float(
-    "cos", arity=1, saves="i", flops=20, max_ulp=2, onnx="Cos",
-    reference=lambda xp, x: xp.cos(x), vjp=lambda g, out, x: (-g * sin(x),),
 )  # fmt: skip
 _erf = _float(
     "erf", arity=1, saves="i", flops=40, max_ulp=2, onnx="Erf",
@@ -540,21 +532,6 @@ def sqrt(input: Any) -> Any:
 def rsqrt(input: Any) -> Any:
     """1 / sqrt(input)."""
     return _rsqrt(input)
-
-
-def sin(input: Any) -> Any:
-    """Sine of an angle in radians."""
-    return _sin(input)
-
-
-def cos(input: Any) -> Any:
-    """Cosine of an angle in radians."""
-    return _cos(input)
-
-
-def tan(input: Any) -> Any:
-    """Tangent of an angle in radians."""
-    return _div(_sin(input), _cos(input))
 
 
 def erf(input: Any) -> Any:

@@ -15,8 +15,8 @@ from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, prepar
 from .public import numpy_names
 
 __all__ = [
-    "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
-    "one_hot", "scatter", "scatter_add", "take_along_dim",
+    "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
+    "one_hot", "scatter", "scatter_add", "take", "take_along_axis", "take_along_dim",
 ]  # fmt: skip
 
 
@@ -326,6 +326,21 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     return _gather(widen(input), widen(indices), dim=d)
 
 
+def take(input: Any, index: Any) -> Any:
+    """The elements at the positions `index` of `input` as a vector, in the shape of index.
+
+    >>> import ranvier as rv
+    >>> rv.take(rv.tensor([[1, 2], [3, 4]]), rv.tensor([0, 3])).tolist()
+    [1, 4]
+    """
+    from .shape import reshape
+
+    return _index_get(reshape(input, (-1,)), index, axes=(0,))
+
+
+take_along_axis = take_along_dim
+
+
 def _along(name: str, input: Any, dim: int, index: Any) -> int:
     if len(index.shape) != 1:
         raise ShapeError(f"{name}: index {tuple(index.shape)} must have one axis")
@@ -411,6 +426,11 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     if as_tuple:
         return tuple(map(wrap, data.nonzero() if data.ndim else np.atleast_1d(data).nonzero()))
     return wrap(np.argwhere(data))
+
+
+def argwhere(input: Any) -> Any:
+    """The positions of the elements that are not 0, (count, axes); see `nonzero`."""
+    return nonzero(input)
 
 
 def masked_select(input: Any, mask: Any) -> Any:

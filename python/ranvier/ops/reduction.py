@@ -1,11 +1,10 @@
-"""Reductions: sums, products, extremes, moments and norms over any set of axes; cumulative sums.
+"""Reductions: sums, products, extremes and norms over any set of axes.
 
 `dim` is an axis, a tuple of axes, or None for all; `keepdim` leaves axes of size 1 in their place.
 """
 
 from __future__ import annotations
 
-import builtins
 import math
 from collections import namedtuple
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from ..errors import DTypeError, ShapeError
 from .apply import apply
 from .creation import zeros
 from .elementwise import abs as _abs
-from .elementwise import exp, maximum, minimum, pow, sign, where
+from .elementwise import div, exp, isnan, logical_not, maximum, minimum, pow, sign, where
 from .op import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
 from .public import numpy_names
 
@@ -26,21 +25,20 @@ __all__ = [
     "all",
     "amax",
     "amin",
+    "aminmax",
     "any",
     "argmax",
     "argmin",
     "count_nonzero",
-    "cumsum",
     "logsumexp",
     "max",
     "mean",
     "min",
+    "nanmean",
+    "nansum",
     "norm",
     "prod",
-    "std",
     "sum",
-    "var",
-    "var_mean",
 ]
 
 _AXES = {"dim": (), "keepdim": False}
@@ -332,93 +330,7 @@ _count_nonzero = _truth_op(
 )
 
 
-# ---------------------------------------------------------------- moments
-
-
-def _moment_encode(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple[list, list]:
-    return [int(keepdim), len(dim), *dim], [float(correction)]
-
-
-def _moment_reference(xp: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
-    mean = xp.mean(x, axis=dim, keepdims=True)
-    divisor = np.asarray(builtins.max(0.0, _terms(x, dim=dim) - correction), x.dtype)
-    return xp.sum((x - mean) ** 2, axis=dim, keepdims=keepdim) / divisor
-
-
-def _deviation(x: Any, dim: tuple[int, ...], correction: float) -> Any:
-    """(x - mean) / max(0, n - correction)"""
-    left = builtins.max(0.0, _terms(x, dim=dim) - correction)
-    return (x - _mean(x, dim=dim, keepdim=True)) * (1 / left if left else math.inf)
-
-
-def _var_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
-    return (_kept(g, x, dim, keepdim) * 2.0 * _deviation(x, dim, correction),)
-
-
-def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
-    scale = where(out == 0, 0.0, g / where(out == 0, 1.0, out))  # as PyTorch: no gradient where all are equal
-    return (_kept(scale, x, dim, keepdim) * _deviation(x, dim, correction),)
-
-
-def _var_mean_vjp(
-    g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float
-) -> tuple:
-    attrs: dict[str, Any] = {"dim": dim, "keepdim": keepdim}
-    parts: list[Any] = []
-    if g[0] is not None:
-        parts += _var_vjp(g[0], None, x, **attrs, correction=correction)
-    if g[1] is not None:
-        assert _mean.vjp is not None
-        parts += _mean.vjp(g[1], None, x, **attrs)
-    return (parts[0] if len(parts) == 1 else parts[0] + parts[1],)
-
-
-_MOMENT: dict[str, Any] = {"attrs": {"correction": 1.0}, "encode": _moment_encode, "flops": lambda x, **attrs: 4 * _size(x)}
-_MOMENT_SAMPLES = (*_SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), _EMPTY[1])
-
-_var = _float_op(
-    "var",
-    saves="i",
-    samples=_MOMENT_SAMPLES,
-    vjp=_var_vjp,
-    **_MOMENT,
-    reference=lambda xp, x, *, dim, keepdim, correction: _moment_reference(xp, x, dim, keepdim, correction),
-)
-_std = _float_op(
-    "std",
-    samples=_MOMENT_SAMPLES,
-    vjp=_std_vjp,
-    **_MOMENT,
-    reference=lambda xp, x, *, dim, keepdim, correction: xp.sqrt(
-        _moment_reference(xp, x, dim, keepdim, correction)
-    ),
-)
-
-
-def _var_mean_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> list[Spec]:
-    _need_float("var_mean", x.dtype)
-    return [(_reduced(x.shape, dim, keepdim), x.dtype)] * 2
-
-
-_var_mean = Op(
-    "var_mean",
-    kind="kernel",
-    attrs={**_AXES, "correction": 1.0},
-    saves="i",
-    encode=_moment_encode,
-    infer=_var_mean_infer,
-    reference=lambda xp, x, *, dim, keepdim, correction: (
-        _moment_reference(xp, x, dim, keepdim, correction),
-        xp.mean(x, axis=dim, keepdims=keepdim),
-    ),
-    vjp=_var_mean_vjp,
-    samples=_MOMENT_SAMPLES,
-    terms=_terms,
-    flops=_MOMENT["flops"],
-)
-
-
-# ---------------------------------------------------------------- logsumexp, norm, cumsum
+# ---------------------------------------------------------------- logsumexp, norm
 
 
 def _logsumexp_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
@@ -486,43 +398,6 @@ _norm = _float_op(
 )
 
 
-def _cumsum_infer(x: Aval, *, dim: int, reverse: bool) -> Spec:
-    if not is_float(x.dtype) and x.dtype != int64:
-        raise DTypeError(f"cumsum: dtype {x.dtype} must be float32, float64 or int64")
-    return x.shape, x.dtype
-
-
-def _cumsum_reference(xp: Any, x: Any, *, dim: int, reverse: bool) -> Any:
-    if not x.shape:
-        return x
-    sums = getattr(xp, "cumulative_sum", None) or xp.cumsum
-    return xp.flip(sums(xp.flip(x, axis=dim), axis=dim), axis=dim) if reverse else sums(x, axis=dim)
-
-
-_cumsum: Op = Op(
-    "cumsum",
-    kind="kernel",
-    attrs={"dim": 0, "reverse": False},
-    saves="",
-    infer=_cumsum_infer,
-    reference=_cumsum_reference,
-    vjp=lambda g, out, x, *, dim, reverse: (_cumsum(g, dim=dim, reverse=not reverse),),
-    encode=lambda x, *, dim, reverse: ([dim, int(reverse)], []),
-    flops=_size,
-    terms=lambda x, *, dim, reverse: x.shape[dim] if x.shape else 1,
-    onnx="CumSum",
-    samples=(
-        Sample(((),)),
-        Sample(((7,),), {"reverse": True}),
-        Sample(((30, 40),)),
-        Sample(((3, 40, 2),), {"dim": 1}),
-        Sample(((3, 70000),), {"dim": 1}),
-        Sample(((0, 3),)),
-        Sample((np.arange(6),)),
-    ),
-)
-
-
 # ---------------------------------------------------------------- public functions
 
 _bound: dict[tuple, Call] = {}
@@ -587,6 +462,18 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
 
 
 @numpy_names
+def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """`sum` of the elements that are not NaN."""
+    return sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)
+
+
+@numpy_names
+def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """`mean` of the elements that are not NaN; NaN where there are none."""
+    return div(nansum(input, dim, keepdim, dtype=dtype), sum(logical_not(isnan(input)), dim, keepdim))
+
+
+@numpy_names
 def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Product over `dim`. Integers and bools are multiplied as int64; `dtype` is cast to first.
 
@@ -614,6 +501,15 @@ def amax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 def amin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Least element over `dim`; see `amax`."""
     return _run(_amin, input, dim, keepdim)
+
+
+_aminmax_result = namedtuple("aminmax", "min max")  # type: ignore[name-match]
+
+
+@numpy_names
+def aminmax(input: Any, *, dim: Any = None, keepdim: bool = False) -> tuple:
+    """(amin, amax) over `dim`."""
+    return _aminmax_result(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
 _max_result = namedtuple("max", "values indices")  # type: ignore[name-match]
@@ -685,61 +581,6 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
     return _run(_count_nonzero, input, dim, False)
 
 
-def _correction(name: str, dim: Any, unbiased: bool | None, correction: float | None) -> tuple[Any, float]:
-    if isinstance(dim, bool):  # PyTorch's older form: var(x, unbiased)
-        dim, unbiased = None, dim
-    if unbiased is not None and correction is not None:
-        raise TypeError(f"{name}: give correction or unbiased, not both")
-    return dim, float(unbiased) if unbiased is not None else 1.0 if correction is None else float(correction)
-
-
-@numpy_names
-def var(
-    input: Any,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Any:
-    """Variance over `dim`: sum (x - mean)^2 / max(0, n - correction); correction 1, or 0 with unbiased=False.
-
-    >>> import ranvier as rv
-    >>> rv.var(rv.tensor([1., 2., 3., 4.]), correction=0).item()
-    1.25
-    """
-    dim, correction = _correction("var", dim, unbiased, correction)
-    return _run(_var, input, dim, keepdim, {"correction": correction})
-
-
-@numpy_names
-def std(
-    input: Any,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Any:
-    """Standard deviation over `dim`, the square root of `var`; its gradient is 0 where it is 0."""
-    dim, correction = _correction("std", dim, unbiased, correction)
-    return _run(_std, input, dim, keepdim, {"correction": correction})
-
-
-@numpy_names
-def var_mean(
-    input: Any,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> tuple:
-    """(variance, mean) over `dim` in one pass over the data; see `var`."""
-    dim, correction = _correction("var_mean", dim, unbiased, correction)
-    return _run(_var_mean, input, dim, keepdim, {"correction": correction})
-
-
 @numpy_names
 def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """log(sum(exp(x))) over `dim`, without overflow.
@@ -776,15 +617,3 @@ def norm(
     return where(positive, pow(where(positive, total, 1.0), 1.0 / p), total if p > 0 else 0.0)
 
 
-@numpy_names
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
-    """Running sums along `dim`: y[i] = x[0] + ... + x[i]. Integers and bools are summed as int64.
-
-    >>> import ranvier as rv
-    >>> rv.cumsum(rv.tensor([1., 2., 3.]), 0).tolist()
-    [1.0, 3.0, 6.0]
-    """
-    input = _cast(input, dtype)
-    if not is_float(input.dtype):
-        input = _cast(input, int64)
-    return _cast(run_along(_cumsum, input, dim), dtype)

@@ -154,22 +154,26 @@ def _diagonal_infer(x: Aval, *, offset: int, dim1: int, dim2: int) -> Spec:
     return (*rest, length), x.dtype
 
 
-def _diagonal_vjp(g: Any, out: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> tuple:
-    from .elementwise import where
-
-    rows, columns = x.shape[dim1], x.shape[dim2]
-    mask = np.eye(rows, columns, offset, dtype=bool)
-    # place the diagonal along dim1, then keep it only on the diagonal of (dim1, dim2)
-    if offset >= 0:
-        start, total = 0, rows
-    else:
-        start, total = -offset, rows
-    full = _embed(g, shape=(*g.shape[:-1], total), index=(*((0, n, 1) for n in g.shape[:-1]), (start, g.shape[-1], 1)))
-    full = unsqueeze(full, -1).expand(*full.shape, columns)
+def beside(array: np.ndarray, like: Any) -> Any:
+    """`array` as what `like` is: a NumPy array or a tensor."""
     from ..tensor import from_numpy
 
-    full = where(from_numpy(mask), full, 0.0)
-    return (movedim(full, (-2, -1), (dim1, dim2)),)
+    return array if isinstance(like, np.ndarray) else from_numpy(array)
+
+
+def on_diagonal(x: Any, rows: int, columns: int, offset: int, dim1: int, dim2: int) -> Any:
+    """Zeros, (rows, columns) in the axes (dim1, dim2), with x's last axis on their diagonal."""
+    from .elementwise import where
+
+    index = (*_whole(x.shape[:-1]), (max(0, -offset), x.shape[-1], 1))
+    full = _embed(x, shape=(*x.shape[:-1], rows), index=index)  # along dim1; then only where it meets dim2
+    full = expand(unsqueeze(full, -1), (*full.shape, columns))
+    full = where(beside(np.eye(rows, columns, offset, dtype=bool), x), full, beside(np.zeros((), x.dtype), x))
+    return movedim(full, (-2, -1), (dim1, dim2))
+
+
+def _diagonal_vjp(g: Any, out: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> tuple:
+    return (on_diagonal(g, x.shape[dim1], x.shape[dim2], offset, dim1, dim2),)
 
 
 _diagonal = Op(
@@ -486,9 +490,19 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
 
 
 @numpy_names
-def tensor_split(input: Any, sections: int, dim: int = 0) -> tuple:
-    """Exactly `sections` views along `dim`, sizes differing by at most one."""
+def tensor_split(input: Any, sections: int | Sequence[int], dim: int = 0) -> tuple:
+    """Exactly `sections` views along `dim`, sizes differing by at most one; or cut before each of the given positions.
+
+    >>> import ranvier as rv
+    >>> [len(part) for part in rv.tensor_split(rv.arange(7), (2, 3))]
+    [2, 1, 4]
+    """
     n = input.shape[normalize_axis("tensor_split", dim, input.ndim)]
+    if not isinstance(sections, int):
+        cuts = [0, *(min(max(k + n if k < 0 else k, 0), n) for k in sections), n]
+        return tuple(narrow(input, dim, a, max(0, b - a)) for a, b in zip(cuts, cuts[1:]))
+    if sections < 1:
+        raise ShapeError(f"tensor_split: sections={sections} must be positive")
     return split(input, [n // sections + (i < n % sections) for i in range(sections)], dim)
 
 

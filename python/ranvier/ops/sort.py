@@ -1,16 +1,23 @@
 """Order: sort, argsort, topk. NaN counts as larger than every number, and equal values keep their order."""
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dtypes import int64
-from ..errors import OutOfRangeError
+from ..dtypes import int64, is_float
+from ..errors import DomainError, DTypeError, OutOfRangeError, ShapeError
+from .elementwise import lerp
+from .join import stack
 from .op import Aval, Op, Sample, normalize_axis
 from .public import numpy_names
+from .shape import beside, reshape, select, unsqueeze
 
-__all__ = ["argsort", "kthvalue", "msort", "sort", "topk"]
+__all__ = [
+    "argsort", "bincount", "bucketize", "isin", "kthvalue", "median", "msort", "quantile", "searchsorted", "sort", "topk",
+    "unique",
+]  # fmt: skip
 
 
 class SortResult(NamedTuple):
@@ -147,3 +154,151 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> SortRe
         return found
     last = [narrow(t, d, k - 1, 1) for t in found]
     return SortResult(*(last if keepdim else (squeeze(t, d) for t in last)))
+
+
+# ---------------------------------------------------------------- order statistics
+
+
+def _hidden(values: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
+    """`values` of each line of input, NaN where one of its elements is."""
+    from .elementwise import isnan, where
+    from .reduction import any as any_
+
+    return where(any_(isnan(input), dim, keepdim), math.nan, values) if is_float(input.dtype) else values
+
+
+@numpy_names
+def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it.
+
+    >>> import ranvier as rv
+    >>> rv.median(rv.tensor([3.0, 1.0, 2.0, 9.0])).item()
+    2.0
+    """
+    if dim is None:
+        flat = reshape(input, (-1,))
+        return median(flat, 0).values
+    d = normalize_axis("median", dim, input.ndim)
+    n = input.shape[d] if input.shape else 1
+    if n == 0:
+        raise ShapeError(f"median: axis {d} of {tuple(input.shape)} is empty: there is no element to choose")
+    values, indices = kthvalue(input, (n + 1) // 2, d, keepdim)
+    return SortResult(_hidden(values, input, d, keepdim), indices)
+
+
+@numpy_names
+def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Any:
+    """What a share q of the elements does not exceed, between sorted neighbours by `interpolation` ("linear", "lower",
+    "higher", "midpoint", "nearest"). Several q (a list) become a new first axis. NaN where one is NaN.
+
+    >>> import ranvier as rv
+    >>> rv.quantile(rv.tensor([1.0, 2.0, 4.0]), 0.75).item()
+    3.0
+    """
+    if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        raise DomainError(f"quantile: interpolation={interpolation!r} must be linear, lower, higher, midpoint or nearest")
+    if not is_float(input.dtype):
+        raise DTypeError(f"quantile: dtype {input.dtype} must be float32 or float64")
+    shares = np.asarray(q._array("quantile's q") if hasattr(q, "_array") else q, input.dtype)
+    if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
+        raise OutOfRangeError(f"quantile: q={q!r:.60} must be in [0, 1]: a number or a list of numbers")
+    x, d = (reshape(input, (-1,)), 0) if dim is None else (input, normalize_axis("quantile", dim, input.ndim))
+    n = x.shape[d] if x.shape else 1
+    if n == 0:
+        raise ShapeError(f"quantile: axis {d} of {tuple(x.shape)} is empty: there is no element to choose")
+    ordered = x if not x.shape else sort(x, d).values
+    results = []
+    for place in (shares.reshape(-1) * (n - 1)).tolist():  # rounded to input's dtype, as in PyTorch
+        low, high = math.floor(place), math.ceil(place)
+        between = {"lower": 0.0, "higher": 1.0, "midpoint": 0.5, "linear": place - low, "nearest": round(place) - low}
+        weight = between[interpolation]
+        a, b = (select(ordered, d, k) if x.shape else x for k in (low, high))
+        one = a if low == high or weight == 0 else b if weight == 1 else lerp(a, b, float(weight))
+        one = _hidden(one, x, d, False)
+        if keepdim:
+            one = reshape(one, (1,) * input.ndim) if dim is None else unsqueeze(one, d) if x.shape else one
+        results.append(one)
+    return stack(results, 0) if shares.ndim else results[0]
+
+
+# ---------------------------------------------------------------- searching, outside of compiled functions
+
+
+def _values(name: str, x: Any) -> np.ndarray:
+    from ..tensor import as_tensor
+
+    return x if isinstance(x, np.ndarray) else as_tensor(x)._array(name)
+
+
+def _inserted(order: np.ndarray, x: np.ndarray, right: bool) -> np.ndarray:
+    return np.asarray(np.searchsorted(order, x, "right" if right else "left"), int64)
+
+
+def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side: str | None = None) -> Any:
+    """Where each element of `input` would be inserted in a sorted vector (or the matching row) to keep the order: before
+    equal ones, or behind them with right=True or side="right".
+
+    >>> import ranvier as rv
+    >>> rv.searchsorted(rv.tensor([1, 3, 5]), rv.tensor([0, 3, 9])).tolist()
+    [0, 1, 3]
+    """
+    if side not in (None, "left", "right"):
+        raise DomainError(f"searchsorted: side={side!r} must be 'left' or 'right'")
+    order, x = _values("searchsorted", sorted_sequence), _values("searchsorted", input)
+    if order.ndim == 1:
+        return beside(_inserted(order, x, right or side == "right"), sorted_sequence)
+    if order.ndim == 0 or order.shape[:-1] != x.shape[:-1]:
+        raise ShapeError(f"searchsorted: sequences {order.shape} must be one vector, or as many as rows of input {x.shape}")
+    rows = zip(order.reshape(-1, order.shape[-1]), x.reshape(-1, x.shape[-1]))
+    found = [_inserted(row, some, right or side == "right") for row, some in rows]
+    return beside(np.asarray(found, int64).reshape(x.shape), sorted_sequence)
+
+
+def bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
+    """The number of the bucket of each element: boundaries[i - 1] < x <= boundaries[i]; with `right` <= and <.
+
+    >>> import ranvier as rv
+    >>> rv.bucketize(rv.tensor([0.5, 1.0, 2.5]), rv.tensor([1.0, 2.0])).tolist()
+    [0, 0, 2]
+    """
+    return searchsorted(boundaries, input, right=right)
+
+
+def unique(
+    input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """The different elements (or slices along `dim`) in ascending order; with their position for each element of `input`,
+    and how often each occurs, if asked for.
+
+    >>> import ranvier as rv
+    >>> rv.unique(rv.tensor([3, 1, 3])).tolist()
+    [1, 3]
+    """
+    data = _values("unique", input)
+    d = None if dim is None else normalize_axis("unique", dim, data.ndim)
+    values, inverse, counts = np.unique(data, return_inverse=True, return_counts=True, axis=d)
+    wanted = [values]
+    if return_inverse:
+        wanted.append(inverse.reshape(data.shape if d is None else -1).astype(int64))
+    if return_counts:
+        wanted.append(counts.astype(int64))
+    results = tuple(beside(a, input) for a in wanted)
+    return results if len(results) > 1 else results[0]
+
+
+def isin(input: Any, test_elements: Any) -> Any:
+    """Whether each element is one of `test_elements`."""
+    return beside(np.isin(_values("isin", input), _values("isin", test_elements)), input)
+
+
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each number 0, 1, ... occurs in a vector of integers >= 0; with `weights` their sums, as float64.
+
+    >>> import ranvier as rv
+    >>> rv.bincount(rv.tensor([0, 2, 2])).tolist()
+    [1, 0, 2]
+    """
+    data = _values("bincount", input)
+    if data.ndim != 1 or data.dtype.kind not in "iu" or (data < 0).any():
+        raise DTypeError(f"bincount: {data.dtype}{data.shape} must be a vector of integers >= 0")
+    return beside(np.bincount(data, None if weights is None else _values("bincount", weights), minlength), input)

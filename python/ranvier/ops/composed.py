@@ -1,0 +1,183 @@
+"""Elementwise functions that are made of others: fused, each is one pass over memory."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import float64, is_float
+from .elementwise import (
+    _cast_to,
+    abs,
+    add,
+    clamp,
+    div,
+    eq,
+    exp,
+    ge,
+    gt,
+    isinf,
+    isnan,
+    le,
+    log,
+    log1p,
+    logical_and,
+    logical_or,
+    lt,
+    maximum,
+    minimum,
+    mul,
+    ne,
+    neg,
+    pow,
+    reciprocal,
+    remainder,
+    sign,
+    sub,
+    trunc,
+    where,
+)  # fmt: skip
+
+__all__ = [
+    "addcdiv", "addcmul", "copysign", "clamp_max", "clamp_min", "fix", "float_power", "fmax", "fmin", "fmod", "frac",
+    "greater", "greater_equal", "heaviside", "isneginf", "isposinf", "less", "less_equal", "logaddexp", "logaddexp2",
+    "logit", "mod", "nan_to_num", "not_equal", "positive", "power", "sgn", "signbit", "xlogy",
+]  # fmt: skip
+
+
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """input + value * tensor1 * tensor2"""
+    product = mul(tensor1, tensor2)
+    return add(input, product if value == 1 else mul(product, value))
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """input + value * tensor1 / tensor2"""
+    quotient = div(tensor1, tensor2)
+    return add(input, quotient if value == 1 else mul(quotient, value))
+
+
+def clamp_min(input: Any, min: Any) -> Any:
+    """max(input, min)"""
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Any, max: Any) -> Any:
+    """min(input, max)"""
+    return clamp(input, max=max)
+
+
+def logaddexp(input: Any, other: Any) -> Any:
+    """log(e^input + e^other), without overflow.
+
+    >>> import ranvier as rv
+    >>> rv.logaddexp(rv.tensor(1000.0), rv.tensor(1000.0))
+    tensor(1000.6932)
+    """
+    same = eq(input, other)  # infinities too, whose difference is none
+    apart = log1p(exp(neg(abs(where(same, 1.0, sub(input, other))))))
+    middle = add(mul(input, 0.5), mul(other, 0.5))
+    return where(same, add(middle, math.log(2)), add(maximum(input, other), apart))
+
+
+def logaddexp2(input: Any, other: Any) -> Any:
+    """log2(2^input + 2^other), without overflow."""
+    ln2 = math.log(2)
+    return div(logaddexp(mul(input, ln2), mul(other, ln2)), ln2)
+
+
+def logit(input: Any, eps: float | None = None) -> Any:
+    """log(x / (1 - x)), the inverse of sigmoid; with `eps`, x is clamped to [eps, 1 - eps] first.
+
+    >>> import ranvier as rv
+    >>> rv.logit(rv.tensor([0.5, 0.0]))
+    tensor([  0., -inf])
+    """
+    x = input if eps is None else clamp(input, eps, 1 - eps)
+    return log(div(x, sub(1.0, x)))
+
+
+def xlogy(input: Any, other: Any) -> Any:
+    """input * log(other); 0 where input is 0, unless other is NaN."""
+    zero = logical_and(eq(input, 0), eq(other, other))
+    return where(zero, 0.0, mul(input, log(where(zero, 1.0, other))))
+
+
+def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """NaN replaced by `nan`, inf and -inf by `posinf` and `neginf` (None: the extremes of the dtype). No gradient there.
+
+    >>> import ranvier as rv
+    >>> rv.nan_to_num(rv.tensor([1.0, float("nan"), float("inf")]), posinf=9.0)
+    tensor([1., 0., 9.])
+    """
+    if not is_float(input.dtype):
+        return mul(input, 1)
+    largest = float(np.finfo(input.dtype).max)
+    finite = where(eq(input, math.inf), largest if posinf is None else posinf, input)
+    finite = where(eq(input, -math.inf), -largest if neginf is None else neginf, finite)
+    return where(isnan(input), nan, finite)
+
+
+def frac(input: Any) -> Any:
+    """input - trunc(input): what is behind the point, with input's sign."""
+    return sub(input, trunc(input))
+
+
+def fmod(input: Any, other: Any) -> Any:
+    """The remainder of division toward zero: it has the sign of input, as C's fmod."""
+    return mul(remainder(abs(input), abs(other)), where(lt(input, 0), -1, 1))
+
+
+def signbit(input: Any) -> Any:
+    """Whether the sign is minus, also of -0."""
+    below = lt(input, 0)
+    return logical_or(below, logical_and(eq(input, 0), lt(reciprocal(input), 0))) if is_float(input.dtype) else below
+
+
+def copysign(input: Any, other: Any) -> Any:
+    """|input| with the sign of `other`, which may be that of -0."""
+    minus = math.copysign(1.0, other) < 0 if isinstance(other, (int, float)) else signbit(other)
+    size = abs(input)
+    return where(minus, neg(size), size)
+
+
+def heaviside(input: Any, values: Any) -> Any:
+    """0 below 0, `values` at 0, 1 above; NaN for NaN."""
+    step = where(eq(input, 0), values, _cast_to(gt(input, 0), input.dtype))
+    return where(isnan(input), input, step)
+
+
+def isposinf(input: Any) -> Any:
+    """Whether each element is inf."""
+    return logical_and(isinf(input), gt(input, 0))
+
+
+def isneginf(input: Any) -> Any:
+    """Whether each element is -inf."""
+    return logical_and(isinf(input), lt(input, 0))
+
+
+def fmax(input: Any, other: Any) -> Any:
+    """The greater of both; of a number and NaN the number."""
+    return where(isnan(input), other, where(isnan(other), input, maximum(input, other)))
+
+
+def fmin(input: Any, other: Any) -> Any:
+    """The lesser of both; of a number and NaN the number."""
+    return where(isnan(input), other, where(isnan(other), input, minimum(input, other)))
+
+
+def float_power(input: Any, exponent: Any) -> Any:
+    """input ** exponent in float64."""
+    base, power = (_cast_to(x, float64) if hasattr(x, "dtype") else float(x) for x in (input, exponent))
+    return pow(base, power)
+
+
+def positive(input: Any) -> Any:
+    """input itself."""
+    return input
+
+
+fix, mod, power, sgn = trunc, remainder, pow, sign
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne

@@ -1,0 +1,300 @@
+"""Diagonals, products of special form, windows and other arrangements, made of other ops."""
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import is_float
+from ..errors import OutOfRangeError, ShapeError
+from .creation import _make
+from .elementwise import add, div, mul, sqrt, sub
+from .index import _index_get
+from .join import cat, roll, vstack
+from .matmul import matmul, outer
+from .op import broadcast_shapes as _broadcast
+from .op import normalize_axis
+from .public import numpy_names
+from .reduction import norm, sum
+from .shape import beside, diagonal, expand, flip, movedim, narrow, on_diagonal, reshape, tensor_split, transpose, unsqueeze
+
+__all__ = [
+    "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors", "cdist",
+    "column_stack", "corrcoef", "cov", "cross", "diag", "diag_embed", "diff", "dist", "dstack", "expand_dims",
+    "fliplr", "flipud", "ger", "hsplit", "kron", "matrix_power", "moveaxis", "row_stack", "swapdims", "trace",
+    "tril_indices", "triu_indices", "unfold", "vsplit",
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------- diagonals
+
+
+def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """Matrices over the axes (dim1, dim2) with the last axis of `input` on a diagonal, 0 elsewhere.
+
+    >>> import ranvier as rv
+    >>> rv.diag_embed(rv.tensor([1, 2])).tolist()
+    [[1, 0], [0, 2]]
+    """
+    if not input.shape:
+        raise ShapeError("diag_embed: a 0-d input has no axis")
+    first, second = (normalize_axis("diag_embed", d, input.ndim + 1) for d in (dim1, dim2))
+    if first == second:
+        raise ShapeError(f"diag_embed: dim1={dim1} and dim2={dim2} are the same axis")
+    size = input.shape[-1] + (offset if offset > 0 else -offset)
+    return on_diagonal(input, size, size, offset, first, second)
+
+
+def diag(input: Any, diagonal: int = 0) -> Any:
+    """Of a vector the matrix with it on the given diagonal; of a matrix that diagonal.
+
+    >>> import ranvier as rv
+    >>> rv.diag(rv.tensor([[1, 2], [3, 4]])).tolist()
+    [1, 4]
+    """
+    if input.ndim not in (1, 2):
+        raise ShapeError(f"diag: shape {tuple(input.shape)} must have 1 or 2 axes; see diagonal and diag_embed")
+    return diag_embed(input, diagonal) if input.ndim == 1 else _diagonal_of(input, diagonal)
+
+
+_diagonal_of = diagonal  # whose name is that of a parameter
+
+
+def trace(input: Any) -> Any:
+    """The sum of a matrix's diagonal.
+
+    >>> import ranvier as rv
+    >>> rv.trace(rv.eye(3)).item()
+    3.0
+    """
+    if input.ndim != 2:
+        raise ShapeError(f"trace: shape {tuple(input.shape)} must be that of a matrix")
+    return sum(diagonal(input))
+
+
+def block_diag(*tensors: Any) -> Any:
+    """The matrices one after the other along the diagonal, 0 elsewhere; vectors are rows, numbers 1 x 1."""
+    from .join import pad
+
+    blocks = [atleast_2d(t) for t in tensors]
+    if any(b.ndim != 2 for b in blocks):
+        raise ShapeError(f"block_diag: shapes {[tuple(t.shape) for t in tensors]} must have at most 2 axes")
+    width, before, rows = builtins.sum(b.shape[1] for b in blocks), 0, []
+    for b in blocks:
+        rows.append(pad(b, (before, width - before - b.shape[1])))
+        before += b.shape[1]
+    return cat(rows, 0)
+
+
+def _triangle(row: int, col: int, offset: int, positions: Any) -> Any:
+    return _make(np.stack(positions(row, offset, col)).astype(np.int64))
+
+
+def tril_indices(row: int, col: int, offset: int = 0) -> Any:
+    """Rows and columns, (2, count), of the elements on and below a diagonal of a (row, col) matrix."""
+    return _triangle(row, col, offset, np.tril_indices)
+
+
+def triu_indices(row: int, col: int, offset: int = 0) -> Any:
+    """Rows and columns, (2, count), of the elements on and above a diagonal of a (row, col) matrix."""
+    return _triangle(row, col, offset, np.triu_indices)
+
+
+# ---------------------------------------------------------------- products
+
+
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """beta * input + alpha * outer(vec1, vec2)"""
+    product = outer(vec1, vec2)
+    return add(input if beta == 1 else mul(input, beta), product if alpha == 1 else mul(product, alpha))
+
+
+def kron(input: Any, other: Any) -> Any:
+    """Kronecker's product: each element of `input` times all of `other`, side by side.
+
+    >>> import ranvier as rv
+    >>> rv.kron(rv.eye(2), rv.ones(1, 2)).tolist()
+    [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
+    """
+    ndim = max(input.ndim, other.ndim)
+    a, b = ((1,) * (ndim - x.ndim) + tuple(x.shape) for x in (input, other))
+    outer_shape = tuple(n for size in a for n in (size, 1))
+    inner_shape = tuple(n for size in b for n in (1, size))
+    return reshape(mul(reshape(input, outer_shape), reshape(other, inner_shape)), tuple(n * m for n, m in zip(a, b)))
+
+
+@numpy_names
+def cross(input: Any, other: Any, dim: int | None = None) -> Any:
+    """The cross product of vectors of 3 along `dim` (None: the first axis of size 3).
+
+    >>> import ranvier as rv
+    >>> rv.cross(rv.tensor([1.0, 0.0, 0.0]), rv.tensor([0.0, 1.0, 0.0])).tolist()
+    [0.0, 0.0, 1.0]
+    """
+    shape = _broadcast("cross", tuple(input.shape), tuple(other.shape))
+    d = next((d for d, n in enumerate(shape) if n == 3), 0) if dim is None else normalize_axis("cross", dim, len(shape))
+    if not shape or shape[d] != 3:
+        raise ShapeError(f"cross: axis {d} of {shape} must have size 3")
+    a, b = expand(input, shape), expand(other, shape)
+    return sub(mul(roll(a, -1, d), roll(b, -2, d)), mul(roll(a, -2, d), roll(b, -1, d)))
+
+
+def matrix_power(input: Any, n: int) -> Any:
+    """The product of n factors `input`, matrices of equal sides; n = 0: the identity."""
+    if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
+        raise ShapeError(f"matrix_power: shape {tuple(input.shape)} must end with two equal sizes")
+    if n < 0:
+        raise OutOfRangeError(f"matrix_power: n={n} must be >= 0: there is no inverse here")
+    power = None
+    square = input
+    while n:
+        if n & 1:
+            power = square if power is None else matmul(power, square)
+        n >>= 1
+        square = matmul(square, square) if n else square
+    if power is None:
+        one = np.broadcast_to(np.eye(input.shape[-1], dtype=input.dtype), input.shape)
+        return beside(one.copy(), input)
+    return power
+
+
+# ---------------------------------------------------------------- distances, covariance
+
+
+def dist(input: Any, other: Any, p: float = 2) -> Any:
+    """The p-norm of input - other, a number."""
+    return norm(sub(input, other), p)
+
+
+def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
+    """The p-norm of the difference of each row of x1 (.., P, M) and each row of x2 (.., R, M): (.., P, R).
+
+    >>> import ranvier as rv
+    >>> rv.cdist(rv.tensor([[0.0, 0.0]]), rv.tensor([[3.0, 4.0], [0.0, 1.0]])).tolist()
+    [[5.0, 1.0]]
+    """
+    if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise ShapeError(f"cdist: x1{tuple(x1.shape)} and x2{tuple(x2.shape)} must be (.., P, M) and (.., R, M)")
+    return norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
+
+
+def cov(input: Any, *, correction: float = 1) -> Any:
+    """The covariance matrix of variables (rows), observed together (columns): sum d_i d_j / (n - correction)."""
+    if input.ndim not in (1, 2) or not is_float(input.dtype):
+        raise ShapeError(f"cov: input is {input.dtype}{tuple(input.shape)}, must be float (variables, observations)")
+    x = reshape(input, (-1, input.shape[-1]))
+    x = sub(x, mul(sum(x, 1, keepdim=True), 1 / x.shape[1]))
+    left = max(0.0, x.shape[1] - correction)
+    out = mul(matmul(x, x.T), 1 / left if left else math.inf)
+    return reshape(out, ()) if input.ndim == 1 else out
+
+
+def corrcoef(input: Any) -> Any:
+    """Pearson's correlations of variables (rows), observed together (columns)."""
+    c = cov(input)
+    if not c.ndim:
+        return div(c, c)
+    deviation = sqrt(diagonal(c))
+    return div(div(c, unsqueeze(deviation, 0)), unsqueeze(deviation, 1))
+
+
+# ---------------------------------------------------------------- arrangements
+
+
+def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
+    """Windows of `size` along an axis, one every `step`, as a new last axis.
+
+    >>> import ranvier as rv
+    >>> rv.unfold(rv.arange(5), 0, 3, 2).tolist()
+    [[0, 1, 2], [2, 3, 4]]
+    """
+    d = normalize_axis("unfold", dimension, input.ndim)
+    n = input.shape[d] if input.shape else 1
+    if not 0 <= size <= n or step < 1:
+        raise OutOfRangeError(f"unfold: size={size} must be in [0, {n}], the size of axis {d}, and step={step} at least 1")
+    positions = np.arange(0, n - size + 1, step, dtype=np.int64)[:, None] + np.arange(size)
+    flat = input if input.shape else reshape(input, (1,))
+    out = movedim(_index_get(flat, beside(positions, input), axes=(d,)), d + 1, -1)
+    return out if input.shape else reshape(out, (size,))
+
+
+@numpy_names
+def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
+    """The differences of neighbours along `dim`, taken n times.
+
+    >>> import ranvier as rv
+    >>> rv.diff(rv.tensor([1, 4, 9])).tolist()
+    [3, 5]
+    """
+    d = normalize_axis("diff", dim, input.ndim)
+    for _ in range(n):
+        rest = max(0, input.shape[d] - 1)
+        input = sub(narrow(input, d, input.shape[d] - rest, rest), narrow(input, d, 0, rest))
+    return input
+
+
+def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape to which arrays of these shapes broadcast.
+
+    >>> import ranvier as rv
+    >>> rv.broadcast_shapes((3, 1), (4,))
+    (3, 4)
+    """
+    return _broadcast("broadcast_shapes", *((s,) if isinstance(s, int) else tuple(s) for s in shapes))
+
+
+def broadcast_tensors(*tensors: Any) -> tuple:
+    """Views of the tensors with their common shape."""
+    shape = _broadcast("broadcast_tensors", *(tuple(t.shape) for t in tensors))
+    return tuple(expand(t, shape) for t in tensors)
+
+
+def atleast_1d(input: Any) -> Any:
+    """`input`; a number as a vector of one."""
+    return input if input.ndim else reshape(input, (1,))
+
+
+def atleast_2d(input: Any) -> Any:
+    """`input`; a vector as a row, a number as (1, 1)."""
+    return input if input.ndim >= 2 else reshape(input, (1, -1))
+
+
+def atleast_3d(input: Any) -> Any:
+    """`input`; a matrix with a last axis of 1, a vector as (1, n, 1)."""
+    return input if input.ndim >= 3 else unsqueeze(atleast_2d(input), -1)
+
+
+def column_stack(tensors: Sequence[Any]) -> Any:
+    """cat along axis 1, after vectors have become columns."""
+    return cat([t if t.ndim > 1 else reshape(t, (-1, 1)) for t in tensors], 1)
+
+
+def dstack(tensors: Sequence[Any]) -> Any:
+    """cat along axis 2, after all have got three axes."""
+    return cat([atleast_3d(t) for t in tensors], 2)
+
+
+def hsplit(input: Any, sections: Any) -> tuple:
+    """tensor_split along axis 1 (vectors: axis 0)."""
+    return tensor_split(input, sections, 0 if input.ndim == 1 else 1)
+
+
+def vsplit(input: Any, sections: Any) -> tuple:
+    """tensor_split along axis 0."""
+    return tensor_split(input, sections, 0)
+
+
+def fliplr(input: Any) -> Any:
+    """flip along axis 1."""
+    return flip(input, 1)
+
+
+def flipud(input: Any) -> Any:
+    """flip along axis 0."""
+    return flip(input, 0)
+
+
+expand_dims, ger, moveaxis, row_stack, swapdims = unsqueeze, outer, movedim, vstack, transpose

@@ -1,0 +1,170 @@
+"""Moments over any set of axes: variance, standard deviation."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .elementwise import where
+from .op import Aval, Op, Sample, Spec
+from .public import numpy_names
+from .reduction import _AXES, _EMPTY, _SAMPLES, _float_op, _kept, _mean, _need_float, _reduced, _run, _size, _terms
+
+__all__ = ["std", "std_mean", "var", "var_mean"]
+
+
+def _moment_encode(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple[list, list]:
+    return [int(keepdim), len(dim), *dim], [float(correction)]
+
+
+def _moment_reference(xp: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+    mean = xp.mean(x, axis=dim, keepdims=True)
+    divisor = np.asarray(max(0.0, _terms(x, dim=dim) - correction), x.dtype)
+    return xp.sum((x - mean) ** 2, axis=dim, keepdims=keepdim) / divisor
+
+
+def _deviation(x: Any, dim: tuple[int, ...], correction: float) -> Any:
+    """(x - mean) / max(0, n - correction)"""
+    left = max(0.0, _terms(x, dim=dim) - correction)
+    return (x - _mean(x, dim=dim, keepdim=True)) * (1 / left if left else math.inf)
+
+
+def _var_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
+    return (_kept(g, x, dim, keepdim) * 2.0 * _deviation(x, dim, correction),)
+
+
+def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
+    scale = where(out == 0, 0.0, g / where(out == 0, 1.0, out))  # as PyTorch: no gradient where all are equal
+    return (_kept(scale, x, dim, keepdim) * _deviation(x, dim, correction),)
+
+
+def _var_mean_vjp(
+    g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float
+) -> tuple:
+    attrs: dict[str, Any] = {"dim": dim, "keepdim": keepdim}
+    parts: list[Any] = []
+    if g[0] is not None:
+        parts += _var_vjp(g[0], None, x, **attrs, correction=correction)
+    if g[1] is not None:
+        assert _mean.vjp is not None
+        parts += _mean.vjp(g[1], None, x, **attrs)
+    return (parts[0] if len(parts) == 1 else parts[0] + parts[1],)
+
+
+_MOMENT: dict[str, Any] = {"attrs": {"correction": 1.0}, "encode": _moment_encode, "flops": lambda x, **attrs: 4 * _size(x)}
+_MOMENT_SAMPLES = (*_SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), _EMPTY[1])
+
+_var = _float_op(
+    "var",
+    saves="i",
+    samples=_MOMENT_SAMPLES,
+    vjp=_var_vjp,
+    **_MOMENT,
+    reference=lambda xp, x, *, dim, keepdim, correction: _moment_reference(xp, x, dim, keepdim, correction),
+)
+_std = _float_op(
+    "std",
+    samples=_MOMENT_SAMPLES,
+    vjp=_std_vjp,
+    **_MOMENT,
+    reference=lambda xp, x, *, dim, keepdim, correction: xp.sqrt(
+        _moment_reference(xp, x, dim, keepdim, correction)
+    ),
+)
+
+
+def _var_mean_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> list[Spec]:
+    _need_float("var_mean", x.dtype)
+    return [(_reduced(x.shape, dim, keepdim), x.dtype)] * 2
+
+
+_var_mean = Op(
+    "var_mean",
+    kind="kernel",
+    attrs={**_AXES, "correction": 1.0},
+    saves="i",
+    encode=_moment_encode,
+    infer=_var_mean_infer,
+    reference=lambda xp, x, *, dim, keepdim, correction: (
+        _moment_reference(xp, x, dim, keepdim, correction),
+        xp.mean(x, axis=dim, keepdims=keepdim),
+    ),
+    vjp=_var_mean_vjp,
+    samples=_MOMENT_SAMPLES,
+    terms=_terms,
+    flops=_MOMENT["flops"],
+)
+
+
+# ---------------------------------------------------------------- public functions
+
+
+def _correction(name: str, dim: Any, unbiased: bool | None, correction: float | None) -> tuple[Any, float]:
+    if isinstance(dim, bool):  # PyTorch's older form: var(x, unbiased)
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}: give correction or unbiased, not both")
+    return dim, float(unbiased) if unbiased is not None else 1.0 if correction is None else float(correction)
+
+
+@numpy_names
+def var(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
+    """Variance over `dim`: sum (x - mean)^2 / max(0, n - correction); correction 1, or 0 with unbiased=False.
+
+    >>> import ranvier as rv
+    >>> rv.var(rv.tensor([1., 2., 3., 4.]), correction=0).item()
+    1.25
+    """
+    dim, correction = _correction("var", dim, unbiased, correction)
+    return _run(_var, input, dim, keepdim, {"correction": correction})
+
+
+@numpy_names
+def std(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
+    """Standard deviation over `dim`, the square root of `var`; its gradient is 0 where it is 0."""
+    dim, correction = _correction("std", dim, unbiased, correction)
+    return _run(_std, input, dim, keepdim, {"correction": correction})
+
+
+@numpy_names
+def var_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple:
+    """(variance, mean) over `dim` in one pass over the data; see `var`."""
+    dim, correction = _correction("var_mean", dim, unbiased, correction)
+    return _run(_var_mean, input, dim, keepdim, {"correction": correction})
+
+
+@numpy_names
+def std_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple:
+    """(standard deviation, mean) over `dim`; see `std`."""
+    dim, correction = _correction("std_mean", dim, unbiased, correction)
+    attrs = {"correction": correction}
+    return _run(_std, input, dim, keepdim, attrs), _run(_mean, input, dim, keepdim)

@@ -1,0 +1,94 @@
+"""Running sums and products along one axis."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import int64, is_float
+from ..errors import DTypeError
+from .elementwise import div, eq, logical_and, where
+from .op import Aval, Op, Sample, Spec
+from .public import numpy_names
+from .reduction import _cast, _size, run_along
+
+__all__ = ["cumprod", "cumsum"]
+
+
+def _scan_op(name: str, running: Callable, vjp: Callable, **fields: Any) -> Op:
+    """`running(xp)` is NumPy's function. reverse: from the last element to the first."""
+
+    def infer(x: Aval, *, dim: int, reverse: bool) -> Spec:
+        if not is_float(x.dtype) and x.dtype != int64:
+            raise DTypeError(f"{name}: dtype {x.dtype} must be float32, float64 or int64")
+        return x.shape, x.dtype
+
+    def reference(xp: Any, x: Any, *, dim: int, reverse: bool) -> Any:
+        if not x.shape:
+            return x
+        along = running(xp)
+        return xp.flip(along(xp.flip(x, axis=dim), axis=dim), axis=dim) if reverse else along(x, axis=dim)
+
+    return Op(
+        name, kind="kernel", attrs={"dim": 0, "reverse": False}, infer=infer, reference=reference, vjp=vjp,
+        encode=lambda x, *, dim, reverse: ([dim, int(reverse)], []),
+        flops=_size, terms=lambda x, *, dim, reverse: x.shape[dim] if x.shape else 1,
+        samples=(
+            Sample(((),)), Sample(((7,),), {"reverse": True}), Sample(((30, 40),)), Sample(((3, 40, 2),), {"dim": 1}),
+            Sample(((3, 70000),), {"dim": 1}), Sample(((0, 3),)), Sample((np.arange(6),)),
+        ),
+        **fields,
+    )  # fmt: skip
+
+
+_cumsum: Op = _scan_op(
+    "cumsum", lambda xp: getattr(xp, "cumulative_sum", None) or xp.cumsum, saves="", onnx="CumSum",
+    vjp=lambda g, out, x, *, dim, reverse: (_cumsum(g, dim=dim, reverse=not reverse),),
+)  # fmt: skip
+
+
+def _cumprod_vjp(g: Any, out: Any, x: Any, *, dim: int, reverse: bool) -> tuple:
+    """dx[i] = sum over j >= i of g[j] y[j] / x[i]; at the first 0 of a line the products are taken without it; 0 behind."""
+    zero = x == 0
+    zeros = _cumsum(zero.long(), dim=dim, reverse=reverse)
+    first = logical_and(zero, eq(zeros, 1))
+
+    def share(products: Any) -> Any:
+        return _cumsum(g * products, dim=dim, reverse=not reverse)
+
+    without = share(_cumprod(where(first, 1.0, x), dim=dim, reverse=reverse))
+    before = where(eq(zeros, 0), div(share(_cumprod(x, dim=dim, reverse=reverse)), where(zero, 1.0, x)), 0.0)
+    return (where(first, without, before),)
+
+
+_cumprod: Op = _scan_op(
+    "cumprod", lambda xp: getattr(xp, "cumulative_prod", None) or xp.cumprod, saves="i", domain=(0.9, 1.1), vjp=_cumprod_vjp,
+)  # fmt: skip
+
+
+@numpy_names
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
+    """Running sums along `dim`: y[i] = x[0] + ... + x[i]. Integers and bools are summed as int64.
+
+    >>> import ranvier as rv
+    >>> rv.cumsum(rv.tensor([1., 2., 3.]), 0).tolist()
+    [1.0, 3.0, 6.0]
+    """
+    return _scan(_cumsum, input, dim, dtype)
+
+
+@numpy_names
+def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
+    """Running products along `dim`: y[i] = x[0] * ... * x[i]. Integers and bools are multiplied as int64.
+
+    >>> import ranvier as rv
+    >>> rv.cumprod(rv.tensor([1., 2., 3.]), 0).tolist()
+    [1.0, 2.0, 6.0]
+    """
+    return _scan(_cumprod, input, dim, dtype)
+
+
+def _scan(op: Op, input: Any, dim: int, dtype: Any) -> Any:
+    input = _cast(input, dtype)
+    return _cast(run_along(op, input if is_float(input.dtype) else _cast(input, int64), dim), dtype)

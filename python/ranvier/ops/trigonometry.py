@@ -1,0 +1,169 @@
+"""Angles and hyperbolic functions; angles are in radians."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .elementwise import (
+    _float,
+    _if_needed,
+    abs,
+    add,
+    div,
+    eq,
+    gt,
+    log,
+    log1p,
+    mul,
+    neg,
+    rsqrt,
+    sign,
+    sqrt,
+    square,
+    sub,
+    where,
+)  # fmt: skip
+
+__all__ = [
+    "acos", "acosh", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "asin", "asinh", "atan",
+    "atan2", "atanh", "cos", "cosh", "deg2rad", "hypot", "rad2deg", "sin", "sinc", "sinh", "tan",
+]  # fmt: skip
+
+_sin = _float(
+    "sin", arity=1, saves="i", flops=20, max_ulp=2, onnx="Sin",
+    reference=lambda xp, x: xp.sin(x), vjp=lambda g, out, x: (g * cos(x),),
+)  # fmt: skip
+_cos = _float(
+    "cos", arity=1, saves="i", flops=20, max_ulp=2, onnx="Cos",
+    reference=lambda xp, x: xp.cos(x), vjp=lambda g, out, x: (-g * sin(x),),
+)  # fmt: skip
+_asin = _float(
+    "asin", arity=1, saves="i", flops=30, max_ulp=4, onnx="Asin", domain=(-0.9, 0.9),
+    reference=lambda xp, x: xp.arcsin(x), vjp=lambda g, out, x: (g * rsqrt(1 - square(x)),),
+)  # fmt: skip
+_acos = _float(
+    "acos", arity=1, saves="i", flops=30, max_ulp=4, onnx="Acos", domain=(-0.9, 0.9),
+    reference=lambda xp, x: xp.arccos(x), vjp=lambda g, out, x: (-g * rsqrt(1 - square(x)),),
+)  # fmt: skip
+_atan = _float(
+    "atan", arity=1, saves="i", flops=25, max_ulp=2, onnx="Atan",
+    reference=lambda xp, x: xp.arctan(x), vjp=lambda g, out, x: (g / (square(x) + 1),),
+)  # fmt: skip
+
+
+def _atan2_vjp(g: Any, out: Any, y: Any, x: Any) -> tuple:
+    scale = g / (square(x) + square(y))
+    return _if_needed(y, lambda: scale * x), _if_needed(x, lambda: -scale * y)
+
+
+_atan2 = _float(
+    "atan2", arity=2, saves="i", flops=30, max_ulp=3, vjp=_atan2_vjp,
+    reference=lambda xp, y, x: xp.arctan2(y, x),
+)  # fmt: skip
+_sinh = _float(
+    "sinh", arity=1, saves="i", flops=30, max_ulp=4, onnx="Sinh",
+    reference=lambda xp, x: xp.sinh(x), vjp=lambda g, out, x: (g * cosh(x),),
+)  # fmt: skip
+_cosh = _float(
+    "cosh", arity=1, saves="i", flops=30, max_ulp=4, onnx="Cosh",
+    reference=lambda xp, x: xp.cosh(x), vjp=lambda g, out, x: (g * sinh(x),),
+)  # fmt: skip
+
+
+def sin(input: Any) -> Any:
+    """Sine."""
+    return _sin(input)
+
+
+def cos(input: Any) -> Any:
+    """Cosine."""
+    return _cos(input)
+
+
+def tan(input: Any) -> Any:
+    """Tangent, sin / cos."""
+    return div(_sin(input), _cos(input))
+
+
+def asin(input: Any) -> Any:
+    """The angle in [-pi/2, pi/2] whose sine is input; NaN outside of [-1, 1].
+
+    >>> import ranvier as rv
+    >>> rv.asin(rv.tensor([0.0, 1.0]))
+    tensor([0.    , 1.5708])
+    """
+    return _asin(input)
+
+
+def acos(input: Any) -> Any:
+    """The angle in [0, pi] whose cosine is input; NaN outside of [-1, 1]."""
+    return _acos(input)
+
+
+def atan(input: Any) -> Any:
+    """The angle in [-pi/2, pi/2] whose tangent is input."""
+    return _atan(input)
+
+
+def atan2(input: Any, other: Any) -> Any:
+    """The angle in [-pi, pi] from the x axis to the point (x, y) = (other, input).
+
+    >>> import ranvier as rv
+    >>> rv.atan2(rv.tensor([1.0, 1.0]), rv.tensor([1.0, -1.0]))
+    tensor([0.7854, 2.3562])
+    """
+    return _atan2(input, other)
+
+
+def sinh(input: Any) -> Any:
+    """(e^x - e^-x) / 2"""
+    return _sinh(input)
+
+
+def cosh(input: Any) -> Any:
+    """(e^x + e^-x) / 2"""
+    return _cosh(input)
+
+
+def asinh(input: Any) -> Any:
+    """The number whose `sinh` is input: sign(x) log1p(|x| + x^2 / (1 + sqrt(x^2 + 1)))."""
+    x = abs(input)
+    large = gt(x, 1e10)  # there sqrt(x^2 + 1) is x
+    some = where(large, 1.0, x)
+    small = log1p(add(some, div(square(some), add(sqrt(add(square(some), 1.0)), 1.0))))
+    return mul(sign(input), where(large, add(log(where(large, x, 1.0)), math.log(2)), small))
+
+
+def acosh(input: Any) -> Any:
+    """The number >= 0 whose `cosh` is input: log(x + sqrt(x - 1) sqrt(x + 1)); NaN below 1."""
+    return log(add(input, mul(sqrt(sub(input, 1.0)), sqrt(add(input, 1.0)))))
+
+
+def atanh(input: Any) -> Any:
+    """The number whose `tanh` is input: (log(1 + x) - log(1 - x)) / 2; NaN outside of [-1, 1]."""
+    return mul(sub(log1p(input), log1p(neg(input))), 0.5)
+
+
+def hypot(input: Any, other: Any) -> Any:
+    """sqrt(input^2 + other^2), the length of a hypotenuse."""
+    return sqrt(add(square(input), square(other)))
+
+
+def sinc(input: Any) -> Any:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    zero = eq(input, 0)
+    angle = mul(where(zero, 1.0, input), math.pi)
+    return where(zero, 1.0, div(sin(angle), angle))
+
+
+def deg2rad(input: Any) -> Any:
+    """Degrees as an angle in radians."""
+    return mul(input, math.pi / 180)
+
+
+def rad2deg(input: Any) -> Any:
+    """An angle in radians as degrees."""
+    return mul(input, 180 / math.pi)
+
+
+arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh = acos, acosh, asin, asinh, atan, atan2, atanh
