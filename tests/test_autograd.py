@@ -303,3 +303,96 @@ def test_views_of_parameters_follow_their_updates():
         w.mul_(2.0)
     (view * view).sum().backward()
     assert w.grad.tolist() == [[4.0] * 3] * 2
+
+
+# ---------------------------------------------------------------- hooks
+
+
+def run_with_hooks(lib):
+    """The same script in both libraries: what hooks see, and what they change."""
+    seen = []
+    x = lib.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x * x
+    handles = [y.register_hook(lambda g: seen.append(g.tolist())), y.register_hook(lambda g: g * 2)]
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    x.register_hook(lambda g: g + 1)
+    y.retain_grad()
+    (y.sum() + (y * 3).sum()).backward(retain_graph=True)
+    results = [x.grad.tolist(), y.grad.tolist(), list(seen)]
+    handles[1].remove()
+    x.grad = None
+    loss = (y * y).sum()
+    results.append(lib.autograd.grad(loss, [x, y], retain_graph=True)[1].tolist())
+    loss.backward()
+    return [*results, x.grad.tolist(), seen]
+
+
+def test_hooks_as_in_pytorch():
+    torch = pytest.importorskip("torch")
+    assert run_with_hooks(rv) == run_with_hooks(torch)
+
+
+def test_hooks_see_each_gradient_and_replace_it():
+    first, *_ = results = run_with_hooks(rv)
+    assert first == [17.0, 33.0, 49.0] and results[2] == [[4.0] * 3, [8.0] * 3]
+
+
+def test_a_hook_goes_with_its_tensor():
+    from ranvier import hooks
+
+    gc.collect()
+    x = rv.ones(3, requires_grad=True)
+    assert not hooks.any_hooks()
+    handle = x.register_hook(lambda g: g * 2)
+    y = x * 2
+    y.register_hook(lambda g: g * 5)
+    assert hooks.any_hooks()
+    y.sum().backward()
+    assert x.grad.tolist() == [20.0] * 3
+    del y
+    with handle:
+        pass
+    handle.remove()
+    assert not hooks.any_hooks()
+    x.register_hook(lambda g: g)
+    del x
+    gc.collect()
+    assert not hooks.any_hooks()
+
+
+def test_compiled_steps_see_hooks_come_and_go():
+    x = rv.ones(3, requires_grad=True)
+
+    @rv.compile
+    def step():
+        x.grad = None
+        (x * x).sum().backward()
+        return x.grad
+
+    assert step().tolist() == [2.0] * 3
+    handle = x.register_hook(lambda g: g.clamp(max=1.5))
+    assert step().tolist() == [1.5] * 3
+    handle.remove()
+    assert step().tolist() == [2.0] * 3
+
+
+def test_hooks_of_several_outputs():
+    x = rv.tensor([[3.0, 1.0], [2.0, 4.0]], requires_grad=True)
+    var, mean = rv.var_mean(x, 1)
+    mean.register_hook(lambda g: g * 10)
+    (var + mean).sum().backward()
+    plain = rv.tensor(x.tolist(), requires_grad=True)
+    var, mean = rv.var_mean(plain, 1)
+    (var + mean * 10).sum().backward()
+    assert x.grad.tolist() == plain.grad.tolist()
+
+
+def test_hook_messages():
+    x = rv.ones(3, requires_grad=True)
+    with pytest.raises(rv.GradError, match=r"register_hook: the tensor of shape \(3,\) does not require a gradient"):
+        rv.ones(3).register_hook(print)
+    with pytest.raises(rv.DTypeError, match="register_hook: hook=1 of type int must be a function"):
+        x.register_hook(1)
+    with x.register_hook(lambda g: g[:1]), pytest.raises(rv.ShapeError, match="hook: .* must be None or a gradient like the one"):
+        x.sum().backward()
+    assert x.grad is None

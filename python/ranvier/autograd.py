@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import ops
+from . import hooks, ops
 from .context import enable_grad, local, no_grad, set_grad_enabled  # noqa: F401  (PyTorch has them here too)
 from .errors import DTypeError, GradError, ShapeError
 from .ops import apply as _engine
@@ -90,10 +90,11 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
     for i, t in enumerate(wanted or ()):
         if t._node is not None:
             wanted_nodes.setdefault((t._node, t._index), []).append(i)
+    hooked = hooks.any_hooks()
     before, local.grad_enabled = local.grad_enabled, create_graph
     try:
         seeds = [_seed(t, g) for t, g in zip(tensors, gradients)]
-        if wanted is None and len(seeds) == 1 and not create_graph and local.eager is not None:
+        if wanted is None and len(seeds) == 1 and not create_graph and local.eager is not None and not hooked:
             pairs = _as_plan(tensors[0], gradients[0] if gradients[0] is None else seeds[0], retain)
             if pairs is not None:
                 _accumulate_all(pairs, gradients, create_graph)
@@ -104,6 +105,8 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
             slots = pending.pop(node, None)
             if slots is None:
                 continue
+            if hooked:
+                hooks.of_node(node, slots)
             if wanted_nodes:
                 for index, g in enumerate(slots):
                     for i in wanted_nodes.get((node, index), ()):
@@ -120,6 +123,9 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
                     _give(t, g, pending, leaves)
             if not retain:
                 node.release()
+        if hooked:
+            for entry in leaves.values():
+                hooks.of_leaf(entry)
         if wanted is None:
             _accumulate_all(leaves.values(), gradients, create_graph)
         else:

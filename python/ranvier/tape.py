@@ -43,7 +43,7 @@ def check_view(t: Any) -> None:
 class Node:
     """One recorded call: where its inputs came from, and what the gradient rule needs of inputs and outputs."""
 
-    __slots__ = ("call", "inputs", "outs", "n_outs", "versions", "number")
+    __slots__ = ("call", "inputs", "outs", "n_outs", "versions", "number", "hooks")  # hooks: see hooks.py; often not set
 
     def __init__(self, call: Any, inputs: tuple, outs: tuple):
         for t in inputs:

@@ -4,11 +4,13 @@ The array is a NumPy array; while a function is traced it is a `Value` of the gr
 """
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, ops
+from . import autograd, hooks, ops
 from .context import Epoch, local
 from .dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_float
 from .errors import DomainError, DTypeError, GradError, ShapeError, TraceError
@@ -283,10 +285,31 @@ class Tensor:
         _engine._share(t, self)
         return t
 
+    def register_hook(self, hook: Callable) -> hooks.RemovableHandle:
+        """Call `hook(gradient)` whenever a backward pass has computed this tensor's gradient; what it returns, unless it is
+        None, is taken in its place. The result's `remove()` takes the hook off.
+
+        >>> import ranvier as rv
+        >>> x = rv.ones(2, requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> x.sum().backward()
+        >>> x.grad.tolist()
+        [10.0, 10.0]
+        """
+        return hooks.register(self, hook)
+
     def retain_grad(self) -> None:
-        """Not kept for results: gradients of inner tensors are had from autograd.grad()."""
-        if self._node is not None:
-            raise GradError("retain_grad: ask for gradients of inner tensors with ranvier.autograd.grad(outputs, inputs)")
+        """Leave the gradient of this result of other tensors in `.grad`, as that of a leaf is."""
+        if self._node is not None and not self.__dict__.get("retains_grad"):
+            self.__dict__["retains_grad"] = True
+            this = weakref.ref(self)
+
+            def keep(g: Tensor) -> None:
+                t = this()
+                if t is not None:
+                    t.grad = g.detach().clone() if t.grad is None else t.grad + g
+
+            self.register_hook(keep)
 
     @property
     def grad_fn(self) -> Any:

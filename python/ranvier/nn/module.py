@@ -12,6 +12,7 @@ import numpy as np
 from ..context import Epoch, local, no_grad
 from ..dtypes import as_dtype, is_float
 from ..errors import RanvierError, StateError
+from ..hooks import RemovableHandle
 from ..tensor import Tensor
 from .parameter import Parameter
 
@@ -29,23 +30,6 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpect
         return super().__repr__() if any(self) else "<All keys matched successfully>"
 
     __str__ = __repr__
-
-
-class RemovableHandle:
-    """Takes a hook off again, by `remove()` or at the end of a `with` block."""
-
-    def __init__(self, module: Module, id: int):
-        self._module, self.id = module, id
-
-    def remove(self) -> None:
-        if self._module._hooks.pop(self.id, None) is not None:
-            self._module._edited()
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
 
 
 class _Hook:
@@ -158,7 +142,11 @@ class Module:
         self._hooks[id] = hook
         self._hooks.update(rest)
         self._edited()
-        return RemovableHandle(self, id)
+        return RemovableHandle(self._take_off, id)
+
+    def _take_off(self, id: int) -> None:
+        if self._hooks.pop(id, None) is not None:
+            self._edited()
 
     def register_forward_pre_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
