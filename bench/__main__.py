@@ -9,6 +9,7 @@ threads (and that many processors), on data that is theirs already. Groups:
   chains      fused elementwise chains      optimizers  an update of many parameters
   sweep       200 random matrix products    overhead    eager calls, fit, compilation, imports
   threads     what more than one thread brings, also beside a busy process
+  reads       bandwidth of L1, L2 and L3 by the order of reading
   kernels     ops, products, chains and optimizers
 
 In the laboratory a CASE is the shapes of all operands, such as 32x784,784x128; one shape is every operand's, except
@@ -33,7 +34,7 @@ from .report import markdown, missed, peaks, table
 from .runner import Row, Settings, Target, environment
 
 SETS = {"kernels": ("ops", "products", "chains", "optimizers")}
-GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "threads")
+GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "threads", "reads")
 
 
 def parser() -> argparse.ArgumentParser:

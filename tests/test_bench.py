@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 import ranvier as rv  # noqa: E402
 
 from bench import __main__ as command_line  # noqa: E402
-from bench import chains, lab, native, peak, plans, products, report, runner, steps, sweep, threads  # noqa: E402
+from bench import chains, lab, native, peak, plans, products, reads, report, runner, steps, sweep, threads  # noqa: E402
 from bench.runner import US, Row, Settings, Target  # noqa: E402
 
 
@@ -260,6 +260,17 @@ def test_peaks_are_plausible() -> None:
     measured = peak.measure_peak(1, 0.05)
     assert 1e9 < measured.flops64 < 1.5 * measured.flops < 1e13
     assert 1e8 < measured.bytes < 1e13
+
+
+@pytest.mark.skipif(native.library() is None, reason="needs a compiler")
+def test_reading_goes_over_all_of_the_matrix() -> None:
+    numbers = reads.memory(16 * 64, huge=False)
+    numbers[:] = np.arange(numbers.size) % 7
+    assert numbers.ctypes.data % (2 << 20) == 0
+    for streams, side_by_side in reads.ORDERS.values():
+        assert reads.reader([numbers], 16, 64, streams, side_by_side)(3) == 3 * numbers.sum()
+    rows = reads.measure(Settings(2, only="L1", seconds=0.01), peak.Peak(1e11, 1e11, 1e10, "", ""))
+    assert len(rows) == 2 and all(r.rate and set(r.values) == set(reads.ORDERS) for r in rows)
 
 
 def test_peaks_and_cases_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,8 +282,9 @@ double cost_matmul(const Args& args) {
   const Operands o(args);
   const double c = static_cast<double>(args.out[0].size()), item = static_cast<double>(item_size(args.in[0].dtype));
   const double reads = static_cast<double>(args.in[0].size() + args.in[1].size());
-  // Multiply-adds at a bit less than the peak, and bytes at the rate of L2.
+  // Multiply-adds at a bit less than the peak, and bytes at the rate of L2; one row goes by bytes alone, as L2 or L3 gives them.
   const double per_ns = !floating(args) ? 1.0 : kVecBytes / item * 6;
+  if (floating(args) && o.m == 1 && o.batch_axes == 0) return 20 + reads * item / (reads * item < (768 << 10) ? 140 : 95);
   return 20 + c * static_cast<double>(o.k) / per_ns + (reads + 2 * c) * item / 60;
 }
 
