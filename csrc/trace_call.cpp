@@ -42,8 +42,9 @@ int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& a
 }  // namespace
 
 TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, py::sequence guards_, py::sequence grads_,
-                     bool has_result_)
-    : plan(std::move(plan_)), epoch(py::none()), grad_enabled(grad_enabled_), has_result(has_result_) {
+                     bool has_result_, py::sequence updated_, py::object new_version_)
+    : plan(std::move(plan_)), epoch(py::none()), grad_enabled(grad_enabled_), has_result(has_result_),
+      new_version(std::move(new_version_)) {
   if (!py::isinstance<Plan>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
   if (has_result && plan.cast<Plan&>().outputs().size() != 1) throw py::value_error("TraceCall: the plan must have one output");
   if (py::len(arrays) > kMostTensors) throw py::value_error("TraceCall: at most 16 arguments");
@@ -65,6 +66,10 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
       if (!tensor || !py::isinstance(p[0], tensor)) throw py::type_error("TraceCall: (tensor, gradient) pairs");
       to.emplace_back(p[0], p[1]);
     }
+  for (py::handle t : updated_) {
+    if (!tensor || !py::isinstance(t, tensor)) throw py::type_error("TraceCall: updated tensors");
+    updated.push_back(py::reinterpret_borrow<py::object>(t));
+  }
 }
 
 PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
@@ -79,6 +84,15 @@ PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   if (ready != 1) return ready < 0 ? nullptr : Py_NewRef(Py_NotImplemented);
   PyObject* outs = plan_run(t->plan.ptr(), arrays.list + 1, n);
   if (!outs) return nullptr;
+  if (!t->updated.empty()) {
+    PyObject* version = PyObject_CallNoArgs(t->new_version.ptr());
+    if (!version) {
+      Py_DECREF(outs);
+      return nullptr;
+    }
+    for (const py::object& tensor : t->updated) Py_XSETREF(at(tensor.ptr(), connection.version), Py_NewRef(version));
+    Py_DECREF(version);
+  }
   for (const auto& [tensor, grad] : t->grads) Py_XSETREF(at(tensor.ptr(), connection.grad), Py_NewRef(grad.ptr()));
   PyObject* result = t->has_result ? new_tensor(Py_NewRef(PyTuple_GET_ITEM(outs, 0))) : Py_NewRef(Py_None);
   Py_DECREF(outs);

@@ -670,3 +670,47 @@ def test_seeding_inside_is_refused():
 
     with pytest.raises(TraceError, match="manual_seed"):
         rv.compile(f)(t(2))
+
+
+@pytest.mark.parametrize("calls", [1, 2, 5])  # traced, by Python, natively
+def test_a_tape_from_before_a_compiled_step_is_stale(calls):
+    """Compiled changes of captured tensors count as changes in place."""
+    w, x = rv.ones(3, requires_grad=True), rv.tensor([1.0, 2.0, 3.0])
+    buffer = rv.zeros(3)
+
+    @rv.compile
+    def step(x):
+        with rv.no_grad():
+            w.sub_(0.1 * x)
+            buffer.add_(x)
+
+    for _ in range(calls - 1):
+        step(x)
+    loss = (w * w * x).sum()
+    reads_buffer = (w * (buffer * 1.0)).sum()
+    versions = w.version, buffer.version
+    assert (x * w).sum().requires_grad
+    step(x)
+    assert w.version > versions[0] and buffer.version > versions[1]
+    with pytest.raises(GradError, match="was changed in place after it was saved"):
+        loss.backward()
+    with pytest.raises(GradError, match="was changed in place after it was saved"):
+        reads_buffer.backward()
+    loss = (w * w * x).sum()  # a new one is not
+    loss.backward()
+    np.testing.assert_allclose(w.grad.numpy(), 2 * w.detach().numpy() * x.numpy(), rtol=1e-6)
+
+
+def test_eager_and_compiled_changes_never_give_a_version_twice():
+    t = rv.zeros(2)
+
+    @rv.compile
+    def step():
+        t.add_(1)
+
+    seen = set()
+    for k in range(12):
+        step() if k % 3 else t.add_(1)
+        assert t.version not in seen
+        seen.add(t.version)
+    assert t.tolist() == [12.0, 12.0]

@@ -37,6 +37,8 @@ class TraceCall:
         guards: Sequence[tuple[Any, Any]],
         grads: Sequence[tuple[Any, Any]],
         has_result: bool,
+        updated: Sequence[Any],
+        new_version: Any,
     ) -> None: ...
     def run(self, *tensors: Any) -> Any: ...
 

@@ -77,3 +77,6 @@ class Epoch:
     def bump(cls) -> None:
         """Something of that kind has changed."""
         cls.value = cls._next()
+
+
+new_version = itertools.count(1 << 32, 1 << 32).__next__  # of tensors that a plan has changed; others count on from there

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..context import Epoch, local
+from ..context import Epoch, local, new_version
 from ..dtypes import CODE
 from ..errors import DTypeError, TraceError
 from ..ops.apply import _wrap, current_backend
@@ -99,6 +99,7 @@ class Compiled:
         self.modules = [(m, m.training, m._edits) for m in tracer.modules.values()]
         self.arrays = [(t, t._data) for t, _ in self.graph.states]
         self.leaves = [(t, t._requires_grad) for t, _ in self.graph.states]
+        self.updated = [t if t._base is None else t._base for t, start in self.graph.states if start in self.graph.updates]
         self.numpy_out = numpy_out
         self.single = type(self.structure) is _Slot
         self.grad_enabled = local.grad_enabled
@@ -140,8 +141,10 @@ class Compiled:
         """What runs the trace natively on tensors of these shapes, and gives NotImplemented where `holds` has to look."""
         if self._caller is None:
             quick = (self.single or self.structure is None) and not (self.changed or self.needs_grad_now or self.numpy_out)
+            quick = quick and all(t._node is None for t in self.updated)
             make = getattr(self.program, "trace_call", None) if quick and len(arrays) <= 16 else None
-            self._caller = make and make(arrays, self.grad_enabled, self.grad_guards, self.grads, self.single) or False
+            details = self.grad_enabled, self.grad_guards, self.grads, self.single, self.updated, new_version
+            self._caller = make and make(arrays, *details) or False
         if self._caller is False:
             return None
         self._caller.epoch = self.epoch
@@ -156,9 +159,18 @@ class Compiled:
             for i, new in zip(self.changed, outs[first:]):
                 np.copyto(arrays[i], new)
             outs = outs[:first]
+        self._after()
+        return outs
+
+    def _after(self) -> None:
+        """Note what a run has changed."""
+        version = new_version()
+        for t in self.updated:
+            t._version = version
+            if t._node is not None:
+                t._node.spoil()
         for t, memory in self.grads:
             t.grad = memory
-        return outs
 
     def _check_changed(self, arrays: list) -> None:
         for i in self.changed:
@@ -188,8 +200,7 @@ class Compiled:
         number of steps done.
         """
         done = self.program.loop(data, index, batch, begin, end, totals, every)
-        for t, memory in self.grads:
-            t.grad = memory
+        self._after()
         return done
 
 
