@@ -204,9 +204,9 @@ PYBIND11_MODULE(_native, m) {
   plan.attr("run") = py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(plan.ptr()), &run_def));
 
   py::class_<TraceCall> trace_call(m, "TraceCall", py::is_final());
-  trace_call.def(py::init<py::object, py::sequence, bool, py::sequence, py::sequence, bool, py::sequence, py::object>(),
+  trace_call.def(py::init<py::object, py::sequence, bool, py::sequence, py::sequence, bool, py::sequence, py::iterator>(),
                  py::arg("plan"), py::arg("arrays"), py::arg("grad_enabled"), py::arg("guards"), py::arg("grads"),
-                 py::arg("has_result"), py::arg("updated"), py::arg("new_version"))
+                 py::arg("has_result"), py::arg("updated"), py::arg("versions"))
       .def_readwrite("epoch", &TraceCall::epoch);
   trace_call.attr("run") =
       py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(trace_call.ptr()), &call_def));

@@ -42,9 +42,9 @@ int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& a
 }  // namespace
 
 TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, py::sequence guards_, py::sequence grads_,
-                     bool has_result_, py::sequence updated_, py::object new_version_)
+                     bool has_result_, py::sequence updated_, py::iterator versions_)
     : plan(std::move(plan_)), epoch(py::none()), grad_enabled(grad_enabled_), has_result(has_result_),
-      new_version(std::move(new_version_)) {
+      versions(std::move(versions_)) {
   if (!py::isinstance<Plan>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
   if (has_result && plan.cast<Plan&>().outputs().size() != 1) throw py::value_error("TraceCall: the plan must have one output");
   if (py::len(arrays) > kMostTensors) throw py::value_error("TraceCall: at most 16 arguments");
@@ -85,7 +85,7 @@ PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   PyObject* outs = plan_run(t->plan.ptr(), arrays.list + 1, n);
   if (!outs) return nullptr;
   if (!t->updated.empty()) {
-    PyObject* version = PyObject_CallNoArgs(t->new_version.ptr());
+    PyObject* version = PyIter_Next(t->versions.ptr());
     if (!version) {
       Py_DECREF(outs);
       return nullptr;

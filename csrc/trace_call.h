@@ -12,9 +12,9 @@ namespace rv {
 // One trace, ready to be called. What Python's CompiledFunction would check and do, in the same order.
 struct TraceCall {
   // guards: (tensor, its .grad at the start); grads: (tensor, its .grad after a run); has_result: one output, or none;
-  // updated: tensors whose memory a run changes, which get the version that new_version() gives
+  // updated: tensors whose memory a run changes, which all get the next of the versions
   TraceCall(pybind11::object plan, pybind11::sequence arrays, bool grad_enabled, pybind11::sequence guards,
-            pybind11::sequence grads, bool has_result, pybind11::sequence updated, pybind11::object new_version);
+            pybind11::sequence grads, bool has_result, pybind11::sequence updated, pybind11::iterator versions);
 
   pybind11::object plan;
   pybind11::object epoch;  // Epoch.value when the trace was last found to hold
@@ -22,7 +22,7 @@ struct TraceCall {
   bool grad_enabled, has_result;
   std::vector<std::pair<pybind11::object, pybind11::object>> guards, grads;
   std::vector<pybind11::object> updated;
-  pybind11::object new_version;
+  pybind11::iterator versions;
 };
 
 // run(*tensors) of a TraceCall: the result, or NotImplemented.

@@ -699,18 +699,3 @@ def test_a_tape_from_before_a_compiled_step_is_stale(calls):
     loss = (w * w * x).sum()  # a new one is not
     loss.backward()
     np.testing.assert_allclose(w.grad.numpy(), 2 * w.detach().numpy() * x.numpy(), rtol=1e-6)
-
-
-def test_eager_and_compiled_changes_never_give_a_version_twice():
-    t = rv.zeros(2)
-
-    @rv.compile
-    def step():
-        t.add_(1)
-
-    seen = set()
-    for k in range(12):
-        step() if k % 3 else t.add_(1)
-        assert t.version not in seen
-        seen.add(t.version)
-    assert t.tolist() == [12.0, 12.0]

@@ -651,18 +651,18 @@ def test_trace_calls_refuse_what_they_cannot_hold():
     rv.ones(1) + 1  # connects the module
     plan = native.Plan([("output", 0, (2,))], [])
     with pytest.raises(TypeError, match="plan must be a Plan"):
-        native.TraceCall("plan", [], True, [], [], False, [], int)
+        native.TraceCall("plan", [], True, [], [], False, [], iter([1]))
     with pytest.raises(TypeError, match="supported dtype"):
-        native.TraceCall(plan, [np.zeros(2, complex)], True, [], [], True, [], int)
+        native.TraceCall(plan, [np.zeros(2, complex)], True, [], [], True, [], iter([1]))
     with pytest.raises(TypeError, match="pairs"):
-        native.TraceCall(plan, [], True, [("no tensor", None)], [], True, [], int)
+        native.TraceCall(plan, [], True, [("no tensor", None)], [], True, [], iter([1]))
     with pytest.raises(TypeError, match="updated tensors"):
-        native.TraceCall(plan, [], True, [], [], True, ["no tensor"], int)
+        native.TraceCall(plan, [], True, [], [], True, ["no tensor"], iter([1]))
     with pytest.raises(ValueError, match="one output"):
-        native.TraceCall(native.Plan([], []), [], True, [], [], True, [], int)
+        native.TraceCall(native.Plan([], []), [], True, [], [], True, [], iter([1]))
     with pytest.raises(ValueError, match="at most 16"):
-        native.TraceCall(plan, [np.zeros(2)] * 17, True, [], [], True, [], int)
-    call = native.TraceCall(plan, [np.zeros(2, "f4")], True, [], [], True, [], int)
+        native.TraceCall(plan, [np.zeros(2)] * 17, True, [], [], True, [], iter([1]))
+    call = native.TraceCall(plan, [np.zeros(2, "f4")], True, [], [], True, [], iter([1]))
     assert call.run() is NotImplemented and call.run(3) is NotImplemented and call.run(rv.ones(3)) is NotImplemented
 
 

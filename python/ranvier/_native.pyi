@@ -1,5 +1,5 @@
 """The native core; docs/design.md says what crosses this border."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -38,7 +38,7 @@ class TraceCall:
         grads: Sequence[tuple[Any, Any]],
         has_result: bool,
         updated: Sequence[Any],
-        new_version: Any,
+        versions: Iterator[int],
     ) -> None: ...
     def run(self, *tensors: Any) -> Any: ...
 

@@ -79,4 +79,4 @@ class Epoch:
         cls.value = cls._next()
 
 
-new_version = itertools.count(1 << 32, 1 << 32).__next__  # of tensors that a plan has changed; others count on from there
+versions = itertools.count(1)  # each change in place gives the tensor the next one

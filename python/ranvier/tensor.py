@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import autograd, hooks, ops
-from .context import Epoch, local
+from .context import Epoch, local, versions
 from .dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_float
 from .errors import DomainError, DTypeError, GradError, ShapeError, TraceError
 from .memory import aligned_copy
@@ -19,6 +19,8 @@ from .ops import apply as _engine
 from .ops import op as _op
 from .ops.indexing import get_item, set_item
 from .ops.public import Public, explain
+
+_next_version = versions.__next__
 
 
 class Tensor:
@@ -97,12 +99,12 @@ class Tensor:
 
     @property
     def version(self) -> int:
-        """How often this tensor's memory has been changed in place; views share it."""
+        """A number that grows whenever this tensor's memory is changed in place; views share it."""
         return self._version if self._base is None else self._base._version
 
     def _changed(self) -> None:
         whole = self if self._base is None else self._base
-        whole._version += 1
+        whole._version = _next_version()
         if whole._node is not None and isinstance(whole._data, np.ndarray):
             whole._node.spoil()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..context import Epoch, local, new_version
+from ..context import Epoch, local, versions
 from ..dtypes import CODE
 from ..errors import DTypeError, TraceError
 from ..ops.apply import _wrap, current_backend
@@ -143,7 +143,7 @@ class Compiled:
             quick = (self.single or self.structure is None) and not (self.changed or self.needs_grad_now or self.numpy_out)
             quick = quick and all(t._node is None for t in self.updated)
             make = getattr(self.program, "trace_call", None) if quick and len(arrays) <= 16 else None
-            details = self.grad_enabled, self.grad_guards, self.grads, self.single, self.updated, new_version
+            details = self.grad_enabled, self.grad_guards, self.grads, self.single, self.updated, versions
             self._caller = make and make(arrays, *details) or False
         if self._caller is False:
             return None
@@ -164,7 +164,7 @@ class Compiled:
 
     def _after(self) -> None:
         """Note what a run has changed."""
-        version = new_version()
+        version = next(versions)
         for t in self.updated:
             t._version = version
             if t._node is not None:
