@@ -269,6 +269,7 @@ PyObject* eager_add(int64_t call_id, const std::vector<PyArrayObject*>& arrays, 
     if (const char* rule = e->ins.kernel->check(args)) refuse(e->spec.kernel + ": " + rule);
   e->ins.cost = e->ins.kernel->cost ? e->ins.kernel->cost(args) : 0;
   if (e->ins.kernel->shared) e->shared_bytes = e->ins.kernel->shared(args);
+  e->ins.prepare();
 
   Entry* entry = e.get();
   if (Entry* known = cache().find(key.word, key.length, key.hash)) entry = known;

@@ -38,6 +38,14 @@ const char* written_view_error(const View& v) {
 
 // ---------------------------------------------------------------- executor
 
+void Instruction::prepare() {
+  const int64_t bytes = kernel->prepare ? kernel->prepare(args, nullptr) : 0;
+  if (bytes == 0) return;
+  prepared = std::shared_ptr<std::byte[]>(make_buffer(static_cast<size_t>(bytes)));
+  kernel->prepare(args, prepared.get());
+  args.prepared = prepared.get();
+}
+
 int Executor::run(const std::vector<Instruction>& list, double shared_cost, TeamState& state, const Prologue* first,
                   double* times) {
   using Clock = std::chrono::steady_clock;
@@ -183,7 +191,10 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs)
 
   const int64_t arena = (arena_bytes_ + 63) / 64 * 64;
   arena_ = make_buffer(static_cast<size_t>(arena + shared));
-  for (Instruction& ins : list_) ins.args.shared = arena_.get() + arena;
+  for (Instruction& ins : list_) {
+    ins.args.shared = arena_.get() + arena;
+    ins.prepare();
+  }
   for (size_t s = 0; s < slots_.size(); ++s) {
     if (slots_[s].kind == SlotKind::arena) bind(static_cast<int>(s), arena_.get() + slots_[s].offset);
     if (slots_[s].kind == SlotKind::bound) bind(static_cast<int>(s), slots_[s].data);

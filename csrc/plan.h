@@ -26,6 +26,9 @@ struct Instruction {
   Args args;
   bool parallel = false;
   double cost = 0;
+  std::shared_ptr<std::byte[]> prepared;
+
+  void prepare();
 };
 
 // An index out of its range: IndexError in Python.

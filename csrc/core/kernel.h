@@ -16,6 +16,7 @@ struct Args {
   const int64_t* ints = nullptr;  // the op's attributes, in the order that its record's `encode` gives
   const double* floats = nullptr;
   int n_ints = 0, n_floats = 0;
+  const std::byte* prepared = nullptr;  // what Kernel::prepare made
   std::byte* shared = nullptr;  // Kernel::shared(args) bytes, 64-byte aligned, common to all threads, not zeroed
 };
 
@@ -30,6 +31,9 @@ struct Kernel {
   // Says what is wrong with operands or attributes, or nullptr where all is well. Runs once, when a plan is
   // built: after it, `run` may trust shapes, dtypes, operand counts and attributes (never index *values*).
   const char* (*check)(const Args&) = nullptr;
+  // What follows from shapes, strides and attributes, once an instruction, for all its runs: nullptr: nothing. Called after
+  // `check`: without memory to say how many bytes it takes, then with as many, 64-byte aligned. Data is not there yet.
+  int64_t (*prepare)(const Args&, std::byte* memory) = nullptr;
 };
 
 }  // namespace rv

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Links of chains, for the light rows of ops.def on float dtypes. Each ends with a call of the next in tail position, which passes the block on in registers.
+// Links of chains, for the light rows of ops.def on float dtypes. Each ends with a call of the next in tail position, which
+// passes the block on in registers. On a Zen 5 such a jump costs 3 cycles and a link of 8 vectors 4.5 to 5.5: what counts is
+// the number of links, so each loads its operands and stores its result itself.
 #include "cpu/chain.h"
 
 #include "cpu/simd.h"
@@ -8,53 +10,102 @@
 namespace rv::RV_ISA {
 namespace {
 
+constexpr int64_t kBlockBytes = kChainVectors * kVecBytes;
+constexpr int64_t kAhead = 64 * kVecBytes;  // of link_fetch: 32 to 64 vectors are as good, 8 too few
+constexpr int64_t kBlocksInRow = 32;        // bounds the stack where a compiler does not make calls jumps
+
 template <class T> using Native = typename Vec<T>::Native;
 template <class T>
-using ChainFn = void (*)(const Link*, int64_t, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>,
-                         Native<T>);
+using Wide = void (*)(const Link*, int64_t, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>);
+template <class T> using Narrow = void (*)(const Link*, int64_t, int64_t, Native<T>);
+using Any = void (*)();
 
 #define BLOCK Native<T> x0, Native<T> x1, Native<T> x2, Native<T> x3, Native<T> x4, Native<T> x5, Native<T> x6, Native<T> x7
-#define NEXT(...) return reinterpret_cast<ChainFn<T>>(l[1].fn)(l + 1, at, __VA_ARGS__)
+#define NEXT(...) return reinterpret_cast<Wide<T>>(l[1].wide)(l + 1, at, __VA_ARGS__)
+#define NEXT_NARROW(...) return reinterpret_cast<Narrow<T>>(l[1].narrow)(l + 1, at, lanes, __VA_ARGS__)
 #define EACH(f) f(x0, 0), f(x1, 1), f(x2, 2), f(x3, 3), f(x4, 4), f(x5, 5), f(x6, 6), f(x7, 7)
 
-template <class T> RV_INLINE const T* first_of(const Link* l, int64_t at) {
-  return reinterpret_cast<const T*>(l->p + (at & l->p_mask));
+template <class T> RV_INLINE T* place(std::byte* p, int64_t at) { return reinterpret_cast<T*>(p + at); }
+template <class T> RV_INLINE Vec<T> load_some(const T* p, int64_t lanes) {
+#ifndef RV_AVX512
+  if (lanes == Vec<T>::N) return load(p);
+#endif
+  return load_partial(p, lanes);
 }
-template <class T> RV_INLINE const T* second_of(const Link* l, int64_t at) {
-  return reinterpret_cast<const T*>(l->q + (at & l->q_mask));
-}
-
-// The formula on operands a, b, c, which are the block's vector x or vector k of p or q.
-template <class T, class F, LinkKind kind> void step(const Link* l, int64_t at, BLOCK) {
-  constexpr int N = Vec<T>::N;
-  const T* p = kind == LinkKind::unary || kind == LinkKind::block_both ? nullptr : first_of<T>(l, at);
-  const T* q = kind == LinkKind::ternary ? second_of<T>(l, at) : nullptr;
-  auto f = [&](Native<T> x, int k) __attribute__((always_inline)) {
-    const Vec<T> v(x), none{};
-    if constexpr (kind == LinkKind::unary) return F::apply(v, none, none, none).v;
-    if constexpr (kind == LinkKind::block_first) return F::apply(v, load(p + k * N), none, none).v;
-    if constexpr (kind == LinkKind::block_second) return F::apply(load(p + k * N), v, none, none).v;
-    if constexpr (kind == LinkKind::block_both) return F::apply(v, v, none, none).v;
-    if constexpr (kind == LinkKind::ternary) return F::apply(v, load(p + k * N), load(q + k * N), none).v;
-  };
-  NEXT(EACH(f));
+template <class T> RV_INLINE void store_some(T* p, Vec<T> a, int64_t lanes) {
+#ifndef RV_AVX512
+  if (lanes == Vec<T>::N) return store(p, a);
+#endif
+  store_partial(p, a, lanes);
 }
 
-template <class T> void load_block(const Link* l, int64_t at, BLOCK) {
-  const T* p = first_of<T>(l, at);
-  // Between two loads of an array other code runs: the machine's own prefetch misses the pattern.
-  for (int k = 0; k < kChainVectors; ++k) __builtin_prefetch(p + (2 * kChainVectors + k) * Vec<T>::N);
-  auto f = [&](Native<T>, int k) __attribute__((always_inline)) { return load(p + k * Vec<T>::N).v; };
-  NEXT(EACH(f));
-}
-template <class T> void store_block(const Link* l, int64_t at, BLOCK) {
-  T* p = reinterpret_cast<T*>(l->p + at);
-  auto f = [&](Native<T> x, int k) __attribute__((always_inline)) { store(p + k * Vec<T>::N, Vec<T>(x)); return x; };
-  NEXT(EACH(f));
-}
-template <class T> void end(const Link*, int64_t, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>) {}
+// The three operands of a form: each has its pointer, if it needs one, and gives vector k.
+template <class T, From from> struct Source {
+  const T* p = nullptr;
+  Vec<T> all{};
+  RV_INLINE Source(std::byte* operand, int64_t at) {
+    if constexpr (from == From::memory) p = place<T>(operand, at);
+    if constexpr (from == From::one) all = Vec<T>(*place<T>(operand, 0));
+  }
+  RV_INLINE Vec<T> wide(Native<T> x, int k) const {
+    if constexpr (from == From::block) return Vec<T>(x);
+    else if constexpr (from == From::memory) return load(p + k * Vec<T>::N);
+    else return all;
+  }
+  RV_INLINE Vec<T> narrow(Native<T> x, int64_t lanes) const {
+    if constexpr (from == From::block) return Vec<T>(x);
+    else if constexpr (from == From::memory) return load_some(p, lanes);
+    else return all;
+  }
+};
+constexpr bool given(From f) { return f == From::memory || f == From::one; }
+
+template <class T, class F, From A, From B, From C, bool stored> struct Step {
+  Source<T, A> a;
+  Source<T, B> b;
+  Source<T, C> c;
+  T* out;
+  RV_INLINE Step(const Link* l, int64_t at)
+      : a(l->p, at), b(given(A) ? l->q : l->p, at), c(given(A) || given(B) ? l->q : l->p, at), out(stored ? place<T>(l->out, at) : nullptr) {}
+
+  static void wide(const Link* l, int64_t at, BLOCK) {
+    const Step s(l, at);
+    auto f = [&](Native<T> x, int k) __attribute__((always_inline)) {
+      const Vec<T> r = F::apply(s.a.wide(x, k), s.b.wide(x, k), s.c.wide(x, k), Vec<T>{});
+      if constexpr (stored) store(s.out + k * Vec<T>::N, r);
+      return r.v;
+    };
+    NEXT(EACH(f));
+  }
+  static void narrow(const Link* l, int64_t at, int64_t lanes, Native<T> x) {
+    const Step s(l, at);
+    const Vec<T> r = F::apply(s.a.narrow(x, lanes), s.b.narrow(x, lanes), s.c.narrow(x, lanes), Vec<T>{});
+    if constexpr (stored) store_some(s.out, r, lanes);
+    NEXT_NARROW(r.v);
+  }
+};
+
+template <class T> struct Fetch {
+  static void wide(const Link* l, int64_t at, BLOCK) {
+    for (int k = 0; k < kChainVectors; ++k) __builtin_prefetch(l->p + at + kAhead + k * kVecBytes);
+    NEXT(x0, x1, x2, x3, x4, x5, x6, x7);
+  }
+  static void narrow(const Link* l, int64_t at, int64_t lanes, Native<T> x) { NEXT_NARROW(x); }
+};
+
+// Goes on with the next block: p is the first link, q the end in bytes.
+template <class T> struct End {
+  static void wide(const Link* l, int64_t at, BLOCK) {
+    at += kBlockBytes;
+    if (at >= reinterpret_cast<intptr_t>(l->q)) return;
+    l = reinterpret_cast<const Link*>(l->p) - 1;
+    NEXT(x0, x1, x2, x3, x4, x5, x6, x7);
+  }
+  static void narrow(const Link*, int64_t, int64_t, Native<T>) {}
+};
 
 #undef NEXT
+#undef NEXT_NARROW
 #undef EACH
 #undef BLOCK
 
@@ -69,18 +120,36 @@ template <class T> void end(const Link*, int64_t, Native<T>, Native<T>, Native<T
     }                                                                                   \
   };
 #include "ops.def"
+struct Same {
+  template <class V> static RV_INLINE V apply(V a, V, V, V) { return a; }
+};
 
-using Any = void (*)();
+template <class L> Link link_of() {
+  return {reinterpret_cast<Any>(&L::wide), reinterpret_cast<Any>(&L::narrow), nullptr, nullptr, nullptr};
+}
+template <class T, class F, From A, From B = From::none, From C = From::none> Link with(bool stored) {
+  return stored ? link_of<Step<T, F, A, B, C, true>>() : link_of<Step<T, F, A, B, C, false>>();
+}
+constexpr int key(From a, From b = From::none, From c = From::none) {
+  return static_cast<int>(a) | static_cast<int>(b) << 2 | static_cast<int>(c) << 4;
+}
 
-template <class T, class F> Any fn_of(LinkKind kind) {
-  auto any = [](ChainFn<T> f) { return reinterpret_cast<Any>(f); };
-  if constexpr (F::kArity == 1) return kind == LinkKind::unary ? any(step<T, F, LinkKind::unary>) : nullptr;
-  if constexpr (F::kArity == 3) return kind == LinkKind::ternary ? any(step<T, F, LinkKind::ternary>) : nullptr;
-  if constexpr (F::kArity == 2) {
-    if (kind == LinkKind::block_first) return any(step<T, F, LinkKind::block_first>);
-    if (kind == LinkKind::block_second) return any(step<T, F, LinkKind::block_second>);
-    return kind == LinkKind::block_both ? any(step<T, F, LinkKind::block_both>) : nullptr;
+template <class T, class F> Link pick(Form form) {
+  using enum From;
+#define FORM(...) case key(__VA_ARGS__): return with<T, F, __VA_ARGS__>(form.stored);
+  const int k = key(form.a, form.b, form.c);
+  if constexpr (F::kArity == 1) {
+    switch (k) { FORM(block) FORM(memory) }
+  } else if constexpr (F::kArity == 2) {
+    switch (k) {
+      FORM(block, memory) FORM(block, one) FORM(memory, block) FORM(one, block)
+      FORM(block, block) FORM(memory, memory) FORM(memory, one) FORM(one, memory)
+    }
+  } else {
+    switch (k) { FORM(block, memory, memory) FORM(block, memory, one) FORM(block, one, memory) FORM(block, one, one) }
   }
+#undef FORM
+  return {};
 }
 
 enum : int {  // row_add, row_sub, ...
@@ -90,13 +159,13 @@ enum : int {  // row_add, row_sub, ...
 #include "ops.def"
 };
 
-template <class T> Any find(int row, LinkKind kind) {
+template <class T> Link find(int row, Form form) {
   switch (row) {
 #define EW(name, ...)
 #define EWL(name, ...) \
-  case row_##name: return fn_of<T, light_##name>(kind);
+  case row_##name: return pick<T, light_##name>(form);
 #include "ops.def"
-    default: return nullptr;
+    default: return {};
   }
 }
 
@@ -104,29 +173,40 @@ template <class F> auto by_code(int dtype_code, F f) { return dtype_code == 0 ? 
 
 }  // namespace
 
-Any link_fn(int row, int dtype_code, LinkKind kind) {
-  if (dtype_code > 1) return nullptr;
-  return dtype_code == 0 ? find<float>(row, kind) : find<double>(row, kind);
+Link link_step(int row, int dtype_code, Form form) {
+  if (dtype_code > 1) return {};
+  return by_code(dtype_code, [&](auto t) { return find<decltype(t)>(row, form); });
 }
-Any link_load(int code) {
-  return by_code(code, [](auto t) { return reinterpret_cast<Any>(static_cast<ChainFn<decltype(t)>>(load_block<decltype(t)>)); });
+Link link_load(int dtype_code, From from) {
+  return by_code(dtype_code, [&](auto t) {
+    return from == From::one ? with<decltype(t), Same, From::one>(false) : with<decltype(t), Same, From::memory>(false);
+  });
 }
-Any link_store(int code) {
-  return by_code(code, [](auto t) { return reinterpret_cast<Any>(static_cast<ChainFn<decltype(t)>>(store_block<decltype(t)>)); });
+Link link_fetch(int dtype_code) {
+  return by_code(dtype_code, [](auto t) { return link_of<Fetch<decltype(t)>>(); });
 }
-Any link_end(int code) {
-  return by_code(code, [](auto t) { return reinterpret_cast<Any>(static_cast<ChainFn<decltype(t)>>(end<decltype(t)>)); });
+Link link_end(int dtype_code) {
+  return by_code(dtype_code, [](auto t) { return link_of<End<decltype(t)>>(); });
 }
 
-int64_t chain_block(int dtype_code) { return kChainVectors * kVecBytes / (dtype_code == 0 ? 4 : 8); }
-
-void run_chain(const Link* links, int dtype_code, int64_t n) {
+void run_chain(Link* links, int count, int dtype_code, int64_t n) {
   by_code(dtype_code, [&](auto t) {
     using T = decltype(t);
     const Native<T> none{};
-    const int64_t bytes = n * static_cast<int64_t>(sizeof(T));
-    for (int64_t at = 0; at < bytes; at += kChainVectors * kVecBytes)
-      reinterpret_cast<ChainFn<T>>(links->fn)(links, at, none, none, none, none, none, none, none, none);
+    const int64_t bytes = n * static_cast<int64_t>(sizeof(T)), whole = bytes & -kBlockBytes;
+    Link& last = links[count - 1];
+    last.p = reinterpret_cast<std::byte*>(links);
+    int64_t at = 0;
+    while (at < whole) {
+      const int64_t end = whole - at > kBlocksInRow * kBlockBytes ? at + kBlocksInRow * kBlockBytes : whole;
+      last.q = reinterpret_cast<std::byte*>(end);
+      reinterpret_cast<Wide<T>>(links->wide)(links, at, none, none, none, none, none, none, none, none);
+      at = end;
+    }
+    for (; at < bytes; at += kVecBytes) {
+      const int64_t lanes = bytes - at >= kVecBytes ? Vec<T>::N : (bytes - at) / static_cast<int64_t>(sizeof(T));
+      reinterpret_cast<Narrow<T>>(links->narrow)(links, at, lanes, none);
+    }
   });
 }
 

@@ -9,25 +9,29 @@ namespace rv::RV_ISA {
 
 inline constexpr int kChainVectors = 8;  // of a block: as many as functions take in registers
 
-// One move of a chain. `fn` is a ChainFn of its dtype.
-struct Link {
-  void (*fn)();
-  std::byte* p;         // operand in memory, or where to store
-  std::byte* q;         // the third operand of an op that has one
-  int64_t p_mask, q_mask;  // -1, or 0 for an operand whose block is the same everywhere
+// Where a link finds an operand: in the block's registers, in memory beside the block, or as one value for all elements.
+enum class From : uint8_t { none, block, memory, one };
+struct Form {
+  From a = From::none, b = From::none, c = From::none;
+  bool stored = false;  // the result goes to memory too
 };
 
-enum class LinkKind { unary, block_first, block_second, block_both, ternary };
+// One move of a chain, on a block of kChainVectors vectors or on a single vector, which may be partial.
+struct Link {
+  void (*wide)();
+  void (*narrow)();
+  std::byte *p, *q;  // the operands that are not the block, in order
+  std::byte* out;
+};
 
-// The function for elementwise row `row` on dtype code 0 or 1; nullptr where the row is not light.
-// unary: f(block); block_first: f(block, p); block_second: f(p, block); block_both: f(block, block); ternary: f(block, p, q).
-void (*link_fn(int row, int dtype_code, LinkKind kind))();
-void (*link_load(int dtype_code))();
-void (*link_store(int dtype_code))();
-void (*link_end(int dtype_code))();
+// The link for elementwise row `row` on dtype code 0 or 1; null functions where the row is not light or lacks this form:
+// ternary rows have a = block, binary ones at most one operand that is `one`.
+Link link_step(int row, int dtype_code, Form form);
+Link link_load(int dtype_code, From from);  // memory or one
+Link link_fetch(int dtype_code);            // asks for what chains will load from p soon
+Link link_end(int dtype_code);
 
-// Runs the links, ended by link_end, on elements [0, n) of all operands, n a multiple of chain_block.
-int64_t chain_block(int dtype_code);
-void run_chain(const Link* links, int dtype_code, int64_t n);
+// Runs the links, the last one link_end, on elements [0, n) of all operands; writes into the last link.
+void run_chain(Link* links, int count, int dtype_code, int64_t n);
 
 }  // namespace rv::RV_ISA

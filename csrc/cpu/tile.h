@@ -54,9 +54,13 @@ struct TileMatrix {
   DType dtype;
 };
 
-// Runs the program on rows [r0, r1) x columns [c0, c1) of its operands. For the epilogue of a matrix product.
-void run_tile_block(const Program& p, const TileMatrix* ins, const TileMatrix* outs, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
-                    std::byte* scratch);
+// For the epilogue of a matrix product. What run_tile_block needs of a program, made once an instruction: returns its bytes;
+// without memory it only counts them. `ones`: a bit for each input that is a single element where the outputs are not.
+int64_t prepare_blocks(const Program& p, uint32_t ones, std::byte* memory);
+
+// Runs the program on rows [r0, r1) x columns [c0, c1) of its operands.
+void run_tile_block(const std::byte* prepared, const TileMatrix* ins, const TileMatrix* outs, int64_t r0, int64_t r1, int64_t c0,
+                    int64_t c1, std::byte* scratch);
 
 }  // namespace RV_ISA
 #endif

@@ -191,8 +191,8 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
         for (int64_t i = i0; i < i0 + rows; ++i)
           for (int64_t j = j0; j < j0 + cols; ++j) q.c.p[i * q.c.row + j] += bias[(q.swapped ? i : j) * bias_step];
       if (epilogue) {
-        if (q.swapped) run_tile_block(epilogue->program, epilogue->in, epilogue->out, j0, j0 + cols, i0, i0 + rows, local() + panel);
-        else run_tile_block(epilogue->program, epilogue->in, epilogue->out, i0, i0 + rows, j0, j0 + cols, local() + panel);
+        if (q.swapped) run_tile_block(args.prepared, epilogue->in, epilogue->out, j0, j0 + cols, i0, i0 + rows, local() + panel);
+        else run_tile_block(args.prepared, epilogue->in, epilogue->out, i0, i0 + rows, j0, j0 + cols, local() + panel);
       }
     };
     if (q.k > 0) return run_either(batch.split, q, inside ? bias : nullptr, done, scratch, local, crew);
@@ -223,15 +223,24 @@ constexpr int kFewExtras = 3;
 bool epilogue_at_end(const Args& args, const Operands& o) {
   return o.has_program && args.n_in - o.first_extra() <= kFewExtras && o.c.size() <= kSmall;
 }
-void run_epilogue(const Args& args, const Operands& o, Team& team) {
-  const int extras = args.n_in - o.first_extra();
-  View ins[kFewExtras + 1];
-  ins[0] = o.c;
-  for (int i = 0; i < extras; ++i) ins[i + 1] = args.in[o.first_extra() + i];
+// The epilogue as a `tile` instruction, on the product in place of A, B and bias; `ins` has room for its inputs.
+Args epilogue_args(const Args& args, const Operands& o, View* ins) {
   Args rest = args;
-  rest.in = ins, rest.n_in = extras + 1;
+  rest.in = ins, rest.n_in = 0;
+  ins[rest.n_in++] = o.c;
+  for (int i = o.first_extra(); i < args.n_in; ++i) ins[rest.n_in++] = args.in[i];
   ++rest.ints, --rest.n_ints;
-  k_tile.run(rest, team);
+  return rest;
+}
+int64_t prepare_matmul(const Args& args, std::byte* memory) {
+  const Operands o(args);
+  if (!o.has_program) return 0;
+  View ins[Program::kMaxOperands];
+  const Args rest = epilogue_args(args, o, ins);
+  if (epilogue_at_end(args, o)) return k_tile.prepare(rest, memory);
+  uint32_t ones = 0;
+  for (int i = 1; i < rest.n_in && o.c.size() > 1; ++i) ones |= static_cast<uint32_t>(ins[i].size() == 1) << i;
+  return prepare_blocks(Program(rest.ints, rest.floats), ones, memory);
 }
 
 template <class T> void run_float(const Args& args, Team& team) {
@@ -239,7 +248,8 @@ template <class T> void run_float(const Args& args, Team& team) {
   if (epilogue_at_end(args, o)) {
     o.has_program = false;
     run_product<T>(args, o, team);
-    run_epilogue(args, o, team);
+    View ins[kFewExtras + 1];
+    k_tile.run(epilogue_args(args, o, ins), team);
   } else {
     run_product<T>(args, o, team);
   }
@@ -339,6 +349,6 @@ const char* check_matmul(const Args& args) {
 }  // namespace
 }  // namespace gemm
 
-extern const Kernel k_matmul = {gemm::run_matmul, gemm::cost_matmul, gemm::shared_matmul, gemm::check_matmul};
+extern const Kernel k_matmul = {gemm::run_matmul, gemm::cost_matmul, gemm::shared_matmul, gemm::check_matmul, gemm::prepare_matmul};
 
 }  // namespace rv::RV_ISA
