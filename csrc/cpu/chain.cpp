@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Links of chains, for the light rows of ops.def on float dtypes. Each ends with a call of the next in tail position, which
 // passes the block on in registers. On a Zen 5 such a jump costs 3 cycles and a link of 8 vectors 4.5 to 5.5: what counts is
-// the number of links, so each loads its operands and stores its result itself.
+// the number of links, so each loads its operands and stores its result itself, and takes two steps where that is frequent.
 #include "cpu/chain.h"
 
 #include "cpu/simd.h"
@@ -39,7 +39,25 @@ template <class T> RV_INLINE void store_some(T* p, Vec<T> a, int64_t lanes) {
   store_partial(p, a, lanes);
 }
 
-// The three operands of a form: each has its pointer, if it needs one, and gives vector k.
+// Both functions of a link that has apply(take) and, if `stored`, out.
+#define WIDE_AND_NARROW(Self)                                                                                      \
+  static void wide(const Link* l, int64_t at, BLOCK) {                                                             \
+    const Self s(l, at);                                                                                           \
+    auto f = [&](Native<T> x, int k) __attribute__((always_inline)) {                                              \
+      const Vec<T> r = s.apply([&](const auto& from) __attribute__((always_inline)) { return from.wide(x, k); }); \
+      if constexpr (stored) store(s.out + k * Vec<T>::N, r);                                                       \
+      return r.v;                                                                                                  \
+    };                                                                                                             \
+    NEXT(EACH(f));                                                                                                 \
+  }                                                                                                                \
+  static void narrow(const Link* l, int64_t at, int64_t lanes, Native<T> x) {                                      \
+    const Self s(l, at);                                                                                           \
+    const Vec<T> r = s.apply([&](const auto& from) __attribute__((always_inline)) { return from.narrow(x, lanes); }); \
+    if constexpr (stored) store_some(s.out, r, lanes);                                                             \
+    NEXT_NARROW(r.v);                                                                                              \
+  }
+
+// The operands of a form: each has its pointer, if it needs one, and gives vector k.
 template <class T, From from> struct Source {
   const T* p = nullptr;
   Vec<T> all{};
@@ -58,7 +76,20 @@ template <class T, From from> struct Source {
     else return all;
   }
 };
-constexpr bool given(From f) { return f == From::memory || f == From::one; }
+constexpr int given(From f) { return f == From::memory || f == From::one; }
+template <class... More> constexpr int given(From f, More... more) { return given(f) + given(more...); }
+
+// Rounds: the compiler must not contract what two steps compute into one operation.
+template <class T> RV_INLINE Vec<T> rounded(Vec<T> a) {
+#if defined(__x86_64__)
+  asm("" : "+v"(a.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(a.v));
+#else
+  asm("" : "+m"(a.v));
+#endif
+  return a;
+}
 
 template <class T, class F, From A, From B, From C, bool stored> struct Step {
   Source<T, A> a;
@@ -66,39 +97,40 @@ template <class T, class F, From A, From B, From C, bool stored> struct Step {
   Source<T, C> c;
   T* out;
   RV_INLINE Step(const Link* l, int64_t at)
-      : a(l->p, at), b(given(A) ? l->q : l->p, at), c(given(A) || given(B) ? l->q : l->p, at), out(stored ? place<T>(l->out, at) : nullptr) {}
+      : a(l->operand[0], at), b(l->operand[given(A)], at), c(l->operand[given(A, B)], at), out(stored ? place<T>(l->out, at) : nullptr) {}
 
-  static void wide(const Link* l, int64_t at, BLOCK) {
-    const Step s(l, at);
-    auto f = [&](Native<T> x, int k) __attribute__((always_inline)) {
-      const Vec<T> r = F::apply(s.a.wide(x, k), s.b.wide(x, k), s.c.wide(x, k), Vec<T>{});
-      if constexpr (stored) store(s.out + k * Vec<T>::N, r);
-      return r.v;
-    };
-    NEXT(EACH(f));
-  }
-  static void narrow(const Link* l, int64_t at, int64_t lanes, Native<T> x) {
-    const Step s(l, at);
-    const Vec<T> r = F::apply(s.a.narrow(x, lanes), s.b.narrow(x, lanes), s.c.narrow(x, lanes), Vec<T>{});
-    if constexpr (stored) store_some(s.out, r, lanes);
-    NEXT_NARROW(r.v);
-  }
+  template <class Take> RV_INLINE Vec<T> apply(Take take) const { return F::apply(take(a), take(b), take(c), Vec<T>{}); }
+  WIDE_AND_NARROW(Step)
 };
+template <class T, class F, From A, From B, class G, From D, bool stored> struct Pair {
+  Source<T, A> a;
+  Source<T, B> b;
+  Source<T, D> d;
+  T* out;
+  RV_INLINE Pair(const Link* l, int64_t at)
+      : a(l->operand[0], at), b(l->operand[given(A)], at), d(l->operand[given(A, B)], at), out(stored ? place<T>(l->out, at) : nullptr) {}
+
+  template <class Take> RV_INLINE Vec<T> apply(Take take) const {
+    return G::apply(rounded(F::apply(take(a), take(b), Vec<T>{}, Vec<T>{})), take(d), Vec<T>{}, Vec<T>{});
+  }
+  WIDE_AND_NARROW(Pair)
+};
+#undef WIDE_AND_NARROW
 
 template <class T> struct Fetch {
   static void wide(const Link* l, int64_t at, BLOCK) {
-    for (int k = 0; k < kChainVectors; ++k) __builtin_prefetch(l->p + at + kAhead + k * kVecBytes);
+    for (int k = 0; k < kChainVectors; ++k) __builtin_prefetch(l->operand[0] + at + kAhead + k * kVecBytes);
     NEXT(x0, x1, x2, x3, x4, x5, x6, x7);
   }
   static void narrow(const Link* l, int64_t at, int64_t lanes, Native<T> x) { NEXT_NARROW(x); }
 };
 
-// Goes on with the next block: p is the first link, q the end in bytes.
+// Goes on with the next block: operand 0 is the first link, 1 the end in bytes.
 template <class T> struct End {
   static void wide(const Link* l, int64_t at, BLOCK) {
     at += kBlockBytes;
-    if (at >= reinterpret_cast<intptr_t>(l->q)) return;
-    l = reinterpret_cast<const Link*>(l->p) - 1;
+    if (at >= reinterpret_cast<intptr_t>(l->operand[1])) return;
+    l = reinterpret_cast<const Link*>(l->operand[0]) - 1;
     NEXT(x0, x1, x2, x3, x4, x5, x6, x7);
   }
   static void narrow(const Link*, int64_t, int64_t, Native<T>) {}
@@ -110,9 +142,12 @@ template <class T> struct End {
 #undef BLOCK
 
 #define EW(name, arity, types, ...)
-#define EWL(name, arity, types, ...)                                                    \
+#define EWL(...) LIGHT(false, __VA_ARGS__)
+#define EWC(...) LIGHT(true, __VA_ARGS__)
+#define LIGHT(exchange, name, arity, types, ...)                                        \
   struct light_##name {                                                                 \
     static constexpr int kArity = arity;                                                \
+    static constexpr bool kCommutes = exchange;                                         \
     template <class V>                                                                  \
     static RV_INLINE V apply([[maybe_unused]] V a, [[maybe_unused]] V b,                \
                              [[maybe_unused]] V c, [[maybe_unused]] V d) {              \
@@ -120,12 +155,13 @@ template <class T> struct End {
     }                                                                                   \
   };
 #include "ops.def"
+#undef LIGHT
 struct Same {
   template <class V> static RV_INLINE V apply(V a, V, V, V) { return a; }
 };
 
 template <class L> Link link_of() {
-  return {reinterpret_cast<Any>(&L::wide), reinterpret_cast<Any>(&L::narrow), nullptr, nullptr, nullptr};
+  return {reinterpret_cast<Any>(&L::wide), reinterpret_cast<Any>(&L::narrow), {}, nullptr};
 }
 template <class T, class F, From A, From B = From::none, From C = From::none> Link with(bool stored) {
   return stored ? link_of<Step<T, F, A, B, C, true>>() : link_of<Step<T, F, A, B, C, false>>();
@@ -141,13 +177,26 @@ template <class T, class F> Link pick(Form form) {
   if constexpr (F::kArity == 1) {
     switch (k) { FORM(block) FORM(memory) }
   } else if constexpr (F::kArity == 2) {
-    switch (k) {
-      FORM(block, memory) FORM(block, one) FORM(memory, block) FORM(one, block)
-      FORM(block, block) FORM(memory, memory) FORM(memory, one) FORM(one, memory)
-    }
+    switch (k) { FORM(block, memory) FORM(block, one) FORM(block, block) FORM(memory, memory) FORM(memory, one) }
+    if constexpr (!F::kCommutes)
+      switch (k) { FORM(memory, block) FORM(one, block) FORM(one, memory) }
   } else {
     switch (k) { FORM(block, memory, memory) FORM(block, memory, one) FORM(block, one, memory) FORM(block, one, one) }
   }
+#undef FORM
+  return {};
+}
+
+template <class T, class F, From A, From B, class G> Link pair_with(From d, bool stored) {
+  using enum From;
+  if (d == memory) return stored ? link_of<Pair<T, F, A, B, G, memory, true>>() : link_of<Pair<T, F, A, B, G, memory, false>>();
+  if (d == one) return stored ? link_of<Pair<T, F, A, B, G, one, true>>() : link_of<Pair<T, F, A, B, G, one, false>>();
+  return {};
+}
+template <class T, class F, class G> Link pick_pair(Form form, From d, bool stored) {
+  using enum From;
+#define FORM(...) case key(__VA_ARGS__): return pair_with<T, F, __VA_ARGS__, G>(d, stored);
+  switch (key(form.a, form.b)) { FORM(block, memory) FORM(block, one) FORM(block, block) FORM(memory, memory) FORM(memory, one) }
 #undef FORM
   return {};
 }
@@ -169,6 +218,18 @@ template <class T> Link find(int row, Form form) {
   }
 }
 
+
+// f(formula) for the row, if it commutes.
+template <class R, class F> R by_commuting(int row, F f) {
+  switch (row) {
+#define EW(name, ...)
+#define EWC(name, ...) \
+  case row_##name: return f(light_##name{});
+#include "ops.def"
+    default: return {};
+  }
+}
+
 template <class F> auto by_code(int dtype_code, F f) { return dtype_code == 0 ? f(float{}) : f(double{}); }
 
 }  // namespace
@@ -176,6 +237,17 @@ template <class F> auto by_code(int dtype_code, F f) { return dtype_code == 0 ? 
 Link link_step(int row, int dtype_code, Form form) {
   if (dtype_code > 1) return {};
   return by_code(dtype_code, [&](auto t) { return find<decltype(t)>(row, form); });
+}
+bool commutes(int row) {
+  return by_commuting<bool>(row, [](auto) { return true; });
+}
+Link link_pair(int row, Form form, int row2, Form form2, int dtype_code) {
+  if (dtype_code > 1 || form.stored || form2.a != From::block) return {};
+  return by_code(dtype_code, [&](auto t) {
+    return by_commuting<Link>(row, [&](auto f) {
+      return by_commuting<Link>(row2, [&](auto g) { return pick_pair<decltype(t), decltype(f), decltype(g)>(form, form2.b, form2.stored); });
+    });
+  });
 }
 Link link_load(int dtype_code, From from) {
   return by_code(dtype_code, [&](auto t) {
@@ -195,11 +267,11 @@ void run_chain(Link* links, int count, int dtype_code, int64_t n) {
     const Native<T> none{};
     const int64_t bytes = n * static_cast<int64_t>(sizeof(T)), whole = bytes & -kBlockBytes;
     Link& last = links[count - 1];
-    last.p = reinterpret_cast<std::byte*>(links);
+    last.operand[0] = reinterpret_cast<std::byte*>(links);
     int64_t at = 0;
     while (at < whole) {
       const int64_t end = whole - at > kBlocksInRow * kBlockBytes ? at + kBlocksInRow * kBlockBytes : whole;
-      last.q = reinterpret_cast<std::byte*>(end);
+      last.operand[1] = reinterpret_cast<std::byte*>(end);
       reinterpret_cast<Wide<T>>(links->wide)(links, at, none, none, none, none, none, none, none, none);
       at = end;
     }

@@ -20,15 +20,19 @@ struct Form {
 struct Link {
   void (*wide)();
   void (*narrow)();
-  std::byte *p, *q;  // the operands that are not the block, in order
+  std::byte* operand[3];  // those that are not the block, in order
   std::byte* out;
 };
 
 // The link for elementwise row `row` on dtype code 0 or 1; null functions where the row is not light or lacks this form:
 // ternary rows have a = block, binary ones at most one operand that is `one`.
 Link link_step(int row, int dtype_code, Form form);
+// Rows whose operands may be exchanged: for them forms name the block first, then memory.
+bool commutes(int row);
+// Two steps in one link, both of rows that commute: the second is (block, memory) or (block, one).
+Link link_pair(int row, Form form, int row2, Form form2, int dtype_code);
 Link link_load(int dtype_code, From from);  // memory or one
-Link link_fetch(int dtype_code);            // asks for what chains will load from p soon
+Link link_fetch(int dtype_code);            // asks for what the chain will load from its operand soon
 Link link_end(int dtype_code);
 
 // Runs the links, the last one link_end, on elements [0, n) of all operands; writes into the last link.

@@ -88,27 +88,30 @@ struct Runner {
   // `data` is set. Fills what stays the same in every tile.
   void begin(std::byte* scratch) {
     const Program& p = q.p;
-    const int64_t used = min64(layout.tile, space.total);
-    for (int r = 0; r < q.registers; ++r) buffer[r] = layout.offset[r] < 0 ? nullptr : scratch + layout.offset[r];
-    for (int k = 0; k < p.n_in; ++k) {
-      if (!layout.fixed[k]) continue;
-      reg[k] = buffer[k] ? buffer[k] : data[k];
-      if (!buffer[k]) continue;
-      if (space.op[k].one) gather(data[k], 0, buffer[k], used, space.op[k].item);
-      else repeat(k, used);
-    }
-    for (int c = 0; c < p.n_const; ++c) {
-      const int r = p.n_in + c;
-      std::byte* const value = reinterpret_cast<std::byte*>(q.value + c);
-      reg[r] = buffer[r] ? buffer[r] : value;
-      if (buffer[r]) gather(value, 0, buffer[r], used, kItemSize[p.const_codes[c]]);
-    }
+    for (int k = 0; k < p.n_in; ++k) reg[k] = data[k];  // for single elements
+    if (layout.scratch) begin_tiles(scratch);
     for (int o = 0; o < p.n_out; ++o) {
       straight_out[o] = true;
       for (uint32_t left = q.conflicts[o]; left; left &= left - 1)
         straight_out[o] &= data[__builtin_ctz(left)] != data[p.n_in + o];
     }
-    std::memcpy(link, q.link, q.links * sizeof(Link));
+    for (int k = 0; k < q.links; ++k) link[k] = q.link[k];
+  }
+  void begin_tiles(std::byte* scratch) {
+    const Program& p = q.p;
+    const int64_t used = min64(layout.tile, space.total);
+    for (int r = 0; r < q.registers; ++r) buffer[r] = scratch + layout.offset[r];
+    for (int k = 0; k < p.n_in; ++k) {
+      if (!layout.fixed[k] || layout.offset[k] < 0) continue;
+      reg[k] = buffer[k];
+      if (space.op[k].one) gather(data[k], 0, buffer[k], used, space.op[k].item);
+      else repeat(k, used);
+    }
+    for (int c = 0; c < p.n_const; ++c) {
+      const int r = p.n_in + c;
+      reg[r] = buffer[r];
+      if (layout.offset[r] >= 0) gather(reinterpret_cast<std::byte*>(q.value + c), 0, buffer[r], used, kItemSize[p.const_codes[c]]);
+    }
   }
 
   // Fills input k's tile with n elements: one period, doubled as often as needed.
@@ -121,57 +124,63 @@ struct Runner {
 
   // Flat positions [begin, end) of the iteration space.
   void run(int64_t begin, int64_t end) {
-    const Program& p = q.p;
+    if (layout.all_dense) {
+      for (int64_t pos = begin; pos < end; pos += layout.tile)
+        run_tile(min64(layout.tile, end - pos), [&](int k) { return data[k] + pos * space.op[k].item; }, nullptr);
+      return;
+    }
     const int last = space.ndim - 1;
-    const int64_t inner = space.shape[last];
-    TileCursor c(space, layout.all_dense ? 0 : begin);
+    TileCursor c(space, begin);
     for (int64_t pos = begin; pos < end;) {
       int64_t n = min64(layout.tile, end - pos);
-      if (layout.by_row && !layout.all_dense) n = min64(n, inner - c.at[last]);
-      // where operand k's elements lie in one piece, or nullptr
-      auto straight = [&](int k) {
+      if (layout.by_row) n = min64(n, space.shape[last] - c.at[last]);
+      run_tile(n, [&](int k) {
         if (space.op[k].dense) return data[k] + pos * space.op[k].item;
         return layout.by_row && space.op[k].stride[last] == 1 ? data[k] + c.offset[k] * space.op[k].item : nullptr;
-      };
-      for (int k = 0; k < p.n_in; ++k) {
-        if (layout.fixed[k]) continue;
-        reg[k] = straight(k);
-        if (!reg[k]) move_tile(space, k, data[k], c, buffer[k], n, true), reg[k] = buffer[k];
-      }
-      std::byte* target[kMaxArgs];
-      for (int o = 0; o < p.n_out; ++o) target[o] = straight(p.n_in + o);
-      auto give = [&](int i) {  // step i's register its place
-        const int64_t r = p.steps[i * Program::kStep + 3];
-        const int o = q.result[i].output;
-        return reg[r] = o >= 0 && straight_out[o] && target[o] ? target[o] : buffer[r];
-      };
-      for (int j = 0; j < q.stages; ++j) {
-        const Schedule::Stage& stage = q.stage[j];
-        if (stage.fn) {
-          const int64_t* s = p.steps + stage.begin * Program::kStep;
-          const void* in[4];
-          for (int a = 0; a < s[2]; ++a) in[a] = reg[s[4 + a]];
-          stage.fn(in, give(stage.begin), n);
-          continue;
-        }
-        for (int k = stage.first; k < stage.first + stage.count; ++k) {
-          const Schedule::Use u = q.use[k];
-          if (u.p >= 0) link[k].p = reg[u.p];
-          if (u.q >= 0) link[k].q = reg[u.q];
-          if (u.out >= 0) link[k].out = give(u.out);
-        }
-        run_chain(link + stage.first, stage.count, stage.code, n);
-      }
-      for (int o = 0; o < p.n_out; ++o) {
-        const int k = p.n_in + o;
-        std::byte* value = reg[p.outputs[o]];
-        if (!target[o]) move_tile(space, k, data[k], c, value, n, false);
-        else if (target[o] != value) std::memmove(target[o], value, static_cast<size_t>(n * space.op[k].item));
-      }
+      }, &c);
       pos += n;
-      if (layout.all_dense) continue;
       if (layout.by_row) c.advance(space, n);
       else if (pos < end) c = TileCursor(space, pos);
+    }
+  }
+
+  // n elements; straight(k) is where operand k's elements lie in one piece, or nullptr: then they are moved at `c`.
+  template <class Straight> RV_INLINE void run_tile(int64_t n, Straight straight, const TileCursor* c) {
+    const Program& p = q.p;
+    for (int k = 0; k < p.n_in; ++k) {
+      if (layout.fixed[k]) continue;
+      reg[k] = straight(k);
+      if (c && !reg[k]) move_tile(space, k, data[k], *c, buffer[k], n, true), reg[k] = buffer[k];
+    }
+    std::byte* target[kMaxArgs];
+    for (int o = 0; o < p.n_out; ++o) target[o] = straight(p.n_in + o);
+    auto give = [&](int i) {  // step i's register its place
+      const int64_t r = p.steps[i * Program::kStep + 3];
+      const int o = q.result[i].output;
+      return reg[r] = o >= 0 && straight_out[o] && target[o] ? target[o] : buffer[r];
+    };
+    for (int j = 0; j < q.stages; ++j) {
+      const Schedule::Stage& stage = q.stage[j];
+      if (stage.fn) {
+        const int64_t* s = p.steps + stage.begin * Program::kStep;
+        const void* in[4];
+        for (int a = 0; a < s[2]; ++a) in[a] = reg[s[4 + a]];
+        stage.fn(in, give(stage.begin), n);
+        continue;
+      }
+      for (int k = stage.first; k < stage.first + stage.count; ++k) {
+        const Schedule::Use u = q.use[k];
+        for (int a = 0; a < 3; ++a)
+          if (u.operand[a] >= 0) link[k].operand[a] = reg[u.operand[a]];
+        if (u.out >= 0) link[k].out = give(u.out);
+      }
+      run_chain(link + stage.first, stage.count, stage.code, n);
+    }
+    for (int o = 0; o < p.n_out; ++o) {
+      const int k = p.n_in + o;
+      std::byte* value = reg[p.outputs[o]];
+      if (c && !target[o]) move_tile(space, k, data[k], *c, value, n, false);
+      else if (target[o] != value) std::memmove(target[o], value, static_cast<size_t>(n * space.op[k].item));
     }
   }
 };

@@ -111,35 +111,66 @@ void Schedule::chain(int begin, int end, uint32_t& fetched) {
     return one ? From::one : From::memory;
   };
   auto from = [&](int64_t r) { return r == block ? From::block : beside(r); };
-  auto add = [&](Link l, int64_t a, int64_t b, int64_t out) {
-    use[links] = {static_cast<int8_t>(a), static_cast<int8_t>(b), static_cast<int8_t>(out)};
-    link[links++] = l;
+  auto constant = [&](int64_t& r) {  // its address, which is known already
+    if (r < p.n_in || r >= p.n_in + p.n_const) return static_cast<std::byte*>(nullptr);
+    std::byte* const at = reinterpret_cast<std::byte*>(value + (r - p.n_in));
+    r = kNone;
+    return at;
   };
-  for (int i = begin; i < end; ++i) {
-    const int64_t *s = step(i), *r = s + 4, arity = s[2];
-    for (int a = 0; a < arity; ++a)
-      if (r[a] < p.n_in && (fetched >> r[a] & 1)) {
-        add(link_fetch(code), r[a], kNone, kNone);
-        fetched &= ~(uint32_t{1} << r[a]);
+  auto add = [&](Link l) {
+    use[links] = {{kNone, kNone, kNone}, kNone};
+    link[links] = l;
+    ++links;
+  };
+  auto join = [&](int at, int64_t r) {  // operand `at` of the last link
+    link[links - 1].operand[at] = constant(r);
+    use[links - 1].operand[at] = static_cast<int8_t>(r);
+  };
+  for (int i = begin; i < end; ++i)
+    for (int a = 0; a < step(i)[2]; ++a)
+      if (const int64_t r = step(i)[4 + a]; r < p.n_in && (fetched >> r & 1)) {
+        add(link_fetch(code));
+        join(0, r);
+        fetched &= ~(uint32_t{1} << r);
       }
+
+  int lone_row = kNone, operands = 0;  // of the last link, if it is a single step
+  Form lone;
+  for (int i = begin; i < end; ++i) {
+    const int64_t *s = step(i), arity = s[2];
+    const int row = static_cast<int>(s[0]);
+    int64_t r[3] = {s[4], s[5], s[6]};
     result[i].made = stored(i, end);
     // No link has these forms: nothing but single values, and a ternary op whose first operand is not the block.
     const bool alone = from(r[0]) == From::one && (arity == 1 || (arity == 2 && from(r[1]) == From::one));
     if (alone || (arity == 3 && from(r[0]) != From::block)) {
-      add(link_load(code, from(r[0])), r[0], kNone, kNone);
+      add(link_load(code, from(r[0])));
+      join(0, r[0]);
       block = r[0];
+      lone_row = kNone;
+    }
+    if (commutes(row) && from(r[1]) < from(r[0])) {
+      const int64_t first = r[0];
+      r[0] = r[1], r[1] = first;
     }
     From places[3] = {From::none, From::none, From::none};
-    int64_t others[3] = {kNone, kNone, kNone};
-    for (int a = 0, n = 0; a < arity; ++a) {
-      places[a] = arity == 3 && a > 0 ? beside(r[a]) : from(r[a]);
-      if (places[a] != From::block) others[n++] = r[a];
-    }
+    for (int a = 0; a < arity; ++a) places[a] = arity == 3 && a > 0 ? beside(r[a]) : from(r[a]);
     const Form form{places[0], places[1], places[2], result[i].made};
-    add(link_step(static_cast<int>(s[0]), code, form), others[0], others[1], form.stored ? i : kNone);
+    const Link pair = lone_row >= 0 ? link_pair(lone_row, lone, row, form, code) : Link{};
+    if (pair.wide) {
+      link[links - 1].wide = pair.wide, link[links - 1].narrow = pair.narrow;
+    } else {
+      add(link_step(row, code, form));
+      operands = 0;
+    }
+    for (int a = 0; a < arity; ++a)
+      if (places[a] != From::block) join(operands++, r[a]);
+    if (form.stored) use[links - 1].out = static_cast<int8_t>(i);
+    lone_row = pair.wide ? kNone : row;
+    lone = form;
     block = s[3];
   }
-  add(link_end(code), kNone, kNone, kNone);
+  add(link_end(code));
   stage[stages++] = {static_cast<int16_t>(begin), static_cast<int16_t>(end), static_cast<int16_t>(first),
                      static_cast<int16_t>(links - first), nullptr, code};
 }

@@ -26,7 +26,7 @@ struct Schedule {
     TileFn fn;
     int code;  // dtype of the chain
   };
-  struct Use { int8_t p, q, out; };  // registers of a link's operands; the step whose result it stores
+  struct Use { int8_t operand[3], out; };  // registers of a link's operands; the step whose result it stores
   struct Result {                    // where a step's value may go
     int8_t output;                   // straight into this output
     bool made;                       // memory holds it, there or in its register's tile
@@ -37,7 +37,7 @@ struct Schedule {
   int registers, stages = 0, links = 0;
   int64_t item = 4;     // of the widest register
   Stage* stage;         // (n_steps)
-  Link* link;           // addresses are not set
+  Link* link;           // with the addresses of constants
   Use* use;
   Result* result;       // (n_steps)
   uint32_t* conflicts;  // (n_out) inputs: an output that has the same memory must not be written straight
