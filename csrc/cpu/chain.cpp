@@ -26,17 +26,13 @@ using Any = void (*)();
 #define EACH(f) f(x0, 0), f(x1, 1), f(x2, 2), f(x3, 3), f(x4, 4), f(x5, 5), f(x6, 6), f(x7, 7)
 
 template <class T> RV_INLINE T* place(std::byte* p, int64_t at) { return reinterpret_cast<T*>(p + at); }
+// A masked store cannot be forwarded to a load: whole vectors go without.
 template <class T> RV_INLINE Vec<T> load_some(const T* p, int64_t lanes) {
-#ifndef RV_AVX512
-  if (lanes == Vec<T>::N) return load(p);
-#endif
-  return load_partial(p, lanes);
+  return lanes == Vec<T>::N ? load(p) : load_partial(p, lanes);
 }
 template <class T> RV_INLINE void store_some(T* p, Vec<T> a, int64_t lanes) {
-#ifndef RV_AVX512
-  if (lanes == Vec<T>::N) return store(p, a);
-#endif
-  store_partial(p, a, lanes);
+  if (lanes == Vec<T>::N) store(p, a);
+  else store_partial(p, a, lanes);
 }
 
 // Both functions of a link that has apply(take) and, if `stored`, out.
