@@ -15,8 +15,6 @@ constexpr int kMaxArgs = Program::kMaxOperands, kMaxRegs = Program::kMaxRegister
 constexpr int64_t kScratch = 24 << 10;   // bytes of tiles: half of L1, the rest is for what streams through
 constexpr int64_t kMinTile = 256, kMaxTile = 2048;
 constexpr int64_t kChunk = 32 << 10;     // elements that one member takes at a time
-constexpr int64_t kLongRow = 512;        // kShortRow where all other operands repeat from row to row
-constexpr int64_t kStreamed = 256 << 10; // elements; from so many on chains ask for what they will load
 
 int64_t align64(int64_t n) { return (n + 63) & ~int64_t{63}; }
 
@@ -35,13 +33,13 @@ struct Layout {
     if (!memory.memory || s.total == 0) return;
     const int last = s.ndim - 1, first_temporary = p.n_in + p.n_const;
     int64_t item = q.item;
-    by_row = s.shape[last] >= (s.repeats_only(p.n_in) ? kLongRow : kShortRow);
+    by_row = s.by_row(p.n_in);
     auto straight = [&](int k) { return s.op[k].dense || (by_row && s.op[k].stride[last] == 1); };
 
-    int tiles = 0;
+    int tiles = 0;  // in scratch memory
     auto give = [&](int r, bool needed) { offset[r] = needed ? 0 : -1, tiles += needed; };
     for (int k = 0; k < p.n_in; ++k) {
-      give(k, !straight(k) && !(s.op[k].one && (q.ones >> k & 1) && !q.filled[k]));
+      give(k, !straight(k) && !q.lone(k));
       item = max64(item, s.op[k].item);
     }
     for (int r = p.n_in; r < first_temporary; ++r) give(r, q.filled[r]);
@@ -136,7 +134,8 @@ struct Runner {
       if (layout.by_row) n = min64(n, space.shape[last] - c.at[last]);
       run_tile(n, [&](int k) {
         if (space.op[k].dense) return data[k] + pos * space.op[k].item;
-        return layout.by_row && space.op[k].stride[last] == 1 ? data[k] + c.offset[k] * space.op[k].item : nullptr;
+        const bool one_piece = layout.by_row && (space.op[k].stride[last] == 1 || (k < q.p.n_in && q.lone(k)));
+        return one_piece ? data[k] + c.offset[k] * space.op[k].item : nullptr;
       }, &c);
       pos += n;
       if (layout.by_row) c.advance(space, n);
@@ -205,15 +204,8 @@ int64_t prepare_tile(const Args& args, std::byte* memory) {
   Carver carver{memory};
   Prepared* const room = carver.take<Prepared>(1);
   TileSpace space(carver.take<TileOperand>(p.n_in + p.n_out));
-  uint32_t ones = 0, dense = 0;
-  if (memory) {
-    space.of_views(args.in, p.n_in, args.out, p.n_out);
-    for (int k = 0; k < p.n_in; ++k) {
-      ones |= static_cast<uint32_t>(space.op[k].one) << k;
-      dense |= static_cast<uint32_t>(space.op[k].dense) << k;
-    }
-  }
-  const Schedule schedule(p, ones, space.total < kStreamed ? 0 : dense, carver);
+  if (memory) space.of_views(args.in, p.n_in, args.out, p.n_out);
+  const Schedule schedule(p, memory && space.total ? space.ones(p.n_in) : 0, space.total, carver);
   const Layout layout(schedule, space, carver);
   if (memory) new (room) Prepared{plain_fn(args, p), space, schedule, layout};
   return carver.used;

@@ -33,7 +33,7 @@ struct Schedule {
   };
 
   Program p;
-  uint32_t ones;        // inputs that are single elements
+  uint32_t ones;        // inputs of which a tile needs one element
   int registers, stages = 0, links = 0;
   int64_t item = 4;     // of the widest register
   Stage* stage;         // (n_steps)
@@ -44,8 +44,11 @@ struct Schedule {
   bool* filled;         // (n_in + n_const) whether tile functions read it: single elements then need a tile
   uint64_t* value;      // (n_const) in the constant's dtype
 
-  // Masks of inputs; `fetched`: those that come from memory.
-  Schedule(const Program& program, uint32_t single, uint32_t fetched, Carver& memory);
+  // `single`: inputs of which a tile needs one element only; `total`: elements, or 0 where that is not known, but few.
+  Schedule(const Program& program, uint32_t single, int64_t total, Carver& memory);
+
+  // Input k is `one` for chains, and nothing else reads it.
+  bool lone(int k) const { return (ones >> k & 1) && !filled[k]; }
 
   static int most_links(const Program& p) { return 5 * p.n_steps + 1; }
 
@@ -53,6 +56,7 @@ struct Schedule {
   const int64_t* step(int i) const { return p.steps + i * Program::kStep; }
   bool light(int i) const;
   bool stored(int i, int end) const;
+  From beside(int64_t r) const;  // where a chain finds a register that is not its block
   void find_outputs();
   void chain(int begin, int end, uint32_t& fetched);
 };

@@ -8,6 +8,7 @@
 namespace rv::RV_ISA {
 
 inline constexpr int64_t kShortRow = 32;  // rows below it are gathered several to a tile
+inline constexpr int64_t kLongRow = 512;  // likewise where all operands repeat from row to row
 
 RV_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 RV_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -89,11 +90,19 @@ struct TileSpace {
     }
   }
 
-  // Whether every operand is dense, or the same for each index of the outermost axis.
-  bool repeats_only(int n_in) const {
-    for (int k = 0; k < n_args; ++k)
-      if (!op[k].dense && (k >= n_in || op[k].stride[0] != 0)) return false;
-    return true;
+  // Whether tiles are parts of single rows.
+  bool by_row(int n_in) const {
+    bool repeats = true;  // every operand is dense, or the same for each index of the outermost axis
+    for (int k = 0; k < n_args; ++k) repeats &= op[k].dense || (k < n_in && op[k].stride[0] == 0);
+    return shape[ndim - 1] >= (repeats ? kLongRow : kShortRow);
+  }
+  // Inputs that are a single element, in each tile at least; a bit for each.
+  uint32_t ones(int n_in) const {
+    const bool rows = by_row(n_in);
+    uint32_t mask = 0;
+    for (int k = 0; k < n_in; ++k)
+      if (op[k].one || (rows && !op[k].dense && op[k].stride[ndim - 1] == 0)) mask |= uint32_t{1} << k;
+    return mask;
   }
 
  private:
