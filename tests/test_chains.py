@@ -5,7 +5,6 @@ import threading
 
 import numpy as np
 import pytest
-
 import ranvier as rv
 from ranvier import Tensor
 
@@ -128,7 +127,7 @@ def test_one_eager_call_from_several_threads() -> None:
 
     def work(k: int) -> None:
         scaled = x * k
-        found.append(all((np.array_equal((scaled + y).numpy(), scaled.numpy() + np.float32(0.5)) for _ in range(20))))
+        found.append(all(np.array_equal((scaled + y).numpy(), scaled.numpy() + np.float32(0.5)) for _ in range(20)))
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
     for thread in threads:
