@@ -22,8 +22,9 @@ inline int64_t total_size(const View* tensors, int count) {
 }
 
 // f(tensor, begin, end, chunk) for all chunks of `count` tensors, shared out among the team by their overall number. From
-// the last to the first: gradients that were written last are still in a cache, and the next forward pass begins with
-// the parameters of the first.
+// the last tensor to the first: gradients that were written last are still in a cache, and the next forward pass begins
+// with the parameters of the first. Each tensor forwards, as the machine fetches ahead: Adam over 10 M parameters took up
+// to 1.5 times as long from the end of a tensor to its start.
 template <class F> void each_span(const View* tensors, int count, Team& team, F&& f) {
   struct Place {
     int tensor;
@@ -33,13 +34,14 @@ template <class F> void each_span(const View* tensors, int count, Team& team, F&
   const auto end = [=] { return Place{count, chunks, chunks, 0}; };
   Place place = end();
   team.each(chunks, place, end, [&](Place& at, int64_t turn) {
-    const int64_t chunk = chunks - 1 - turn;
-    if (chunk >= at.past) at = end();
-    while (chunk < at.first) {
+    const int64_t left = chunks - 1 - turn;
+    if (left >= at.past) at = end();
+    while (left < at.first) {
       at.size = tensors[--at.tensor].size();
       at.past = at.first;
       at.first -= div_up(at.size, kSpan);
     }
+    const int64_t chunk = at.first + at.past - 1 - left;
     const int64_t begin = (chunk - at.first) * kSpan;
     f(at.tensor, begin, least(at.size, begin + kSpan), chunk);
   });
