@@ -268,10 +268,83 @@ def test_overwritten_values_get_no_gradient():
     assert x.grad.item() == 5.0
 
 
-def test_a_view_of_a_result_cannot_be_overwritten():
-    y = leaf(1.0, 2.0) * 3
-    with pytest.raises(GradError, match="view"):
-        y[0].zero_()
+def _number(lib, w):
+    x = w * 2
+    x[0, 1] += w[1, 1] * 5
+    return x
+
+
+def _into_constant(lib, w):
+    x = lib.zeros(4, 2, 3)
+    x[1].copy_(w)
+    x[2:].transpose(0, 2)[1].add_(w[0, 0] * w[1, 1])
+    return x + 1
+
+
+def _zeroed(lib, w):
+    x = w * 1
+    x.T[1].fill_(7.0)
+    x[:, 2].zero_()
+    return x * w
+
+
+def _view_used(lib, w):
+    x = w * 1
+    view = x[0]
+    view.add_(w[1])
+    view.sub_(1.5)
+    return view * x[1] + x.sum()
+
+
+def _twice(lib, w):
+    x = w.exp() + 0
+    for i in range(2):
+        x[i] += (x[1 - i] + 0) * w[i, 0]
+    return x.reshape(3, 2)[::2]
+
+
+def _of_a_number(lib, w):
+    x = w.sum() * 1
+    x.reshape(1, 1)[0].add_(w[0, 0])
+    return x * x
+
+
+@pytest.mark.parametrize("script", [_number, _into_constant, _zeroed, _view_used, _twice, _of_a_number], ids=lambda f: f.__name__)
+def test_changes_through_views_as_in_pytorch(script):
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib in (rv, torch):
+        w = lib.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 4.0]], dtype=lib.float64, requires_grad=True)
+        out = script(lib, w)
+        (out * out).sum().backward()
+        results.append((out.detach().numpy(), w.grad.numpy()))
+    for ours, theirs in zip(*results):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_changes_through_views_that_are_refused():
+    w = leaf(1.0, 2.0)
+    with pytest.raises(GradError, match="in-place change of a leaf tensor"):
+        w[0].zero_()
+    y = w * 3
+    with pytest.raises(GradError, match="through a view"):
+        y.detach().add_(w)
+    old = y[:1]
+    y.add_(1)
+    with pytest.raises(GradError, match="make the view again"):
+        old.zero_()
+    with pytest.raises(GradError, match="through a view"):
+        rv.compile(lambda: (w * 3)[0].zero_())()
+    assert w.tolist() == [1.0, 2.0] and y.tolist() == [4.0, 7.0]
+
+
+def test_a_view_that_was_written_through_is_saved_as_it_was():
+    w = leaf(1.0, 2.0)
+    y = w * 3
+    squares = (y * y).sum()
+    y[0] += w[1]
+    with pytest.raises(GradError, match="was changed in place after it was saved"):
+        squares.backward()
 
 
 def test_gradients_of_numbers_accumulate():

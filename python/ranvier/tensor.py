@@ -19,6 +19,7 @@ from .ops import apply as _engine
 from .ops import op as _op
 from .ops.indexing import get_item, set_item
 from .ops.public import Public, explain
+from .tape import check_view
 
 _next_version = versions.__next__
 
@@ -325,15 +326,12 @@ class Tensor:
             raise GradError(
                 f"in-place change of a leaf tensor of shape {self.shape} that requires a gradient; do it under no_grad()"
             )
-        if local.grad_enabled and self._base is not None and (new._requires_grad or self._requires_grad):
-            raise GradError(
-                f"in-place change, through a view of shape {self.shape}, of or by a value that requires a gradient; "
-                "change the base tensor by indexing, or build a new one with cat() or where()"
-            )
         if new.shape != self.shape:
             raise ShapeError(f"in-place change: result of shape {new.shape} does not fit {self.shape}")
         if new.dtype != self.dtype:
             new = new.to(self.dtype)
+        if local.grad_enabled and self._base is not None and (new._requires_grad or self._requires_grad):
+            return self._assign_through(new)
         if local.grad_enabled and self._requires_grad and not new._requires_grad:
             # what the old value was computed from gets a gradient of zero
             new = ops.shape._slice_put(self, new, index=tuple((0, n, 1) for n in self.shape))
@@ -349,6 +347,33 @@ class Tensor:
         self._changed()
         if local.grad_enabled and new._requires_grad:
             self._requires_grad, self._node, self._index = True, new._node, new._index
+        return self
+
+    def _assign_through(self, new: Tensor) -> Tensor:
+        """`_assign` for a view, where gradients are recorded: its base gets a new history, and the view one from there."""
+        base: Any = self._base
+        whole, part = base._data, self._data
+        detached = base._requires_grad and self._node is None
+        if detached or local.tracer is not None or not (whole.flags.c_contiguous and part.flags.writeable):
+            raise GradError(
+                f"in-place change, through a view of shape {self.shape}, of or by a value that requires a gradient; "
+                "change the base tensor by indexing, or build a new one with cat() or where()"
+            )
+        if self._node is not None:
+            check_view(self)
+        places = np.array((part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]) // whole.itemsize)
+        for n, stride in zip(part.shape, part.strides):
+            places = places[..., None] + np.arange(n) * (stride // whole.itemsize)
+        if not whole.ndim:
+            base._assign(new.reshape(()))
+            fresh = base.reshape(self.shape)
+        else:
+            indices = [Tensor(i) for i in np.unravel_index(places, whole.shape)]
+            axes = tuple(range(whole.ndim))
+            base._assign(ops.index.index_put(base, new, *indices, axes=axes))
+            fresh = ops.index.index_get(base, *indices, axes=axes)
+        self._requires_grad, self._node, self._index = True, fresh._node, fresh._index
+        self._version = base._version
         return self
 
     def copy_(self, src: Any) -> Tensor:

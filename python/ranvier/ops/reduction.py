@@ -75,6 +75,9 @@ def _encode(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> tuple[list, list
     return [int(keepdim), len(dim), *dim], []
 
 
+_REDUCTION: dict[str, Any] = {"kind": "kernel", "attrs": _AXES, "encode": _encode, "flops": _size, "terms": _terms}
+
+
 def _need_float(name: str, dtype: np.dtype) -> None:
     if not is_float(dtype):
         raise DTypeError(f"{name}: dtype {dtype} must be float32 or float64; cast first, or pass dtype=")
@@ -116,12 +119,8 @@ def _sum_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
 
 _sum = Op(
     "sum",
-    kind="kernel",
-    attrs=_AXES,
+    **_REDUCTION,
     saves="",
-    encode=_encode,
-    flops=_size,
-    terms=_terms,
     onnx="ReduceSum",
     infer=_sum_infer,
     reference=lambda xp, x, *, dim, keepdim: xp.sum(x, axis=dim, keepdims=keepdim),
@@ -158,12 +157,8 @@ def _prod_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) 
 
 _prod = Op(
     "prod",
-    kind="kernel",
-    attrs=_AXES,
+    **_REDUCTION,
     saves="i",
-    encode=_encode,
-    flops=_size,
-    terms=_terms,
     onnx="ReduceProd",
     infer=_sum_infer,
     reference=lambda xp, x, *, dim, keepdim: xp.prod(x, axis=dim, keepdims=keepdim),

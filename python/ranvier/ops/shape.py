@@ -75,7 +75,7 @@ def _reshape_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple | 
 
 
 _reshape = Op(
-    "reshape", kind="view", attrs={"shape": (-1,)}, saves="i",
+    "reshape", kind="view", attrs={"shape": (-1,)}, saves="",
     infer=_reshape_infer,
     reference=lambda xp, x, *, shape: xp.reshape(x, shape),
     vjp=lambda g, out, x, *, shape: (g.reshape(x.shape),),
@@ -135,7 +135,7 @@ def _slices(index: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
 
 # index: (start, length, step) for each axis, already within bounds
 _slice = Op(
-    "slice", kind="view", attrs={"index": ()}, saves="i",
+    "slice", kind="view", attrs={"index": ()}, saves="",
     infer=_slice_infer,
     reference=lambda xp, x, *, index: x[_slices(index)] if index else x,
     vjp=lambda g, out, x, *, index: (_embed(g, shape=x.shape, index=index),),
@@ -177,7 +177,7 @@ def _diagonal_vjp(g: Any, out: Any, x: Any, *, offset: int, dim1: int, dim2: int
 
 
 _diagonal = Op(
-    "diagonal", kind="view", attrs={"offset": 0, "dim1": 0, "dim2": 1}, saves="i",
+    "diagonal", kind="view", attrs={"offset": 0, "dim1": 0, "dim2": 1}, saves="",
     infer=_diagonal_infer,
     reference=lambda xp, x, *, offset, dim1, dim2: np.diagonal(x, offset, dim1, dim2),
     vjp=_diagonal_vjp,

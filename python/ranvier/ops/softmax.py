@@ -63,35 +63,28 @@ _SAMPLES = (
     Sample((np.array([[1e4, -1e4, 0.0], [-np.inf, 0.0, 1.0], [-np.inf] * 3], np.float32),), {"dim": 1}),
 )
 
+_ALONG: dict[str, Any] = {
+    "kind": "kernel", "attrs": {"dim": 0}, "saves": "o", "encode": lambda x, *, dim: ([dim], []), "terms": _line,
+    "flops": _flops, "samples": _SAMPLES,
+}  # fmt: skip
+
 _softmax = Op(
     "softmax",
-    kind="kernel",
-    attrs={"dim": 0},
-    saves="o",
+    **_ALONG,
     infer=_float_infer("softmax"),
     reference=_softmax_reference,
     vjp=lambda g, out, x, *, dim: ((g - (g * out).sum(dim, keepdim=True)) * out,),
-    encode=lambda x, *, dim: ([dim], []),
-    terms=_line,
-    flops=_flops,
     onnx="Softmax",
     yields="probabilities",
-    samples=_SAMPLES,
 )
 
 _log_softmax = Op(
     "log_softmax",
-    kind="kernel",
-    attrs={"dim": 0},
-    saves="o",
+    **_ALONG,
     infer=_float_infer("log_softmax"),
     reference=_log_softmax_reference,
     vjp=lambda g, out, x, *, dim: (g - out.exp() * g.sum(dim, keepdim=True),),
-    encode=lambda x, *, dim: ([dim], []),
-    terms=_line,
-    flops=_flops,
     onnx="LogSoftmax",
-    samples=_SAMPLES,
 )
 
 

@@ -17,6 +17,11 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _options(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The options among a constructor's `locals()`."""
+    return {name: value for name, value in arguments.items() if name not in ("self", "params", "__class__")}
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum.
 
@@ -48,13 +53,7 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov,
-                maximize=maximize, foreach=foreach, differentiable=differentiable, fused=fused,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -99,14 +98,7 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize,
-                foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused,
-                decoupled_weight_decay=decoupled_weight_decay,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
 
 class AdamW(Adam):
@@ -129,10 +121,7 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
     ):
-        super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
-            capturable=capturable, differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
-        )  # fmt: skip
+        super().__init__(params, **_options(locals()), decoupled_weight_decay=True)
 
 
 class Adamax(Optimizer):
@@ -153,13 +142,7 @@ class Adamax(Optimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach, maximize=maximize,
-                differentiable=differentiable, capturable=capturable,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
 
 class NAdam(Optimizer):
@@ -182,14 +165,7 @@ class NAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, momentum_decay=momentum_decay,
-                decoupled_weight_decay=decoupled_weight_decay, maximize=maximize, foreach=foreach,
-                capturable=capturable, differentiable=differentiable,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
 
 class RAdam(Optimizer):
@@ -211,14 +187,7 @@ class RAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize, foreach=foreach,
-                capturable=capturable, decoupled_weight_decay=decoupled_weight_decay,
-                differentiable=differentiable,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
 
 class RMSprop(Optimizer):
@@ -242,13 +211,7 @@ class RMSprop(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, momentum=momentum, alpha=alpha, eps=eps, centered=centered, weight_decay=weight_decay,
-                capturable=capturable, foreach=foreach, maximize=maximize, differentiable=differentiable,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
 
 class Adagrad(Optimizer):
@@ -271,14 +234,7 @@ class Adagrad(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay,
-                initial_accumulator_value=initial_accumulator_value, foreach=foreach, maximize=maximize,
-                differentiable=differentiable, fused=fused,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
 
 class Adadelta(Optimizer):
@@ -299,13 +255,7 @@ class Adadelta(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize, capturable=capturable,
-                foreach=foreach, differentiable=differentiable,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
 
 class ASGD(Optimizer):
@@ -328,13 +278,7 @@ class ASGD(Optimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, lambd=lambd, alpha=alpha, t0=t0, weight_decay=weight_decay, foreach=foreach,
-                maximize=maximize, differentiable=differentiable, capturable=capturable,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
 
 class Rprop(Optimizer):
@@ -357,13 +301,7 @@ class Rprop(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ):
-        super().__init__(
-            params,
-            dict(
-                lr=lr, etas=etas, step_sizes=step_sizes, foreach=foreach, maximize=maximize,
-                differentiable=differentiable, capturable=capturable,
-            ),
-        )  # fmt: skip
+        super().__init__(params, _options(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
