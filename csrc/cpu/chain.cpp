@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kBlockBytes = kChainVectors * kVecBytes;
 constexpr int64_t kAhead = 64 * kVecBytes;  // of link_fetch: 32 to 64 vectors are as good, 8 too few
-constexpr int64_t kBlocksInRow = 32;        // bounds the stack where a compiler does not make calls jumps
+constexpr int64_t kBlocksInRow = 16;        // bounds the stack where a compiler does not make calls jumps
 
 template <class T> using Native = typename Vec<T>::Native;
 template <class T>

@@ -68,7 +68,7 @@ struct Layout {
     for (int k = p.n_in; k < s.n_args; ++k) all_dense &= s.op[k].dense;
   }
 
-  static int most_registers(const Program& p) { return p.n_in + p.n_const + p.n_steps; }
+  static int64_t most_registers(const Program& p) { return min64(kMaxRegs, p.n_in + p.n_const + p.n_steps); }
 };
 
 struct Runner {
@@ -79,7 +79,7 @@ struct Runner {
   std::byte* buffer[kMaxRegs];  // tile of each register that has one
   std::byte* reg[kMaxRegs];     // where a register's value lies now
   bool straight_out[kMaxArgs];  // no input stands in the way of writing output o straight
-  Link link[5 * kMaxRegs + 1];  // with addresses
+  Link link[6 * kMaxRegs];      // with addresses
 
   Runner(const Schedule& schedule, const TileSpace& s, const Layout& l) : q(schedule), space(s), layout(l) {}
 

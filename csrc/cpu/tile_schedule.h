@@ -50,7 +50,7 @@ struct Schedule {
   // Input k is `one` for chains, and nothing else reads it.
   bool lone(int k) const { return (ones >> k & 1) && !filled[k]; }
 
-  static int most_links(const Program& p) { return 5 * p.n_steps + 1; }
+  static int most_links(const Program& p) { return 6 * p.n_steps; }  // three fetched operands, a load, itself, an end
 
  private:
   const int64_t* step(int i) const { return p.steps + i * Program::kStep; }
