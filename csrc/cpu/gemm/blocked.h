@@ -3,7 +3,8 @@
 // lie; both are parameters, so that convolution passes a packer that gathers image patches.
 //
 // Blocks (float32, AVX-512): k in pieces of 512, tiles of C of 112 x 128 (B 512 x 128 x 4 = 256 KB: L2) or, where A
-// is copied, of 112 rows by many columns (A 112 x 512 x 4 = 230 KB: L2); packed panels of B for 2048 columns (L3).
+// is copied, of 112 rows by many columns (A 112 x 512 x 4 = 230 KB: L2); packed panels of B for 256 columns (512 KB: L2; 256 x 1024 x 4096
+// in L3's panels of 2048 columns took 4 % longer).
 #pragma once
 #include "core/team.h"
 #include "cpu/gemm/pack.h"
@@ -15,7 +16,7 @@ struct Blocks {
   int64_t k, cols, tile_rows, tile_cols;
   bool runs;  // short k: C is most of the traffic, and rows of a tile are written in long runs, a few at a time
 
-  template <class T> static Blocks of(int64_t m, int64_t n, int64_t k, bool pack_a) {
+  template <class T> static Blocks of(int64_t m, int64_t n, int64_t k, bool pack_a, bool pack_b) {
     constexpr int64_t nr = kCols<T>, item = sizeof(T);
     const bool few = m <= 3 && n > 256;  // B is used once: it is read in long runs along its rows
     Blocks b;
@@ -23,12 +24,12 @@ struct Blocks {
     b.tile_rows = kRows * most(1, 112 / kRows);
     const int64_t deep = (few ? 128 : 2048) / item;
     b.k = k <= deep * 3 / 2 ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
-    b.cols = 2048;
     b.tile_cols = nr * most(1, (few || pack_a ? 2048 : 512) / item / nr);
     // Small products still give a few tiles to share out.
     const int64_t small_rows = kRows * most(1, 56 / kRows), small_cols = nr * most(1, 64 / nr);
     if (!few && pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_cols = pack_a ? b.tile_cols / 2 : small_cols;
     if (pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_rows = least(b.tile_rows, small_rows);
+    b.cols = pack_b && !b.streams(m) ? 1024 / item : 2048;
     if (b.runs) {  // B in L1
       b.tile_rows = 56 / kRows * kRows;
       b.tile_cols = nr * most(64 / nr, least(1024, (16 << 10) / (k * item)) / nr);

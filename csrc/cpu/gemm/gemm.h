@@ -59,8 +59,8 @@ template <class T> struct Product {
     }
     // Operands are read as they lie, except B along k (columns must be vectors), A along neither axis, and a large B
     // whose rows fall into the same few sets of the cache: measured (Zen 5, 512 to 2048 cubed), a copy costs what it saves.
-    const bool collides = b.row % (4096 / static_cast<int64_t>(sizeof(T))) == 0;
-    pack_b = n > 1 && (b.col != 1 || (collides && m >= 512 && k >= 512));
+    constexpr int64_t page = 4096 / static_cast<int64_t>(sizeof(T));
+    pack_b = n > 1 && (b.col != 1 || (b.row % page == 0 && k >= 512 && m >= (b.row < 4 * page ? 512 : 256)));
     pack_a = n > 2 * kCols<T> && a.row != 1 && a.col != 1;
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
@@ -109,7 +109,7 @@ template <class T> struct Product {
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
   int64_t turned_bytes() const { return pieces(m, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T)); }
   // Of the whole product, or of its slices: the last of them, which may be shorter, is cut like the others.
-  Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a); }
+  Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a, pack_b); }
   int64_t packed_bytes() const {
     const Blocks blocks = this->blocks();
     const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_a, pack_b) : 0;

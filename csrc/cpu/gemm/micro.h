@@ -29,28 +29,33 @@ void outer(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int6
   for (int g = 0; g < bases; ++g) base[g] = a + g * G * a_row;
   vec<T> acc[R][V] = {};
   auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
-  // C is on its way while the products are summed, if these take long enough; so are rows of B, which may lie in a page each.
-  if (k > 16)
+  // C is on its way while the products are summed, if these take long enough: a row of it at a time, for all at once keep rows
+  // of A and B waiting (1024 cubed: 4 %). So are rows of B, which may lie in a page each.
+  const int fetched = k > 32 ? R : 0;
+  int64_t p = 0;
+#pragma GCC unroll 1
+  for (int row = 0; p < k; ++row) {
+    if (row < fetched)
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) __builtin_prefetch(c + row * c_row + v * L, 1);
+    const int64_t end = fetched ? k * (row + 1) / R : k;
+    for (; p < end; ++p) {
+      vec<T> bv[V];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        bv[v] = load_last(b + v * L, v);
+        __builtin_prefetch(b + 4 * b_row + v * L);
+      }
 #pragma GCC unroll 16
-  for (int i = 0; i < R; ++i)
+      for (int i = 0; i < R; ++i) {
+        const vec<T> av = splat(base[i / G][(i % G) * a_row]);
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) __builtin_prefetch(c + i * c_row + v * L, 1);
-  for (int64_t p = 0; p < k; ++p) {
-    vec<T> bv[V];
+        for (int v = 0; v < V; ++v) acc[i][v] += av * bv[v];
+      }
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) {
-      bv[v] = load_last(b + v * L, v);
-      __builtin_prefetch(b + 4 * b_row + v * L);
+      for (int g = 0; g < bases; ++g) base[g] += a_col;
+      b += b_row;
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const vec<T> av = splat(base[i / G][(i % G) * a_row]);
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) acc[i][v] += av * bv[v];
-    }
-#pragma GCC unroll 8
-    for (int g = 0; g < bases; ++g) base[g] += a_col;
-    b += b_row;
   }
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) {

@@ -11,7 +11,7 @@ inline constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 inline constexpr int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
 template <class T> inline constexpr int kCols = 2 * kLanes<T>;  // columns of a panel of B
-inline constexpr int64_t kPanelGroup = 8;                        // panels packed at once: long runs of each row of B
+inline constexpr int64_t kPanelGroup = 4;                        // panels packed at once: long runs of each row of B
 
 // dst[p * width + i] = src[i * stride + p] for i < rows, 0 for rows <= i < lanes; p < k. The transpose of rows.
 template <class T> void pack_rows(T* dst, int width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
