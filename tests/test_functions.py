@@ -135,3 +135,6 @@ def test_methods_exist():
     assert x.clone().addcmul_(x, x, value=2.0).tolist() == [[36.0, 1.0], [1.0, 10.0]]
     assert x.atan2(x).shape == x.logaddexp(x).shape == x.nan_to_num().shape == (2, 2)
     assert x.less(1.0).tolist() == [[False, True], [True, False]]
+    assert (x.nbytes, x.itemsize, x.ndimension(), rv.numel(x), x.numel()) == (16, 4, 2, 4, 4)
+    assert x.new_empty(3, dtype=rv.int64).shape == (3,) and x.H.tolist() == x.T.tolist() and not x.is_cuda
+    assert x[1].data_ptr() - x.data_ptr() == 8

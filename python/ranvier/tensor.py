@@ -131,19 +131,32 @@ class Tensor:
     def dim(self) -> int:
         return self.ndim
 
+    ndimension = dim
+
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one axis."""
         return self.shape if dim is None else self.shape[dim]
 
-    def numel(self) -> int:
-        """The number of elements."""
-        n = 1
-        for size in self.shape:
-            n *= size
-        return n
-
     def element_size(self) -> int:
         return self.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all elements."""
+        return self.numel() * self.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return self._array("data_ptr").__array_interface__["data"][0]
+
+    @property
+    def is_cuda(self) -> bool:
+        return False
 
     def nelement(self) -> int:
         return self.numel()
@@ -171,6 +184,9 @@ class Tensor:
 
     def new_ones(self, *size: Any, dtype: Any = None) -> Tensor:
         return ops.ones(*size, dtype=dtype or self.dtype)
+
+    def new_empty(self, *size: Any, dtype: Any = None) -> Tensor:
+        return ops.empty(*size, dtype=dtype or self.dtype)
 
     def new_full(self, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
         return ops.full(size, fill_value, dtype=dtype or self.dtype)
@@ -503,6 +519,11 @@ class Tensor:
     def T(self) -> Tensor:
         """All axes in reverse order."""
         return self.permute(*range(self.ndim)[::-1])
+
+    @property
+    def H(self) -> Tensor:
+        """The transposed matrix (numbers are real here)."""
+        return self.t()
 
     @property
     def mT(self) -> Tensor:

@@ -5,6 +5,7 @@ the op's `infer` for shapes and `strides` here for memory, used when a graph is 
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,8 @@ from .op import Aval, Op, Sample, Spec, normalize_axis
 from .public import numpy_names
 
 __all__ = [
-    "broadcast_to", "chunk", "clone", "diagonal", "expand", "expand_as", "flatten", "flip", "movedim", "narrow", "permute",
-    "ravel", "reshape", "select", "split", "squeeze", "swapaxes", "t", "tensor_split", "transpose", "unbind",
+    "broadcast_to", "chunk", "clone", "diagonal", "expand", "expand_as", "flatten", "flip", "movedim", "narrow", "numel",
+    "permute", "ravel", "reshape", "select", "split", "squeeze", "swapaxes", "t", "tensor_split", "transpose", "unbind",
     "unflatten", "unsqueeze", "view",
 ]  # fmt: skip
 
@@ -304,6 +305,11 @@ def reshape(input: Any, *shape: Any) -> Any:
 def view(input: Any, *shape: Any) -> Any:
     """The same as `reshape` (PyTorch's name for it)."""
     return _reshape(input, shape=_sizes("view", shape))
+
+
+def numel(input: Any) -> int:
+    """The number of elements."""
+    return math.prod(input.shape)
 
 
 def clone(input: Any) -> Any:
