@@ -31,7 +31,7 @@ void outer(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int6
   auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
   // C is on its way while the products are summed, if these take long enough: a row of it at a time, for all at once keep rows
   // of A and B waiting (1024 cubed: 4 %). So are rows of B, which may lie in a page each.
-  const int fetched = k > 32 ? R : 0;
+  const int fetched = V > 1 && k > 32 ? R : 0;
   int64_t p = 0;
 #pragma GCC unroll 1
   for (int row = 0; p < k; ++row) {
