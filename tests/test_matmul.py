@@ -58,6 +58,8 @@ SHAPES = [
     (3, 2100, 65), (300, 260, 500), (0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 5, 0), (1, 7, 1), (16, 16, 16), (12, 40, 1500),
     # one row: narrow, in slices, in several tiles, an odd number of columns along k; hardly any k; short k
     (1, 101, 1115), (1, 17, 600), (1, 128, 37), (1, 601, 131), (1, 5000, 20), (70, 700, 2), (90, 2100, 1), (150, 90, 9), (130, 33, 16),
+    # few columns: C turned where A lies in columns, in strips of rows
+    (64, 10, 32), (33, 2, 17), (300, 12, 40), (270, 7, 530), (65, 5, 1100),
 ]  # fmt: skip
 
 
@@ -101,15 +103,16 @@ def test_strides():
             close(product(y, x, 3), exact(y, x, 3), 25, 4)
 
 
-@pytest.mark.parametrize("m, n, k", [(40, 70, 33), (1, 64, 20), (300, 200, 400), (20, 1, 30), (30, 20, 2000)])
+@pytest.mark.parametrize("m, n, k", [(40, 70, 33), (1, 64, 20), (300, 200, 400), (20, 1, 30), (30, 20, 2000), (300, 7, 40)])
 @pytest.mark.parametrize("batch", [(), (3,)])
-def test_epilogue(m, n, k, batch):
+@pytest.mark.parametrize("flags", [1, 2])
+def test_epilogue(m, n, k, batch, flags):
     """relu(A B + bias) * row + matrix, and the comparison of the product with the row, in one instruction."""
     f4, b1 = CODE[np.dtype("f4")], CODE[np.dtype("?")]
-    a, b = operands(m, n, k, 2, "f4", batch)
+    a, b = operands(m, n, k, flags, "f4", batch)
     bias, row = rng.standard_normal((2, n)).astype("f4")
     matrix = rng.standard_normal((*batch, m, n)).astype("f4")
-    z = exact(a, b, 2, bias)
+    z = exact(a, b, flags, bias)
     step = {name: ROWS.index(name) for name in ("relu", "mul", "add", "gt")}
     steps = [[step["relu"], f4, 1, 3, 0, -1, -1, -1], [step["mul"], f4, 2, 4, 3, 1, -1, -1], [step["add"], f4, 2, 5, 4, 2, -1, -1],
              [step["gt"], f4, 2, 6, 0, 1, -1, -1]]  # fmt: skip
@@ -118,7 +121,7 @@ def test_epilogue(m, n, k, batch):
     for outs in ([5], [0, 5], [5, 0], [6, 5], [6], [0, 6]):
         program = [3, len(outs), 0, 4, *sum(steps, []), *outs]
         dtypes = ["?" if r == 6 else "f4" for r in outs]
-        got = product(a, b, 2, bias, program, (), (row, matrix), dtypes)
+        got = product(a, b, flags, bias, program, (), (row, matrix), dtypes)
         for register, out in zip(outs, got if len(outs) > 1 else [got]):
             if register == 6:
                 assert out.dtype == bool and b1 == 5
