@@ -1,7 +1,9 @@
 """The tape: accumulation, retention, in-place changes, views, second derivatives."""
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import weakref
 
 import numpy as np
@@ -431,6 +433,45 @@ def test_a_hook_goes_with_its_tensor():
     del x
     gc.collect()
     assert not hooks.any_hooks()
+
+
+def test_a_hook_that_refers_to_its_own_leaf_goes_with_it():
+    from ranvier import hooks
+
+    gc.collect()
+    x = rv.ones(3, requires_grad=True)
+    x.register_hook(lambda g, x=x: g * x.detach())
+    alive = weakref.ref(x)
+    del x
+    gc.collect()
+    assert alive() is None and not hooks.any_hooks()
+
+
+def test_copies_have_no_hooks():
+    x = rv.ones(2, requires_grad=True)
+    x.register_hook(lambda g: g * 10)
+    for twin in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        twin.sum().backward()
+        assert twin.grad.tolist() == [1.0, 1.0]
+
+
+def test_a_retained_gradient_is_what_all_hooks_have_made_of_it():
+    x = rv.ones(2, requires_grad=True)
+    y = x * 3
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    assert y.grad.tolist() == [10.0, 10.0] and x.grad.tolist() == [30.0, 30.0]
+
+
+def test_a_leaf_hook_runs_once_through_a_compiled_forward_pass():
+    w = rv.ones(3, requires_grad=True)
+    seen = []
+    w.register_hook(lambda g: g * 10)
+    w.register_hook(lambda g: seen.append(1))
+    forward = rv.compile(lambda x: (w * x).sum())
+    (forward(rv.ones(3)) + w.sum()).backward()  # the hook gets the sum of both
+    assert w.grad.tolist() == [20.0] * 3 and len(seen) == 1
 
 
 def test_compiled_steps_see_hooks_come_and_go():

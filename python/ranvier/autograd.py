@@ -81,7 +81,9 @@ def _seed(t: Any, g: Any) -> Any:
     return g.to(t.dtype)
 
 
-def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: Any) -> list:
+def run(
+    tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: Any, leaf_hooks: bool = True
+) -> list:
     """The backward pass. `wanted` is None (accumulate into the leaves) or the tensors whose gradients to return."""
     pending: dict[Node, list] = {}  # gradient of each output of nodes yet to come
     leaves: dict[int, list] = {}  # [leaf, gradient]
@@ -123,7 +125,7 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
                     _give(t, g, pending, leaves)
             if not retain:
                 node.release()
-        if hooked:
+        if hooked and leaf_hooks:
             for entry in leaves.values():
                 hooks.of_leaf(entry)
         if wanted is None:

@@ -38,7 +38,7 @@ class Hooks(dict):
 
 
 _alive: weakref.WeakSet[Hooks] = weakref.WeakSet()  # those with any hook
-_of_leaves: dict[int, Hooks] = {}  # by the tensor's id
+_LAST = 1 << 62  # added to the numbers of hooks that run after all others
 _changes = 0
 
 
@@ -68,22 +68,22 @@ def _take_off(of: weakref.ref[Hooks], id: int) -> None:
         _changed()
 
 
-def register(t: Any, hook: Callable) -> RemovableHandle:
-    """Call `hook(gradient)` in each backward pass through `t`: see Tensor.register_hook."""
+def register(t: Any, hook: Callable, last: bool = False) -> RemovableHandle:
+    """Call `hook(gradient)` in each backward pass through `t`: see Tensor.register_hook. `last`: after the other hooks."""
     if not callable(hook):
         raise DTypeError(f"register_hook: hook={hook!r:.60} of type {type(hook).__name__} must be a function")
     if not t._requires_grad:
         raise GradError(f"register_hook: the tensor of shape {t.shape} does not require a gradient")
     if t._node is None:
-        if id(t) not in _of_leaves:
-            weakref.finalize(t, _of_leaves.pop, id(t), None)
-        hooks = _of_leaves.setdefault(id(t), Hooks())
+        hooks = getattr(t, "_hooks", None)
+        if hooks is None:
+            hooks = t._hooks = Hooks()
     else:
         by_output = getattr(t._node, "hooks", None)
         if by_output is None:
             by_output = t._node.hooks = {}
         hooks = by_output.setdefault(t._index, Hooks())
-    number = _next_id()
+    number = _next_id() + _LAST * last
     hooks[number] = hook
     _alive.add(hooks)
     _changed()
@@ -91,7 +91,7 @@ def register(t: Any, hook: Callable) -> RemovableHandle:
 
 
 def _run(hooks: Hooks, g: Any) -> Any:
-    for hook in list(hooks.values()):
+    for _, hook in sorted(hooks.items()):
         new = hook(g)
         if new is not None:
             if getattr(new, "shape", None) != g.shape or new.dtype != g.dtype:
@@ -109,6 +109,6 @@ def of_node(node: Any, slots: list) -> None:
 
 def of_leaf(entry: list) -> None:
     """Pass a leaf's gradient through its hooks; `entry` is [leaf, gradient]."""
-    hooks = _of_leaves.get(id(entry[0]))
+    hooks = getattr(entry[0], "_hooks", None)
     if hooks:
         entry[1] = _run(hooks, entry[1])

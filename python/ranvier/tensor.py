@@ -38,7 +38,11 @@ class Tensor:
     tensor([2., 4.])
     """
 
-    __slots__ = ("_data", "_requires_grad", "grad", "_node", "_index", "_base", "_version", "__weakref__", "__dict__")
+    __slots__ = (
+        "_data", "_requires_grad", "grad", "_node", "_index", "_base", "_version",
+        "_hooks",  # see hooks.py; often not set
+        "__weakref__", "__dict__",
+    )  # fmt: skip
     __array_priority__ = 1000  # NumPy arrays leave mixed expressions to Tensor
 
     def __init__(self, data: Any, requires_grad: bool = False):
@@ -328,7 +332,7 @@ class Tensor:
                 if t is not None:
                     t.grad = g.detach().clone() if t.grad is None else t.grad + g
 
-            self.register_hook(keep)
+            hooks.register(self, keep, last=True)
 
     @property
     def grad_fn(self) -> Any:

@@ -45,7 +45,9 @@ class _Replay:
                     tensors: list = []
                     flatten_outputs(self.fn(*args, **kwargs), tensors)
                     wanted = [t for t, need in zip(tensors, self.trace.needs_grad) if need]
-                    return autograd.grad([wanted[i] for i in present], self.leaves, seeds, allow_unused=True)
+                    # hooks of the leaves are for the pass that asks: it may have more gradients to add
+                    roots = [wanted[i] for i in present]
+                    return tuple(autograd.run(roots, seeds, False, False, self.leaves, leaf_hooks=False))
 
             pullback = cache[tuple(present)] = CompiledFunction(pull, keeps="state")
         after = [(array, array.copy()) for array, _ in self.before]
