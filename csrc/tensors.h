@@ -12,7 +12,7 @@ inline PyObject*& at(PyObject* object, Py_ssize_t offset) {
 struct Connection {
   PyTypeObject *tensor = nullptr, *call_type = nullptr, *node_type = nullptr, *edge_type = nullptr;
   PyObject *context = nullptr, *apply = nullptr, *record = nullptr, *epoch = nullptr;
-  PyObject *next_number = nullptr, *eager_name = nullptr, *grad_name = nullptr, *shape_name = nullptr, *dtype_name = nullptr, *value_name = nullptr, *dict_name = nullptr;
+  PyObject *next_number = nullptr, *eager_name = nullptr, *grad_name = nullptr, *shape_name = nullptr, *dtype_name = nullptr, *value_name = nullptr, *dict_name = nullptr, *context_name = nullptr;
   PyObject *zero = nullptr, *one = nullptr;
   Py_ssize_t data, requires_grad, grad, node, base, index, version;  // of Tensor
   Py_ssize_t id, view, differentiable, saves_inputs, saves_output, saves_whole;  // of Call

@@ -310,6 +310,29 @@ def test_compiled_residual_and_transposed_input():
         np.testing.assert_allclose(out.numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch, m, k, n", [((3,), 24, 8, 16), ((3,), 600, 2050, 24), ((2,), 2, 65, 33), ((2, 3), 5, 40, 1), ((3,), 20, 30, 40),
+                                            ((4,), 70, 33, 130), ((2,), 1, 50, 60), ((3,), 7, 0, 5), ((12,), 9, 10, 11)])  # fmt: skip
+@pytest.mark.parametrize("transposed", [False, True])
+def test_epilogues_over_a_batch(batch, m, k, n, dtype, transposed):
+    """Operands that broadcast over the batch, over rows, or not at all: the bits of the eager product, and no more memory than it takes."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        return rv.from_numpy(rng.standard_normal(shape).astype(dtype))
+
+    a, w, bias = draw(*batch, m, k), draw(n, k) if transposed else draw(k, n), draw(n)
+    for e in (draw(m, n), draw(*batch, m, n), draw(m, 1), draw(*batch, 1, 1), draw(batch[-1], 1, n)):
+        def f(a, w, e):
+            w = w.mT if transposed else w
+            return rv.relu(rv.matmul(a, w) + bias) * e + e, (rv.matmul(a, w) > e)
+
+        compiled = rv.compile(f)
+        for ours, eager in zip(compiled(a, w, e), f(a, w, e)):
+            assert np.array_equal(ours.numpy(), eager.numpy())
+        assert np.array_equal(compiled(a, w, e)[0].numpy(), f(a, w, e)[0].numpy())
+
+
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("dtype, k", [("float32", 6145), ("float32", 6256), ("float32", 9000), ("float64", 3073)])
 def test_last_slices_of_other_lengths(dtype, k, n_threads):

@@ -20,7 +20,7 @@ struct Blocks {
     constexpr int64_t nr = kCols<T>, item = sizeof(T);
     const bool few = m <= 3 && n > 256;  // B is used once: it is read in long runs along its rows
     Blocks b;
-    b.runs = k <= 16 && !few && !pack_a;
+    b.runs = k > 0 && k <= 16 && !few && !pack_a;
     b.tile_rows = kRows * most(1, 112 / kRows);
     const int64_t deep = (few ? 128 : 2048) / item;
     b.k = k <= deep * 3 / 2 ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;

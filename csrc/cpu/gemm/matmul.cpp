@@ -86,7 +86,8 @@ bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
   return true;
 }
 
-// The products of a call: `count` of them, each `q` displaced by the batch strides.
+// The products of a call: `count` of them, each `q` displaced by the batch strides. They follow from A, B and C alone: an
+// epilogue changes neither the order of sums nor the scratch.
 template <class T> struct Batch {
   int64_t count = 1;
   bool merged = false;  // batch axes and rows are one axis
@@ -108,12 +109,6 @@ template <class T> struct Batch {
       merged = one_row_axis(c, a, a_row, &a_row) && one_row_axis(c, c, c_row, &c_row);
       for (int axis = 0; axis < o.batch_axes && merged; ++axis)
         merged = batch_stride(b, axis, c.ndim) == 0 || c.shape[axis] == 1;
-      if (o.has_program) {
-        int64_t row;
-        for (int i = o.first_extra(); i < args.n_in && merged; ++i)
-          merged = one_row_axis(c, args.in[i], own_row(args.in[i]), &row);
-        for (int i = 0; i < args.n_out && merged; ++i) merged = one_row_axis(c, args.out[i], own_row(args.out[i]), &row);
-      }
       merged = merged && (c_row == 1 || c.stride[c.ndim - 1] == 1 || o.n == 1);  // C of one row each may have neither
       if (merged) m *= count, count = 1;
       else a_row = o.a_row, c_row = c.stride[c.ndim - 2];
@@ -134,6 +129,15 @@ int64_t offset(const View& c, const View& v, int64_t index) {
     index /= c.shape[axis];
   }
   return at;
+}
+
+// Whether all operands of the tile program step evenly over batch axes and rows, too.
+bool epilogue_merges(const Args& args, const Operands& o) {
+  int64_t row;
+  bool even = true;
+  for (int i = o.first_extra(); i < args.n_in && even; ++i) even = one_row_axis(o.c, args.in[i], own_row(args.in[i]), &row);
+  for (int i = 0; i < args.n_out && even; ++i) even = one_row_axis(o.c, args.out[i], own_row(args.out[i]), &row);
+  return even;
 }
 
 // The tile program of a call, on the matrices of one product.
@@ -176,10 +180,21 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
   const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 1, args.floats)) : 0;
   const auto local = [bytes = static_cast<size_t>(own + panel + for_tiles)] { return local_scratch(bytes); };
 
+  const bool even = o.has_program && batch.merged && epilogue_merges(args, o);
+  // The tile program on rows [r0, r1) and columns [c0, c1) of product `index`, or of all as one.
+  auto finish = [&](const Epilogue& first, int64_t r0, int64_t r1, int64_t c0, int64_t c1) {
+    std::byte* const tiles = local() + panel;
+    if (!batch.merged || even) return run_tile_block(args.prepared, first.in, first.out, r0, r1, c0, c1, tiles);
+    for (int64_t index = r0 / o.m, top = index * o.m; top < r1; ++index, top += o.m) {
+      const Epilogue e(args, o, index, false);
+      run_tile_block(args.prepared, e.in, e.out, most(r0 - top, 0), least(r1 - top, o.m), c0, c1, tiles);
+    }
+  };
+
   auto one = [&](int64_t index, auto& crew, std::byte* scratch) {
     Product<T> q = batch.q;
     alignas(Epilogue) std::byte room[sizeof(Epilogue)];
-    const Epilogue* const epilogue = o.has_program ? new (room) Epilogue(args, o, index, batch.merged) : nullptr;
+    const Epilogue* const epilogue = o.has_program ? new (room) Epilogue(args, o, index, even) : nullptr;
     if (index > 0) {
       const int64_t at_a = offset(c, args.in[0], index), at_b = offset(c, args.in[1], index);
       q.a.p += q.swapped ? at_b : at_a;
@@ -190,10 +205,8 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
       if (bias && !inside)
         for (int64_t i = i0; i < i0 + rows; ++i)
           for (int64_t j = j0; j < j0 + cols; ++j) q.c.p[i * q.c.row + j] += bias[(q.swapped ? i : j) * bias_step];
-      if (epilogue) {
-        if (q.swapped) run_tile_block(args.prepared, epilogue->in, epilogue->out, j0, j0 + cols, i0, i0 + rows, local() + panel);
-        else run_tile_block(args.prepared, epilogue->in, epilogue->out, i0, i0 + rows, j0, j0 + cols, local() + panel);
-      }
+      if (epilogue && q.swapped) finish(*epilogue, j0, j0 + cols, i0, i0 + rows);
+      else if (epilogue) finish(*epilogue, i0, i0 + rows, j0, j0 + cols);
     };
     if (q.k > 0) return run_either(batch.split, q, inside ? bias : nullptr, done, scratch, local, crew);
     crew.each(pieces(q.m, 64), [&](int64_t t) {
