@@ -84,7 +84,7 @@ PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t n) {
   bool record = false;
   for (Py_ssize_t k = 0; k < count; ++k) {
     PyObject* t = PyTuple_GET_ITEM(inputs, k);
-    if (!PyObject_TypeCheck(t, c.tensor) || !at(t, c.data)) return in_python();
+    if (!PyObject_TypeCheck(t, c.tensor) || !at(t, c.data) || may_be_stale(t)) return in_python();
     arrays.take(at(t, c.data));
     record |= at(t, c.requires_grad) == Py_True;
   }

@@ -43,6 +43,12 @@ void connect(pybind11::type tensor, pybind11::type call, pybind11::type node, py
              pybind11::object next_number, pybind11::object context, pybind11::object epoch, pybind11::object apply,
              pybind11::object record);
 
+// Whether a tensor may be a view whose base has got another history; tape.stale knows.
+inline bool may_be_stale(PyObject* t) {
+  PyObject* base = at(t, connection.base);
+  return base != Py_None && at(base, connection.node) != Py_None && at(t, connection.version) != at(base, connection.version);
+}
+
 // A tensor of that array, without a history; takes the reference.
 PyObject* new_tensor(PyObject* data);
 

@@ -22,7 +22,7 @@ int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& a
   if (!c.tensor || n != static_cast<Py_ssize_t>(t.arguments.size())) return 0;
   for (Py_ssize_t k = 0; k < n; ++k) {
     PyObject* x = args[k];
-    if (!PyObject_TypeCheck(x, c.tensor) || at(x, c.requires_grad) != Py_False) return 0;
+    if (!PyObject_TypeCheck(x, c.tensor) || at(x, c.requires_grad) != Py_False || may_be_stale(x)) return 0;
     PyObject* data = at(x, c.data);
     if (!data || !PyArray_Check(data) || !fits(t.arguments[k], reinterpret_cast<PyArrayObject*>(data))) return 0;
     arrays.take(data);

@@ -371,6 +371,75 @@ def test_a_view_of_a_changed_result_is_refused(change):
     y.T.sum()
 
 
+def _copy_through_a_view(b, v, w):
+    b[2:].copy_(w * 2)
+
+
+def _copy(b, v, w):
+    b.copy_((w * 2).repeat(2))
+
+
+def _assign_a_part(b, v, w):
+    b[:2] = w * 2
+
+
+def _copy_through_another_old_view(b, v, w):
+    b_view = v[:2]
+    b_view.copy_(w * 2)
+
+
+USES = {
+    "arithmetic": lambda u, w: u * 3 + w.sum(),
+    "view": lambda u, w: u[:1],
+    "alone": lambda u, w: u + 1.0,
+    "joined": lambda u, w: rv.cat([u, w]),
+    "copied": lambda u, w: rv.zeros(3).copy_(u),
+    "written": lambda u, w: u.fill_(1.0),
+    "added in place": lambda u, w: rv.zeros(3).index_add_(0, rv.tensor([0, 1, 2]), u),
+    "backward": lambda u, w: u.sum().backward(),
+    "compiled": rv.compile(lambda u, w: u * w.sum()),
+    "captured": lambda u, w: rv.compile(lambda: u * w.sum())(),
+}
+
+
+@pytest.mark.parametrize("change", [_copy_through_a_view, _copy, _assign_a_part, _copy_through_another_old_view])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_view_older_than_the_history_of_its_base_is_refused(change, use):
+    for _ in range(2):  # first calls of a signature go another way
+        w = leaf(1.0, 1.0)
+        b = rv.zeros(4)
+        v, u, apart = b[:3], b[:3], b.detach()[:3]
+        change(b, v, w)
+        with pytest.raises(GradError, match="make the view again|through a view"):
+            use(u, w)
+        with rv.no_grad():  # values alone
+            assert (u * 3).tolist() == (b[:3] * 3).tolist()
+        z = (apart * 3).sum() + w.sum()  # without history, as asked for
+        z.backward()
+        assert w.grad.tolist() == [1.0, 1.0]
+
+
+def test_compiled_functions_see_a_captured_tensor_get_a_history():
+    w = leaf(1.0, 1.0)
+    b = rv.zeros(4)
+    u, s = b[:2], leaf(1.0, 1.0)
+    whole, part = rv.compile(lambda: b.sum() * s.sum()), rv.compile(lambda: (u * s).sum())
+    whole().backward()
+    part().backward()
+    b[:2] = w * 2
+    with pytest.raises(rv.TraceError, match="compute it inside, or use its detach"):
+        whole()
+    with pytest.raises(GradError, match="make the view again"):
+        part()
+
+
+def test_a_leaf_copied_into_a_tensor_stays_the_leaf():
+    w = leaf(1.0, 2.0)
+    b = rv.zeros(2).copy_(w)
+    (b * 3).sum().backward()
+    assert w.grad.tolist() == [3.0, 3.0] and b.grad is None and not b.is_leaf
+
+
 def test_views_of_parameters_follow_their_updates():
     w = rv.ones(2, 3, requires_grad=True)
     view = w.T

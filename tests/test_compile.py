@@ -542,6 +542,19 @@ def test_arguments_that_cannot_be_keyed():
         rv.compile(lambda x: x)(np.ones(2, complex))
 
 
+def test_a_captured_result_of_leaves_is_refused():
+    w = rv.ones(3, requires_grad=True)
+    y = w * 2.0
+    for body in (lambda x: (y * x).sum(), lambda x: y, lambda x: (y * x).sum().backward()):
+        with pytest.raises(TraceError, match="compute it inside, or use its detach"):
+            rv.compile(body)(rv.ones(3))
+    forward = rv.compile(lambda x: (y.detach() * w * x).sum())
+    forward(rv.ones(3)).backward()
+    assert w.grad.tolist() == [2.0] * 3
+    with rv.no_grad():
+        assert rv.compile(lambda x: (y * x).sum())(rv.ones(3)).item() == 6.0
+
+
 def test_in_place_change_of_a_view_in_a_trace():
     def f(x):
         y = x * 2

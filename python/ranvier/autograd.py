@@ -58,13 +58,12 @@ def grad(
 
 
 def _seed(t: Any, g: Any) -> Any:
+    check_view(t)
     if not t._requires_grad:
         raise GradError(
             "backward: the tensor was not computed from anything that requires a gradient "
             "(requires_grad=True, outside of no_grad())"
         )
-    if t._base is not None:
-        check_view(t)
     shape = t._data.shape
     if g is None:
         if t.numel() != 1:

@@ -31,9 +31,20 @@ class Edge:
         return self._requires_grad
 
 
+DETACHED = -1  # _index of a view without a node that shall have none, whatever becomes of its base
+
+
+def stale(t: Any) -> bool:
+    """Whether `t` is a view, not a detached one, whose base has got another history since it was made."""
+    base = t._base
+    if base is None or base._node is None or t._version == base._version:
+        return False
+    return t._node is not None or t._index != DETACHED
+
+
 def check_view(t: Any) -> None:
-    """Raise if `t` is a view whose base has got another history since it was made."""
-    if t._version != t._base._version and t._node is not None and t._base._node is not None:
+    """Raise if `t` is stale."""
+    if stale(t):
         raise GradError(
             f"a view of shape {t._data.shape} is used after its base, shape {t._base._data.shape}, was changed in place: "
             "its gradient would not pass through the change; make the view again"

@@ -19,7 +19,7 @@ from .ops import apply as _engine
 from .ops import op as _op
 from .ops.indexing import get_item, set_item
 from .ops.public import Public, explain
-from .tape import check_view
+from .tape import DETACHED, check_view
 
 _next_version = versions.__next__
 
@@ -306,6 +306,7 @@ class Tensor:
         """The same memory without history."""
         t = _engine._wrap(self._data)
         _engine._share(t, self)
+        t._index = DETACHED
         return t
 
     def register_hook(self, hook: Callable) -> hooks.RemovableHandle:
@@ -350,10 +351,14 @@ class Tensor:
             raise ShapeError(f"in-place change: result of shape {new.shape} does not fit {self.shape}")
         if new.dtype != self.dtype:
             new = new.to(self.dtype)
-        if local.grad_enabled and self._base is not None and (new._requires_grad or self._requires_grad):
-            return self._assign_through(new)
-        if local.grad_enabled and self._requires_grad and not new._requires_grad:
-            # what the old value was computed from gets a gradient of zero
+        base = self._base
+        if local.grad_enabled:
+            check_view(new)
+            attached = base is not None and base._node is not None and self._index != DETACHED
+            if base is not None and (new._requires_grad or self._requires_grad or attached):
+                return self._assign_through(new)
+        if local.grad_enabled and (new._node is None if new._requires_grad else self._requires_grad):
+            # what the old value was computed from gets a gradient of zero; a leaf stays another tensor
             new = ops.shape._slice_put(self, new, index=tuple((0, n, 1) for n in self.shape))
         if local.tracer is not None:
             local.tracer.assign(self, new)
@@ -366,6 +371,8 @@ class Tensor:
             np.copyto(self._data, new._data)
         self._changed()
         if local.grad_enabled and new._requires_grad:
+            if not self._requires_grad:
+                Epoch.bump()  # compiled functions may have captured it, or views of it, as constants
             self._requires_grad, self._node, self._index = True, new._node, new._index
         return self
 
@@ -373,7 +380,7 @@ class Tensor:
         """`_assign` for a view, where gradients are recorded: its base gets a new history, and the view one from there."""
         base: Any = self._base
         whole, part = base._data, self._data
-        detached = base._requires_grad and self._node is None
+        detached = self._node is None and (base._requires_grad or self._index == DETACHED)
         if detached or local.tracer is not None or not (whole.flags.c_contiguous and part.flags.writeable):
             raise GradError(
                 f"in-place change, through a view of shape {self.shape}, of or by a value that requires a gradient; "

@@ -12,6 +12,7 @@ from ..context import Epoch, local, versions
 from ..dtypes import CODE
 from ..errors import DTypeError, TraceError
 from ..ops.apply import _wrap, current_backend
+from ..tape import check_view, stale
 from ..tensor import Tensor
 from .trace import Tracer, tracing
 
@@ -98,7 +99,7 @@ class Compiled:
         self.updaters, self.guards, self.grad_guards = tracer.updaters, tracer.guards, tracer.grad_guards
         self.modules = [(m, m.training, m._edits) for m in tracer.modules.values()]
         self.arrays = [(t, t._data) for t, _ in self.graph.states]
-        self.leaves = [(t, t._requires_grad) for t, _ in self.graph.states]
+        self.leaves = [(t, _history(t)) for t, _ in self.graph.states]
         self.updated = [t if t._base is None else t._base for t, start in self.graph.states if start in self.graph.updates]
         self.numpy_out = numpy_out
         self.single = type(self.structure) is _Slot
@@ -124,7 +125,7 @@ class Compiled:
         epoch = Epoch.value
         if any(current() != value for current, value in self.guards):
             return False
-        if any(m.training != mode for m, mode, _ in self.modules) or any(t._requires_grad != r for t, r in self.leaves):
+        if any(m.training != mode for m, mode, _ in self.modules) or any(_history(t) != known for t, known in self.leaves):
             return False
         if not self.intact():
             return False
@@ -204,6 +205,11 @@ class Compiled:
         return done
 
 
+def _history(t: Any) -> tuple[bool, bool, bool]:
+    """What a trace takes for granted of the history of a tensor that it has captured."""
+    return t._requires_grad, t._node is None, stale(t)
+
+
 def map_structure(f: Callable, x: Any) -> Any:
     """`f` applied to every leaf of nested tuples, lists and dicts."""
     if isinstance(x, tuple):
@@ -272,7 +278,7 @@ class CompiledFunction:
     def _key(self, args: tuple, kwargs: dict, arrays: list) -> tuple:
         parts: list = [local.grad_enabled, local.backend or current_backend()]
         for x in args:
-            if isinstance(x, Tensor) and not x._requires_grad:
+            if isinstance(x, Tensor) and not x._requires_grad and x._base is None:
                 data = x._data
                 parts.append(data.shape)
                 parts.append(data.dtype)
@@ -287,6 +293,8 @@ class CompiledFunction:
 
     def _key_of(self, x: Any, parts: list, arrays: list) -> None:
         if isinstance(x, Tensor):
+            if local.grad_enabled:
+                check_view(x)
             if x._requires_grad:
                 if x._node is not None:
                     raise TraceError(

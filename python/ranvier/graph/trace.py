@@ -10,6 +10,7 @@ import numpy as np
 from ..context import local
 from ..errors import TraceError
 from ..memory import aligned_full
+from ..tape import check_view
 from .graph import Graph, Value
 
 
@@ -59,6 +60,13 @@ class Tracer:
             return t._data
         if type(t) is Constant:
             return self.graph.constant(t._data)
+        if local.grad_enabled:
+            check_view(t)
+            if t._node is not None:
+                raise TraceError(
+                    f"a tensor of shape {t.shape} from outside of a compiled function was computed from tensors that "
+                    "require a gradient, which would not reach them; compute it inside, or use its detach()"
+                )
         entry = self.captured.get(id(t))
         if entry is None:
             start, now = self._alias_of_captured(t) or (self.graph.state(t),) * 2

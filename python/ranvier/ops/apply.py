@@ -29,8 +29,8 @@ def apply(call: Call, inputs: tuple) -> Any:
         if not isinstance(x, Tensor):
             return _apply_loose(call, inputs)
         arrays.append(x._data)
-        if x._requires_grad:
-            record = True
+        if x._requires_grad or x._base is not None and tape.stale(x):
+            record = True  # or raise, of a stale view
     eager = local.eager
     if eager is None:
         out = None
@@ -58,7 +58,7 @@ def apply_into(call: Call, inputs: tuple) -> bool:
         return False
     arrays = []
     for x in inputs:
-        if not isinstance(x, Tensor) or x._requires_grad and local.grad_enabled:
+        if not isinstance(x, Tensor) or local.grad_enabled and (x._requires_grad or tape.stale(x)):
             return False
         arrays.append(x._data)
     target = arrays[0]
@@ -82,6 +82,8 @@ def _wrap(data: Any) -> Any:
 def _share(view: Any, of: Any) -> None:
     """`view` is an alias of a part of `of`: in-place changes of either count for both."""
     view._base = of if of._base is None else of._base
+    if of._base is not None and of._node is None and view._node is None:
+        view._index = of._index  # views of a detached tensor are detached
     view._version = view._base._version  # read while tracing: does the view still show its base?
 
 
