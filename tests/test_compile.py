@@ -130,6 +130,12 @@ def test_the_native_call_looks_at_all_that_a_trace_depends_on():
         f()
 
 
+def test_a_detached_twin_that_is_read_first_hides_no_gradient():
+    x = rv.tensor([1.0, 2.0], requires_grad=True)
+    rv.compile(lambda x: rv.square(x.detach()) * x)(x).sum().backward()
+    assert x.grad.tolist() == [1.0, 4.0]
+
+
 def test_the_native_call_sees_other_gradients_arrays_and_options():
     w = nn.Parameter(rv.ones(3))
     optimizer = optim.SGD([w], lr=1.0)

@@ -20,15 +20,16 @@ def same(ours, theirs, dtype, signs=True):
 
 
 @floats
-@pytest.mark.parametrize("name", ["arctan2", "hypot", "logaddexp", "logaddexp2", "copysign", "fmax", "fmin", "heaviside"])
+@pytest.mark.parametrize("name", ["arctan2", "hypot", "logaddexp", "logaddexp2", "copysign", "fmax", "fmin", "heaviside",
+                                  "fmod"])  # fmt: skip
 @np.errstate(all="ignore")
 def test_pairs_of_edges(name, dtype):
-    a, b = (x if name != "copysign" else np.where(np.isnan(x), 1.0, x) for x in (LEFT, RIGHT))  # the sign of a NaN is open
+    a, b = (x if name not in ("copysign", "heaviside") else np.where(np.isnan(x), 1.0, x) for x in (LEFT, RIGHT))  # a NaN's sign is open
     a, b = a.astype(dtype), b.astype(dtype)
     theirs = getattr(np, name)(a, b)
-    if name == "hypot":  # sqrt(inf + nan) here, inf in C
+    if name == "hypot":  # NaN here, inf in C
         theirs = np.where(np.isnan(a) | np.isnan(b), np.nan, theirs)
-    same(getattr(rv, name)(a, b), theirs, dtype, signs=name in ("arctan2", "copysign"))
+    same(getattr(rv, name)(a, b), theirs, dtype, signs=name in ("arctan2", "copysign", "fmod"))
 
 
 @floats
@@ -57,6 +58,79 @@ def test_nan_to_num(dtype):
     assert rv.nan_to_num(rv.tensor([1, 2])).tolist() == [1, 2]
 
 
+BOTH = [[0.0, 0.0, -0.0, 1.0, -5.0, 5.0, 3.0], [0.5, 2.0, 3.0, 1.0, 3.0, -3.0, -4.0]]
+
+
+@floats
+@pytest.mark.parametrize(
+    "name, inputs, gradients",
+    [
+        ("asinh", [[0.0, -0.0, 0.75, -0.75, 1e12]], [[1.0, 1.0, 0.8, 0.8, 1e-12]]),
+        ("acosh", [[1.0, 1.25]], [[np.inf, 4 / 3]]),
+        ("atanh", [[0.0, 1.0, -1.0]], [[1.0, np.inf, np.inf]]),
+        ("tan", [[0.0]], [[1.0]]),
+        ("sinh", [[0.0]], [[1.0]]),
+        ("sinc", [[0.0]], [[0.0]]),
+        ("hypot", [[3.0, 0.0, 1e30, -3e-30], [-4.0, -2.0, 1e30, 4e-30]],
+         [[0.6, 0.0, 0.5**0.5, -0.6], [-0.8, -1.0, 0.5**0.5, 0.8]]),
+        ("atan2", [[0.0, 0.0, 1.0], [0.0, 2.0, 0.0]], [[0.0, 0.5, 0.0], [0.0, 0.0, -1.0]]),
+        ("xlogy", [[0.0, 0.0, 0.0, 2.0], [np.e, 0.5, 0.0, np.e]], [[1.0, np.log(0.5), 0.0, 1.0], [0.0, 0.0, 0.0, 2 / np.e]]),
+        ("logaddexp", [[0.0, 1.0, np.inf], [0.0, -np.inf, 0.0]], [[0.5, 1.0, 1.0], [0.5, 0.0, 0.0]]),
+        ("fmod", BOTH, [[1.0] * 7, [-np.trunc(a / b) for a, b in zip(*BOTH)]]),
+        ("copysign", [[1.0, 1.0, -2.0, 0.0, 3.0], [-1.0, 0.0, -0.0, -1.0, np.inf]],
+         [[-1.0, 1.0, 1.0, 0.0, 1.0], [0.0] * 5]),
+        ("fmax", [[1.0, 2.0, np.nan, 1.0, np.nan], [1.0, 3.0, 1.0, np.nan, np.nan]],
+         [[1.0, 0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0, 0.0]]),
+        ("fmin", [[1.0, 2.0, np.nan, 1.0, np.nan], [1.0, 3.0, 1.0, np.nan, np.nan]],
+         [[1.0, 1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0, 0.0]]),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)  # fmt: skip
+def test_gradients_at_edges(name, inputs, gradients, dtype):
+    tensors = [rv.tensor(x, dtype=getattr(rv, dtype), requires_grad=True) for x in inputs]
+    for f in (getattr(rv, name), rv.compile(getattr(rv, name))):
+        for t in tensors:
+            t.grad = None
+        f(*tensors).sum().backward()
+        for t, expected in zip(tensors, gradients):
+            np.testing.assert_allclose(t.grad.numpy(), expected, rtol=16 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("p", [0.5, -1.0])
+def test_norm_of_a_small_power_has_no_gradient_at_zero(p):
+    x = rv.tensor([[0.0, 4.0], [1.0, 4.0]], requires_grad=True)
+    out = rv.norm(x, p, 1)
+    out.sum().backward()
+    row = np.array([1.0, 4.0])
+    whole = (row**p).sum() ** (1 / p)
+    np.testing.assert_allclose(out.tolist(), [4.0 if p > 0 else 0.0, whole], rtol=1e-6)
+    np.testing.assert_allclose(x.grad.tolist(), [[0, 1 if p > 0 else 0], (row / whole) ** (p - 1)], rtol=1e-6)
+
+
+@floats
+def test_lengths_and_angles_of_any_size(dtype):
+    info = np.finfo(dtype)
+    for unit in (info.max / 4, info.max**0.75, 1.0, info.tiny**0.75, info.tiny * 2):
+        a, b = (x.ravel() * np.array(unit, dtype) for x in np.meshgrid(*[np.array([1, 1.25, 2, 2.5, 3.75], dtype)] * 2))
+        if unit < 1:
+            same(rv.hypot(a, b), np.hypot(a, b), dtype)
+        same(rv.atan2(a, -b), np.arctan2(a, -b), dtype)
+        same(rv.hypot(a / 4, b / 4), np.hypot(a / 4, b / 4), dtype) if unit >= 1 else None
+    assert rv.atan2(np.array([info.max], dtype), np.array([info.max], dtype))[0] == pytest.approx(np.pi / 4)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_integers(dtype):
+    a, b = np.array([5, 7, 0, 9], dtype), np.array([3, 2, 4, 9], dtype)
+    assert np.array_equal(rv.fmod(a, b), np.fmod(a, b)) and rv.fmod(a, b).dtype == dtype
+    assert np.array_equal(rv.fmod(a, 3), np.fmod(a, 3)) and rv.fmod(a, 3).dtype == dtype
+    if dtype != "uint8":
+        assert np.array_equal(rv.fmod(-a, -b), np.fmod(-a, -b)) and np.array_equal(rv.fmod(-a, -3), np.fmod(-a, -3))
+        assert rv.copysign(a, -b).tolist() == [-5, -7, 0, -9]
+    for signs in (b, -1.0, -1):
+        assert rv.copysign(a, signs).dtype == "float32"
+
+
 def test_order_statistics_of_nan_and_empty():
     x = rv.tensor([[1.0, np.nan, 2.0], [5.0, 3.0, 4.0]])
     values, indices = rv.median(x, 1)
@@ -82,6 +156,8 @@ def test_searching_arrays():
     rows = rv.tensor([[1.0, 3.0], [2.0, 4.0]])
     assert rv.searchsorted(rows, rv.tensor([[3.0], [3.0]]), side="right").tolist() == [[2], [1]]
     assert rv.bincount(rv.tensor([0, 2, 2]), rv.tensor([0.5, 1.0, 2.0])).tolist() == [0.5, 0.0, 3.0]
+    for weights, sums in (("float32", "float32"), ("float64", "float64"), ("int32", "float64")):
+        assert rv.bincount(np.array([0, 2]), np.ones(2, weights)).dtype == sums
     with pytest.raises(ShapeError, match="searchsorted: sequences"):
         rv.searchsorted(rows, rv.zeros(3, 1))
     with pytest.raises(DTypeError, match="bincount: .* must be a vector of integers >= 0"):
@@ -99,6 +175,11 @@ def test_diagonals_of_arrays():
     assert rv.trace(x) == 15 and isinstance(rv.diag_embed(x), np.ndarray)
     assert np.array_equal(rv.kron(x, np.eye(2)), np.kron(x, np.eye(2)))
     assert np.array_equal(rv.matrix_power(np.eye(3, dtype="f4") * 2, 0), np.eye(3))
+    m = rv.tensor([[1.0, np.nan], [np.inf, 2.0]], requires_grad=True)
+    rv.matrix_power(m, 0).sum().backward()
+    assert rv.matrix_power(m, 0).tolist() == [[1, 0], [0, 1]] and m.grad.tolist() == [[0, 0], [0, 0]]
+    bits = rv.diff(rv.tensor([True, False, False, True]), 2)
+    assert bits.dtype == rv.bool_ and bits.tolist() == [True, True]
     assert rv.tril_indices(3, 4, -1).tolist() == np.stack(np.tril_indices(3, -1, 4)).tolist()
     assert np.allclose(rv.cov(x), np.cov(x)) and np.allclose(rv.corrcoef(x * x), np.corrcoef(x * x))
     assert rv.cov(x[0]).item() == pytest.approx(np.cov(x[0]))

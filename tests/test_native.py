@@ -446,6 +446,21 @@ def test_tile_output_over_an_input_that_is_read_later(order):
     np.testing.assert_array_equal(second, expected[2 + order[1]])
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
+def test_tile_output_over_an_input_that_is_an_output_too(order):
+    # s = x + y is written over x, and x is the other output
+    n = 5000
+    base = np.arange(n, dtype="f4")
+    x = base.copy()
+    ints, _ = program(2, [("add", 2, 0, 1)], [(2, 0)[k] for k in order])
+    slots = [("bound", x), ("bound", base), ("output", 0, (n,))]
+    outs = [(operand(0, (n,)), operand(2, (n,)))[k] for k in order]
+    plan = native.Plan(slots, [("tile", [operand(0, (n,)), operand(1, (n,))], outs, ints, [], "x")])
+    (same,) = plan.run()
+    np.testing.assert_array_equal(same, base)
+    np.testing.assert_array_equal(x, base + base)
+
+
 @pytest.mark.parametrize("shape", [(6, 5), (40, 100)], ids=str)
 def test_tile_passes_inputs_and_constants_through(shape):
     ints, floats = program(1, [], [0, 1], constants=[2.5])

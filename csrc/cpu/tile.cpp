@@ -175,12 +175,16 @@ struct Runner {
       }
       run_chain(link + stage.first, stage.count, stage.code, n);
     }
-    for (int o = 0; o < p.n_out; ++o) {
+    auto finish = [&](int o) {
       const int k = p.n_in + o;
       std::byte* value = reg[p.outputs[o]];
       if (c && !target[o]) move_tile(space, k, data[k], *c, value, n, false);
       else if (target[o] != value) std::memmove(target[o], value, static_cast<size_t>(n * space.op[k].item));
-    }
+    };
+    for (int o = 0; o < p.n_out; ++o)  // inputs that are passed through come first: other outputs may be in their memory
+      if (p.outputs[o] < p.n_in) finish(o);
+    for (int o = 0; o < p.n_out; ++o)
+      if (p.outputs[o] >= p.n_in) finish(o);
   }
 };
 

@@ -41,7 +41,10 @@ template <class T> RV_INLINE Vec<T> atan2(Vec<T> y, Vec<T> x) {
   const Mask<T> infinite = min(n, d) == V(__builtin_inf());
   n = select(infinite, V(1), n);
   d = select(infinite | (n + d == V(0)), V(1), d);
-  const V r = atan_ratio(n, d);
+  // n + d must not overflow, n - d not be flushed to 0.
+  constexpr T tiny = Float<T>::kSmallest, grow = static_cast<T>(int64_t{1} << 60);
+  const V most = max(n, d), unit = select(most > V(1 / tiny), V(0.25), select(most < V(tiny * grow), V(grow), V(1)));
+  const V r = atan_ratio(n * unit, d * unit);
   return copysign(select(copysign(V(1), x) < V(0), V(2 * kHalfPi<T>) - (r - V(2 * kHalfPiRest<T>)), r), y);
 }
 

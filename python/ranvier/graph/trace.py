@@ -78,6 +78,8 @@ class Tracer:
         """A detached twin of a captured tensor, over the very same memory, is that tensor."""
         for other, start, now in self.captured.values():
             if other._data is t._data:
+                if t._requires_grad and not other._requires_grad:  # the twin that collects gradients stands for both
+                    self.graph.states[:] = [(t if value is start else s, value) for s, value in self.graph.states]
                 return start, now
         return None
 

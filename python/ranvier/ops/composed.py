@@ -1,6 +1,7 @@
 """Elementwise functions that are made of others: fused, each is one pass over memory."""
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -26,7 +27,6 @@ from .elementwise import (
     logical_or,
     lt,
     maximum,
-    minimum,
     mul,
     ne,
     neg,
@@ -100,8 +100,8 @@ def logit(input: Any, eps: float | None = None) -> Any:
 
 def xlogy(input: Any, other: Any) -> Any:
     """input * log(other); 0 where input is 0, unless other is NaN."""
-    zero = logical_and(eq(input, 0), eq(other, other))
-    return where(zero, 0.0, mul(input, log(where(zero, 1.0, other))))
+    no_log = logical_and(eq(input, 0), logical_or(le(other, 0), eq(other, math.inf)))  # elsewhere input * log is right
+    return mul(input, log(where(no_log, 1.0, other)))
 
 
 def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
@@ -126,7 +126,10 @@ def frac(input: Any) -> Any:
 
 def fmod(input: Any, other: Any) -> Any:
     """The remainder of division toward zero: it has the sign of input, as C's fmod."""
-    return mul(remainder(abs(input), abs(other)), where(lt(input, 0), -1, 1))
+    minus = signbit(input)
+    divisor = abs(other) if hasattr(other, "dtype") else builtins.abs(other)
+    rest = remainder(where(minus, neg(input), input), divisor)  # not abs: its derivative at 0 is 0
+    return where(minus, neg(rest), rest)
 
 
 def signbit(input: Any) -> Any:
@@ -137,15 +140,16 @@ def signbit(input: Any) -> Any:
 
 def copysign(input: Any, other: Any) -> Any:
     """|input| with the sign of `other`, which may be that of -0."""
-    minus = math.copysign(1.0, other) < 0 if isinstance(other, (int, float)) else signbit(other)
-    size = abs(input)
-    return where(minus, neg(size), size)
+    if isinstance(other, (int, float)):
+        return mul(abs(input), math.copysign(1.0, other))
+    direction = sign(other)
+    zero = eq(direction, 0)
+    return mul(abs(input), where(logical_and(zero, signbit(other)), -1.0, where(zero, 1.0, direction)))
 
 
 def heaviside(input: Any, values: Any) -> Any:
-    """0 below 0, `values` at 0, 1 above; NaN for NaN."""
-    step = where(eq(input, 0), values, _cast_to(gt(input, 0), input.dtype))
-    return where(isnan(input), input, step)
+    """0 below 0 and for NaN, `values` at 0, 1 above."""
+    return where(eq(input, 0), values, _cast_to(gt(input, 0), input.dtype))
 
 
 def isposinf(input: Any) -> Any:
@@ -159,13 +163,13 @@ def isneginf(input: Any) -> Any:
 
 
 def fmax(input: Any, other: Any) -> Any:
-    """The greater of both; of a number and NaN the number."""
-    return where(isnan(input), other, where(isnan(other), input, maximum(input, other)))
+    """The greater of both; of a number and NaN the number. Of equals, `input` gets the gradient."""
+    return where(logical_or(ge(input, other), isnan(other)), input, other)
 
 
 def fmin(input: Any, other: Any) -> Any:
-    """The lesser of both; of a number and NaN the number."""
-    return where(isnan(input), other, where(isnan(other), input, minimum(input, other)))
+    """The lesser of both; of a number and NaN the number. Of equals, `input` gets the gradient."""
+    return where(logical_or(le(input, other), isnan(other)), input, other)
 
 
 def float_power(input: Any, exponent: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import is_float
+from ..dtypes import bool_, is_float
 from ..errors import OutOfRangeError, ShapeError
 from .creation import _make
-from .elementwise import add, div, mul, sqrt, sub
+from .elementwise import add, div, mul, ne, sqrt, sub, where
 from .index import _index_get
 from .join import cat, roll, vstack
 from .matmul import matmul, outer
@@ -157,7 +157,7 @@ def matrix_power(input: Any, n: int) -> Any:
         square = matmul(square, square) if n else square
     if power is None:
         one = np.broadcast_to(np.eye(input.shape[-1], dtype=input.dtype), input.shape)
-        return beside(one.copy(), input)
+        return where(beside(np.array(False), input), input, beside(one.copy(), input))  # its gradient is zero, not None
     return power
 
 
@@ -223,7 +223,7 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
 
 @numpy_names
 def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
-    """The differences of neighbours along `dim`, taken n times.
+    """The differences of neighbours along `dim`, taken n times; of bools: whether they differ.
 
     >>> import ranvier as rv
     >>> rv.diff(rv.tensor([1, 4, 9])).tolist()
@@ -232,7 +232,8 @@ def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
     d = normalize_axis("diff", dim, input.ndim)
     for _ in range(n):
         rest = max(0, input.shape[d] - 1)
-        input = sub(narrow(input, d, input.shape[d] - rest, rest), narrow(input, d, 0, rest))
+        minus = ne if input.dtype == bool_ else sub
+        input = minus(narrow(input, d, input.shape[d] - rest, rest), narrow(input, d, 0, rest))
     return input
 
 

@@ -607,7 +607,12 @@ def norm(
     if p in _NORMS:
         return _run(_norm, input, dim, keepdim, {"p": p})
     _need_float("norm", input.dtype)
-    total = _run(_sum, pow(_abs(input), p), dim, keepdim)
+    size = _abs(input)
+    if p < 1:  # there |x|^p has no derivative at 0
+        powers = where(size == 0, 0.0 if p > 0 else math.inf, pow(where(size == 0, 1.0, size), p))
+    else:
+        powers = pow(size, p)
+    total = _run(_sum, powers, dim, keepdim)
     positive = total > 0  # the root has no gradient at 0
     return where(positive, pow(where(positive, total, 1.0), 1.0 / p), total if p > 0 else 0.0)
 

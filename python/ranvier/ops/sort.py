@@ -292,7 +292,8 @@ def isin(input: Any, test_elements: Any) -> Any:
 
 
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
-    """How often each number 0, 1, ... occurs in a vector of integers >= 0; with `weights` their sums, as float64.
+    """How often each number 0, 1, ... occurs in a vector of integers >= 0; with `weights` their sums, in the dtype of
+    float weights, else as float64.
 
     >>> import ranvier as rv
     >>> rv.bincount(rv.tensor([0, 2, 2])).tolist()
@@ -301,4 +302,6 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     data = _values("bincount", input)
     if data.ndim != 1 or data.dtype.kind not in "iu" or (data < 0).any():
         raise DTypeError(f"bincount: {data.dtype}{data.shape} must be a vector of integers >= 0")
-    return beside(np.bincount(data, None if weights is None else _values("bincount", weights), minlength), input)
+    w = None if weights is None else _values("bincount", weights)
+    counts = np.bincount(data, w, minlength)
+    return beside(counts if w is None or w.dtype.kind != "f" else counts.astype(w.dtype), input)

@@ -14,10 +14,12 @@ from .elementwise import (
     gt,
     log,
     log1p,
+    logical_or,
+    lt,
+    maximum,
     mul,
     neg,
     rsqrt,
-    sign,
     sqrt,
     square,
     sub,
@@ -52,7 +54,8 @@ _atan = _float(
 
 
 def _atan2_vjp(g: Any, out: Any, y: Any, x: Any) -> tuple:
-    scale = g / (square(x) + square(y))
+    length2 = square(x) + square(y)
+    scale = where(length2 == 0, 0.0, g / length2)
     return _if_needed(y, lambda: scale * x), _if_needed(x, lambda: -scale * y)
 
 
@@ -127,11 +130,12 @@ def cosh(input: Any) -> Any:
 
 def asinh(input: Any) -> Any:
     """The number whose `sinh` is input: sign(x) log1p(|x| + x^2 / (1 + sqrt(x^2 + 1)))."""
-    x = abs(input)
+    side = where(lt(input, 0), -1.0, 1.0)  # and 1 at 0: there the derivative is 1, but that of abs 0
+    x = mul(input, side)
     large = gt(x, 1e10)  # there sqrt(x^2 + 1) is x
     some = where(large, 1.0, x)
     small = log1p(add(some, div(square(some), add(sqrt(add(square(some), 1.0)), 1.0))))
-    return mul(sign(input), where(large, add(log(where(large, x, 1.0)), math.log(2)), small))
+    return mul(side, where(large, add(log(where(large, x, 1.0)), math.log(2)), small))
 
 
 def acosh(input: Any) -> Any:
@@ -145,8 +149,11 @@ def atanh(input: Any) -> Any:
 
 
 def hypot(input: Any, other: Any) -> Any:
-    """sqrt(input^2 + other^2), the length of a hypotenuse."""
-    return sqrt(add(square(input), square(other)))
+    """sqrt(input^2 + other^2), the length of a hypotenuse, without overflow."""
+    sides = (abs(x.detach() if hasattr(x, "detach") else x) for x in (input, other))
+    most = maximum(*sides)
+    unit = where(logical_or(eq(most, 0), eq(most, math.inf)), 1.0, most)  # a constant for the gradient: it cancels
+    return mul(sqrt(add(square(div(input, unit)), square(div(other, unit)))), unit)
 
 
 def sinc(input: Any) -> Any:
