@@ -476,6 +476,22 @@ def test_hooks_as_in_pytorch():
     assert run_with_hooks(rv) == run_with_hooks(torch)
 
 
+@pytest.mark.parametrize("asked", ["x", "y", "z", "u", "xy", "yx", "yz", "xz", "xyz", "yu"])
+def test_hooks_on_the_way_to_what_is_asked_for_as_in_pytorch(asked):
+    torch = pytest.importorskip("torch")
+    seen = {}
+    for lib in (rv, torch):
+        x, u = lib.ones(2, requires_grad=True), lib.ones(2, requires_grad=True)
+        y = x * 3
+        z = y * 2
+        tensors, calls = {"x": x, "y": y, "z": z, "u": u}, []
+        for factor, (name, t) in enumerate(tensors.items(), 7):
+            t.register_hook(lambda g, name=name, factor=factor: calls.append(name) or g * factor)
+        gradients = lib.autograd.grad((z * u).sum(), [tensors[name] for name in asked])
+        seen[lib] = [g.tolist() for g in gradients], sorted(calls)
+    assert seen[rv] == seen[torch]
+
+
 def test_hooks_see_each_gradient_and_replace_it():
     first, *_ = results = run_with_hooks(rv)
     assert first == [17.0, 33.0, 49.0] and results[2] == [[4.0] * 3, [8.0] * 3]

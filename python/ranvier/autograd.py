@@ -102,16 +102,26 @@ def run(
                 return results
         for t, g in zip(tensors, seeds):
             _give(t, g, pending, leaves)
-        for node in _order(tensors):
+        order = _order(tensors)
+        asked = None if wanted is None else {id(t) for t in wanted}
+        on_the_way = None if asked is None else _leading_to(order, wanted_nodes, asked)
+        for node in order:
             slots = pending.pop(node, None)
             if slots is None:
                 continue
+            # as in PyTorch, a gradient asked for is the one before the hooks where the pass goes on below
+            goes_on = on_the_way is None or node in on_the_way
+            here: Any = ()
+            if wanted_nodes:
+                here = [(i, index) for index in range(node.n_outs) for i in wanted_nodes.get((node, index), ())]
+            if hooked and here and not goes_on:
+                hooks.of_node(node, slots)
+            for i, index in here:
+                results[i] = slots[index]
+            if not goes_on:
+                continue
             if hooked:
                 hooks.of_node(node, slots)
-            if wanted_nodes:
-                for index, g in enumerate(slots):
-                    for i in wanted_nodes.get((node, index), ()):
-                        results[i] = g
             node.check_saved()
             inputs, op, attrs = node.inputs, node.call.op, node.call.attrs
             outs = None if node.outs is None else [_output(node, index) for index in range(node.n_outs)]
@@ -125,8 +135,9 @@ def run(
             if not retain:
                 node.release()
         if hooked and leaf_hooks:
-            for entry in leaves.values():
-                hooks.of_leaf(entry)
+            for key, entry in leaves.items():
+                if asked is None or key in asked:
+                    hooks.of_leaf(entry)
         if wanted is None:
             _accumulate_all(leaves.values(), gradients, create_graph)
         else:
@@ -182,6 +193,15 @@ def _order(tensors: Any) -> list[Node]:
                 found.add(below)
                 stack.append(below)
     return sorted(found, key=_number, reverse=True)
+
+
+def _leading_to(order: list[Node], wanted_nodes: dict, asked: set[int]) -> set[Node]:
+    """The nodes below which some tensor asked for lies, a result of a node or a leaf of these ids."""
+    found: set[Node] = set()
+    for node in reversed(order):
+        if any(t._node in found or (t._node, t._index) in wanted_nodes or id(t) in asked for t in node.inputs):
+            found.add(node)
+    return found
 
 
 def _number(node: Node) -> int:
