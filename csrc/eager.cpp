@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "core/cpu.h"
+#include "tensors.h"
 
 namespace rv {
 namespace {
@@ -284,7 +285,7 @@ void set_python_error() {
   try {
     throw;
   } catch (const KernelFault& f) {
-    PyErr_SetString(PyExc_IndexError, f.what());
+    PyErr_SetString(connection.out_of_range ? connection.out_of_range : PyExc_IndexError, f.what());
   } catch (const std::invalid_argument& e) {
     PyErr_SetString(PyExc_ValueError, e.what());
   } catch (const std::bad_alloc&) {

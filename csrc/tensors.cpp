@@ -24,7 +24,7 @@ Py_ssize_t slot_offset(py::handle type, const char* name) {
 }  // namespace
 
 void connect(py::type tensor, py::type call, py::type node, py::type edge, py::object next_number, py::object context,
-             py::object epoch, py::object apply, py::object record) {
+             py::object epoch, py::object apply, py::object record, py::object out_of_range) {
   Connection& c = connection;
   c.tensor = reinterpret_cast<PyTypeObject*>(tensor.ptr());
   c.data = slot_offset(tensor, "_data"), c.requires_grad = slot_offset(tensor, "_requires_grad");
@@ -46,6 +46,7 @@ void connect(py::type tensor, py::type call, py::type node, py::type edge, py::o
   Py_XINCREF(tensor.ptr());  // kept for good, like the modules that own them
   c.epoch = epoch.release().ptr(), c.value_name = PyUnicode_InternFromString("value");
   c.context = context.release().ptr(), c.apply = apply.release().ptr(), c.record = record.release().ptr();
+  c.out_of_range = out_of_range.release().ptr();
   c.eager_name = PyUnicode_InternFromString("eager"), c.grad_name = PyUnicode_InternFromString("grad_enabled");
   c.dict_name = PyUnicode_InternFromString("__dict__"), c.context_name = PyUnicode_InternFromString("ranvier.context");
   c.zero = PyLong_FromLong(0);

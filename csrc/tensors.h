@@ -13,7 +13,7 @@ struct Connection {
   PyTypeObject *tensor = nullptr, *call_type = nullptr, *node_type = nullptr, *edge_type = nullptr;
   PyObject *context = nullptr, *apply = nullptr, *record = nullptr, *epoch = nullptr;
   PyObject *next_number = nullptr, *eager_name = nullptr, *grad_name = nullptr, *shape_name = nullptr, *dtype_name = nullptr, *value_name = nullptr, *dict_name = nullptr, *context_name = nullptr;
-  PyObject *zero = nullptr, *one = nullptr;
+  PyObject *zero = nullptr, *one = nullptr, *out_of_range = nullptr;
   Py_ssize_t data, requires_grad, grad, node, base, index, version;  // of Tensor
   Py_ssize_t id, view, differentiable, saves_inputs, saves_output, saves_whole;  // of Call
   struct {
@@ -38,10 +38,10 @@ struct HeldArrays {
   }
 };
 
-// Names these objects: types, the counter of tape.py, the thread's context, Epoch, and apply and record of ops/apply.py.
+// Names these objects: types, the counter of tape.py, the thread's context, Epoch, apply and record of ops/apply.py, OutOfRangeError.
 void connect(pybind11::type tensor, pybind11::type call, pybind11::type node, pybind11::type edge,
              pybind11::object next_number, pybind11::object context, pybind11::object epoch, pybind11::object apply,
-             pybind11::object record);
+             pybind11::object record, pybind11::object out_of_range);
 
 // Whether a tensor may be a view whose base has got another history; tape.stale knows.
 inline bool may_be_stale(PyObject* t) {

@@ -219,3 +219,10 @@ def test_methods_exist():
     assert (x.nbytes, x.itemsize, x.ndimension(), rv.numel(x), x.numel()) == (16, 4, 2, 4, 4)
     assert x.new_empty(3, dtype=rv.int64).shape == (3,) and x.H.tolist() == x.T.tolist() and not x.is_cuda
     assert x[1].data_ptr() - x.data_ptr() == 8
+
+
+def test_nothing_is_equal_to_none():
+    x = rv.ones(2)
+    assert not (x == None) and x != None  # noqa: E711
+    assert x not in [None] and None not in [x]
+    assert (x == 1).tolist() == [True, True] and (x != 1).tolist() == [False, False]

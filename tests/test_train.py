@@ -10,6 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import ranvier as rv
+import ranvier.nn.functional as F
 from ranvier import nn, optim
 from ranvier.data import DataLoader, TensorDataset
 from ranvier.train import (
@@ -637,3 +638,18 @@ def test_a_missing_matplotlib_is_named(monkeypatch):
     history.append(0, {"loss": 1.0})
     with pytest.raises(ImportError, match=r"pip install ranvier\[plot\]"):
         history.plot()
+
+
+@pytest.mark.parametrize("labels", [np.int64, np.int32, np.uint8])
+def test_a_loss_of_ones_own_gets_labels_as_integers(labels):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 4)).astype("f4"), rng.integers(0, 3, 60).astype(labels)
+
+    def trained(loss):
+        rv.manual_seed(0)
+        trainer = Trainer(nn.Linear(4, 3), loss, "adam")
+        return trainer.fit(x, y, epochs=2, batch_size=20, verbose=0).history["loss"], trainer.evaluate(x, y)
+
+    assert trained(lambda p, t: F.cross_entropy(p, t)) == trained(F.cross_entropy)
+    counts = Trainer(nn.Linear(4, 1), lambda p, t: F.mse_loss(p, t)).fit(x, y, epochs=1, verbose=0)  # numbers, one a row
+    assert np.isfinite(counts.history["loss"]).all()

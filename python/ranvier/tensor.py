@@ -583,7 +583,7 @@ def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool, attribut
     return t
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: object, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of `data`. Python floats become the default dtype; NumPy arrays keep theirs."""
     if isinstance(data, Tensor):
         data = data._array("tensor()")
@@ -634,6 +634,11 @@ def _swapped(function: Any) -> Any:
     return lambda self, other: function(other, self)
 
 
+def _unless_none(function: Any) -> Any:
+    """So that `x == None` and `x in [None]` are False, as of any object."""
+    return lambda self, other: NotImplemented if other is None else function(self, other)
+
+
 def _inplace(function: Any) -> Any:
     prepare = getattr(function, "prepare", None)
     if prepare is not None:
@@ -667,8 +672,10 @@ def _attach() -> None:
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _swapped(function))
         setattr(Tensor, f"__i{name}__", _inplace(function))
-    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    for name in ("lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(ops, name))
+    for name in ("eq", "ne"):
+        setattr(Tensor, f"__{name}__", _unless_none(getattr(ops, name)))
     for name, unary in {"neg": ops.neg, "abs": ops.abs, "invert": ops.bitwise_not}.items():
         setattr(Tensor, f"__{name}__", unary)
     for name, keeps_shape in ops.methods():

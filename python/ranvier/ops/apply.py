@@ -9,7 +9,7 @@ import numpy as np
 from .. import tape
 from ..context import Epoch, local
 from ..dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
-from ..errors import DTypeError, TraceError
+from ..errors import DTypeError, OutOfRangeError, TraceError
 from ..tape import Node
 from . import op as _op
 from .op import Call
@@ -235,5 +235,5 @@ _op.apply = apply
 
 def connect(native: Any) -> None:
     """Let the native module's `apply` take the calls that it knows."""
-    native.connect(Tensor, Call, tape.Node, tape.Edge, tape._next_number, local, Epoch, apply, _record)
+    native.connect(Tensor, Call, tape.Node, tape.Edge, tape._next_number, local, Epoch, apply, _record, OutOfRangeError)
     _op.apply = native.apply

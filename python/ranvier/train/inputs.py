@@ -106,9 +106,10 @@ def fit_target(y: np.ndarray, output: Any, loss: Any, dtype: np.dtype, what: str
                 f"labels must be in [0, {classes - 1}]"
             )
         return y
-    if y.dtype.kind != "f":
+    flat = y.ndim == output.ndim - 1 and output.shape[-1] == 1 and y.shape[1:] == output.shape[1:-1]
+    if y.dtype.kind != "f" and (flat or y.shape[1:] == output.shape[1:]):  # other integers are a loss's own: its labels, say
         y = y.astype(dtype)
-    if y.ndim == output.ndim - 1 and output.shape[-1] == 1 and y.shape[1:] == output.shape[1:-1]:
+    if flat:
         y = y[..., None]  # (N,) against (N, 1)
     return np.ascontiguousarray(y)
 
