@@ -307,7 +307,7 @@ def cross_entropy(
         ignore_index: labels of that value contribute nothing (class numbers only).
         reduction: "none", "sum", or "mean": the sum divided by that of the labels' weights (by N for probabilities).
 
-    Errors: ShapeError, DTypeError; OutOfRangeError (compiled: IndexError) for a label outside [0, C-1].
+    Errors: ShapeError, DTypeError; OutOfRangeError for a label outside [0, C-1].
 
     >>> import ranvier as rv
     >>> rv.cross_entropy(rv.tensor([[2., 0., 0.]]), rv.tensor([0]))
@@ -355,9 +355,7 @@ def cross_entropy(
             _bound[key] = call
     try:
         return apply(call, (logits, target) if weight is None else (logits, target, weight))[0]
-    except OutOfRangeError:
-        raise
-    except IndexError:  # the kernel found a label out of range: say it with its place in `target`
+    except OutOfRangeError:  # the kernel found a label out of range: say it with its place in `target`
         _check_labels(np.asarray(getattr(target, "_data", target)), shape[dim], ignore_index)
         raise
 
