@@ -59,7 +59,7 @@ def contenders(chain: Chain, n: int, copies: int, settings: Settings) -> dict[st
     for a in arrays:
         a[:] = rng.uniform(0.5, 2, n)
     result = {US: in_plan(lambda *xs: chain.formula(rv, *xs), [rv.from_numpy(a) for a in arrays], copies)[0]}
-    for threads in {1, settings.threads} if native.library() is not None else ():
+    for threads in {1, settings.threads} if native.compiled() is not None else ():
         result[f"loop, {threads}"] = by_hand(chain, arrays, threads, copies)
     if copies == 1:  # out of cache, separate operations are not worth their time
         return result

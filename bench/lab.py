@@ -132,7 +132,7 @@ def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies:
         check(name, out, *products.views(*arrays, layout), LEFT_OUT[precision])
         result[f"{US}, {name if number else 'in a plan'}"] = run
     (m, k), n = products.views(*arrays, layout)[0].shape, out.shape[1]
-    if layout == "A B" and 2 * m * k * n <= LOOP_LIMIT and native.library() is not None:
+    if layout == "A B" and 2 * m * k * n <= LOOP_LIMIT and native.compiled() is not None:
         others["plain loop"] = plain_loop(*arrays)
     torch = torch_or_none(settings)
     if precision == "medium" and torch is not None:

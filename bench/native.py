@@ -18,7 +18,7 @@ FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-
 
 
 @functools.cache
-def library() -> Any:
+def compiled() -> Any:
     """The compiled functions, or None without a compiler that can make them."""
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))), None)
     if compiler is None:
@@ -37,7 +37,7 @@ def pool(threads: int) -> ThreadPoolExecutor:
 
 
 def function(name: str, result: Any = None) -> Any:
-    found = getattr(library(), name)
+    found = getattr(compiled(), name)
     found.restype = result
     return found
 

@@ -76,7 +76,7 @@ def bandwidth(threads: int, seconds: float, n: int = 1 << 23) -> tuple[float, st
 
 
 def measure_peak(threads: int, seconds: float = 0.4) -> Peak:
-    if native.library() is not None:
+    if native.compiled() is not None:
         rate, how_bytes = bandwidth(threads, seconds)
         (flops, width), (flops64, _) = (multiply_adds(bits, threads, seconds) for bits in (32, 64))
         return Peak(flops, flops64, rate, "multiply-adds in registers", how_bytes, width)

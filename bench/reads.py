@@ -42,7 +42,7 @@ def reader(arrays: list[np.ndarray], rows: int, columns: int, streams: int, side
 
 def measure(settings: Settings, peak: Peak) -> list[Row]:
     result = []
-    for place, rows, columns in SIZES if native.library() is not None else ():
+    for place, rows, columns in SIZES if native.compiled() is not None else ():
         for huge in (False, True) if hasattr(mmap, "MADV_HUGEPAGE") else ():
             case = f"{rows} x {columns} float32 ({place}), {'2 MB' if huge else '4 KB'} pages"
             if not settings.wants(case):

@@ -179,7 +179,7 @@ def test_instructions_in_a_plan_compute_what_the_function_does() -> None:
     np.testing.assert_array_equal(out, (rv.exp(x) + 1).numpy())
 
 
-@pytest.mark.skipif(native.library() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(native.compiled() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("chain", chains.CHAINS, ids=lambda c: c.name)
 def test_chains_by_hand_compute_the_formula(chain: chains.Chain) -> None:
     rng = np.random.default_rng(0)
@@ -193,7 +193,7 @@ def test_chains_by_hand_compute_the_formula(chain: chains.Chain) -> None:
         np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
-@pytest.mark.skipif(native.library() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(native.compiled() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_plain_loop_multiplies(dtype: type) -> None:
     a, b = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(3, 4)
@@ -262,7 +262,7 @@ def test_peaks_are_plausible() -> None:
     assert 1e8 < measured.bytes < 1e13
 
 
-@pytest.mark.skipif(native.library() is None, reason="needs a compiler")
+@pytest.mark.skipif(native.compiled() is None, reason="needs a compiler")
 def test_reading_goes_over_all_of_the_matrix() -> None:
     numbers = reads.memory(16 * 64, huge=False)
     numbers[:] = np.arange(numbers.size) % 7
@@ -275,7 +275,7 @@ def test_reading_goes_over_all_of_the_matrix() -> None:
 
 def test_peaks_and_cases_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ranvier._native")
-    monkeypatch.setattr(native, "library", lambda: None)
+    monkeypatch.setattr(native, "compiled", lambda: None)
     monkeypatch.setattr(chains, "torch_or_none", lambda settings: None)
     measured = peak.measure_peak(1, 0.01)
     assert measured.width == 0 and measured.flops > 1e8 and "NumPy" in measured.how

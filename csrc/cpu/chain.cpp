@@ -87,27 +87,26 @@ template <class T> RV_INLINE Vec<T> rounded(Vec<T> a) {
   return a;
 }
 
-template <class T, class F, From A, From B, From C, bool stored> struct Step {
+// Three operands at most, those that are not the block in the link's order, and where the result goes.
+template <class T, From A, From B, From C, bool stored> struct Operands {
   Source<T, A> a;
   Source<T, B> b;
   Source<T, C> c;
   T* out;
-  RV_INLINE Step(const Link* l, int64_t at)
+  RV_INLINE Operands(const Link* l, int64_t at)
       : a(l->operand[0], at), b(l->operand[given(A)], at), c(l->operand[given(A, B)], at), out(stored ? place<T>(l->out, at) : nullptr) {}
-
-  template <class Take> RV_INLINE Vec<T> apply(Take take) const { return F::apply(take(a), take(b), take(c), Vec<T>{}); }
+};
+template <class T, class F, From A, From B, From C, bool stored> struct Step : Operands<T, A, B, C, stored> {
+  using Operands<T, A, B, C, stored>::Operands;
+  template <class Take> RV_INLINE Vec<T> apply(Take take) const {
+    return F::apply(take(this->a), take(this->b), take(this->c), Vec<T>{});
+  }
   WIDE_AND_NARROW(Step)
 };
-template <class T, class F, From A, From B, class G, From D, bool stored> struct Pair {
-  Source<T, A> a;
-  Source<T, B> b;
-  Source<T, D> d;
-  T* out;
-  RV_INLINE Pair(const Link* l, int64_t at)
-      : a(l->operand[0], at), b(l->operand[given(A)], at), d(l->operand[given(A, B)], at), out(stored ? place<T>(l->out, at) : nullptr) {}
-
+template <class T, class F, From A, From B, class G, From D, bool stored> struct Pair : Operands<T, A, B, D, stored> {
+  using Operands<T, A, B, D, stored>::Operands;
   template <class Take> RV_INLINE Vec<T> apply(Take take) const {
-    return G::apply(rounded(F::apply(take(a), take(b), Vec<T>{}, Vec<T>{})), take(d), Vec<T>{}, Vec<T>{});
+    return G::apply(rounded(F::apply(take(this->a), take(this->b), Vec<T>{}, Vec<T>{})), take(this->c), Vec<T>{}, Vec<T>{});
   }
   WIDE_AND_NARROW(Pair)
 };

@@ -47,7 +47,7 @@ def pull(root: Any, seed: Any, retain: bool) -> list | None:
     grads = run(*arrays)
     if not retain:
         for node in order:
-            node.inputs = node.outs = None
+            node.release()
     return [[leaves[i], _wrap(data)] for i, data in zip(positions, grads)]
 
 
