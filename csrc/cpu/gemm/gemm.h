@@ -23,7 +23,7 @@ enum class Way : uint8_t {
 };
 
 // What a measurement may ask for instead of what is chosen.
-enum class Variant : uint8_t { chosen, outer, outer_packed, inner, slices, turned, strips, lines };
+enum class Variant : uint8_t { chosen, outer, outer_packed, inner, slices, turned, strips, lines, outer_packed_b };
 
 // C (rows x cols of it may be exchanged against the caller's) has unit column stride.
 template <class T> struct Product {
@@ -61,13 +61,24 @@ template <class T> struct Product {
       way = Way::turned;
       return;
     }
-    // Operands are read as they lie, except B along k (columns must be vectors), A along neither axis, and a large B
-    // whose rows fall into the same few sets of the cache: measured (Zen 5, 512 to 2048 cubed), a copy costs what it saves.
-    constexpr int64_t page = 4096 / static_cast<int64_t>(sizeof(T));
-    pack_b = n > 1 && (b.col != 1 || (b.row % page == 0 && k >= 512 && m >= (b.row < 4 * page ? 512 : 256)));
-    pack_a = n > 2 * kCols<T> && a.row != 1 && a.col != 1;
+    pack_b = n > 1 && (b.col != 1 || pays_copy_b());
+    pack_a = !lies(a.row, a.col) || (pack_b && pays_copy_a());
     if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
+  static bool lies(int64_t row, int64_t col) { return row == 1 || col == 1; }
+  static constexpr int64_t kPage = 4096 / static_cast<int64_t>(sizeof(T));
+#if defined(RV_AVX512)
+  // Operands are read as they lie, except B along k (columns must be vectors), A along neither axis, and a large B
+  // whose rows fall into the same few sets of the cache: measured (Zen 5, 512 to 2048 cubed), a copy costs what it saves.
+  bool pays_copy_b() const { return b.row % kPage == 0 && k >= 512 && m >= (b.row < 4 * kPage ? 512 : 256); }
+  bool pays_copy_a() const { return false; }
+#else
+  // With 32 KB of L1 a copy of both pays early, and of B alone where A's would be used for few columns. Measured (Zen 3, AVX2,
+  // against OpenBLAS, both copied and none): 128 cubed 1.08 and 1.03, 512 cubed 1.06 and 0.77, 64 x 784 x 512 1.02 and 0.99, 512 x 16 x
+  // 512 1.20 and 0.96; 64 cubed 1.07 and 1.12, 32 x 784 x 128 0.99 and 1.12. A^T whose rows are far apart: 4096 x 64 x 64 0.92 and 0.61.
+  bool pays_copy_b() const { return (m >= 96 && (n >= 64 || b.row >= kPage / 2)) || pays_copy_a(); }
+  bool pays_copy_a() const { return m >= 48 && n >= (a.col >= kPage / 2 ? 48 : 96); }
+#endif
   bool pays_strips() const {
     constexpr int64_t L = kLanes<T>;
     return m == 1 ? n > kNarrow * L || (n > 1 && k >= 16) : k <= 2 && n >= 16 * L;
@@ -81,40 +92,44 @@ template <class T> struct Product {
     return b.col != 1 && m == 1 && n >= L && k >= 4 * L && n * k * static_cast<int64_t>(sizeof(T)) > (32 << 10);
   }
   // `inner` pays a sum over lanes for each element of C, `outer` the transpose of B, worth it for many rows.
-  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 24; for n = 10, k = 128.
+  // Measured crossings (Zen 5, float32, AVX-512): k = 64 for 4 rows, 128 for 8, 256 for 24; for n = 10, k = 128. Zen 3,
+  // AVX2: for n = 4, k = 64; for n = 8 to 12, k = 128.
   bool pays_inner() const {
     constexpr int64_t L = kLanes<T>;
     if (m == 1) return b.col != 1 || n == 1 || k == 1;
     if (b.col == 1) return false;
-    if (n <= L) return k >= 8 * L;
+    if (kVecBytes == 64 ? n <= L : n * 2 <= L) return k >= 8 * L;
+    if (kVecBytes < 64 && n * 2 <= L * 3) return k >= 16 * L;
     return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= 6 * kInnerRows && k >= 16 * L;
   }
 
   // Packing A^T takes m k moves and turning C m n, where `outer` packs all of B: n k. Measured against it (Zen 5): 32 x 784 x
-  // 128 in 28.6 us, not 33.8; 64 x 784 x 512 in 224, not 252; 128 x 512 x 512 in 298, not 307.
+  // 128 in 28.6 us, not 33.8; 64 x 784 x 512 in 224, not 252; 128 x 512 x 512 in 298, not 307. With AVX2 `outer` copies A, too
+  // (Zen 3): 32 x 784 x 128 1.08 times as fast, 64 x 784 x 512 1.08, but 128 x 512 x 512 0.97 and 32 x 128 x 784 0.87.
   bool pays_turned() const {
-    constexpr int64_t L = kLanes<T>;
-    return b.col != 1 && m > L && n >= m && k >= 16 * L && k >= 2 * m && turned_bytes() <= (512 << 10) && pieces(m, L) * L * 4 <= m * 5;
+    constexpr int64_t L = kLanes<T>, deep = kVecBytes == 64 ? 2 : 8;
+    return b.col != 1 && m > L && n >= m && k >= 16 * L && k >= deep * m && turned_bytes() <= (512 << 10) && pieces(m, L) * L * 4 <= m * 5;
   }
   // Vectors of C with few columns are mostly empty, those of C^T are full where A^T lies in rows: 64 x 32 x 10 in 0.29 us,
   // not 0.43; 512 x 512 x 10 in 26, not 79 (gradients of the weights of few inputs).
   bool pays_turned_narrow() const {
-    constexpr int64_t L = kLanes<T>;
-    return a.row == 1 && n > 1 && n * 4 <= L * 3 && m >= 2 * L && k >= 16 && k < 1024;
+    constexpr int64_t L = kLanes<T>, widest = kVecBytes == 64 ? L * 3 / 4 : L * 3 / 2;
+    return a.row == 1 && lies(b.row, b.col) && n > 1 && n <= widest && n != L && m >= 2 * L && k >= 16 && k < 1024;
   }
   bool can(Variant v) const {
     const bool along_k = a.col == 1 && (b.row == 1 || k == 1) && n > 0;
-    if (v == Variant::turned && a.row == 1) return n > 0;
+    if (v == Variant::turned && a.row == 1) return n > 0 && lies(b.row, b.col);
     if (v == Variant::strips) return b.col == 1;
     if (v == Variant::lines) return along_k && m == 1;
     return v == Variant::inner || v == Variant::turned ? along_k : v == Variant::slices ? k >= 512 : true;
   }
   void force(Variant v) {
     if (!can(v)) return;
-    static constexpr Way ways[] = {Way::outer, Way::outer, Way::outer, Way::inner, Way::slices, Way::turned, Way::strips, Way::lines};
+    static constexpr Way ways[] = {Way::outer, Way::outer, Way::outer, Way::inner, Way::slices, Way::turned, Way::strips, Way::lines, Way::outer};
     way = ways[static_cast<int>(v)];
     slices = way == Way::slices ? least(8, k / 256) : way == Way::strips && m == 1 ? row_slices() : 1;
-    pack_a = v == Variant::outer_packed, pack_b = n > 1 && (b.col != 1 || pack_a);
+    pack_a = v == Variant::outer_packed || !lies(a.row, a.col);
+    pack_b = n > 1 && (b.col != 1 || v == Variant::outer_packed || v == Variant::outer_packed_b);
   }
 
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
@@ -123,12 +138,12 @@ template <class T> struct Product {
   Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a, pack_b); }
   int64_t packed_bytes() const {
     const Blocks blocks = this->blocks();
-    const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_a, pack_b) : 0;
-    return blocks.template bytes<T>(m, n, pack_b) + local;
+    const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_b) : 0;
+    return blocks.template bytes<T>(m, n, pack_a, pack_b) + local;
   }
   // Scratch of each member of the crew.
   int64_t local_bytes() const {
-    return way == Way::outer ? blocks().template local_bytes<T>(m, pack_a, pack_b) : 0;
+    return way == Way::outer ? blocks().template local_bytes<T>(m, pack_b) : 0;
   }
   int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
@@ -217,7 +232,7 @@ void run_lines(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
     constexpr int64_t room = (16 << 10) / sizeof(T);
     alignas(64) T copy[room];
     const bool across = reinterpret_cast<uintptr_t>(q.a.p) % kVecBytes != 0 && q.k <= room;
-    if (across) copy_lines(copy, 0, q.a.p, 0, 1, 1, q.k);
+    if (across) memcpy(copy, q.a.p, static_cast<size_t>(q.k) * sizeof(T));
     lines(q.k, across ? copy : q.a.p, q.b.p + j * q.b.col, q.b.col, cols, q.c.p + j, bias ? bias + j : nullptr);
     done(0, 1, j, cols);
   });
@@ -248,8 +263,9 @@ void run_turned(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
       for (int64_t i = i0; i < i1; i += W) {
         const int count = static_cast<int>(least(W, i1 - i)), vectors = count > L ? 2 : 1;
         const int tail = lies ? count - (vectors - 1) * L : L;
-        pick_outer<T>(rows, vectors, tail < L)(q.k, q.b.p + j * q.b.col, q.b.col, q.b.row, (lies ? q.a.p : panels) + i * panel,
-                                               panel_row, tile, W, nullptr, false, tail);
+        const auto b = TileA<T>::as_it_lies(q.b.p + j * q.b.col, q.b.col, q.b.row);
+        pick_outer<T>(b.lie, rows, vectors, tail < L)(q.k, b.p, b.step, (lies ? q.a.p : panels) + i * panel, panel_row, tile, W, nullptr,
+                                                      false, tail);
         if (bias)
           for (int r = 0; r < rows; ++r)
             for (int v = 0; v < W; v += L) store(tile + r * W + v, load(tile + r * W + v) + splat(bias[j + r]));
@@ -280,7 +296,7 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
   crew.each(count, [&](int64_t s) {
     Solo solo;
     const auto local = [&] {
-      return packed + (s + 1) * panels - q.blocks().template local_bytes<T>(q.m, q.pack_a, q.pack_b);
+      return packed + (s + 1) * panels - q.blocks().template local_bytes<T>(q.m, q.pack_b);
     };
     run_outer(q, s * step, least(step, q.k - s * step), reinterpret_cast<T*>(scratch + s * part), q.n,
               static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels, local, solo);

@@ -322,7 +322,7 @@ const char* check_matmul(const Args& args) {
   if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 1) return "takes A, B and flags, and gives C";
   const View &a = args.in[0], &b = args.in[1];
   const int64_t flags = args.ints[0];
-  if (flags < 0 || flags % kVariant >= 3 * kPrecision || flags / kVariant > static_cast<int64_t>(Variant::lines)) return "unknown flags";
+  if (flags < 0 || flags % kVariant >= 3 * kPrecision || flags / kVariant > static_cast<int64_t>(Variant::outer_packed_b)) return "unknown flags";
   if (a.ndim < 2 || b.ndim < 2 || args.out[0].ndim < 2) return "operands need two axes or more";
   if (a.dtype == DType::b1 || a.dtype != b.dtype) return "A and B must have one numeric dtype";
   if ((flags & kBias) && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype)) return "bias must be a vector";

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two micro-kernels. Both take operands by strides, so that packed panels and matrices as they lie in memory
-// are the same to them.
+// The two micro-kernels. Both take operands as they lie in memory, and `outer` packed panels too.
 //
 // outer: C[R, V vectors] (+)= A[R, k] B[k, V vectors]; elements of A are broadcast, rows of B are vectors. Every
 //        element sums its products in the order of k, whatever R and V are: bits do not depend on the tiling.
@@ -12,51 +11,94 @@ namespace rv::RV_ISA::gemm {
 
 // ---------------------------------------------------------------- outer
 
+// How a tile of A lies, so that its elements have addresses without arithmetic: `step` elements from one row to the next,
+// each contiguous along k (rows), or from one k to the next, each with its rows side by side (columns). In panels of
+// kRows rows it is the latter, beside a B in panels of two vectors (packed).
+enum class Lie : uint8_t { rows, columns, packed };
+
 template <class T>
-using Outer = void (*)(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c,
-                       int64_t c_row, const T* bias, bool accumulate, int tail);
+using Outer = void (*)(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
+                       bool accumulate, int tail);
+
+// Values of k in one turn of the loop, and whether rows of a B that is not packed are fetched ahead. With 16 registers a turn
+// has few products beside its other instructions, which wait where two threads share a core (Zen 3, of the peak: four
+// values 91 % and not 80, alone 98; without fetching 32 x 784 x 128 84 % and not 63).
+#if defined(RV_AVX2)
+inline constexpr int kTurn = 4;
+inline constexpr bool kFetchesB = false;
+#else
+inline constexpr int kTurn = 1;
+inline constexpr bool kFetchesB = true;
+#endif
 
 // Strides are in elements; `tail` is the number of columns in the last vector (kLanes: all); bias (one value a column)
 // may be null.
-template <class T, int R, int V, bool Tail>
-void outer(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c, int64_t c_row,
-           const T* bias, bool accumulate, int tail) {
+template <class T, int R, int V, bool Tail, Lie A>
+void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
+           bool accumulate, int tail) {
   constexpr int L = kLanes<T>;
-  // Rows are addressed from one base in five, so that all addresses fit the general registers.
-  constexpr int G = 5, bases = (R + G - 1) / G;
+  // Rows are addressed from one base in a few, so that all addresses fit the general registers.
+  constexpr int G = A != Lie::rows ? R : R <= 6 ? 3 : 5, bases = (R + G - 1) / G;
+  if constexpr (A == Lie::packed) step = kRows, b_row = 2 * L;
   const T* base[bases];
 #pragma GCC unroll 8
-  for (int g = 0; g < bases; ++g) base[g] = a + g * G * a_row;
-  vec<T> acc[R][V] = {};
-  auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
-  // C is on its way while the products are summed, if these take long enough: a row of it at a time, for all at once keep rows
-  // of A and B waiting (1024 cubed: 4 %). So are rows of B, which may lie in a page each.
-  const int fetched = V > 1 && k > 32 ? R : 0;
-  int64_t p = 0;
-#pragma GCC unroll 1
-  for (int row = 0; p < k; ++row) {
-    if (row < fetched)
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) __builtin_prefetch(c + row * c_row + v * L, 1);
-    const int64_t end = fetched ? k * (row + 1) / R : k;
-    for (; p < end; ++p) {
-      vec<T> bv[V];
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) {
-        bv[v] = load_last(b + v * L, v);
-        __builtin_prefetch(b + 4 * b_row + v * L);
-      }
+  for (int g = 0; g < bases; ++g) base[g] = a + g * G * step;
+  vec<T> acc[R][V];
 #pragma GCC unroll 16
-      for (int i = 0; i < R; ++i) {
-        const vec<T> av = splat(base[i / G][(i % G) * a_row]);
+  for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) acc[i][v] += av * bv[v];
+    for (int v = 0; v < V; ++v) acc[i][v] = vec<T>{};
+  auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
+  auto turn = [&]<int U>(std::integral_constant<int, U>) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int u = 0; u < U; ++u) {
+      const T* const from = b + u * b_row;
+      auto load_b = [&](int v) __attribute__((always_inline)) {
+        if (A == Lie::packed) return load(from + v * L);  // panels end with zeros
+        if (kFetchesB) __builtin_prefetch(from + 4 * b_row + v * L);  // rows may lie in a page each
+        return load_last(from + v * L, v);
+      };
+      auto splat_a = [&](int i) __attribute__((always_inline)) {
+        return splat(A == Lie::rows ? base[i / G][(i % G) * step + u] : base[0][u * step + i]);
+      };
+      constexpr bool few = R < V;  // the fewer ones stay in registers
+      vec<T> kept[few ? R : V];
+#pragma GCC unroll 8
+      for (int i = 0; i < (few ? R : V); ++i) kept[i] = few ? splat_a(i) : load_b(i);
+#pragma GCC unroll 16
+      for (int j = 0; j < (few ? V : R); ++j) {
+        const vec<T> x = few ? load_b(j) : splat_a(j);
+#pragma GCC unroll 8
+        for (int i = 0; i < (few ? R : V); ++i) {
+          vec<T>& sum = acc[few ? i : j][few ? j : i];
+          sum = multiply_add<T>(x, kept[i], sum);
+        }
       }
-#pragma GCC unroll 8
-      for (int g = 0; g < bases; ++g) base[g] += a_col;
-      b += b_row;
     }
+#pragma GCC unroll 8
+    for (int g = 0; g < bases; ++g) base[g] += A == Lie::rows ? U : U * step;
+    b += U * b_row;
+  };
+  // C is on its way while the products are summed, if these take long enough. Of many rows one at a time, for all at once keep
+  // rows of A and B waiting (14 rows, 1024 cubed: 4 %).
+  auto fetch = [&](int row) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) __builtin_prefetch(c + row * c_row + v * L, 1);
+  };
+  const bool fetches = V > 1 && k > 32;
+  int64_t p = 0;
+  if constexpr (R > 6) {
+#pragma GCC unroll 1
+    for (int row = 0; fetches && row < R; ++row) {
+      fetch(row);
+      for (const int64_t end = k * (row + 1) / R; p + kTurn <= end; p += kTurn) turn(std::integral_constant<int, kTurn>{});
+    }
+  } else if (fetches) {
+#pragma GCC unroll 8
+    for (int row = 0; row < R; ++row) fetch(row);
   }
+  for (; p + kTurn <= k; p += kTurn) turn(std::integral_constant<int, kTurn>{});
+  for (; p < k; ++p) turn(std::integral_constant<int, 1>{});
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) {
     const vec<T> add = bias ? load_last(bias + v * L, v) : vec<T>{};
@@ -75,16 +117,26 @@ void outer(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int6
 // Vectors side by side for R rows: two, and more where few rows would leave the adders waiting.
 inline constexpr int wide(int rows) { return rows == 1 ? 8 : rows <= 3 && kRows > 4 ? 4 : 2; }
 
-template <class T, bool Tail, int... I>
+template <class T, bool Tail, Lie A, int... I>
 RV_INLINE Outer<T> pick(int rows, int vectors, std::integer_sequence<int, I...>) {
-  static constexpr Outer<T> one[] = {outer<T, I + 1, 1, Tail>...}, two[] = {outer<T, I + 1, 2, Tail>...},
-                            most[] = {outer<T, I + 1, wide(I + 1), Tail>...};
-  return vectors == 1 ? one[rows - 1] : vectors == 2 ? two[rows - 1] : most[rows - 1];
+  static constexpr Outer<T> one[] = {outer<T, I + 1, 1, Tail, A>...}, two[] = {outer<T, I + 1, 2, Tail, A>...};
+  if constexpr (A != Lie::packed) {
+    static constexpr Outer<T> most[] = {outer<T, I + 1, wide(I + 1), Tail, A>...};
+    if (vectors > 2) return most[rows - 1];
+  }
+  return vectors == 1 ? one[rows - 1] : two[rows - 1];
 }
-// vectors: 1, 2 or wide(rows)
-template <class T> inline Outer<T> pick_outer(int rows, int vectors, bool tail) {
+template <class T, Lie A> inline Outer<T> pick(int rows, int vectors, bool tail) {
   constexpr auto all = std::make_integer_sequence<int, kRows>{};
-  return tail ? pick<T, true>(rows, vectors, all) : pick<T, false>(rows, vectors, all);
+  return tail ? pick<T, true, A>(rows, vectors, all) : pick<T, false, A>(rows, vectors, all);
+}
+// vectors: 1, 2 or, unless A is packed, wide(rows)
+template <class T> inline Outer<T> pick_outer(Lie a, int rows, int vectors, bool tail) {
+  switch (a) {
+    case Lie::rows: return pick<T, Lie::rows>(rows, vectors, tail);
+    case Lie::columns: return pick<T, Lie::columns>(rows, vectors, tail);
+    default: return pick<T, Lie::packed>(rows, vectors, tail);
+  }
 }
 
 // ---------------------------------------------------------------- inner

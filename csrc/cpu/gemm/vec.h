@@ -9,15 +9,20 @@
 
 namespace rv::RV_ISA::gemm {
 
-// Micro-tile: kRows x 2 vectors of accumulators, as many as fit the register file beside the operands.
+// Micro-tile: kRows x 2 vectors of accumulators, as many as fit the register file beside the operands. Blocks, for the
+// caches that come with the registers: bytes of k in a piece (a 1 / kSlack more may stay whole), rows of a tile of C.
 #if defined(RV_AVX512)
 inline constexpr int kRows = 14;
-#elif defined(RV_AVX2)
+inline constexpr int64_t kDeep = 2048, kSlack = 2, kTileRows = 112;
+#else
+inline constexpr int64_t kDeep = 1536, kSlack = 8, kTileRows = 72;
+#if defined(RV_AVX2)
 inline constexpr int kRows = 6;
 #elif defined(__aarch64__)
 inline constexpr int kRows = 10;
 #else
 inline constexpr int kRows = 4;
+#endif
 #endif
 
 template <class T> using vec = typename Vec<T>::Native;
@@ -31,6 +36,18 @@ template <class T> RV_INLINE vec<T> load(const T* p) {
 }
 template <class T> RV_INLINE void store(T* p, vec<T> v) { *reinterpret_cast<typename Loose<T>::type*>(p) = v; }
 template <class T> RV_INLINE vec<T> splat(T x) { return x - vec<T>{}; }
+
+// sum + a b. The sum stays in its register: in an unrolled loop over many sums the compiler moves them from one to another,
+// for which a core shared by two threads has no slot.
+template <class T> RV_INLINE vec<T> multiply_add(vec<T> a, vec<T> b, vec<T> sum) {
+#if defined(RV_AVX2)
+  if constexpr (sizeof(T) == 4) asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  else asm("vfmadd231pd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  return sum;
+#else
+  return sum + a * b;
+#endif
+}
 
 // The first n of kLanes elements; the others read as zero and are not touched in memory.
 template <class T> RV_INLINE vec<T> load_n(const T* p, int n) {
@@ -82,20 +99,27 @@ template <int S, bool High, class T> RV_INLINE vec<T> exchange(vec<T> a, vec<T> 
 // Blocks of 16 bytes: four floats or two doubles.
 template <class T> inline constexpr int kBlock = 16 / static_cast<int>(sizeof(T));
 
-// Block b of the result is what lies at p + b * step.
-template <class T> RV_INLINE vec<T> load_blocks(const T* p, int64_t step) {
+// Block b of the result is what lies at `at(b)`.
+template <class T, class At> RV_INLINE vec<T> gather_blocks(At at) {
 #if defined(RV_AVX512)
-  auto at = [&](int b) { return _mm_loadu_ps(reinterpret_cast<const float*>(p + b * step)); };
-  __m512 v = _mm512_castps128_ps512(at(0));  // masked broadcasts: loads, where inserts are shuffles
-  v = _mm512_mask_broadcast_f32x4(v, 0x00f0, at(1));
-  v = _mm512_mask_broadcast_f32x4(v, 0x0f00, at(2));
-  return (vec<T>)_mm512_mask_broadcast_f32x4(v, 0xf000, at(3));
+  auto block = [&](int b) { return _mm_loadu_ps(reinterpret_cast<const float*>(at(b))); };
+  __m512 v = _mm512_castps128_ps512(block(0));  // masked broadcasts: loads, where inserts are shuffles
+  v = _mm512_mask_broadcast_f32x4(v, 0x00f0, block(1));
+  v = _mm512_mask_broadcast_f32x4(v, 0x0f00, block(2));
+  return (vec<T>)_mm512_mask_broadcast_f32x4(v, 0xf000, block(3));
+#elif defined(RV_AVX2)
+  auto block = [&](int b) { return _mm_loadu_ps(reinterpret_cast<const float*>(at(b))); };
+  return (vec<T>)_mm256_insertf128_ps(_mm256_castps128_ps256(block(0)), block(1), 1);
 #else
   vec<T> v;
 #pragma GCC unroll 4
-  for (int b = 0; b < kLanes<T> / kBlock<T>; ++b) memcpy(reinterpret_cast<T*>(&v) + b * kBlock<T>, p + b * step, 16);
+  for (int b = 0; b < kLanes<T> / kBlock<T>; ++b) memcpy(reinterpret_cast<T*>(&v) + b * kBlock<T>, at(b), 16);
   return v;
 #endif
+}
+// Block b of the result is what lies at p + b * step.
+template <class T> RV_INLINE vec<T> load_blocks(const T* p, int64_t step) {
+  return gather_blocks<T>([=](int b) __attribute__((always_inline)) { return p + b * step; });
 }
 
 // Interleaves the low (High: high) halves of the blocks of a and b, in units of U elements.
