@@ -41,13 +41,13 @@ struct Blocks {
   // Where one row of tiles is all of C, nobody else needs a panel of B: it is packed right before its use.
   bool streams(int64_t m) const { return m <= tile_rows; }
 
-  // Elements of the copies: of A's rows and of B's columns, common to the crew; of each member's panel of B.
+  // Elements of the copies: of A's rows and of B's columns, common to the crew; of each member's panels of B.
   int64_t a_elements(int64_t m, bool pack_a) const { return pack_a ? pieces(least(m, rows), kRows) * kRows * k : 0; }
   template <class T> int64_t b_elements(int64_t m, int64_t n, bool pack_b) const {
     return pack_b && !streams(m) ? pieces(least(n, cols), kCols<T>) * kCols<T> * k : 0;
   }
   template <class T> int64_t local_bytes(int64_t m, bool pack_b) const {
-    return pack_b && streams(m) ? kCols<T> * k * static_cast<int64_t>(sizeof(T)) : 0;
+    return pack_b && streams(m) ? kStream * kCols<T> * k * static_cast<int64_t>(sizeof(T)) : 0;
   }
   template <class T> int64_t bytes(int64_t m, int64_t n, bool pack_a, bool pack_b) const {
     return (pieces(a_elements(m, pack_a), 16) * 16 + b_elements<T>(m, n, pack_b)) * static_cast<int64_t>(sizeof(T));
@@ -61,7 +61,7 @@ template <class T> struct TileJob {
   int64_t b_row, b_panel;  // element strides inside a panel of kCols columns, and from one to the next
   T* c;
   int64_t c_row, rows, cols, k;
-  bool accumulate, runs;
+  bool accumulate, runs, far;
 };
 
 template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
@@ -69,7 +69,7 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
   int64_t j = 0;
   const T* b = t.b;
   auto call = [&](Outer<T> fn, const T* a, int64_t i, int64_t at, const T* from, int tail) __attribute__((always_inline)) {
-    fn(t.k, a, t.a.step, from, t.b_row, t.c + i * t.c_row + at, t.c_row, t.bias ? t.bias + at : nullptr, t.accumulate, tail);
+    fn(t.k, a, t.a.step, from, t.b_row, t.c + i * t.c_row + at, t.c_row, t.bias ? t.bias + at : nullptr, t.accumulate, tail, t.far);
   };
   if (t.b_panel == nr && wide(1) > 2 && t.rows <= 3 && t.a.lie != Lie::packed) {  // B as it lies: few rows take wider vectors
     const int rows = static_cast<int>(t.rows), step = wide(rows) * L;
@@ -127,17 +127,17 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
           const int64_t i = t % row_tiles * blocks.tile_rows, j = t / row_tiles * blocks.tile_cols;
           const int64_t rows = least(blocks.tile_rows, ms - i), cols = least(blocks.tile_cols, ns - j);
           TileJob<T> job{{}, nullptr, last && bias ? bias + js + j : nullptr, nr, nr * kc, c + (is + i) * c_row + js + j, c_row, rows, cols,
-                         kc, ps > 0, blocks.runs};
+                         kc, ps > 0, blocks.runs, !b.packs && n * k * static_cast<int64_t>(sizeof(T)) > kNear};
           job.a = a.packs ? TileA<T>::copied(a_panels + i * kc, kc, b.packs) : a.tile(is + i, ps);
           if (stream_b) {
-            T* const panel = reinterpret_cast<T*>(local());
-            job.b = panel;
-            for (int64_t done_cols = 0; done_cols < cols; done_cols += nr) {
-              job.cols = least(nr, cols - done_cols);
-              b.panels(panel, js + j + done_cols, job.cols, ps, kc);
+            T* const panels = reinterpret_cast<T*>(local());
+            job.b = panels;
+            for (int64_t at = 0; at < cols; at += kStream * nr) {
+              job.cols = least(kStream * nr, cols - at);
+              b.panels(panels, js + j + at, job.cols, ps, kc);
               run_tile(job);
-              job.c += nr;
-              if (job.bias) job.bias += nr;
+              job.c += kStream * nr;
+              if (job.bias) job.bias += kStream * nr;
             }
           } else if (pack_b) {
             job.b = b_panels + j * kc;

@@ -76,8 +76,12 @@ template <class T> struct Product {
   // With 32 KB of L1 a copy of both pays early, and of B alone where A's would be used for few columns. Measured (Zen 3, AVX2,
   // against OpenBLAS, both copied and none): 128 cubed 1.08 and 1.03, 512 cubed 1.06 and 0.77, 64 x 784 x 512 1.02 and 0.99, 512 x 16 x
   // 512 1.20 and 0.96; 64 cubed 1.07 and 1.12, 32 x 784 x 128 0.99 and 1.12. A^T whose rows are far apart: 4096 x 64 x 64 0.92 and 0.61.
-  bool pays_copy_b() const { return (m >= 96 && (n >= 64 || b.row >= kPage / 2)) || pays_copy_a(); }
-  bool pays_copy_a() const { return m >= 48 && n >= (a.col >= kPage / 2 ? 48 : 96); }
+  // Few rows, B in L3: 8 x 1024 x 1024 1.23 and 0.70, but 16 x 600 x 600 1.09 and 1.18.
+  bool pays_copy_b() const { return k > 16 && ((m >= 96 && (n >= 64 || b.row >= kPage / 2)) || pays_copy_a()); }
+  bool pays_copy_a() const {
+    const bool far = m >= 4 && n * k * static_cast<int64_t>(sizeof(T)) > (2 << 20);
+    return k > 16 && (far || (m >= 48 && n >= (a.col >= kPage / 2 ? 48 : 96)));
+  }
 #endif
   bool pays_strips() const {
     constexpr int64_t L = kLanes<T>;
@@ -265,7 +269,7 @@ void run_turned(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
         const int tail = lies ? count - (vectors - 1) * L : L;
         const auto b = TileA<T>::as_it_lies(q.b.p + j * q.b.col, q.b.col, q.b.row);
         pick_outer<T>(b.lie, rows, vectors, tail < L)(q.k, b.p, b.step, (lies ? q.a.p : panels) + i * panel, panel_row, tile, W, nullptr,
-                                                      false, tail);
+                                                      false, tail, false);
         if (bias)
           for (int r = 0; r < rows; ++r)
             for (int v = 0; v < W; v += L) store(tile + r * W + v, load(tile + r * W + v) + splat(bias[j + r]));

@@ -18,24 +18,25 @@ enum class Lie : uint8_t { rows, columns, packed };
 
 template <class T>
 using Outer = void (*)(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
-                       bool accumulate, int tail);
+                       bool accumulate, int tail, bool far);
 
-// Values of k in one turn of the loop, and whether rows of a B that is not packed are fetched ahead. With 16 registers a turn
-// has few products beside its other instructions, which wait where two threads share a core (Zen 3, of the peak: four
-// values 91 % and not 80, alone 98; without fetching 32 x 784 x 128 84 % and not 63).
+// Values of k in one turn of the loop, and whether rows of a B that is not packed are always fetched ahead, or only those of a B
+// that no cache near by holds (far). With 16 registers a turn has few products beside its other instructions, which wait where
+// two threads share a core (Zen 3, of the peak: four values 91 % and not 80, alone 98; without fetching 32 x 784 x 128 84 % and
+// not 63; with it 6 x 2065 x 1206 twice as fast).
 #if defined(RV_AVX2)
 inline constexpr int kTurn = 4;
-inline constexpr bool kFetchesB = false;
+inline constexpr bool kFetchesAll = false;
 #else
 inline constexpr int kTurn = 1;
-inline constexpr bool kFetchesB = true;
+inline constexpr bool kFetchesAll = true;
 #endif
 
 // Strides are in elements; `tail` is the number of columns in the last vector (kLanes: all); bias (one value a column)
 // may be null.
 template <class T, int R, int V, bool Tail, Lie A>
 void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
-           bool accumulate, int tail) {
+           bool accumulate, int tail, bool far) {
   constexpr int L = kLanes<T>;
   // Rows are addressed from one base in a few, so that all addresses fit the general registers.
   constexpr int G = A != Lie::rows ? R : R <= 6 ? 3 : 5, bases = (R + G - 1) / G;
@@ -55,7 +56,7 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
       const T* const from = b + u * b_row;
       auto load_b = [&](int v) __attribute__((always_inline)) {
         if (A == Lie::packed) return load(from + v * L);  // panels end with zeros
-        if (kFetchesB) __builtin_prefetch(from + 4 * b_row + v * L);  // rows may lie in a page each
+        if (kFetchesAll || far) __builtin_prefetch(from + 4 * b_row + v * L);  // rows may lie in a page each
         return load_last(from + v * L, v);
       };
       auto splat_a = [&](int i) __attribute__((always_inline)) {

@@ -10,12 +10,13 @@
 namespace rv::RV_ISA::gemm {
 
 // Micro-tile: kRows x 2 vectors of accumulators, as many as fit the register file beside the operands. Blocks, for the
-// caches that come with the registers: bytes of k in a piece (a 1 / kSlack more may stay whole), rows of a tile of C.
+// caches that come with the registers: bytes of k in a piece (a 1 / kSlack more may stay whole), rows of a tile of C, panels of B
+// that are packed right before their use; bytes that are near.
 #if defined(RV_AVX512)
 inline constexpr int kRows = 14;
-inline constexpr int64_t kDeep = 2048, kSlack = 2, kTileRows = 112;
+inline constexpr int64_t kDeep = 2048, kSlack = 2, kTileRows = 112, kStream = 1, kNear = 512 << 10;
 #else
-inline constexpr int64_t kDeep = 1536, kSlack = 8, kTileRows = 72;
+inline constexpr int64_t kDeep = 1536, kSlack = 8, kTileRows = 72, kStream = 4, kNear = 256 << 10;
 #if defined(RV_AVX2)
 inline constexpr int kRows = 6;
 #elif defined(__aarch64__)
@@ -72,13 +73,18 @@ template <class T> RV_INLINE void store_n(T* p, vec<T> v, int n) {
 #if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
   else _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m512d)v);
-#elif defined(RV_AVX2)
+#elif defined(RV_AVX2)  // piece by piece: masked stores take a dozen cycles each on AMD's processors
   if constexpr (sizeof(T) == 4) {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane), (__m256)v);
+    __m128 part = _mm256_castps256_ps128((__m256)v);
+    if (n & 8) return _mm256_storeu_ps(p, (__m256)v);
+    if (n & 4) _mm_storeu_ps(p, part), p += 4, part = _mm256_extractf128_ps((__m256)v, 1);
+    if (n & 2) _mm_storel_pi(reinterpret_cast<__m64*>(p), part), p += 2, part = _mm_movehl_ps(part, part);
+    if (n & 1) _mm_store_ss(p, part);
   } else {
-    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
-    _mm256_maskstore_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), lane), (__m256d)v);
+    __m128d part = _mm256_castpd256_pd128((__m256d)v);
+    if (n & 4) return _mm256_storeu_pd(p, (__m256d)v);
+    if (n & 2) _mm_storeu_pd(p, part), p += 2, part = _mm256_extractf128_pd((__m256d)v, 1);
+    if (n & 1) _mm_store_sd(p, part);
   }
 #else
   for (int i = 0; i < n; ++i) p[i] = v[i];
