@@ -38,12 +38,15 @@ template <class T, int R, int V, bool Tail, Lie A>
 void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
            bool accumulate, int tail, bool far) {
   constexpr int L = kLanes<T>;
-  // Rows are addressed from one base in a few, so that all addresses fit the general registers.
-  constexpr int G = A != Lie::rows ? R : R <= 6 ? 3 : 5, bases = (R + G - 1) / G;
+  // Many rows are addressed from one base in five, so that all addresses fit the general registers.
+  constexpr int G = A != Lie::rows ? R : R <= 6 ? 1 : 5, bases = (R + G - 1) / G;
   if constexpr (A == Lie::packed) step = kRows, b_row = 2 * L;
   const T* base[bases];
 #pragma GCC unroll 8
-  for (int g = 0; g < bases; ++g) base[g] = a + g * G * step;
+  for (int g = 0; g < bases; ++g) {
+    base[g] = a + g * G * step;
+    if (kTurn > 1) asm("" : "+r"(base[g]));  // else the compiler makes each from the others, through memory
+  }
   vec<T> acc[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
@@ -51,13 +54,16 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
     for (int v = 0; v < V; ++v) acc[i][v] = vec<T>{};
   auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
   auto turn = [&]<int U>(std::integral_constant<int, U>) __attribute__((always_inline)) {
+    if (A != Lie::packed && (kFetchesAll || far))  // rows may lie in a page each
+#pragma GCC unroll 8
+      for (int u = 0; u < U; ++u)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) __builtin_prefetch(b + (4 + u) * b_row + v * L);
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) {
       const T* const from = b + u * b_row;
       auto load_b = [&](int v) __attribute__((always_inline)) {
-        if (A == Lie::packed) return load(from + v * L);  // panels end with zeros
-        if (kFetchesAll || far) __builtin_prefetch(from + 4 * b_row + v * L);  // rows may lie in a page each
-        return load_last(from + v * L, v);
+        return A == Lie::packed ? load(from + v * L) : load_last(from + v * L, v);  // panels end with zeros
       };
       auto splat_a = [&](int i) __attribute__((always_inline)) {
         return splat(A == Lie::rows ? base[i / G][(i % G) * step + u] : base[0][u * step + i]);

@@ -16,7 +16,7 @@ namespace rv::RV_ISA::gemm {
 inline constexpr int kRows = 14;
 inline constexpr int64_t kDeep = 2048, kSlack = 2, kTileRows = 112, kStream = 1, kNear = 512 << 10;
 #else
-inline constexpr int64_t kDeep = 1536, kSlack = 8, kTileRows = 72, kStream = 4, kNear = 256 << 10;
+inline constexpr int64_t kDeep = 1536, kSlack = 8, kTileRows = 72, kStream = 4, kNear = 768 << 10;
 #if defined(RV_AVX2)
 inline constexpr int kRows = 6;
 #elif defined(__aarch64__)
