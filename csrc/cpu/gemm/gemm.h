@@ -57,13 +57,17 @@ template <class T> struct Product {
       else if (pays_turned()) way = Way::turned;
       if (way != Way::outer) return;
     }
+    if (pays_inner_turned()) {
+      way = Way::inner;
+      return;
+    }
     if (pays_turned_narrow()) {
       way = Way::turned;
       return;
     }
     pack_b = n > 1 && (b.col != 1 || pays_copy_b());
     pack_a = !lies(a.row, a.col) || (pack_b && pays_copy_a());
-    if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
+    if (!pack_a && m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
   static bool lies(int64_t row, int64_t col) { return row == 1 || col == 1; }
   static constexpr int64_t kPage = 4096 / static_cast<int64_t>(sizeof(T));
@@ -77,15 +81,19 @@ template <class T> struct Product {
   // against OpenBLAS, both copied and none): 128 cubed 1.08 and 1.03, 512 cubed 1.06 and 0.77, 64 x 784 x 512 1.02 and 0.99, 512 x 16 x
   // 512 1.20 and 0.96; 64 cubed 1.07 and 1.12, 32 x 784 x 128 0.99 and 1.12. A^T whose rows are far apart: 4096 x 64 x 64 0.92 and 0.61.
   // Few rows, B in L3: 8 x 1024 x 1024 1.23 and 0.70, but 16 x 600 x 600 1.09 and 1.18.
-  bool pays_copy_b() const { return k > 16 && ((m >= 96 && (n >= 64 || b.row >= kPage / 2)) || pays_copy_a()); }
+  // Long rows, or ragged ones: 20 x 105 x 1977 1.16 and 0.93, 1546 x 154 x 61 1.15 and 0.95.
+  bool pays_copy_b() const { return k > kStripRows && ((m >= 96 && (n >= 64 || b.row >= kPage / 2)) || pays_copy_a()); }
   bool pays_copy_a() const {
-    const bool far = m >= 4 && n * k * static_cast<int64_t>(sizeof(T)) > (2 << 20);
-    return k > 16 && (far || (m >= 48 && n >= (a.col >= kPage / 2 ? 48 : 96)));
+    const bool far = m >= 4 && n * k * static_cast<int64_t>(sizeof(T)) > (2 << 20), long_rows = m >= 16 && n >= 512;
+    const int64_t least_cols = a.col >= kPage / 2 ? 48 : n % kLanes<T> ? 32 : 96;
+    return k > kStripRows && (far || long_rows || (m >= 48 && n >= least_cols));
   }
 #endif
   bool pays_strips() const {
     constexpr int64_t L = kLanes<T>;
-    return m == 1 ? n > kNarrow * L || (n > 1 && k >= 16) : k <= 2 && n >= 16 * L;
+    if (m == 1) return n > kNarrow * L || (n > 1 && k >= 16);
+    // With AVX2 it beats `outer` at k = 4 by 1.5 to 1.7 times (Zen 3: 143 x 4 x 33, 48 x 4 x 213, 427 x 4 x 1574).
+    return kVecBytes == 64 ? k <= 2 && n >= 16 * L : k <= kStripRows && n >= 2 * L;
   }
   int64_t row_slices() const {
     const bool small = n <= kNarrow * kLanes<T> || n * k * static_cast<int64_t>(sizeof(T)) < (128 << 10);
@@ -106,6 +114,9 @@ template <class T> struct Product {
     if (kVecBytes < 64 && n * 2 <= L * 3) return k >= 16 * L;
     return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= 6 * kInnerRows && k >= 16 * L;
   }
+
+  // Of a few columns vectors of C are mostly empty: B is turned for `inner` (Zen 3: 286 x 478 x 2 and x 4 twice as fast).
+  bool pays_inner_turned() const { return a.col == 1 && n > 1 && n <= 4 && m >= 8 && k >= 8 * kLanes<T>; }
 
   // Packing A^T takes m k moves and turning C m n, where `outer` packs all of B: n k. Measured against it (Zen 5): 32 x 784 x
   // 128 in 28.6 us, not 33.8; 64 x 784 x 512 in 224, not 252; 128 x 512 x 512 in 298, not 307. With AVX2 `outer` copies A, too
@@ -137,6 +148,7 @@ template <class T> struct Product {
   }
 
   int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
+  int64_t inner_bytes() const { return b.row == 1 || k == 1 ? 0 : pieces(n * k * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   int64_t turned_bytes() const { return a.row == 1 ? 0 : pieces(m, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T)); }
   // Of the whole product, or of its slices: the last of them, which may be shorter, is cut like the others.
   Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a, pack_b); }
@@ -152,6 +164,7 @@ template <class T> struct Product {
   int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
   int64_t bytes() const {
+    if (way == Way::inner) return inner_bytes();
     if (way == Way::turned) return turned_bytes();
     if (way == Way::slices) return slices * (partial_bytes() + packed_bytes());
     if (way == Way::strips && slices > 1) return slices * partial_bytes();
@@ -162,8 +175,16 @@ template <class T> struct Product {
 // Tiles of 64 x 64. Within one, as many columns at a time as stay in L1 beside the rows of A at hand: those come from L2
 // at half the rate at which 4 x 4 sums would use them up (64 x 512 x 512: 165 us with 4 columns at a time, 154 with 16).
 template <class T, class Done, class Crew>
-void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
+void run_inner(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
   constexpr int64_t tile = 64;
+  const T* b = q.b.p;
+  int64_t b_col = q.b.col;
+  if (q.inner_bytes() > 0) {
+    T* const turned = reinterpret_cast<T*>(scratch);
+    for (int64_t j = 0; j < q.n; ++j)
+      for (int64_t p = 0; p < q.k; ++p) turned[j * q.k + p] = b[j * b_col + p * q.b.row];
+    b = turned, b_col = q.k;
+  }
   const int64_t col_tiles = pieces(q.n, tile);
   const int step = inner_cols<T>(q.m, q.k);
   const int64_t fit = (40 << 10) / (q.k * static_cast<int64_t>(sizeof(T))) - kInnerRows, block = most(1, fit / step) * step;
@@ -174,7 +195,7 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
       for (int64_t i = i0; i < i1; i += kInnerRows) {
         const auto fn = pick_inner<T>(step, static_cast<int>(least(kInnerRows, i1 - i)));
         for (int64_t j = jb; j < least(j1, jb + block); j += step)
-          fn(q.k, q.a.p + i * q.a.row, q.a.row, q.b.p + j * q.b.col, q.b.col, static_cast<int>(least(step, j1 - j)),
+          fn(q.k, q.a.p + i * q.a.row, q.a.row, b + j * b_col, b_col, static_cast<int>(least(step, j1 - j)),
              q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
       }
     done(i0, i1 - i0, j0, j1 - j0);
@@ -317,7 +338,7 @@ void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
 template <class T, class Done, class Local, class Crew>
 void run(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, const Local& local, Crew& crew) {
   switch (q.way) {
-    case Way::inner: return run_inner(q, bias, done, crew);
+    case Way::inner: return run_inner(q, bias, done, scratch, crew);
     case Way::turned: return run_turned(q, bias, done, scratch, crew);
     case Way::slices: return run_slices(q, bias, done, scratch, crew);
     case Way::strips: return q.m == 1 ? run_row(q, bias, done, scratch, crew) : run_strips(q, bias, done, crew);
