@@ -60,6 +60,10 @@ SHAPES = [
     (1, 101, 1115), (1, 17, 600), (1, 128, 37), (1, 601, 131), (1, 5000, 20), (70, 700, 2), (90, 2100, 1), (150, 90, 9), (130, 33, 16),
     # few columns: C turned where A lies in columns, in strips of rows
     (64, 10, 32), (33, 2, 17), (300, 12, 40), (270, 7, 530), (65, 5, 1100),
+    # both copied: more rows, columns and k than are copied at once, few rows beside a large B, ragged rows
+    (2200, 100, 20), (60, 1300, 30), (140, 97, 900), (8, 1100, 500), (17, 530, 40), (300, 45, 70),
+    # few columns by dot products, a few values of k in strips
+    (40, 3, 200), (9, 2, 130), (143, 33, 4), (50, 40, 3),
 ]  # fmt: skip
 
 
@@ -71,6 +75,24 @@ def test_kernel(m, n, k, flags, dtype):
     bias = rng.standard_normal(n).astype(dtype)
     close(product(a, b, flags), exact(a, b, flags), k, 4)
     close(product(a, b, flags, bias), exact(a, b, flags, bias), k, 4)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("flags", [0, 1, 2, 3])
+@pytest.mark.parametrize("m, n, k", [(100, 150, 700), (13, 40, 530), (30, 5, 90), (1, 300, 600), (75, 129, 5)])
+def test_variants(m, n, k, flags, dtype):
+    """Every way of computing a product that fits its operands, whatever would be chosen."""
+    a, b = operands(m, n, k, flags, dtype)
+    bias, ran = rng.standard_normal(n).astype(dtype), 0
+    for variant in range(1, 9):
+        try:
+            out = product(a, b, flags | 32 * variant, bias)
+        except ValueError as error:
+            assert "does not fit" in str(error)
+            continue
+        close(out, exact(a, b, flags, bias), k, 4)
+        ran += 1
+    assert ran >= 4
 
 
 @pytest.mark.parametrize("dtype", ["i4", "i8", "u1"])
