@@ -82,7 +82,7 @@ template <class To, class From> void run_cast(const void* const* in, void* out_m
   using Lane = typename LaneOf<From>::Type;  // bools as bytes: the compiler does not vectorise them
   const Lane* a = static_cast<const Lane*>(in[0]);
   To* out = static_cast<To*>(out_memory);
-#pragma GCC ivdep
+  RV_IVDEP
   for (int64_t i = 0; i < n; ++i) out[i] = convert_scalar<To>(a[i]);
 }
 

@@ -226,7 +226,7 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
           T* target = o + shift[0];
           const T* source = v + shift[1];
           if (so == 1 && sv == 1) {
-#pragma GCC ivdep  // values are not where they go
+            RV_IVDEP  // values are not where they go
             for (int64_t i = 0; i < m; ++i) target[i] = kAdd ? static_cast<T>(target[i] + source[i]) : source[i];
             return;
           }

@@ -13,7 +13,7 @@ int64_t length_of(const View& x, const View& out, int dim) { return x.ndim < out
 template <int n, class U> void interleave(const View* in, U* to, int64_t begin, int64_t end) {
   const U* from[n];
   for (int k = 0; k < n; ++k) from[k] = in[k].ptr<U>();
-#pragma GCC ivdep
+  RV_IVDEP
   for (int64_t i = begin; i < end; ++i)
     for (int k = 0; k < n; ++k) to[n * i + k] = from[k][i];
 }

@@ -97,7 +97,7 @@ template <class T> void scale_all_as(const Args& a, Team& team) {
     const T* x = span_of<T>(a.in[1 + t], begin, end);
     T* y = a.out[t].ptr<T>() + begin;
     if (x == y && factor == 1) return;  // gradients that need no clipping
-#pragma GCC ivdep  // y is x, or apart from it
+    RV_IVDEP  // y is x, or apart from it
     for (int64_t i = 0; i < end - begin; ++i) y[i] = x[i] * factor;
   });
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__x86_64__) || defined(_M_X64)
 #pragma GCC diagnostic push
@@ -411,13 +412,13 @@ template <class T> RV_INLINE Mask<T> isfinite(Vec<T> a) {
   else return a == a;
 }
 
-// f over the lanes, in a fixed tree: lane i with lane i + N/2, and so on; f joins two vectors.
-template <int half, class T> RV_INLINE Vec<T> swap_lanes(Vec<T> a) {  // lane i and lane i ^ half
-  typedef typename IntOf<sizeof(typename Vec<T>::Lane)>::Type Lanes __attribute__((vector_size(kVecBytes)));
-  Lanes from;
-  for (int i = 0; i < Vec<T>::N; ++i) from[i] = static_cast<typename IntOf<sizeof(typename Vec<T>::Lane)>::Type>(i ^ half);
-  return Vec<T>(__builtin_shuffle(a.v, from));
+template <int half, class V, int... L> RV_INLINE V swap_lanes(V a, std::integer_sequence<int, L...>) {
+  return __builtin_shufflevector(a, a, (L ^ half)...);
 }
+template <int half, class T> RV_INLINE Vec<T> swap_lanes(Vec<T> a) {  // lane i and lane i ^ half
+  return Vec<T>(swap_lanes<half>(a.v, std::make_integer_sequence<int, Vec<T>::N>{}));
+}
+// f over the lanes, in a fixed tree: lane i with lane i + N/2, and so on; f joins two vectors.
 template <int half = 0, class T, class F> RV_INLINE T reduce(Vec<T> a, F f) {
   constexpr int h = half ? half : Vec<T>::N / 2;
   const Vec<T> joined = f(a, swap_lanes<h>(a));
