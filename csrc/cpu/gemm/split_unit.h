@@ -39,7 +39,7 @@ struct UnitJob {
 // ---------------------------------------------------------------- AMX
 
 #if defined(RV_HAVE_AMX)
-#define RV_AMX __attribute__((target("amx-tile,amx-bf16")))
+#define RV_AMX __attribute__((target("amx-tile,amx-bf16"), noinline))
 
 struct TileConfig {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -50,8 +50,8 @@ static_assert(sizeof(TileConfig) == 64);
 alignas(64) inline constexpr TileConfig kTileConfig;
 
 // Assembly of our own, because compilers' tile intrinsics do not say that they read and write memory.
-RV_AMX [[gnu::noinline]] inline void amx_begin() { asm volatile("ldtilecfg %0" ::"m"(kTileConfig)); }
-RV_AMX [[gnu::noinline]] inline void amx_end() { asm volatile("tilerelease"); }
+RV_AMX inline void amx_begin() { asm volatile("ldtilecfg %0" ::"m"(kTileConfig)); }
+RV_AMX inline void amx_end() { asm volatile("tilerelease"); }
 #define RV_TILE_ZERO(t) asm volatile("tilezero %%tmm" #t ::)
 #define RV_TILE_LOAD(t, p, bytes) \
   asm volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(p), "r"(static_cast<int64_t>(bytes)) : "memory")
@@ -60,7 +60,7 @@ RV_AMX [[gnu::noinline]] inline void amx_end() { asm volatile("tilerelease"); }
 #define RV_TILE_DOT(c, a, b) asm volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 
 // Tiles 0 to 3 are C, 4 and 5 a term of A, 6 and 7 one of B. For 3 terms 14 loads feed 24 multiplications.
-template <int kTerms, int R, int S> RV_AMX [[gnu::noinline]] void amx_block(const UnitJob& job) {
+template <int kTerms, int R, int S> RV_AMX void amx_block(const UnitJob& job) {
   const int64_t c_bytes = job.c_row * 4;
   float *const c0 = job.c, *const c1 = job.c + kTile * job.c_row;
   if (job.accumulate) {
@@ -139,7 +139,7 @@ template <int kTerms, int R, int S> void emulated_block(const UnitJob& job) {
 // ---------------------------------------------------------------- vdpbf16ps
 
 // One term, 8 rows by S vectors at a time. Zen 5 starts two of them a cycle, as FMAs: twice the arithmetic.
-template <int R, int S> __attribute__((target("avx512bf16"))) [[gnu::noinline]] void dot_block(const UnitJob& job) {
+template <int R, int S> __attribute__((target("avx512bf16"), noinline)) void dot_block(const UnitJob& job) {
   constexpr int kStep = 8;
   for (int r = 0; r < R * kTile; r += kStep) {
     float* const c = job.c + r * job.c_row;
