@@ -251,6 +251,7 @@ template <class To, class From> RV_INLINE Vec<To> convert(Vec<From> a) {
 
 // A float vector as two double vectors, and back.
 struct Doubles { Vec<double> lo, hi; };
+typedef float HalfFloats __attribute__((vector_size(kVecBytes / 2)));
 RV_INLINE Doubles widen(Vec<float> a) {
 #if defined(RV_AVX512)
   return {Vec<double>((Vec<double>::Native)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)a.v))),
@@ -262,9 +263,10 @@ RV_INLINE Doubles widen(Vec<float> a) {
   return {Vec<double>((Vec<double>::Native)_mm_cvtps_pd((__m128)a.v)),
           Vec<double>((Vec<double>::Native)_mm_cvtps_pd(_mm_movehl_ps((__m128)a.v, (__m128)a.v)))};
 #else
-  Doubles r;
-  for (int i = 0; i < Vec<double>::N; ++i) r.lo.v[i] = a.v[i], r.hi.v[i] = a.v[i + Vec<double>::N];
-  return r;
+  HalfFloats halves[2];
+  memcpy(halves, &a.v, kVecBytes);
+  return {Vec<double>(__builtin_convertvector(halves[0], Vec<double>::Native)),
+          Vec<double>(__builtin_convertvector(halves[1], Vec<double>::Native))};
 #endif
 }
 RV_INLINE Vec<float> narrow(Doubles d) {
@@ -277,9 +279,9 @@ RV_INLINE Vec<float> narrow(Doubles d) {
 #elif defined(RV_SSE4)
   return Vec<float>((Vec<float>::Native)_mm_movelh_ps(_mm_cvtpd_ps((__m128d)d.lo.v), _mm_cvtpd_ps((__m128d)d.hi.v)));
 #else
+  const HalfFloats halves[2] = {__builtin_convertvector(d.lo.v, HalfFloats), __builtin_convertvector(d.hi.v, HalfFloats)};
   Vec<float> r;
-  for (int i = 0; i < Vec<double>::N; ++i)
-    r.v[i] = static_cast<float>(d.lo.v[i]), r.v[i + Vec<double>::N] = static_cast<float>(d.hi.v[i]);
+  memcpy(&r.v, halves, kVecBytes);
   return r;
 #endif
 }
