@@ -83,16 +83,28 @@ def test_kernel(m, n, k, flags, dtype):
 def test_variants(m, n, k, flags, dtype):
     """Every way of computing a product that fits its operands, whatever would be chosen."""
     a, b = operands(m, n, k, flags, dtype)
-    bias, ran = rng.standard_normal(n).astype(dtype), 0
+    assert check_variants(a, b, flags) >= 4
+
+
+@pytest.mark.parametrize("m, n, k", [(100, 40, 530), (70, 21, 1), (1, 50, 600), (60, 2, 200)])
+def test_variants_of_operands_with_gaps(m, n, k):
+    a, b = operands(2 * m, 5 * n, 3 * k, 0)
+    assert check_variants(a[::2, ::3], b[::3, ::5], 0) >= 2
+
+
+def check_variants(a, b, flags):
+    """How many fitted."""
+    left, right = a.mT if flags & 1 else a, b.mT if flags & 2 else b
+    bias, ran = rng.standard_normal(right.shape[1]).astype(a.dtype), 0
     for variant in range(1, 9):
         try:
             out = product(a, b, flags | 32 * variant, bias)
         except ValueError as error:
             assert "does not fit" in str(error)
             continue
-        close(out, exact(a, b, flags, bias), k, 4)
+        close(out, exact(a, b, flags, bias), left.shape[1], 4)
         ran += 1
-    assert ran >= 4
+    return ran
 
 
 @pytest.mark.parametrize("dtype", ["i4", "i8", "u1"])

@@ -2,9 +2,9 @@
 // C = A B + bias by blocks: the loops around the micro-kernel `outer`. Operands are copied (pack.h) or read as they
 // lie; both are parameters, so that convolution passes a packer that gathers image patches.
 //
-// A panel of B, 2 vectors of columns by a piece of k, stays in L1 while all rows of a tile use it; a tile of A, and of
-// what is read as it lies also that of B, in L2. float32, AVX-512 (48 KB, 1 MB): k in pieces of 512, tiles of C of 112 x 128;
-// AVX2 (32 KB, 512 KB): pieces of 384, tiles of 72 x 512 (A 108 KB) where both are copied.
+// float32, AVX-512 (1 MB of L2): k in pieces of 512, tiles of C of 112 x 128, whose part of B stays in L2. AVX2 (32 KB, 512 KB) and
+// less: pieces of 384, so that a panel of B, 24 KB, stays in L1 while all rows of a tile use it; tiles of 72 x 512 where both
+// are copied (A 108 KB: L2).
 #pragma once
 #include "core/team.h"
 #include "cpu/gemm/pack.h"
@@ -71,7 +71,7 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
   auto call = [&](Outer<T> fn, const T* a, int64_t i, int64_t at, const T* from, int tail) __attribute__((always_inline)) {
     fn(t.k, a, t.a.step, from, t.b_row, t.c + i * t.c_row + at, t.c_row, t.bias ? t.bias + at : nullptr, t.accumulate, tail, t.far);
   };
-  if (t.b_panel == nr && wide(1) > 2 && t.rows <= 3 && t.a.lie != Lie::packed) {  // B as it lies: few rows take wider vectors
+  if (t.b_panel == nr && t.rows <= 3 && t.a.lie != Lie::packed) {  // B as it lies: few rows take wider vectors
     const int rows = static_cast<int>(t.rows), step = wide(rows) * L;
     const auto fn = pick_outer<T>(t.a.lie, rows, wide(rows), false);
     for (; j + step <= t.cols; j += step, b += step) call(fn, t.a.p, 0, j, b, L);

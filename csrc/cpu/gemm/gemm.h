@@ -15,7 +15,7 @@ template <class T> struct Matrix {
 
 enum class Way : uint8_t {
   outer,  // tiles of C by the micro-kernel `outer`, operands packed or as they lie
-  inner,  // dot products along k, for few rows with both operands contiguous along k
+  inner,  // dot products along k: few rows, both operands contiguous along k; or few columns, for which B is turned
   turned,  // tiles of C^T: A^T is copied and not the larger B, both contiguous along k; or C has few columns
   slices,  // k in slices, one partial product each: small C, long k
   strips,  // row by row of C: one row, or hardly any k (thin.h)
@@ -67,7 +67,7 @@ template <class T> struct Product {
     }
     pack_b = n > 1 && (b.col != 1 || pays_copy_b());
     pack_a = !lies(a.row, a.col) || (pack_b && pays_copy_a());
-    if (!pack_a && m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
+    if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
   static bool lies(int64_t row, int64_t col) { return row == 1 || col == 1; }
   static constexpr int64_t kPage = 4096 / static_cast<int64_t>(sizeof(T));
@@ -116,7 +116,10 @@ template <class T> struct Product {
   }
 
   // Of a few columns vectors of C are mostly empty: B is turned for `inner` (Zen 3: 286 x 478 x 2 and x 4 twice as fast).
-  bool pays_inner_turned() const { return a.col == 1 && n > 1 && n <= 4 && m >= 8 && k >= 8 * kLanes<T>; }
+  // Not where few rows and a long k are work for `slices`; not measured with AVX-512.
+  bool pays_inner_turned() const {
+    return kVecBytes < 64 && a.col == 1 && n > 1 && n <= 4 && m >= 8 && k >= 8 * kLanes<T> && (m > 64 || k < 1024);
+  }
 
   // Packing A^T takes m k moves and turning C m n, where `outer` packs all of B: n k. Measured against it (Zen 5): 32 x 784 x
   // 128 in 28.6 us, not 33.8; 64 x 784 x 512 in 224, not 252; 128 x 512 x 512 in 298, not 307. With AVX2 `outer` copies A, too
@@ -133,10 +136,10 @@ template <class T> struct Product {
   }
   bool can(Variant v) const {
     const bool along_k = a.col == 1 && (b.row == 1 || k == 1) && n > 0;
-    if (v == Variant::turned && a.row == 1) return n > 0 && lies(b.row, b.col);
+    if (v == Variant::turned) return n > 0 && (a.row == 1 || along_k) && lies(b.row, b.col);
     if (v == Variant::strips) return b.col == 1;
     if (v == Variant::lines) return along_k && m == 1;
-    return v == Variant::inner || v == Variant::turned ? along_k : v == Variant::slices ? k >= 512 : true;
+    return v == Variant::inner ? along_k : v == Variant::slices ? k >= 512 : true;
   }
   void force(Variant v) {
     if (!can(v)) return;
@@ -181,8 +184,8 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, std::byte* scrat
   int64_t b_col = q.b.col;
   if (q.inner_bytes() > 0) {
     T* const turned = reinterpret_cast<T*>(scratch);
-    for (int64_t j = 0; j < q.n; ++j)
-      for (int64_t p = 0; p < q.k; ++p) turned[j * q.k + p] = b[j * b_col + p * q.b.row];
+    for (int64_t p = 0; p < q.k; ++p)
+      for (int64_t j = 0; j < q.n; ++j) turned[j * q.k + p] = b[j * b_col + p * q.b.row];
     b = turned, b_col = q.k;
   }
   const int64_t col_tiles = pieces(q.n, tile);

@@ -45,7 +45,7 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
            bool accumulate, int tail, bool far) {
   constexpr int L = kLanes<T>;
   // Many rows are addressed from one base in five, so that all addresses fit the general registers.
-  constexpr int G = A != Lie::rows ? R : R <= 6 ? 1 : 5, bases = (R + G - 1) / G;
+  constexpr int G = A != Lie::rows ? R : R <= 6 && kTurn > 1 ? 1 : 5, bases = (R + G - 1) / G;
   if constexpr (A == Lie::packed) step = kRows, b_row = 2 * L;
   const T* base[bases];
 #pragma GCC unroll 8
@@ -102,18 +102,20 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
   };
   const bool fetches = V > 1 && k > 32;
   int64_t p = 0;
-  if constexpr (R > 6) {
+  if constexpr (kTurn == 1) {
+    const int fetched = fetches ? R : 0;
 #pragma GCC unroll 1
-    for (int row = 0; fetches && row < R; ++row) {
-      fetch(row);
-      for (const int64_t end = k * (row + 1) / R; p + kTurn <= end; p += kTurn) turn(std::integral_constant<int, kTurn>{});
+    for (int row = 0; p < k; ++row) {
+      if (row < fetched) fetch(row);
+      for (const int64_t end = fetched ? k * (row + 1) / R : k; p < end; ++p) turn(std::integral_constant<int, 1>{});
     }
-  } else if (fetches) {
+  } else {
+    if (fetches)
 #pragma GCC unroll 8
-    for (int row = 0; row < R; ++row) fetch(row);
+      for (int row = 0; row < R; ++row) fetch(row);
+    for (; p + kTurn <= k; p += kTurn) turn(std::integral_constant<int, kTurn>{});
+    for (; p < k; ++p) turn(std::integral_constant<int, 1>{});
   }
-  for (; p + kTurn <= k; p += kTurn) turn(std::integral_constant<int, kTurn>{});
-  for (; p < k; ++p) turn(std::integral_constant<int, 1>{});
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) {
     const vec<T> add = bias ? load_last(bias + v * L, v) : vec<T>{};
