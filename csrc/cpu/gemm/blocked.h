@@ -42,7 +42,10 @@ struct Blocks {
   bool streams(int64_t m) const { return m <= tile_rows; }
 
   // Elements of the copies: of A's rows and of B's columns, common to the crew; of each member's panels of B.
-  int64_t a_elements(int64_t m, bool pack_a) const { return pack_a ? pieces(least(m, rows), kRows) * kRows * k : 0; }
+  // The former end at a cache line, where the others begin.
+  int64_t a_elements(int64_t m, bool pack_a) const {
+    return pack_a ? pieces(pieces(least(m, rows), kRows) * kRows * k, 16) * 16 : 0;
+  }
   template <class T> int64_t b_elements(int64_t m, int64_t n, bool pack_b) const {
     return pack_b && !streams(m) ? pieces(least(n, cols), kCols<T>) * kCols<T> * k : 0;
   }
@@ -50,7 +53,7 @@ struct Blocks {
     return pack_b && streams(m) ? kStream * kCols<T> * k * static_cast<int64_t>(sizeof(T)) : 0;
   }
   template <class T> int64_t bytes(int64_t m, int64_t n, bool pack_a, bool pack_b) const {
-    return (pieces(a_elements(m, pack_a), 16) * 16 + b_elements<T>(m, n, pack_b)) * static_cast<int64_t>(sizeof(T));
+    return (a_elements(m, pack_a) + b_elements<T>(m, n, pack_b)) * static_cast<int64_t>(sizeof(T));
   }
 };
 
@@ -105,7 +108,7 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
   constexpr int nr = kCols<T>;
   const bool stream_b = b.packs && blocks.streams(m), pack_b = b.packs && !stream_b;
   T* const a_panels = reinterpret_cast<T*>(scratch);
-  T* const b_panels = a_panels + pieces(blocks.a_elements(m, a.packs), 16) * 16;
+  T* const b_panels = a_panels + blocks.a_elements(m, a.packs);
   for (int64_t js = 0; js < n; js += blocks.cols) {
     const int64_t ns = least(blocks.cols, n - js), col_tiles = pieces(ns, blocks.tile_cols);
     for (int64_t is = 0; is < m; is += blocks.rows) {
