@@ -31,7 +31,7 @@ struct Blocks {
     if (!few && pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_cols = pack_a ? b.tile_cols / 2 : small_cols;
     if (pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_rows = least(b.tile_rows, small_rows);
     b.rows = pack_a ? pieces(pieces(m, most(1, pieces(m, 2048))), b.tile_rows) * b.tile_rows : m;
-    b.cols = pack_a && pack_b ? 4096 / item : pack_b && !b.streams(m) ? 1024 / item : 2048;
+    b.cols = pack_a && pack_b ? 8192 / item : pack_b && !b.streams(m) ? 1024 / item : 2048;
     if (b.runs) {  // B in L1
       b.tile_rows = 56 / kRows * kRows;
       b.tile_cols = nr * most(64 / nr, least(1024, (16 << 10) / (k * item)) / nr);

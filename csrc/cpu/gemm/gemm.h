@@ -71,11 +71,20 @@ template <class T> struct Product {
   }
   static bool lies(int64_t row, int64_t col) { return row == 1 || col == 1; }
   static constexpr int64_t kPage = 4096 / static_cast<int64_t>(sizeof(T));
+  // Rows so far apart of which a micro-tile reads more than a set of L1 has lines.
+  static bool collide(int64_t row) { return kRows > 8 && row != 0 && row % kPage == 0; }
 #if defined(RV_AVX512)
-  // Operands are read as they lie, except B along k (columns must be vectors), A along neither axis, and a large B
-  // whose rows fall into the same few sets of the cache: measured (Zen 5, 512 to 2048 cubed), a copy costs what it saves.
-  bool pays_copy_b() const { return b.row % kPage == 0 && k >= 512 && m >= (b.row < 4 * kPage ? 512 : 256); }
-  bool pays_copy_a() const { return false; }
+  // Mostly operands are read as they lie, except B along k (columns must be vectors) and A along neither axis. Both are copied where
+  // that pays. Measured (Zen 4, of the speed without): rows of A a multiple of 4 KB apart, so that 14 of them fall into the 8
+  // lines of one set of L1: 96 x 1024 x 777 1.3, 384 x 1024 x 1024 1.2, 1024 x 1024 x 300 along k 1.7; but 48 x 1024 x 256 0.9. A^T,
+  // whose rows are pages apart: 1000 x 1500 x 777 1.14, 1024 x 1500 x 96 1.27; but 1000 x 1024 x 96 0.8. Large ones: 1000 x 700 x 777
+  // 1.04, 1536 x 256 x 1024 1.03. Zen 5, 512 to 2048 cubed: a copy costs what it saves.
+  bool pays_copy_b() const { return pays_copy_a(); }
+  bool pays_copy_a() const {
+    if (a.col == 1 && collide(a.row)) return m > 4 * kRows || (b.col != 1 && m >= 2 * kRows);
+    if (a.col != 1 && a.col >= kPage * 3 / 4) return (n >= 256 && k >= 512) || (collide(a.col) && n >= 96 && k >= 1024);
+    return b.col == 1 && m >= 384 && n >= 512 && k >= 96;
+  }
 #else
   // With 32 KB of L1 a copy of both pays early, and of B alone where A's would be used for few columns. Measured (Zen 3, AVX2,
   // against OpenBLAS, both copied and none): 128 cubed 1.08 and 1.03, 512 cubed 1.06 and 0.77, 64 x 784 x 512 1.02 and 0.99, 512 x 16 x
@@ -126,7 +135,7 @@ template <class T> struct Product {
   // (Zen 3): 32 x 784 x 128 1.08 times as fast, 64 x 784 x 512 1.08, but 128 x 512 x 512 0.97 and 32 x 128 x 784 0.87.
   bool pays_turned() const {
     constexpr int64_t L = kLanes<T>, deep = kVecBytes == 64 ? 2 : 8;
-    return b.col != 1 && m > L && n >= m && k >= 16 * L && k >= deep * m && turned_bytes() <= (512 << 10) && pieces(m, L) * L * 4 <= m * 5;
+    return b.col != 1 && !collide(b.col) && m > L && n >= m && k >= 16 * L && k >= deep * m && turned_bytes() <= (512 << 10) && pieces(m, L) * L * 4 <= m * 5;
   }
   // Vectors of C with few columns are mostly empty, those of C^T are full where A^T lies in rows: 64 x 32 x 10 in 0.29 us,
   // not 0.43; 512 x 512 x 10 in 26, not 79 (gradients of the weights of few inputs).

@@ -20,16 +20,14 @@ template <class T>
 using Outer = void (*)(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
                        bool accumulate, int tail, bool far);
 
-// Values of k in one turn of the loop, and whether rows of a B that is not packed are always fetched ahead, or only those of a B
-// that no cache near by holds (far). With 16 registers a turn has few products beside its other instructions, which wait where
-// two threads share a core (Zen 3, of the peak: four values 91 % and not 80, alone 98; without fetching 32 x 784 x 128 84 % and
-// not 63; with it 6 x 2065 x 1206 twice as fast).
-#if defined(RV_AVX2)
+// Values of k in one turn of the loop. With few registers a turn has few products beside its other instructions, which wait where
+// two threads share a core (Zen 3, of the peak: four values 91 % and not 80, alone 98; Zen 4, AVX-512: two values 96 % and not 93).
+#if defined(RV_AVX512)
+inline constexpr int kTurn = 2;
+#elif defined(RV_AVX2)
 inline constexpr int kTurn = 4;
-inline constexpr bool kFetchesAll = false;
 #else
 inline constexpr int kTurn = 1;
-inline constexpr bool kFetchesAll = true;
 #endif
 
 // Hides where an address comes from: else the compiler makes the addresses of an unrolled turn from offsets that it keeps in memory
@@ -60,11 +58,14 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
     for (int v = 0; v < V; ++v) acc[i][v] = vec<T>{};
   auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
   auto turn = [&]<int U>(std::integral_constant<int, U>) __attribute__((always_inline)) {
-    if (A != Lie::packed && (kFetchesAll || far))  // rows may lie in a page each
+    // Rows of B that no cache near by holds, for they may lie in a page each (6 x 2065 x 1206 twice as fast). Others need no fetching
+    // (Zen 3: 32 x 784 x 128 84 % and not 63, Zen 4: 97 % and not 94).
+    if (A != Lie::packed && far)
 #pragma GCC unroll 8
       for (int u = 0; u < U; ++u)
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) __builtin_prefetch(b + (4 + u) * b_row + v * L);
+        for (int v = 0; v <= V; ++v)  // and the line in which the last vector ends, where it is another one
+          if (v < V || R > 4) __builtin_prefetch(b + (4 + u) * b_row + v * L - (v == V));
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) {
       const T* const from = b + u * b_row;
@@ -100,22 +101,15 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) __builtin_prefetch(c + row * c_row + v * L, 1);
   };
-  const bool fetches = V > 1 && k > 32;
+  const int fetched = V > 1 && k > 32 ? R : 0;
   int64_t p = 0;
-  if constexpr (kTurn == 1) {
-    const int fetched = fetches ? R : 0;
 #pragma GCC unroll 1
-    for (int row = 0; p < k; ++row) {
-      if (row < fetched) fetch(row);
-      for (const int64_t end = fetched ? k * (row + 1) / R : k; p < end; ++p) turn(std::integral_constant<int, 1>{});
-    }
-  } else {
-    if (fetches)
-#pragma GCC unroll 8
-      for (int row = 0; row < R; ++row) fetch(row);
-    for (; p + kTurn <= k; p += kTurn) turn(std::integral_constant<int, kTurn>{});
-    for (; p < k; ++p) turn(std::integral_constant<int, 1>{});
+  for (int row = 0; p + kTurn <= k; ++row) {
+    if (row < fetched) fetch(row);
+    for (const int64_t end = row < fetched ? k * (row + 1) / R : k; p + kTurn <= end; p += kTurn) turn(std::integral_constant<int, kTurn>{});
   }
+  if constexpr (kTurn > 1)
+    for (; p < k; ++p) turn(std::integral_constant<int, 1>{});
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) {
     const vec<T> add = bias ? load_last(bias + v * L, v) : vec<T>{};

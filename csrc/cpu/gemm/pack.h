@@ -59,8 +59,7 @@ template <class T> [[gnu::noinline]] void pack_panels(T* dst, int64_t count, con
     for (int64_t p = 0; p < k; ++p, src += s_p) {
       T* to = dst + p * W;
       for (int64_t j = 0; j < whole; j += W, to += W * k) {
-        if constexpr (kTurn > 1)  // not measured with AVX-512
-          for (int v = 0; v < W; v += 64 / static_cast<int>(sizeof(T))) __builtin_prefetch(src + kFetch * s_p + j + v);
+        for (int v = 0; v < W; v += 64 / static_cast<int>(sizeof(T))) __builtin_prefetch(src + kFetch * s_p + j + v);
         store(to, load(src + j)), store(to + L, load(src + j + L));
       }
       if (whole == count) continue;
