@@ -25,11 +25,12 @@ struct Blocks {
     b.tile_rows = kRows * most(1, kTileRows / kRows);
     const int64_t deep = (few ? 128 : kDeep) / item;
     b.k = k <= deep + deep / kSlack ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
-    b.tile_cols = nr * most(1, (few || pack_a ? 2048 : 512) / item / nr);
+    b.tile_cols = nr * most(1, (few || pack_a ? 1024 : 512) / item / nr);
     // Small products still give a few tiles to share out.
     const int64_t small_rows = kRows * most(1, 56 / kRows), small_cols = nr * most(1, 64 / nr);
-    if (!few && pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_cols = pack_a ? b.tile_cols / 2 : small_cols;
-    if (pieces(m, b.tile_rows) * pieces(n, b.tile_cols) < 16) b.tile_rows = least(b.tile_rows, small_rows);
+    auto tiles = [&] { return pieces(m, b.tile_rows) * pieces(n, b.tile_cols); };
+    if (tiles() < 12) b.tile_rows = least(b.tile_rows, small_rows);
+    if (!few && tiles() < 12) b.tile_cols = pack_a ? b.tile_cols / 2 : small_cols;
     b.rows = pack_a ? pieces(pieces(m, most(1, pieces(m, 2048))), b.tile_rows) * b.tile_rows : m;
     b.cols = pack_a && pack_b ? 8192 / item : pack_b && !b.streams(m) ? 1024 / item : 2048;
     if (b.runs) {  // B in L1
