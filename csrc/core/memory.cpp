@@ -87,6 +87,7 @@ struct Cache {
   bool make_room(size_t wanted, int size_class) {
     const size_t allowed = limit();
     if (wanted > allowed) return false;
+    if (bytes + wanted <= allowed) return true;
     for (const bool own : {false, true})
       for (auto& list : free)
         while ((&list == &free[size_class]) == own && !list.empty() && bytes + wanted > allowed) drop(list);

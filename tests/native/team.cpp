@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The team alone, for ThreadSanitizer (test_team.py compiles and runs it): loops of all lengths, several callers, helpers
-// that fall asleep in between, exceptions. Exits with 1 where a chunk was not done exactly once, or an exception got lost.
+// that fall asleep in between, or must not, exceptions. Exits with 1 where a chunk was not done exactly once, an exception got
+// lost, or a helper was not there.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -87,6 +88,34 @@ bool throws(int rounds) {
   return good && thrown > rounds / 2;
 }
 
+// A helper that has done its part of a loop is there for the next one, however long the caller is at its last chunk.
+bool stays(int rounds) {
+  using Clock = std::chrono::steady_clock;
+  auto busy = [](int microseconds) {
+    for (const auto end = Clock::now() + std::chrono::microseconds(microseconds); Clock::now() < end;) {}
+  };
+  TeamState state;
+  const auto caller = std::this_thread::get_id();
+  int awake = 0, there = 0;
+  for (int round = 0; round < rounds; ++round) {
+    Crew crew(2e6);
+    Team team = crew.team(state, 2e6);
+    std::atomic<bool> first{false}, second{false};
+    team.each(2, [&](int64_t) {
+      if (std::this_thread::get_id() == caller) busy(500);
+      else first = true;
+    });
+    team.each(32, [&](int64_t) {
+      if (std::this_thread::get_id() != caller) second = true;
+      busy(20);
+    });
+    awake += first;
+    there += first && second;
+  }
+  std::fprintf(stderr, "%d of %d times a helper was there for the second loop\n", there, awake);
+  return awake < 20 || 4 * there > awake;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -98,6 +127,7 @@ int main(int argc, char** argv) {
   for (std::thread& t : callers) t.join();
   const bool alone = loops(rounds, 99);
   const bool thrown = throws(rounds);
-  std::puts(good[0] && good[1] && good[2] && alone && thrown ? "good" : "wrong");
-  return good[0] && good[1] && good[2] && alone && thrown ? 0 : 1;
+  const bool all = good[0] && good[1] && good[2] && alone && thrown && stays(rounds);
+  std::puts(all ? "good" : "wrong");
+  return all ? 0 : 1;
 }

@@ -19,11 +19,11 @@ struct Blocks {
 
   template <class T> static Blocks of(int64_t m, int64_t n, int64_t k, bool pack_a, bool pack_b) {
     constexpr int64_t nr = kCols<T>, item = sizeof(T);
-    const bool few = m <= 3 && n > 256;  // B is used once: it is read in long runs along its rows
+    const bool few = m <= 3;  // B is used once: it is read in long runs along its rows
     Blocks b;
     b.runs = k > 0 && k <= 16 && !few && !pack_a;  // its groups are others than copies have
     b.tile_rows = kRows * most(1, kTileRows / kRows);
-    const int64_t deep = (few ? 128 : kDeep) / item;
+    const int64_t deep = (few && n * k * item > kNear ? 128 : kDeep) / item;
     b.k = k <= deep + deep / kSlack ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
     b.tile_cols = nr * most(1, (few || pack_a ? 1024 : 512) / item / nr);
     // Small products still give a few tiles to share out.
@@ -75,7 +75,7 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
   auto call = [&](Outer<T> fn, const T* a, int64_t i, int64_t at, const T* from, int tail) __attribute__((always_inline)) {
     fn(t.k, a, t.a.step, from, t.b_row, t.c + i * t.c_row + at, t.c_row, t.bias ? t.bias + at : nullptr, t.accumulate, tail, t.far);
   };
-  if (t.b_panel == nr && t.rows <= 3 && t.a.lie != Lie::packed) {  // B as it lies: few rows take wider vectors
+  if (t.b_panel == nr && t.rows <= kWideRows && t.a.lie != Lie::packed) {  // B as it lies: few rows take wider vectors
     const int rows = static_cast<int>(t.rows), step = wide(rows) * L;
     const auto fn = pick_outer<T>(t.a.lie, rows, wide(rows), false);
     for (; j + step <= t.cols; j += step, b += step) call(fn, t.a.p, 0, j, b, L);
@@ -86,7 +86,7 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
     call(pick_outer<T>(t.a.lie, static_cast<int>(end - i), vectors, tail < L), a, i, at, from, tail);
   };
   if (t.runs) {
-    each_group(t.rows, least(8, kRows), [&](int64_t g, int64_t i, int64_t end) {
+    each_group(t.rows, t.cols <= nr ? kRows : least(8, kRows), [&](int64_t g, int64_t i, int64_t end) {
       const T* const a = t.a.group(g, i);
       const auto whole = pick_outer<T>(t.a.lie, static_cast<int>(end - i), 2, false);
       int64_t at = j;

@@ -101,8 +101,9 @@ template <class T> struct Product {
   bool pays_strips() const {
     constexpr int64_t L = kLanes<T>;
     if (m == 1) return n > kNarrow * L || (n > 1 && k >= 16);
-    // With AVX2 it beats `outer` at k = 4 by 1.5 to 1.7 times (Zen 3: 143 x 4 x 33, 48 x 4 x 213, 427 x 4 x 1574).
-    return kVecBytes == 64 ? k <= 2 && n >= 16 * L : k <= kStripRows && n >= 2 * L;
+    // It beats `outer` at k = 4 by 1.5 to 1.7 times (Zen 3: 143 x 4 x 33, 48 x 4 x 213, 427 x 4 x 1574; Zen 4, AVX-512, k = 2 and
+    // 3: 1.2 to 1.6; k = 4 1.3 for 3 x 4 x 982, but 0.8 for 48 x 4 x 213).
+    return kVecBytes == 64 ? k <= (m <= 3 ? kStripRows : 3) && n * 2 >= L * 5 : k <= kStripRows && n >= L * 2;
   }
   int64_t row_slices() const {
     const bool small = n <= kNarrow * kLanes<T> || n * k * static_cast<int64_t>(sizeof(T)) < (128 << 10);
@@ -124,10 +125,12 @@ template <class T> struct Product {
     return m <= 8 ? k >= 4 * L && k >= 16 * m : m <= 6 * kInnerRows && k >= 16 * L;
   }
 
-  // Of a few columns vectors of C are mostly empty: B is turned for `inner` (Zen 3: 286 x 478 x 2 and x 4 twice as fast).
-  // Not where few rows and a long k are work for `slices`; not measured with AVX-512.
+  // Of a few columns vectors of C are mostly empty: B is turned for `inner` (Zen 3: 286 x 478 x 2 and x 4 twice as fast; Zen 4,
+  // AVX-512: 286 x 478 x 2 and 2179 x 932 x 2 4 times, 61 x 334 x 6 1.8 times, 318 x 38 x 2 twice, 1684 x 83 x 4 2.3 times).
   bool pays_inner_turned() const {
-    return kVecBytes < 64 && a.col == 1 && n > 1 && n <= 4 && m >= 8 && k >= 8 * kLanes<T> && (m > 64 || k < 1024);
+    if (a.col != 1 || n < 2 || m < 8) return false;
+    if (kVecBytes == 64) return n == 2 ? k >= 8 : n <= 7 && m >= 16 && k >= 24;
+    return n <= 4 && k >= 8 * kLanes<T> && (m > 64 || k < 1024);  // few rows and a long k are work for `slices`
   }
 
   // Packing A^T takes m k moves and turning C m n, where `outer` packs all of B: n k. Measured against it (Zen 5): 32 x 784 x
@@ -193,8 +196,10 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, std::byte* scrat
   int64_t b_col = q.b.col;
   if (q.inner_bytes() > 0) {
     T* const turned = reinterpret_cast<T*>(scratch);
-    for (int64_t p = 0; p < q.k; ++p)
-      for (int64_t j = 0; j < q.n; ++j) turned[j * q.k + p] = b[j * b_col + p * q.b.row];
+    for (int64_t j = 0; j < q.n; ++j) {
+      const T* const column = b + j * b_col;
+      for (int64_t p = 0; p < q.k; ++p) turned[j * q.k + p] = column[p * q.b.row];
+    }
     b = turned, b_col = q.k;
   }
   const int64_t col_tiles = pieces(q.n, tile);
@@ -205,10 +210,12 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, std::byte* scrat
     const int64_t j0 = t % col_tiles * tile, j1 = least(q.n, j0 + tile);
     for (int64_t jb = j0; jb < j1; jb += block)
       for (int64_t i = i0; i < i1; i += kInnerRows) {
-        const auto fn = pick_inner<T>(step, static_cast<int>(least(kInnerRows, i1 - i)));
-        for (int64_t j = jb; j < least(j1, jb + block); j += step)
-          fn(q.k, q.a.p + i * q.a.row, q.a.row, b + j * b_col, b_col, static_cast<int>(least(step, j1 - j)),
-             q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
+        const int rows = static_cast<int>(least(kInnerRows, i1 - i));
+        for (int64_t j = jb; j < least(j1, jb + block); j += step) {
+          const int cols = static_cast<int>(least(step, j1 - j));
+          pick_inner<T>(step, cols, rows)(q.k, q.a.p + i * q.a.row, q.a.row, b + j * b_col, b_col, cols, q.c.p + i * q.c.row + j, q.c.row,
+                                          bias ? bias + j : nullptr);
+        }
       }
     done(i0, i1 - i0, j0, j1 - j0);
   });

@@ -122,7 +122,8 @@ void lines(int64_t k, const T* a, const T* b, int64_t b_col, int64_t cols, T* c,
       const T* const y = x + (h + g < second ? half * b_col : 0);
       vec<T> sum[2][2] = {};
       auto step = [&](int64_t p, int u, auto get) __attribute__((always_inline)) {
-        const vec<T> av = get(a + p);
+        vec<T> av = get(a + p);
+        keep_loaded<T>(av);
         sum[0][u] += av * get(x + p), sum[1][u] += av * get(y + p);
       };
       int64_t p = 0;
