@@ -83,7 +83,7 @@ template <class T> struct Product {
   bool pays_copy_a() const {
     if (a.col == 1 && collide(a.row)) return m > 4 * kRows || (b.col != 1 && m >= 2 * kRows);
     if (a.col != 1 && a.col >= kPage * 3 / 4) return (n >= 256 && k >= 512) || (collide(a.col) && n >= 96 && k >= 1024);
-    return b.col == 1 && m >= 384 && n >= 512 && k >= 96;
+    return b.col == 1 && m >= 384 && n >= 512 && k >= 64;
   }
 #else
   // With 32 KB of L1 a copy of both pays early, and of B alone where A's would be used for few columns. Measured (Zen 3, AVX2,
@@ -103,7 +103,7 @@ template <class T> struct Product {
     if (m == 1) return n > kNarrow * L || (n > 1 && k >= 16);
     // It beats `outer` at k = 4 by 1.5 to 1.7 times (Zen 3: 143 x 4 x 33, 48 x 4 x 213, 427 x 4 x 1574; Zen 4, AVX-512, k = 2 and
     // 3: 1.2 to 1.6; k = 4 1.3 for 3 x 4 x 982, but 0.8 for 48 x 4 x 213).
-    return kVecBytes == 64 ? k <= (m <= 3 ? kStripRows : 3) && n * 2 >= L * 5 : k <= kStripRows && n >= L * 2;
+    return kVecBytes == 64 ? k <= (m <= 3 || n >= 16 * L ? kStripRows : 3) && n * 2 >= L * 5 : k <= kStripRows && n >= L * 2;
   }
   int64_t row_slices() const {
     const bool small = n <= kNarrow * kLanes<T> || n * k * static_cast<int64_t>(sizeof(T)) < (128 << 10);
@@ -129,7 +129,7 @@ template <class T> struct Product {
   // AVX-512: 286 x 478 x 2 and 2179 x 932 x 2 4 times, 61 x 334 x 6 1.8 times, 318 x 38 x 2 twice, 1684 x 83 x 4 2.3 times).
   bool pays_inner_turned() const {
     if (a.col != 1 || n < 2 || m < 8) return false;
-    if (kVecBytes == 64) return n == 2 ? k >= 8 : n <= 7 && m >= 16 && k >= 24;
+    if (kVecBytes == 64) return n == 2 ? k >= 8 : n <= 7 && k >= (n <= 4 ? 24 : 48);
     return n <= 4 && k >= 8 * kLanes<T> && (m > 64 || k < 1024);  // few rows and a long k are work for `slices`
   }
 
@@ -196,10 +196,7 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, std::byte* scrat
   int64_t b_col = q.b.col;
   if (q.inner_bytes() > 0) {
     T* const turned = reinterpret_cast<T*>(scratch);
-    for (int64_t j = 0; j < q.n; ++j) {
-      const T* const column = b + j * b_col;
-      for (int64_t p = 0; p < q.k; ++p) turned[j * q.k + p] = column[p * q.b.row];
-    }
+    turn_columns(turned, static_cast<int>(q.n), b, b_col, q.b.row, q.k);
     b = turned, b_col = q.k;
   }
   const int64_t col_tiles = pieces(q.n, tile);

@@ -49,6 +49,26 @@ template <class T> void pack_rows(T* dst, int width, int lanes, const T* src, in
   }
 }
 
+// dst[j * k + p] = src[j * s_j + p * s_p], j < count, p < k: a few columns, each contiguous.
+template <class T> void turn_columns(T* dst, int count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
+  constexpr int L = kLanes<T>, E = kBlock<T>;
+  for (int64_t p = 0; p < k; p += L, src += L * s_p, dst += L) {
+    const int rows = static_cast<int>(least(L, k - p));
+    if (s_j == 1 && count >= E) {
+      pack_rows(dst, static_cast<int>(k), rows, src, rows, s_p, count);
+    } else if (s_j == 1 && s_p >= 2 && count > 1 && p + L < k) {  // blocks reach into the next row
+      vec<T> v[E];
+#pragma GCC unroll 4
+      for (int g = 0; g < E; ++g) v[g] = load_blocks(src + g * s_p, E * s_p);
+      transpose_blocks<T>(v);
+      for (int j = 0; j < count; ++j) store(dst + j * k, v[j]);
+    } else {
+      for (int j = 0; j < count; ++j)
+        for (int i = 0; i < rows; ++i) dst[j * k + i] = src[j * s_j + i * s_p];
+    }
+  }
+}
+
 // Columns [0, count) of B as panels: dst[j / W * W * k + p * W + j % W] = src[j * s_j + p * s_p], W = kCols, zeros
 // beyond the last column; p < k.
 template <class T> [[gnu::noinline]] void pack_panels(T* dst, int64_t count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
