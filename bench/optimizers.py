@@ -21,12 +21,12 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
     case = f"Adam, {n // 1_000_000} M parameters"
     if not settings.wants(case):
         return []
-    work = {US: adam(optim.Adam, nn.Parameter, rv.from_numpy, n)}
+    work = {US: adam(optim.Adam, nn.Parameter, rv.tensor, n)}
     torch = torch_or_none(settings)
     if torch is not None:
-        work["torch"] = adam(torch.optim.Adam, torch.nn.Parameter, torch.from_numpy, n, fused=True)
+        work["torch"] = adam(torch.optim.Adam, torch.nn.Parameter, torch.tensor, n, fused=True)
     if peak.width:
-        arrays = tuple(np.ones(n, np.float32) for _ in range(4))
+        arrays = tuple(rv.ones(n).numpy() for _ in range(4))
         for name in STREAMS:  # bandwidth on memory of the same size, in turns with the peers
             work[name] = repeat(lambda name=name: native.on_pieces(name, arrays, settings.threads, 1))
     rates = {name: STREAMS.get(name, MOVED) * n / s / 1e9 for name, s in race(work, settings).items()}

@@ -32,7 +32,6 @@ bool commutes(int row);
 // Two steps in one link, both of rows that commute: the second is (block, memory) or (block, one).
 Link link_pair(int row, Form form, int row2, Form form2, int dtype_code);
 Link link_load(int dtype_code, From from);  // memory or one
-Link link_fetch(int dtype_code);            // asks for what the chain will load from its operand soon
 Link link_end(int dtype_code);
 
 // Runs the links, the last one link_end, on elements [0, n) of all operands; writes into the last link.

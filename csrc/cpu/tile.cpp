@@ -79,7 +79,7 @@ struct Runner {
   std::byte* buffer[kMaxRegs];  // tile of each register that has one
   std::byte* reg[kMaxRegs];     // where a register's value lies now
   bool straight_out[kMaxArgs];  // no input stands in the way of writing output o straight
-  Link link[6 * kMaxRegs];      // with addresses
+  Link link[3 * kMaxRegs];      // with addresses
 
   Runner(const Schedule& schedule, const TileSpace& s, const Layout& l) : q(schedule), space(s), layout(l) {}
 

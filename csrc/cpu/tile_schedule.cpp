@@ -6,9 +6,6 @@
 namespace rv::RV_ISA {
 namespace {
 
-// Elements from which on chains ask for what they will load: between two loads of an array other code runs, and the machine's own
-// prefetch misses the pattern. In memory a chain takes 1.0 to 1.1 times the loop's time instead of 1.3 to 2.
-constexpr int64_t kStreamed = 256 << 10;
 // A single light step is faster as a tile function, beside whose reads the machine's prefetch works; unless an operand that is
 // one value would have to be laid out in a tile for less work than this.
 constexpr int64_t kAlone = 8 << 10;
@@ -51,7 +48,6 @@ Schedule::Schedule(const Program& program, uint32_t single, int64_t total, Carve
   }
   for (int r = 0; r < p.n_in + p.n_const; ++r) filled[r] = false;
   find_outputs();
-  uint32_t fetched = total < kStreamed ? 0 : ~single;  // inputs still to be asked for
   for (int i = 0; i < p.n_steps;) {
     const int64_t* s = step(i);
     int end = i;
@@ -59,7 +55,7 @@ Schedule::Schedule(const Program& program, uint32_t single, int64_t total, Carve
     bool lays_out = false;
     for (int a = 0; a < s[2]; ++a) lays_out |= beside(s[4 + a]) == From::one;
     if (end > i + (lays_out && total < kAlone ? 0 : 1)) {
-      chain(i, end, fetched);
+      chain(i, end);
       i = end;
       continue;
     }
@@ -118,7 +114,7 @@ From Schedule::beside(int64_t r) const {
   return one ? From::one : From::memory;
 }
 
-void Schedule::chain(int begin, int end, uint32_t& fetched) {
+void Schedule::chain(int begin, int end) {
   const int code = static_cast<int>(step(begin)[1]), first = links;
   int64_t block = kNone;  // the register whose value the block is
   auto from = [&](int64_t r) { return r == block ? From::block : beside(r); };
@@ -137,13 +133,6 @@ void Schedule::chain(int begin, int end, uint32_t& fetched) {
     link[links - 1].operand[at] = constant(r);
     use[links - 1].operand[at] = static_cast<int8_t>(r);
   };
-  for (int i = begin; i < end; ++i)
-    for (int a = 0; a < step(i)[2]; ++a)
-      if (const int64_t r = step(i)[4 + a]; r < p.n_in && (fetched >> r & 1)) {
-        add(link_fetch(code));
-        join(0, r);
-        fetched &= ~(uint32_t{1} << r);
-      }
 
   int lone_row = kNone, operands = 0;  // of the last link, if it is a single step
   Form lone;

@@ -50,7 +50,7 @@ struct Schedule {
   // Input k is `one` for chains, and nothing else reads it.
   bool lone(int k) const { return (ones >> k & 1) && !filled[k]; }
 
-  static int most_links(const Program& p) { return 6 * p.n_steps; }  // three fetched operands, a load, itself, an end
+  static int most_links(const Program& p) { return 3 * p.n_steps; }  // a load, itself, an end
 
  private:
   const int64_t* step(int i) const { return p.steps + i * Program::kStep; }
@@ -58,7 +58,7 @@ struct Schedule {
   bool stored(int i, int end) const;
   From beside(int64_t r) const;  // where a chain finds a register that is not its block
   void find_outputs();
-  void chain(int begin, int end, uint32_t& fetched);
+  void chain(int begin, int end);
 };
 
 }  // namespace rv::RV_ISA
