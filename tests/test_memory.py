@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import ranvier as rv
 from ranvier import nn, optim
-from ranvier.memory import aligned_empty, aligned_full
+from ranvier.memory import STAGGERED, aligned_empty, aligned_full
 
 
 def address(t: rv.Tensor) -> int:
@@ -20,6 +20,12 @@ def test_aligned(shape: tuple[int, ...], dtype: str) -> None:
         assert a.shape == shape and a.dtype == dtype and a.flags.c_contiguous and a.flags.writeable
         assert a.size == 0 or a.ctypes.data % 64 == 0
     assert (a == 1).all() and not aligned_full(shape, 0, dtype).any()
+
+
+def test_large_arrays_begin_at_different_places_of_a_page() -> None:
+    arrays = [aligned_empty((STAGGERED // 4,), "f4") for _ in range(4)]
+    assert len({a.ctypes.data % 4096 for a in arrays}) == 4
+    assert all(a.ctypes.data % 64 == 0 and a.nbytes == STAGGERED for a in arrays)
 
 
 def test_negative_zero() -> None:

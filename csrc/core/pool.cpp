@@ -101,6 +101,7 @@ void Pool::help(int member) {
     bool more, going_on;
     int spins = 0;
     do {
+      if (spins > 0) sched_yield();  // to a helper that is at a unit and has no CPU of its own
       going_on = left.load(std::memory_order_relaxed) != 0;
       more = spin(kIdleSpin, changed);
     } while (!more && going_on && ++spins < kLoopSpins);

@@ -6,7 +6,7 @@
 namespace rv::RV_ISA {
 namespace {
 
-// A single light step is faster as a tile function, beside whose reads the machine's prefetch works; unless an operand that is
+// A single light step is faster as a tile function, a loop without jumps; unless an operand that is
 // one value would have to be laid out in a tile for less work than this.
 constexpr int64_t kAlone = 8 << 10;
 

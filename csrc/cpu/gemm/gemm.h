@@ -67,7 +67,8 @@ template <class T> struct Product {
     }
     pack_b = n > 1 && (b.col != 1 || pays_copy_b());
     pack_a = !lies(a.row, a.col) || (pack_b && pays_copy_a());
-    if (m * n <= (1 << 14) && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
+    const bool few_tiles = m * n <= (1 << 14) && pieces(m, 56) * pieces(n, 64) < 8;
+    if (few_tiles && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
   static bool lies(int64_t row, int64_t col) { return row == 1 || col == 1; }
   static constexpr int64_t kPage = 4096 / static_cast<int64_t>(sizeof(T));
@@ -76,13 +77,13 @@ template <class T> struct Product {
 #if defined(RV_AVX512)
   // Mostly operands are read as they lie, except B along k (columns must be vectors) and A along neither axis. Both are copied where
   // that pays. Measured (Zen 4, of the speed without): rows of A a multiple of 4 KB apart, so that 14 of them fall into the 8
-  // lines of one set of L1: 96 x 1024 x 777 1.3, 384 x 1024 x 1024 1.2, 1024 x 1024 x 300 along k 1.7; but 48 x 1024 x 256 0.9. A^T,
+  // lines of one set of L1: 96 x 1024 x 777 1.3, 384 x 1024 x 1024 1.2, 1024 x 1024 x 300 along k 1.7; but 48 x 1024 x 256 0.9, 4096 x 1024 x 10 0.75. A^T,
   // whose rows are pages apart: 1000 x 1500 x 777 1.14, 1024 x 1500 x 96 1.27; but 1000 x 1024 x 96 0.8. Large ones: 1000 x 700 x 777
   // 1.04, 1536 x 256 x 1024 1.03. Zen 5, 512 to 2048 cubed: a copy costs what it saves.
   bool pays_copy_b() const { return pays_copy_a(); }
   bool pays_copy_a() const {
-    if (a.col == 1 && collide(a.row)) return m > 4 * kRows || (b.col != 1 && m >= 2 * kRows);
-    if (a.col != 1 && a.col >= kPage * 3 / 4) return (n >= 256 && k >= 512) || (collide(a.col) && n >= 96 && k >= 1024);
+    if (a.col == 1 && collide(a.row)) return n > kCols<T> && k > 16 && (m > 4 * kRows || (b.col != 1 && m >= 2 * kRows));
+    if (a.col != 1 && a.col >= kPage * 3 / 4) return m >= 2 * kRows && ((n >= 256 && k >= 512) || (collide(a.col) && n >= 96 && k >= 1024));
     return b.col == 1 && m >= 384 && n >= 512 && k >= 64;
   }
 #else
@@ -128,7 +129,7 @@ template <class T> struct Product {
   // Of a few columns vectors of C are mostly empty: B is turned for `inner` (Zen 3: 286 x 478 x 2 and x 4 twice as fast; Zen 4,
   // AVX-512: 286 x 478 x 2 and 2179 x 932 x 2 4 times, 61 x 334 x 6 1.8 times, 318 x 38 x 2 twice, 1684 x 83 x 4 2.3 times).
   bool pays_inner_turned() const {
-    if (a.col != 1 || n < 2 || m < 8) return false;
+    if (a.col != 1 || n < 2 || m < 8 || n * k * static_cast<int64_t>(sizeof(T)) > kNear) return false;
     if (kVecBytes == 64) return n == 2 ? k >= 8 : n <= 7 && k >= (n <= 4 ? 24 : 48);
     return n <= 4 && k >= 8 * kLanes<T> && (m > 64 || k < 1024);  // few rows and a long k are work for `slices`
   }
@@ -187,7 +188,7 @@ template <class T> struct Product {
   }
 };
 
-// Tiles of 64 x 64. Within one, as many columns at a time as stay in L1 beside the rows of A at hand: those come from L2
+// Tiles of 64 x 64, or 16 x 8. Within one, as many columns at a time as stay in L1 beside the rows of A at hand: those come from L2
 // at half the rate at which 4 x 4 sums would use them up (64 x 512 x 512: 165 us with 4 columns at a time, 154 with 16).
 template <class T, class Done, class Crew>
 void run_inner(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
@@ -199,11 +200,11 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, std::byte* scrat
     turn_columns(turned, static_cast<int>(q.n), b, b_col, q.b.row, q.k);
     b = turned, b_col = q.k;
   }
-  const int64_t col_tiles = pieces(q.n, tile);
+  const int64_t rows_of_tile = q.n <= 8 ? 16 : tile, col_tiles = pieces(q.n, tile);
   const int step = inner_cols<T>(q.m, q.k);
   const int64_t fit = (40 << 10) / (q.k * static_cast<int64_t>(sizeof(T))) - kInnerRows, block = most(1, fit / step) * step;
-  crew.each(pieces(q.m, tile) * col_tiles, [&](int64_t t) {
-    const int64_t i0 = t / col_tiles * tile, i1 = least(q.m, i0 + tile);
+  crew.each(pieces(q.m, rows_of_tile) * col_tiles, [&](int64_t t) {
+    const int64_t i0 = t / col_tiles * rows_of_tile, i1 = least(q.m, i0 + rows_of_tile);
     const int64_t j0 = t % col_tiles * tile, j1 = least(q.n, j0 + tile);
     for (int64_t jb = j0; jb < j1; jb += block)
       for (int64_t i = i0; i < i1; i += kInnerRows) {
@@ -312,7 +313,7 @@ void run_turned(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
             for (int v = 0; v < W; v += L) store(tile + r * W + v, load(tile + r * W + v) + splat(bias[j + r]));
         for (int r = 0; r < rows; r += L) {
           const int lanes = static_cast<int>(least(L, rows - r));
-          pack_rows(q.c.p + i * q.c.row + j + r, static_cast<int>(q.c.row), lanes, tile + r * W, L, W, count);
+          pack_rows(q.c.p + i * q.c.row + j + r, q.c.row, lanes, tile + r * W, L, W, count);
         }
       }
       j = end;

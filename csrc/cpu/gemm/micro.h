@@ -71,7 +71,7 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
 #pragma GCC unroll 8
       for (int u = 0; u < U; ++u)
 #pragma GCC unroll 8
-        for (int v = 0; v <= V; ++v)  // and the line in which the last vector ends, where it is another one
+        for (int v = 0; v <= V; ++v)  // and the line in which the last vector ends, if there are products enough to hide it
           if (v < V || R > 4) __builtin_prefetch(b + (4 + u) * b_row + v * L - (v == V));
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) {

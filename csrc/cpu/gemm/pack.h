@@ -15,7 +15,7 @@ inline constexpr int64_t kPanelGroup = 4;                        // panels packe
 inline constexpr int64_t kFetch = 4;                             // rows of B that are on their way while one is packed
 
 // dst[p * width + i] = src[i * stride + p] for i < rows, 0 for rows <= i < lanes; p < k. The transpose of rows.
-template <class T> void pack_rows(T* dst, int width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
+template <class T> void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>;
   vec<T> v[E];
   int64_t p = 0;
@@ -55,7 +55,7 @@ template <class T> void turn_columns(T* dst, int count, const T* src, int64_t s_
   for (int64_t p = 0; p < k; p += L, src += L * s_p, dst += L) {
     const int rows = static_cast<int>(least(L, k - p));
     if (s_j == 1 && count >= E) {
-      pack_rows(dst, static_cast<int>(k), rows, src, rows, s_p, count);
+      pack_rows(dst, k, rows, src, rows, s_p, count);
     } else if (s_j == 1 && s_p >= 2 && count > 1 && p + L < k) {  // blocks reach into the next row
       vec<T> v[E];
 #pragma GCC unroll 4
