@@ -4,8 +4,9 @@ NumPy aligns to 16 bytes. A vector of 64 bytes then lies in two cache lines, and
 step over 100,000 parameters takes a sixth longer. Parameters, gradients, optimizer states and new tensors come from here;
 results of native ops come from `csrc/core/memory.cpp`.
 
-Large arrays from here begin at different places of a page. Otherwise a loop over several of them, such as an optimizer's, is always at
-the same place of all pages, which keeps the same few banks of the memory busy (Adam, 10 million parameters: 37 and not 44 GB/s).
+Large arrays from here begin at different places of a page. Otherwise a loop over several of them, such as an optimizer's, is
+always at the same place of all pages, which keeps the same few banks of the memory busy (Adam, 10 million parameters: 37 and
+not 44 GB/s).
 """
 
 from __future__ import annotations

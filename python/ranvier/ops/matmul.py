@@ -57,8 +57,8 @@ def set_float32_matmul_precision(precision: str) -> None:
     - "high": two terms and 3 products, 2**-15 (on random matrices about 5e-6 of the largest result), or "highest";
     - "medium": one term, 2**-7 (about 2.5e-3), or "high".
 
-    A way is taken only where it is faster: AMX serves all three, AVX512_BF16 "medium" on AMD's Zen 4 and 5; `ranvier info` says
-    what there is. Small products, infinities, NaNs and values out of the terms' range go by float32 arithmetic. Counts for
+    A way is taken only where it is faster: AMX serves all three, AVX512_BF16 "medium" on AMD's Zen 4 and 5; `ranvier
+    info` says what there is. Small products, infinities, NaNs and values out of the terms' range go by float32 arithmetic. Counts for
     matmul, linear and what is made of them, eager and compiled; not for float64, nor on backend("numpy"). A gradient's
     products have the precision that their forward pass had.
 
