@@ -58,9 +58,9 @@ def set_float32_matmul_precision(precision: str) -> None:
     - "medium": one term, 2**-7 (about 2.5e-3), or "high".
 
     A way is taken only where it is faster: AMX serves all three, AVX512_BF16 "medium" on AMD's Zen 4 and 5; `ranvier
-    info` says what there is. Small products, infinities, NaNs and values out of the terms' range go by float32 arithmetic. Counts for
-    matmul, linear and what is made of them, eager and compiled; not for float64, nor on backend("numpy"). A gradient's
-    products have the precision that their forward pass had.
+    info` says what there is. Small products, infinities, NaNs and values out of the terms' range go by float32 arithmetic.
+    Counts for matmul, linear and what is made of them, eager and compiled; not for float64, nor on backend("numpy"). A
+    gradient's products have the precision that their forward pass had.
 
     Raises:
         DomainError: another word.
