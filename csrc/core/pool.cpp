@@ -40,7 +40,8 @@ constexpr nanoseconds kSlowWake{200'000}, kMoveEvery{2'000'000}, kShortRest{2'00
 constexpr nanoseconds kFinishSpin{20'000};  // for units under way
 constexpr nanoseconds kClockSpin{3'000};    // in which the clock of a thread on a CPU goes on
 constexpr int kFinishSpins = 10;            // then sleep
-constexpr nanoseconds kStall{300'000}, kFirstRest{4'000'000}, kLongestRest{512'000'000};
+constexpr nanoseconds kStall{300'000};
+constexpr int kRestPerStall = 16;  // so that stalls take a sixteenth of the time at most
 
 // ---- where helpers run
 //
@@ -280,9 +281,8 @@ void Pool::rescue(int members) {
   // Alone, the work since the last stall would have taken `members` times as long, without this one
   const auto since = now - std::exchange(resumed, now);
   if (now - start < since * (5 * members - 6) / (5 * members)) return;
-  rest = rest == nanoseconds{0} || start - rest_until > 4 * rest ? kFirstRest : std::min(2 * rest, kLongestRest);
   resting = true;
-  resumed = rest_until = now + rest;
+  resumed = rest_until = now + kRestPerStall * (now - start);
 }
 
 }  // namespace rv

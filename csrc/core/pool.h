@@ -99,10 +99,9 @@ struct Pool {
   double least_work = kLeastWork;        // of a member
   double missed = 0;                     // nanoseconds of work that was done alone because helpers slept
   Clock::time_point missed_since{}, next_move{};
-  // Where stalls eat up what helpers gain, the CPUs are busy with something else: work alone for a while, longer each time
+  // Where a stall eats up what helpers gained, the CPUs are busy with something else: work alone for a while, the longer it was the longer
   bool resting = false;
   Clock::time_point resumed{}, rest_until{};
-  nanoseconds rest{0};
 };
 
 Pool& pool();
