@@ -103,8 +103,10 @@ template <class T> struct Product {
     constexpr int64_t L = kLanes<T>;
     if (m == 1) return n > kNarrow * L || (n > 1 && k >= 16);
     // It beats `outer` at k = 4 by 1.5 to 1.7 times (Zen 3: 143 x 4 x 33, 48 x 4 x 213, 427 x 4 x 1574; Zen 4, AVX-512, k = 2 and
-    // 3: 1.2 to 1.6; k = 4 1.3 for 3 x 4 x 982, but 0.8 for 48 x 4 x 213).
-    return kVecBytes == 64 ? k <= (m <= 3 || n >= 16 * L ? kStripRows : 3) && n * 2 >= L * 5 : k <= kStripRows && n >= L * 2;
+    // 3: 1.2 to 1.6; float32, k = 4: 1.3 for 3 x 4 x 982 and 300 x 4 x 300, but 0.8 for 48 x 4 x 213; float64: 0.9).
+    if (kVecBytes < 64) return k <= kStripRows && n >= L * 2;
+    const bool four = sizeof(T) == 4 && (m <= 3 || n >= 16 * L);
+    return k <= (four ? kStripRows : kStripRows - 1) && n * 2 >= L * 5;
   }
   int64_t row_slices() const {
     const bool small = n <= kNarrow * kLanes<T> || n * k * static_cast<int64_t>(sizeof(T)) < (128 << 10);
