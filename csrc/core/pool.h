@@ -99,7 +99,7 @@ struct Pool {
   double least_work = kLeastWork;        // of a member
   double missed = 0;                     // nanoseconds of work that was done alone because helpers slept
   Clock::time_point missed_since{}, next_move{};
-  // Where a stall eats up what helpers gained, the CPUs are busy with something else: work alone for a while, the longer it was the longer
+  // Where a stall eats up what helpers gained, the CPUs are busy with something else: work alone, kRestPerStall times as long
   bool resting = false;
   Clock::time_point resumed{}, rest_until{};
 };

@@ -75,11 +75,11 @@ template <class T> struct Product {
   // Rows so far apart of which a micro-tile reads more than a set of L1 has lines.
   static bool collide(int64_t row) { return kRows > 8 && row != 0 && row % kPage == 0; }
 #if defined(RV_AVX512)
-  // Mostly operands are read as they lie, except B along k (columns must be vectors) and A along neither axis. Both are copied where
-  // that pays. Measured (Zen 4, of the speed without): rows of A a multiple of 4 KB apart, so that 14 of them fall into the 8
-  // lines of one set of L1: 96 x 1024 x 777 1.3, 384 x 1024 x 1024 1.2, 1024 x 1024 x 300 along k 1.7; but 48 x 1024 x 256 0.9, 4096 x 1024 x 10 0.75. A^T,
-  // whose rows are pages apart: 1000 x 1500 x 777 1.14, 1024 x 1500 x 96 1.27; but 1000 x 1024 x 96 0.8. Large ones: 1000 x 700 x 777
-  // 1.04, 1536 x 256 x 1024 1.03. Zen 5, 512 to 2048 cubed: a copy costs what it saves.
+  // Mostly operands are read as they lie, except B along k (columns must be vectors) and A along neither axis. Both are copied
+  // where that pays. Measured (Zen 4, of the speed without): rows of A a multiple of 4 KB apart, so that 14 of them fall into the
+  // 8 lines of one set of L1: 96 x 1024 x 777 1.3, 384 x 1024 x 1024 1.2, 1024 x 1024 x 300 along k 1.7; but 48 x 1024 x 256 0.9,
+  // 4096 x 1024 x 10 0.75. A^T, whose rows are pages apart: 1000 x 1500 x 777 1.14, 1024 x 1500 x 96 1.27; but 1000 x 1024 x 96
+  // 0.8. Large ones: 1000 x 700 x 777 1.04, 1536 x 256 x 1024 1.03. Zen 5, 512 to 2048 cubed: a copy costs what it saves.
   bool pays_copy_b() const { return pays_copy_a(); }
   bool pays_copy_a() const {
     if (a.col == 1 && collide(a.row)) return n > kCols<T> && k > 16 && (m > 4 * kRows || (b.col != 1 && m >= 2 * kRows));
