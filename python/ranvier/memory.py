@@ -26,9 +26,9 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any, make: Any = np.empty) -> n
     """An uninitialised C-contiguous array whose address is a multiple of 64; `make` is np.empty or np.zeros."""
     dtype = np.dtype(dtype)
     nbytes = math.prod(shape) * dtype.itemsize
-    place = next(_places) if nbytes >= STAGGERED else 0
-    memory = make(nbytes + ALIGNMENT + place, np.uint8)
-    start = -memory.__array_interface__["data"][0] % ALIGNMENT + place
+    period, place = (4096, next(_places)) if nbytes >= STAGGERED else (ALIGNMENT, 0)
+    memory = make(nbytes + period, np.uint8)
+    start = (place - memory.__array_interface__["data"][0]) % period
     return memory[start : start + nbytes].view(dtype).reshape(shape)
 
 
