@@ -8,6 +8,7 @@ import ast
 import ctypes
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,15 +124,17 @@ def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies:
     del others[US]  # it knows no attributes
     result = {US: repeat(lambda: call(*tensors))}
     precision = attrs.get("precision", "highest") if arrays[0].dtype == np.float32 else "highest"
-    for number, name in enumerate(VARIANTS):
+    ways = {name if number else "in a plan": partial(in_plan, call, tensors, copies, 32 * number) for number, name in enumerate(VARIANTS)}
+    ways["B packed once"] = partial(in_plan, lambda a: call(a, tensors[1]), tensors[:1], copies, frozen=True)
+    for name, make in ways.items():
         try:
-            run, (out,) = in_plan(call, tensors, copies, 32 * number)
+            run, (out,) = make()
         except ValueError:  # it does not fit these operands
             continue
         run(1)
         check(name, out, *products.views(*arrays, layout), LEFT_OUT[precision])
-        result[f"{US}, {name if number else 'in a plan'}"] = run
-    (m, k), n = products.views(*arrays, layout)[0].shape, out.shape[1]
+        result[f"{US}, {name}"] = run
+    (m, k), (_, n) = (v.shape for v in products.views(*arrays, layout))
     if layout == "A B" and 2 * m * k * n <= LOOP_LIMIT and native.compiled() is not None:
         others["plain loop"] = plain_loop(*arrays)
     torch = torch_or_none(settings)

@@ -8,10 +8,13 @@ import numpy as np
 from .runner import Contender
 
 
-def in_plan(fn: Callable, tensors: list, copies: int = 1, flags: int = 0) -> tuple[Contender, list[np.ndarray]]:
+def in_plan(
+    fn: Callable, tensors: list, copies: int = 1, flags: int = 0, frozen: bool = False
+) -> tuple[Contender, list[np.ndarray]]:
     """`fn(*tensors)` as a plan of `copies` times its instructions, and the arrays it writes: no memory is allocated.
 
-    `flags` are added to the first attribute of each instruction.
+    `flags` are added to the first attribute of each instruction. frozen: what `fn` captures does not change; raises ValueError where
+    no copy of it pays.
     """
     import ranvier as rv
     from ranvier import _native
@@ -19,13 +22,16 @@ def in_plan(fn: Callable, tensors: list, copies: int = 1, flags: int = 0) -> tup
     from ranvier.graph.lower import Lowering
 
     graph = rv.compile(fn).traced(*tensors).program.graph
-    slots, instructions = Lowering(graph, default_backend().rows).plan()
+    slots, instructions, once, fixed = Lowering(graph, default_backend().rows, frozen).plan()
     results = [rv.zeros(v.shape, dtype=v.dtype).numpy() for v in graph.outputs]
     memory = iter(results)
     slots = [("bound", next(memory)) if slot[0] == "output" else slot for slot in slots]
     if flags:
         instructions = [(kernel, ins, outs, [ints[0] + flags, *ints[1:]], *rest) for kernel, ins, outs, ints, *rest in instructions]
-    plan, arrays = _native.Plan(slots, instructions * copies), [t.numpy() for t in tensors]
+    repeated = instructions[:once] + instructions[once:] * copies
+    plan, arrays = _native.Plan(slots, repeated, once, fixed), [t.numpy() for t in tensors]
+    if frozen and not plan.packed_bytes:
+        raise ValueError("nothing is packed")
 
     def run(times: int) -> None:
         for _ in range(times):

@@ -85,7 +85,7 @@ Operand parse_operand(py::sequence o, const std::string& where) {
   return result;
 }
 
-std::unique_ptr<Plan> make_plan(py::sequence slots, py::sequence instructions) {
+std::unique_ptr<Plan> make_plan(py::sequence slots, py::sequence instructions, int once, std::vector<int> fixed) {
   std::vector<Slot> slot_list;
   for (size_t i = 0; i < slots.size(); ++i) slot_list.push_back(parse_slot(slots[i], "slot " + std::to_string(i)));
   std::vector<InstructionSpec> specs;
@@ -103,7 +103,12 @@ std::unique_ptr<Plan> make_plan(py::sequence slots, py::sequence instructions) {
     spec.floats = t[4].cast<std::vector<double>>();
     specs.push_back(std::move(spec));
   }
-  return std::make_unique<Plan>(std::move(slot_list), std::move(specs));
+  for (int i : fixed) {
+    if (i < 0 || i >= static_cast<int>(slot_list.size()) || (slot_list[i].kind != SlotKind::arena && slot_list[i].kind != SlotKind::bound))
+      throw py::value_error("slot " + std::to_string(i) + ": only an arena or bound slot can be fixed");
+    slot_list[i].fixed = true;
+  }
+  return std::make_unique<Plan>(std::move(slot_list), std::move(specs), once);
 }
 
 // eager_add(call_id, arrays, kernel, outs, ints, floats, label); an out is (dtype_code, shape), or the number of the
@@ -194,8 +199,11 @@ PYBIND11_MODULE(_native, m) {
   });
 
   py::class_<Plan> plan(m, "Plan", py::is_final());
-  plan.def(py::init(&make_plan), py::arg("slots"), py::arg("instructions"))
+  plan.def(py::init(&make_plan), py::arg("slots"), py::arg("instructions"), py::arg("once") = 0, py::arg("fixed") = std::vector<int>{})
       .def_property_readonly("arena_bytes", &Plan::arena_bytes)
+      .def_property_readonly("packed_bytes", &Plan::packed_bytes)
+      .def("watch", &plan_watch, py::arg("tensors"))
+      .def("renew", &plan_renew)
       .def("describe", &Plan::describe)
       .def("timings", &plan_timings, py::arg("repeats"))
       .def("loop", &plan_loop, py::arg("data"), py::arg("index"), py::arg("batch"), py::arg("begin"), py::arg("end"),

@@ -164,8 +164,7 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
   } else {
     std::vector<View> views = e.views;
     point(views.data());
-    std::vector<Instruction> list(1, e.ins);
-    Instruction& ins = list[0];
+    Instruction ins = e.ins;
     ins.args.in = views.data();
     ins.args.out = views.data() + n_in;
     ins.parallel = true;
@@ -173,7 +172,7 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
     try {
       pybind11::gil_scoped_release release;
       if (e.shared_bytes) ins.args.shared = shared_scratch(e.shared_bytes);
-      ok = Executor::run(list, eager_parallel.load(std::memory_order_relaxed) ? ins.cost : 0, state) < 0;
+      ok = Executor::run(&ins, 1, eager_parallel.load(std::memory_order_relaxed) ? ins.cost : 0, state) < 0;
     } catch (...) {  // no memory
       drop(n_out);
       throw;

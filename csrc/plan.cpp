@@ -46,8 +46,7 @@ void Instruction::prepare() {
   args.prepared = prepared.get();
 }
 
-int Executor::run(const std::vector<Instruction>& list, double shared_cost, TeamState& state, const Prologue* first,
-                  double* times) {
+int Executor::run(const Instruction* list, int n, double shared_cost, TeamState& state, const Prologue* first, double* times) {
   using Clock = std::chrono::steady_clock;
   FlushDenormals flush;
   Crew crew(shared_cost);
@@ -56,7 +55,6 @@ int Executor::run(const std::vector<Instruction>& list, double shared_cost, Team
     Team team = crew.team(state, first->cost);
     first->body(first->context, team);
   }
-  const int n = static_cast<int>(list.size());
   for (int i = 0; i < n; ++i) {
     const Instruction& ins = list[i];
     const Clock::time_point start = times ? Clock::now() : Clock::time_point{};
@@ -106,6 +104,12 @@ std::string slot_text(const std::vector<Slot>& slots, const Operand& o) {
   return out.str();
 }
 
+bool same_place(const Operand& x, const Operand& y) {
+  const View &v = x.view, &w = y.view;
+  return x.slot == y.slot && x.byte_offset == y.byte_offset && v.dtype == w.dtype && v.ndim == w.ndim &&
+         std::equal(v.shape, v.shape + v.ndim, w.shape) && std::equal(v.stride, v.stride + v.ndim, w.stride);
+}
+
 }  // namespace
 
 void Plan::check_operand(const Operand& o, bool written, const std::string& where) const {
@@ -130,8 +134,31 @@ void Plan::check_operand(const Operand& o, bool written, const std::string& wher
   if (const char* rule = written_view_error(v)) refuse(rule + (", but it is " + text(v)));
 }
 
-Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs)
-    : slots_(std::move(slots)), specs_(std::move(specs)), patches_(slots_.size()) {
+void Plan::check_fixed(const InstructionSpec& spec, bool once, const std::string& where) const {
+  for (const Operand& o : spec.ins)
+    if (once && !slots_[o.slot].fixed) throw std::invalid_argument(where + ": runs once, so it must read fixed slots alone");
+  for (const Operand& o : spec.outs)
+    if (slots_[o.slot].fixed != once) throw std::invalid_argument(where + ": fixed slots are written by what runs once, and by nothing else");
+}
+
+// An operand that several instructions read in the same way is copied once.
+void Plan::choose_pack(Instruction& ins, const InstructionSpec& spec) {
+  const Packing p = ins.kernel->packing ? ins.kernel->packing(ins.args) : Packing{};
+  if (p.operand < 0 || !slots_[spec.ins[p.operand].slot].fixed) return;
+  const Operand& operand = spec.ins[p.operand];
+  for (const Pack& other : packs_)
+    if (other.kernel == ins.kernel && other.packing.layout == p.layout && other.packing.bytes == p.bytes && same_place(other.operand, operand)) {
+      ins.args.packed = other.memory.get();
+      return;
+    }
+  packs_.push_back({ins.kernel, ins.args, p, operand, make_buffer(static_cast<size_t>(p.bytes))});
+  packed_bytes_ += p.bytes;
+  ins.args.packed = packs_.back().memory.get();
+}
+
+Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once)
+    : slots_(std::move(slots)), specs_(std::move(specs)), patches_(slots_.size()), once_(once) {
+  if (once < 0 || once > static_cast<int>(specs_.size())) throw std::invalid_argument("once must be a number of instructions");
   for (size_t s = 0; s < slots_.size(); ++s) {
     Slot& slot = slots_[s];
     const std::string where = "slot " + std::to_string(s);
@@ -181,10 +208,14 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs)
     ins.args.n_floats = static_cast<int>(spec.floats.size());
     if (ins.kernel->check)
       if (const char* rule = ins.kernel->check(ins.args)) throw std::invalid_argument(where + ": " + spec.kernel + ": " + rule);
+    check_fixed(spec, static_cast<int>(i) < once, where);
+    choose_pack(ins, spec);
     ins.cost = ins.kernel->cost ? ins.kernel->cost(ins.args) : 0;
     ins.parallel = ins.cost > kTeamNanoseconds;
-    if (ins.parallel) shared_cost_ += ins.cost;
-    cost_ += ins.cost;
+    if (static_cast<int>(i) >= once) {
+      if (ins.parallel) shared_cost_ += ins.cost;
+      cost_ += ins.cost;
+    }
     if (ins.kernel->shared) shared = std::max(shared, ins.kernel->shared(ins.args));
     list_.push_back(ins);
   }
@@ -214,11 +245,31 @@ std::mutex& Plan::mutex() {
   return turn_->mutex;
 }
 
+// What runs once, then the copies.
+int Plan::make_fixed(double* times) {
+  double cost = 0, shared_cost = 0;
+  for (int i = 0; i < once_; ++i) shared_cost += list_[i].parallel ? list_[i].cost : 0;
+  for (const Pack& p : packs_) cost += p.packing.cost;
+  const int failed = Executor::run(list_.data(), once_, shared_cost, turn_->team, nullptr, times);
+  if (failed >= 0) return failed;
+  const auto pack = [](void* context, Team& team) {
+    for (Pack& p : *static_cast<std::vector<Pack>*>(context)) p.kernel->pack(p.args, p.memory.get(), team);
+  };
+  const Executor::Prologue packing{pack, &packs_, cost};
+  if (!packs_.empty()) Executor::run(nullptr, 0, cost > kTeamNanoseconds ? cost : 0, turn_->team, &packing);
+  made_ = true;
+  return -1;
+}
+
 void Plan::run(const Executor::Prologue* first, double* times) {
   const double shared = shared_cost_ + (first && first->cost > kTeamNanoseconds ? first->cost : 0);
-  int failed;
+  int failed = -1;
   try {
-    failed = Executor::run(list_, shared, turn_->team, first, times);
+    if (!made_) [[unlikely]] failed = make_fixed(times);
+    if (failed < 0) {
+      failed = Executor::run(list_.data() + once_, static_cast<int>(list_.size()) - once_, shared, turn_->team, first, times ? times + once_ : nullptr);
+      if (failed >= 0) failed += once_;
+    }
   } catch (...) {  // no memory
     turn_->team.failed.store(false);
     throw;
@@ -232,7 +283,8 @@ std::string Plan::describe() const {
   std::ostringstream s;
   for (size_t i = 0; i < specs_.size(); ++i) {
     const InstructionSpec& spec = specs_[i];
-    s << i << ": " << spec.label << " [" << spec.kernel << (list_[i].parallel ? ", team" : "") << "] ";
+    s << i << ": " << spec.label << " [" << spec.kernel << (list_[i].parallel ? ", team" : "")
+      << (static_cast<int>(i) < once_ ? ", once" : "") << (list_[i].args.packed ? ", packed" : "") << "] ";
     for (size_t k = 0; k < spec.outs.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.outs[k]);
     s << " <- ";
     for (size_t k = 0; k < spec.ins.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.ins[k]);

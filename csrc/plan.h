@@ -2,6 +2,7 @@
 // A plan: a flat list of instructions over slots of memory, checked once, then run by one call.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -47,6 +48,7 @@ struct Slot {
   bool writable = true;
   DType dtype = DType::f32;         // output
   std::vector<int64_t> shape;       // output
+  bool fixed = false;               // bound, arena: runs find the same values there until `renew`
 };
 
 struct Operand {
@@ -75,18 +77,20 @@ struct Executor {
     double cost;
   };
   // `shared_cost`: of the instructions that are. `times` takes the nanoseconds of each instruction.
-  static int run(const std::vector<Instruction>& list, double shared_cost, TeamState& state, const Prologue* first = nullptr,
+  static int run(const Instruction* list, int n, double shared_cost, TeamState& state, const Prologue* first = nullptr,
                  double* times = nullptr);
 };
 
 class Plan {
  public:
-  Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs);
+  // The first `once` instructions make what is fixed of what is fixed: a run leaves them out unless it is the first after `renew`.
+  Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once = 0);
 
   const std::vector<Slot>& slots() const { return slots_; }
   const std::vector<int>& inputs() const { return inputs_; }    // their slots
   const std::vector<int>& outputs() const { return outputs_; }
   int64_t arena_bytes() const { return arena_bytes_; }
+  int64_t packed_bytes() const { return packed_bytes_; }
   double cost() const { return cost_; }
   bool long_run() const { return cost_ > kSerialNanoseconds; }
   std::string describe() const;
@@ -106,6 +110,10 @@ class Plan {
   void bind(int slot, void* data);
   void run(const Executor::Prologue* first = nullptr, double* times = nullptr);
 
+  // The next run makes all that is fixed anew. `renewal`, if set, is asked with the GIL before a run whether that is due.
+  void renew() { made_ = false; }
+  std::function<bool()> renewal;
+
   // Held by whoever binds and runs. Ask for it with the GIL: in a forked child it is a new one, because the thread
   // that held the old one may not exist there.
   std::mutex& mutex();
@@ -119,7 +127,17 @@ class Plan {
     int view;
     int64_t byte_offset;
   };
+  struct Pack {  // a copy of a fixed operand
+    const Kernel* kernel;
+    Args args;
+    Packing packing;
+    Operand operand;
+    Buffer memory;
+  };
   void check_operand(const Operand& o, bool written, const std::string& where) const;
+  void check_fixed(const InstructionSpec& spec, bool once, const std::string& where) const;
+  void choose_pack(Instruction& ins, const InstructionSpec& spec);
+  int make_fixed(double* times);
 
   std::vector<Slot> slots_;
   std::vector<InstructionSpec> specs_;
@@ -129,7 +147,10 @@ class Plan {
   std::vector<int> inputs_, outputs_, input_dtype_;
   std::vector<std::pair<const std::byte*, const std::byte*>> changed_;  // bound memory that instructions write
   Buffer arena_;
-  int64_t arena_bytes_ = 0;
+  std::vector<Pack> packs_;
+  int once_;
+  bool made_ = false;  // whether what is fixed is there
+  int64_t arena_bytes_ = 0, packed_bytes_ = 0;
   double cost_ = 0, shared_cost_ = 0;
   std::unique_ptr<Turn> turn_ = std::make_unique<Turn>();
   uint32_t fork_depth_ = fork_depth();

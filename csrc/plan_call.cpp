@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "eager.h"
+#include "tensors.h"
 
 namespace py = pybind11;
 
@@ -82,6 +83,7 @@ template <class Go> PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t
   }
   try {
     const auto lock = lock_plan(plan);
+    if (plan.renewal && plan.renewal()) plan.renew();
     for (Py_ssize_t k = 0; k < n; ++k) plan.bind(inputs[k], PyArray_DATA(reinterpret_cast<PyArrayObject*>(args[k])));
     for (size_t k = 0; k < outputs.size(); ++k)
       plan.bind(outputs[k], PyArray_DATA(reinterpret_cast<PyArrayObject*>(PyTuple_GET_ITEM(result, static_cast<Py_ssize_t>(k)))));
@@ -113,6 +115,29 @@ PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n) {
     set_python_error();
     return nullptr;
   }
+}
+
+void plan_renew(Plan& plan) {
+  const auto lock = lock_plan(plan);
+  plan.renew();
+}
+
+void plan_watch(Plan& plan, py::sequence tensors) {
+  std::vector<std::pair<py::object, py::object>> seen;  // tensors, their versions
+  const py::handle type(reinterpret_cast<PyObject*>(connection.tensor));
+  for (py::handle t : tensors) {
+    if (!type || !py::isinstance(t, type)) throw py::type_error("Plan.watch: tensors");
+    seen.emplace_back(py::reinterpret_borrow<py::object>(t), py::none());
+  }
+  plan.renewal = [seen = std::move(seen)]() mutable {
+    bool changed = false;
+    for (auto& [tensor, version] : seen)
+      if (PyObject* now = at(tensor.ptr(), connection.version); now != version.ptr()) {
+        changed = true;
+        version = py::reinterpret_borrow<py::object>(now);
+      }
+    return changed;
+  };
 }
 
 py::list plan_timings(Plan& plan, int repeats, py::args arrays) {
@@ -245,6 +270,7 @@ int64_t plan_loop(Plan& plan, py::sequence data, py::object index, int64_t batch
   }
 
   const auto lock = lock_plan(plan);
+  plan.renew();
   double* sum = static_cast<double*>(PyArray_DATA(sums));
   const double gather_cost = static_cast<double>(batch_bytes) * 0.1;  // rows from memory, about 10 GB/s
   py::gil_scoped_release release;

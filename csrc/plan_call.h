@@ -8,6 +8,10 @@
 
 namespace rv {
 
+// From now on runs make what is fixed anew once one of these tensors has been changed; writes through NumPy do not count.
+void plan_watch(Plan& plan, pybind11::sequence tensors);
+void plan_renew(Plan& plan);
+
 PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n);
 
 // Runs the plan `repeats` times with a clock around each instruction: (label, kernel, median nanoseconds) of each.

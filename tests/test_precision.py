@@ -297,11 +297,11 @@ def test_cap():
 
 @pytest.mark.skipif(EMULATED or native.isa() != "v4", reason="needs AVX-512, once")
 def test_with_emulated_tiles():
-    """All of this file and of test_matmul.py, on tiles."""
+    """All of this file, of test_matmul.py and of test_frozen.py, on tiles."""
     products = set(under("amx-emulated", "-c", PRODUCTS).stdout.split())
     assert "emulated" in products and len(products) == 4
     assert not products & set(under("v4", "-c", PRODUCTS).stdout.split())  # "highest" goes through tiles too
     here = os.path.dirname(__file__)
-    files = [os.path.join(here, name) for name in ("test_precision.py", "test_matmul.py")]
+    files = [os.path.join(here, name) for name in ("test_precision.py", "test_matmul.py", "test_frozen.py")]
     done = under("amx-emulated", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *files)
     assert done.returncode == 0, done.stdout[-4000:]

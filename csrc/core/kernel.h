@@ -17,7 +17,16 @@ struct Args {
   const double* floats = nullptr;
   int n_ints = 0, n_floats = 0;
   const std::byte* prepared = nullptr;  // what Kernel::prepare made
+  const std::byte* packed = nullptr;    // what Kernel::pack made; nullptr: nothing
   std::byte* shared = nullptr;  // Kernel::shared(args) bytes, 64-byte aligned, common to all threads, not zeroed
+};
+
+// A copy of an operand that does not change from run to run, in the order in which the kernel reads it. Two of one operand
+// are the same if they have the same layout.
+struct Packing {
+  int operand = -1;  // number of the input; -1: no copy pays
+  int64_t bytes = 0, layout = 0;
+  double cost = 0;  // nanoseconds of one thread to make it
 };
 
 struct Kernel {
@@ -34,6 +43,10 @@ struct Kernel {
   // What follows from shapes, strides and attributes, once an instruction, for all its runs: nullptr: nothing. Called after
   // `check`: without memory to say how many bytes it takes, then with as many, 64-byte aligned. Data is not there yet.
   int64_t (*prepare)(const Args&, std::byte* memory) = nullptr;
+  // Which copy pays, by shapes, strides and attributes; and making it, in 64-byte aligned memory that `run`, `shared` and
+  // `prepare` then find in Args::packed. nullptr: none.
+  Packing (*packing)(const Args&) = nullptr;
+  void (*pack)(const Args&, std::byte* packed, Team&) = nullptr;
 };
 
 }  // namespace rv

@@ -17,14 +17,19 @@ struct Blocks {
   int64_t tile_rows, tile_cols;  // of C: a chunk of work
   bool runs;  // short k: C is most of the traffic, and rows of a tile are written in long runs, a few at a time
 
-  template <class T> static Blocks of(int64_t m, int64_t n, int64_t k, bool pack_a, bool pack_b) {
+  // `deep`: bytes of a column in a piece of k.
+  template <class T> static int64_t piece(int64_t k, int64_t deep = kDeep) {
+    deep /= static_cast<int64_t>(sizeof(T));
+    return k <= deep + deep / kSlack ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
+  }
+  // ahead: B is in panels already, whatever m.
+  template <class T> static Blocks of(int64_t m, int64_t n, int64_t k, bool pack_a, bool pack_b, bool ahead = false) {
     constexpr int64_t nr = kCols<T>, item = sizeof(T);
-    const bool few = m <= 3;  // B is used once: it is read in long runs along its rows
+    const bool few = m <= 3 && !ahead;  // B is used once: it is read in long runs along its rows
     Blocks b;
     b.runs = k > 0 && k <= 16 && !few && !pack_a;  // its groups are others than copies have
     b.tile_rows = kRows * most(1, kTileRows / kRows);
-    const int64_t deep = (few && n * k * item > kNear ? 128 : kDeep) / item;
-    b.k = k <= deep + deep / kSlack ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
+    b.k = few && n * k * item > kNear ? piece<T>(k, 128) : piece<T>(k);
     b.tile_cols = nr * most(1, (few || pack_a ? 1024 : 512) / item / nr);
     // Small products still give a few tiles to share out.
     const int64_t small_rows = kRows * most(1, 56 / kRows), small_cols = nr * most(1, 64 / nr);
@@ -130,9 +135,11 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
         crew.each(row_tiles * col_tiles, [&](int64_t t) {
           const int64_t i = t % row_tiles * blocks.tile_rows, j = t / row_tiles * blocks.tile_cols;
           const int64_t rows = least(blocks.tile_rows, ms - i), cols = least(blocks.tile_cols, ns - j);
+          bool panels = b.packs;
+          if constexpr (requires { b.ahead; }) panels = panels || b.ahead;
           TileJob<T> job{{}, nullptr, last && bias ? bias + js + j : nullptr, nr, nr * kc, c + (is + i) * c_row + js + j, c_row, rows, cols,
-                         kc, ps > 0, blocks.runs, !b.packs && n * k * static_cast<int64_t>(sizeof(T)) > kNear};
-          job.a = a.packs ? TileA<T>::copied(a_panels + i * kc, kc, b.packs) : a.tile(is + i, ps);
+                         kc, ps > 0, blocks.runs, !panels && n * k * static_cast<int64_t>(sizeof(T)) > kNear};
+          job.a = a.packs ? TileA<T>::copied(a_panels + i * kc, kc, panels) : a.tile(is + i, ps);
           if (stream_b) {
             T* const panels = reinterpret_cast<T*>(local());
             job.b = panels;
@@ -146,8 +153,9 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
           } else if (pack_b) {
             job.b = b_panels + j * kc;
             run_tile(job);
-          } else if constexpr (requires { b.s_outer; }) {
-            job.b = b.p + (js + j) + ps * b.s_k, job.b_row = b.s_k, job.b_panel = nr;
+          } else if constexpr (requires { b.ahead; }) {
+            if (panels) job.b = b.ahead + ps * pieces(n, nr) * nr + (js + j) * kc;
+            else job.b = b.p + (js + j) + ps * b.s_k, job.b_row = b.s_k, job.b_panel = nr;
             run_tile(job);
           }
           if (last) done(is + i, rows, js + j, cols);
@@ -155,6 +163,17 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
       }
     }
   }
+}
+
+// B[k, n] in panels for any `blocked` with Blocks of `ahead`: pieces of k one after the other, in each the panels of all columns.
+template <class T> int64_t ahead_bytes(int64_t n, int64_t k) { return pieces(n, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T)); }
+template <class T, class B, class Crew> void pack_ahead(T* panels, const B& b, int64_t n, int64_t k, Crew& crew) {
+  constexpr int64_t group = kPanelGroup * kCols<T>;
+  const int64_t piece = Blocks::piece<T>(k), groups = pieces(n, group);
+  crew.each(groups * pieces(k, piece), [&](int64_t t) {
+    const int64_t j = t % groups * group, ps = t / groups * piece, kc = least(piece, k - ps);
+    b.panels(panels + ps * pieces(n, kCols<T>) * kCols<T> + j * kc, j, least(group, n - j), ps, kc);
+  });
 }
 
 // A crew of one.

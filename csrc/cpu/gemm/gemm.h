@@ -34,6 +34,7 @@ template <class T> struct Product {
   Way way;
   bool pack_a, pack_b;
   int64_t slices;
+  const T* ahead = nullptr;  // B's panels, made before
 
   static Product of(int64_t m, int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b, Matrix<T> c) {
     Product q{m, n, k, a, b, c, false, Way::outer, false, false, 1};
@@ -70,6 +71,11 @@ template <class T> struct Product {
     const bool few_tiles = m * n <= (1 << 14) && pieces(m, 56) * pieces(n, 64) < 8;
     if (few_tiles && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
   }
+  // The product by B's panels, which were made before (`pack_ahead`).
+  void take(const T* panels) {
+    way = Way::outer, slices = 1, ahead = panels;
+    pack_b = false, pack_a = !lies(a.row, a.col) || pays_copy_a();
+  }
   static bool lies(int64_t row, int64_t col) { return row == 1 || col == 1; }
   static constexpr int64_t kPage = 4096 / static_cast<int64_t>(sizeof(T));
   // Rows so far apart of which a micro-tile reads more than a set of L1 has lines.
@@ -84,7 +90,7 @@ template <class T> struct Product {
   bool pays_copy_a() const {
     if (a.col == 1 && collide(a.row)) return n > kCols<T> && k > 16 && (m > 4 * kRows || (b.col != 1 && m >= 2 * kRows));
     if (a.col != 1 && a.col >= kPage * 3 / 4) return m >= 2 * kRows && ((n >= 256 && k >= 512) || (collide(a.col) && n >= 96 && k >= 1024));
-    return b.col == 1 && m >= 384 && n >= 512 && k >= 64;
+    return (b.col == 1 || ahead) && m >= 384 && n >= 512 && k >= 64;
   }
 #else
   // With 32 KB of L1 a copy of both pays early, and of B alone where A's would be used for few columns. Measured (Zen 3, AVX2,
@@ -169,7 +175,7 @@ template <class T> struct Product {
   int64_t inner_bytes() const { return b.row == 1 || k == 1 ? 0 : pieces(n * k * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   int64_t turned_bytes() const { return a.row == 1 ? 0 : pieces(m, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T)); }
   // Of the whole product, or of its slices: the last of them, which may be shorter, is cut like the others.
-  Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a, pack_b); }
+  Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a, pack_b, ahead); }
   int64_t packed_bytes() const {
     const Blocks blocks = this->blocks();
     const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_b) : 0;
@@ -328,7 +334,7 @@ template <class T, class Done, class Local, class Crew>
 void run_outer(const Product<T>& q, int64_t k0, int64_t k, T* c, int64_t c_row, const T* bias, Done&& done,
                std::byte* scratch, const Local& local, Crew& crew) {
   const Strided<T> a{q.a.p + k0 * q.a.col, q.a.row, q.a.col, q.pack_a};
-  const Strided<T> b{q.b.p + k0 * q.b.row, q.b.col, q.b.row, q.pack_b};
+  const Strided<T> b{q.b.p + k0 * q.b.row, q.b.col, q.b.row, q.pack_b, q.ahead};
   blocked<T>(q.blocks(), q.m, q.n, k, a, b, c, c_row, bias, done, scratch, local, crew);
 }
 

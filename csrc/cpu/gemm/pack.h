@@ -168,6 +168,7 @@ template <class T> struct Strided {
   const T* p;
   int64_t s_outer, s_k;
   bool packs;
+  const T* ahead = nullptr;  // B's panels made before (`pack_ahead`)
 
   // A's rows from i0 and columns from p0 on, as they lie.
   TileA<T> tile(int64_t i0, int64_t p0) const {

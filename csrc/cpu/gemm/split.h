@@ -35,15 +35,17 @@ inline constexpr UnitSpeed kDotSpeed{2 / 440.0, 0.01, 0.1, 2 / 215.0};
 struct Split {
   int terms = 0;  // 0: by FMA
   int64_t m, n, k, piece, tile_rows, tile_cols;
+  const std::byte* ahead = nullptr;  // B's terms, made before (`split_ahead`)
   static constexpr int64_t kSuper = 2048;
 
-  static Split of(Precision precision, int64_t m, int64_t n, int64_t k) {
+  // ahead: B's terms need not be made.
+  static Split of(Precision precision, int64_t m, int64_t n, int64_t k, bool ahead = false) {
     Split s;
     s.m = m, s.n = n, s.k = k;
     const bool tiles = matrix_units.tiles != Tiles::none;
     if (!tiles && !(matrix_units.bf16_dot && precision == Precision::medium)) return s;
     s.terms = 3 - static_cast<int>(precision);
-    if (!s.pays(tiles ? kAmxSpeed : kDotSpeed)) s.terms = 0;
+    if (!s.pays(tiles ? kAmxSpeed : kDotSpeed, ahead)) s.terms = 0;
     if (!s.terms) return s;
     const int64_t deep = 512 / s.terms / kTileK * kTileK;
     s.piece = pieces(pieces(k, pieces(k, deep)), kTileK) * kTileK;
@@ -54,21 +56,26 @@ struct Split {
   }
   explicit operator bool() const { return terms > 0; }
 
-  bool pays(const UnitSpeed& speed) const {
+  bool pays(const UnitSpeed& speed, bool ahead) const {
     const auto whole = [](int64_t x, int64_t unit) { return static_cast<double>(pieces(x, unit) * unit); };
     const double rows = whole(m, kTile), cols = whole(n, kTile), deep = whole(k, kTileK);
     const int products = terms == 3 ? 6 : terms == 2 ? 3 : 1;
     const double unit = rows * cols * deep * products * speed.per_product +
-                        (rows + cols) * deep * (speed.per_value + terms * speed.per_value_and_term);
+                        (ahead ? rows : rows + cols) * deep * (speed.per_value + terms * speed.per_value_and_term);
     return m >= kTile && n >= kTile && unit < static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * speed.fma;
   }
 
   int64_t blocks(int64_t depth) const { return pieces(depth, kTileK); }
   int64_t panel_words() const { return blocks(piece) * terms * kTileWords; }
   int64_t panels(int64_t extent) const { return pieces(least(extent, kSuper), kTile); }
-  int64_t range_bytes() const { return pieces((panels(m) + panels(n)) * static_cast<int64_t>(sizeof(Range)), 64) * 64; }
+  static int64_t range_bytes(int64_t panels) { return pieces(panels * static_cast<int64_t>(sizeof(Range)), 64) * 64; }
   // Scratch common to the crew: ranges, panels of A, panels of B.
-  int64_t bytes() const { return range_bytes() + (panels(m) + panels(n)) * panel_words() * 2; }
+  int64_t scratch_panels() const { return panels(m) + (ahead ? 0 : panels(n)); }
+  int64_t bytes() const { return range_bytes(scratch_panels()) + scratch_panels() * panel_words() * 2; }
+  // B's terms made before: ranges of panels over all of k, then pieces of k one after the other, in each all panels.
+  int64_t all_panels() const { return pieces(n, kTile); }
+  int64_t ahead_bytes() const { return range_bytes(all_panels()) + all_panels() * blocks(k) * terms * kTileWords * 2; }
+  int64_t ahead_word(int64_t ps, int64_t panel) const { return (all_panels() * blocks(ps) + panel * blocks(least(piece, k - ps))) * terms * kTileWords; }
 
   // Scratch of each member: a tile of C that is not whole, or what FMA needs for a tile.
   int64_t local_bytes(const Product<float>& q) const {
@@ -134,14 +141,28 @@ void split_tile(const uint16_t* a, const uint16_t* b, int64_t panel, int64_t blo
     }
 }
 
+template <int kTerms> Range split_columns(uint16_t* to, const Matrix<const float>& b, int64_t j, int64_t n, int64_t ps, int64_t depth) {
+  return split_panel<kTerms, true>(to, static_cast<int>(least(kTile, n - j)), b.p + j * b.col + ps * b.row, b.col, b.row, depth);
+}
+// B as products with Split::ahead take it.
+template <int kTerms, class Crew> void split_ahead(const Split& s, const Matrix<const float>& b, std::byte* to, Crew& crew) {
+  Range* const ranges = reinterpret_cast<Range*>(to);
+  uint16_t* const words = reinterpret_cast<uint16_t*>(to + Split::range_bytes(s.all_panels()));
+  crew.each(s.all_panels(), [&](int64_t panel) {
+    ranges[panel] = kNoRange;
+    for (int64_t ps = 0; ps < s.k; ps += s.piece)
+      ranges[panel].merge(split_columns<kTerms>(words + s.ahead_word(ps, panel), b, panel * kTile, s.n, ps, least(s.piece, s.k - ps)));
+  });
+}
+
 // As `run` (gemm.h), through kTerms bf16 terms.
 template <int kTerms, class Done, class Local, class Crew>
 void run_split(const Split& s, const Product<float>& q, const float* bias, Done&& done, std::byte* scratch, const Local& local,
                Crew& crew) {
   Range* const range_a = reinterpret_cast<Range*>(scratch);
-  Range* const range_b = range_a + s.panels(q.m);
-  uint16_t* const packed_a = reinterpret_cast<uint16_t*>(scratch + s.range_bytes());
-  uint16_t* const packed_b = packed_a + s.panels(q.m) * s.panel_words();
+  Range* const own_range_b = range_a + s.panels(q.m);
+  uint16_t* const packed_a = reinterpret_cast<uint16_t*>(scratch + Split::range_bytes(s.scratch_panels()));
+  uint16_t* const own_b = packed_a + s.panels(q.m) * s.panel_words();
   auto tile_range = [](const Range* ranges, int64_t from, int64_t count) {
     Range all = kNoRange;
     for (int64_t i = from / kTile; i < pieces(from + count, kTile); ++i) all.merge(ranges[i]);
@@ -153,7 +174,10 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
       const int64_t ms = least(Split::kSuper, q.m - is), row_tiles = pieces(ms, s.tile_rows);
       for (int64_t ps = 0; ps < q.k; ps += s.piece) {
         const int64_t depth = least(s.piece, q.k - ps), blocks = s.blocks(depth), panel = blocks * kTerms * kTileWords;
-        const int64_t panels_a = pieces(ms, kTile), panels_b = pieces(ns, kTile);
+        const int64_t panels_a = pieces(ms, kTile), panels_b = s.ahead ? 0 : pieces(ns, kTile);
+        const Range* const range_b = s.ahead ? reinterpret_cast<const Range*>(s.ahead) + js / kTile : own_range_b;
+        const uint16_t* const packed_b =
+            s.ahead ? reinterpret_cast<const uint16_t*>(s.ahead + Split::range_bytes(s.all_panels())) + s.ahead_word(ps, js / kTile) : own_b;
         crew.each(panels_a + panels_b, [&](int64_t t) {
           Range found;
           if (t < panels_a) {
@@ -162,10 +186,9 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
                                                q.a.p + (is + i) * q.a.row + ps * q.a.col, q.a.row, q.a.col, depth);
           } else {
             const int64_t j = (t - panels_a) * kTile;
-            found = split_panel<kTerms, true>(packed_b + (t - panels_a) * panel, static_cast<int>(least(kTile, ns - j)),
-                                              q.b.p + (js + j) * q.b.col + ps * q.b.row, q.b.col, q.b.row, depth);
+            found = split_columns<kTerms>(own_b + (t - panels_a) * panel, q.b, js + j, js + ns, ps, depth);
           }
-          Range& range = t < panels_a ? range_a[t] : range_b[t - panels_a];
+          Range& range = t < panels_a ? range_a[t] : own_range_b[t - panels_a];
           if (ps == 0) range = found;
           else range.merge(found);
         });
@@ -205,13 +228,52 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
     default: return run_split<3>(s, q, bias, done, scratch, local, crew);
   }
 }
+template <class Crew> void split_ahead(const Split& s, const Matrix<const float>& b, std::byte* to, Crew& crew) {
+  switch (s.terms) {
+    case 1: return split_ahead<1>(s, b, to, crew);
+    case 2: return split_ahead<2>(s, b, to, crew);
+    default: return split_ahead<3>(s, b, to, crew);
+  }
+}
 #else
 
 struct Split {  // no unit: always by FMA
   int terms = 0;
-  static Split of(Precision, int64_t, int64_t, int64_t) { return {}; }
+  static Split of(Precision, int64_t, int64_t, int64_t, bool = false) { return {}; }
 };
 #endif
+
+// How B is copied ahead of a call's products (`rows`: of all of them together): by shapes and the precision alone.
+template <class T> struct Ahead {
+  Split split{};
+  int64_t n, k;
+
+  Ahead(Precision precision, int64_t rows, int64_t n_, int64_t k_) : n(n_), k(k_) {
+    if constexpr (same_type<T, float>) split = Split::of(precision, rows, n, k, true);
+  }
+  int64_t bytes() const {
+#if defined(RV_AVX512)
+    if (split.terms) return split.ahead_bytes();
+#endif
+    return ahead_bytes<T>(n, k);
+  }
+  template <class Crew> void pack(const Matrix<const T>& b, std::byte* to, Crew& crew) const {
+#if defined(RV_AVX512)
+    if constexpr (same_type<T, float>)
+      if (split.terms) return split_ahead(split, b, to, crew);
+#endif
+    pack_ahead(reinterpret_cast<T*>(to), Strided<T>{b.p, b.col, b.row, true}, n, k, crew);
+  }
+  // The product by it, one of the call's.
+  Split take(Product<T>& q, const std::byte* packed) const {
+    Split s = split;
+#if defined(RV_AVX512)
+    s.m = q.m, s.ahead = packed;
+#endif
+    if (!s.terms) q.take(reinterpret_cast<const T*>(packed));
+    return s;
+  }
+};
 
 // The product q, split or by FMA: scratch common to the crew and of each member, and the work itself (see `run`).
 template <class T> int64_t bytes_of([[maybe_unused]] const Split& s, const Product<T>& q) {

@@ -97,22 +97,26 @@ class NativeBackend:
             program = self._many[key] = Program(graph, self.rows)
         return program.run(*arrays)
 
-    def compile(self, graph: Graph) -> Program:
+    def compile(self, graph: Graph, frozen: bool = False) -> Program:
         for node in graph.nodes:
             if node.call.op.kind != "view":
                 _check_axes(node.name, (v.shape for v in (*node.inputs, *node.outputs)))
         _check_axes("compile", (v.shape for v in graph.outputs))
-        return Program(optimize(graph), self.rows)
+        return Program(optimize(graph), self.rows, frozen)
 
 
 class Program:
-    """A graph as a native plan."""
+    """A graph as a native plan. frozen: what follows from states that a run does not update is made once, and again when an
+    op of Ranvier has changed one of them, or `renew` was called.
+    """
 
-    def __init__(self, graph: Graph, rows: dict[str, int]):
+    def __init__(self, graph: Graph, rows: dict[str, int], frozen: bool = False):
         self.graph = graph
-        lowering = Lowering(graph, rows)
-        slots, instructions = lowering.plan()
-        self.plan = _native.Plan(slots, instructions)
+        lowering = Lowering(graph, rows, frozen)
+        self.plan = _native.Plan(*lowering.plan())
+        if frozen:
+            self.plan.watch([t if t._base is None else t._base for t in lowering.fixed.values()])
+        self.renew = self.plan.renew
         self._refreshes = lowering.refreshes
         self._changed = {id(old.data) for old in graph.updates}
         if not self._refreshes:

@@ -23,7 +23,7 @@ class ReferenceBackend:
         outs = evaluate(call, arrays)
         return tuple(_as_spec(o, shape, dtype) for o, (shape, dtype) in zip(outs, specs))
 
-    def compile(self, graph: Graph) -> Program:
+    def compile(self, graph: Graph, frozen: bool = False) -> Program:
         return Program(graph, self)
 
 
@@ -63,6 +63,9 @@ class Program:
         for old, value in new:
             np.copyto(old.data, value)
         return outputs
+
+    def renew(self) -> None:
+        """Nothing is kept from run to run."""
 
     def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
              every: int = 0) -> int:  # fmt: skip

@@ -60,7 +60,9 @@ def _fill(structure: Any, outputs: list) -> Any:
 class Compiled:
     """One trace of a function: its graph and the program that runs it."""
 
-    def __init__(self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps: str):
+    def __init__(
+        self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps: str, frozen: bool
+    ):
         tracer = Tracer(known_grads)
         inputs: list[tuple[Any, Any]] = []  # stand-ins for the arguments, and their values at the start
 
@@ -107,7 +109,7 @@ class Compiled:
         self._caller: Any = None
         try:
             self.graph.check()
-            self.program = current_backend().compile(self.graph)
+            self.program = current_backend().compile(self.graph, frozen)
         finally:
             tracer.restore()
         self.epoch = Epoch.value
@@ -226,14 +228,14 @@ class CompiledFunction:
     """What rv.compile returns: calls run a compiled trace, made once per signature of the arguments.
 
     keeps: "arguments": runs do not change them, whatever the function does; "state": nor parameters, statistics and
-    random states.
+    random states. frozen: see `compile`.
     """
 
     max_traces = 64
 
-    def __init__(self, fn: Callable, keeps: str = ""):
+    def __init__(self, fn: Callable, keeps: str = "", frozen: bool = False):
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
-        self.keeps = keeps
+        self.keeps, self.frozen = keeps, frozen
         functools.update_wrapper(self, fn, updated=())
         self.fn = fn
         self._traces: dict[tuple, list[Compiled]] = {}
@@ -331,7 +333,7 @@ class CompiledFunction:
     def _add(self, key: tuple, args: tuple, kwargs: dict) -> Compiled:
         numpy_out = "ndarray" in key and not any(map(_is_tensor, args)) and not any(map(_is_tensor, kwargs.values()))
         traces = self._traces.setdefault(key, [])
-        trace = Compiled(self.fn, args, kwargs, tuple(self._grads.values()), numpy_out, self.keeps)
+        trace = Compiled(self.fn, args, kwargs, tuple(self._grads.values()), numpy_out, self.keeps, self.frozen)
         for t, _ in trace.grads:
             self._grads[id(t)] = t
         if sum(map(len, self._traces.values())) >= self.max_traces:
@@ -339,6 +341,12 @@ class CompiledFunction:
             traces = self._traces.setdefault(key, [])
         traces.append(trace)
         return trace
+
+    def renew(self) -> None:
+        """Have the next call read all tensors again: where `frozen`, after they were written through NumPy."""
+        for traces in self._traces.values():
+            for trace in traces:
+                trace.program.renew()
 
     def traced(self, *args: Any, **kwargs: Any) -> Compiled:
         """The compiled trace for these arguments, without running it."""
@@ -361,12 +369,17 @@ def _is_tensor(x: Any) -> bool:
     return any(isinstance(leaf, Tensor) for leaf in leaves_of(x))
 
 
-def compile(fn: Callable | None = None) -> Any:
+def compile(fn: Callable | None = None, *, frozen: bool = False) -> Any:
     """Make `fn` run as one native call: traced once per signature of shapes and dtypes, optimised, planned.
 
     Whatever `fn` does to tensors is part of it: forward pass, backward(), optimizer steps. Parameters and states are used
     by reference and updated in place; learning rates may change between calls. Python itself runs at the first call only:
     values cannot steer it (`if loss > 1` raises TraceError), and prints happen once.
+
+    frozen: what follows from captured tensors alone, those that `fn` does not change, is computed once, and weights of
+    matrix products are copied once into the order in which the kernels read them: for serving. It is done again when an
+    op of Ranvier, an optimizer or load_state_dict has changed one of them. Writes through NumPy views go unnoticed: call
+    the compiled function's `renew()` after them. Takes as much memory again as the weights.
 
     >>> import ranvier as rv
     >>> @rv.compile
@@ -376,21 +389,22 @@ def compile(fn: Callable | None = None) -> Any:
     9.0
     """
     if fn is None:
-        return compile
+        return functools.partial(compile, frozen=frozen)
     nn = sys.modules.get("ranvier.nn")  # a module can only come from there
     if nn is not None and isinstance(fn, nn.Module):
-        return CompiledModule(fn)
+        return CompiledModule(fn, frozen)
     if not callable(fn):
         raise DTypeError(f"compile: {type(fn).__name__} is not callable")
-    return CompiledFunction(fn)
+    return CompiledFunction(fn, frozen=frozen)
 
 
 class CompiledModule:
     """A module whose calls are compiled; everything else is the module's own."""
 
-    def __init__(self, module: Any):
+    def __init__(self, module: Any, frozen: bool = False):
         object.__setattr__(self, "_module", module)
-        object.__setattr__(self, "_function", CompiledFunction(module.__call__))
+        object.__setattr__(self, "_function", CompiledFunction(module.__call__, frozen=frozen))
+        object.__setattr__(self, "renew", self._function.renew)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function(*args, **kwargs)

@@ -13,12 +13,15 @@ from .passes.simplify import _c_strides
 
 
 class Buffer:
-    """One piece of memory: an input, a bound array, an output, or (with neither) a place in the arena."""
+    """One piece of memory: an input, a bound array, an output, or (with neither) a place in the arena.
 
-    __slots__ = ("kind", "payload", "nbytes", "first", "last", "alias", "slot")
+    fixed: what lies there is the same in each run, until the plan is told to renew it.
+    """
 
-    def __init__(self, kind: str, payload: Any, nbytes: int):
-        self.kind, self.payload, self.nbytes = kind, payload, nbytes
+    __slots__ = ("kind", "payload", "nbytes", "first", "last", "alias", "slot", "fixed")
+
+    def __init__(self, kind: str, payload: Any, nbytes: int, fixed: bool = False):
+        self.kind, self.payload, self.nbytes, self.fixed = kind, payload, nbytes, fixed
         self.first = self.last = -1
         self.alias: Buffer | None = None
         self.slot = -1
@@ -109,23 +112,25 @@ def _may_fault(node: Node) -> bool:
 
 
 class Lowering:
-    """Builds the plan of one graph."""
+    """Builds the plan of one graph. frozen: states that it does not update are the same in each run."""
 
-    def __init__(self, graph: Graph, rows: dict[str, int]):
-        self.graph, self.rows = graph, rows
+    def __init__(self, graph: Graph, rows: dict[str, int], frozen: bool = False):
+        self.graph, self.rows, self.frozen = graph, rows, frozen
         self.places: dict[Value, Place] = {}
-        self.instructions: list[tuple] = []  # kernel, ins, outs, ints, floats, label
+        self.once: list[tuple] = []  # instructions that make what is fixed of what is fixed
+        self.instructions: list[tuple] = []  # all others: kernel, ins, outs, ints, floats, label
         self.refreshes: list[tuple[np.ndarray, np.ndarray]] = []  # (contiguous twin, captured array)
         self.buffers: list[Buffer] = []
         self.targets: dict[Value, Buffer] = {}  # results that are computed where they have to end up
+        self.fixed = {value: tensor for tensor, value in graph.states if frozen and value not in graph.updates}
 
-    def plan(self) -> tuple[list, list]:
+    def plan(self) -> tuple[list, list, int, list]:
         """The arguments of the native Plan."""
         graph = self.graph
         for value in graph.inputs:
             self._place(value, self._new("input", None, value.nbytes))
         for _, value in graph.states:
-            self._place(value, self._new("bound", value.data, value.nbytes))
+            self._place(value, self._new("bound", value.data, value.nbytes, value in self.fixed))
         self.output_buffers = [self._new("output", (CODE[v.dtype], v.shape), v.nbytes) for v in graph.outputs]
         self._choose_targets()
         for node in graph.nodes:
@@ -135,8 +140,8 @@ class Lowering:
 
     # -------------------------------------------------------- buffers and places
 
-    def _new(self, kind: str, payload: Any, nbytes: int) -> Buffer:
-        buffer = Buffer(kind, payload, nbytes)
+    def _new(self, kind: str, payload: Any, nbytes: int, fixed: bool = False) -> Buffer:
+        buffer = Buffer(kind, payload, nbytes, fixed)
         self.buffers.append(buffer)
         return buffer
 
@@ -148,7 +153,7 @@ class Lowering:
     def _of(self, value: Value) -> Place:
         place = self.places.get(value)
         if place is None:  # a constant, met for the first time
-            place = self._place(value, self._new("bound", np.ascontiguousarray(value.data), value.nbytes))
+            place = self._place(value, self._new("bound", np.ascontiguousarray(value.data), value.nbytes, self.frozen))
         return place
 
     def _root(self, value: Value) -> Value:
@@ -230,7 +235,10 @@ class Lowering:
         self._emit(kernel, ins, outs, ints, floats, label)
 
     def _emit(self, kernel: str, ins: list, outs: list, ints: list, floats: list, label: str) -> None:
-        self.instructions.append((kernel, ins, outs, ints, floats, label))
+        once = self.frozen and all(p.buffer.fixed for p in ins) and all(p.buffer.kind == "arena" for p in outs)
+        for place in outs:
+            place.buffer.fixed = once
+        (self.once if once else self.instructions).append((kernel, ins, outs, ints, floats, label))
 
     def _view(self, node: Node) -> None:
         x, out = node.inputs[0], node.outputs[0]
@@ -276,12 +284,13 @@ class Lowering:
 
     # -------------------------------------------------------- assembly
 
-    def _assemble(self) -> tuple[list, list]:
+    def _assemble(self) -> tuple[list, list, int, list]:
+        self.instructions[:0] = self.once
         for i, (_, ins, outs, *_) in enumerate(self.instructions):
             for place in (*outs, *ins):
                 buffer = place.buffer
                 buffer.first = i if buffer.first < 0 else buffer.first
-                buffer.last = i
+                buffer.last = len(self.instructions) if buffer.fixed else i
         self._alias_dying_inputs()
         blocks: dict[Buffer, memory.Block] = {}
         for buffer in self.buffers:
@@ -305,7 +314,8 @@ class Lowering:
             (kernel, [p.operand() for p in ins], [p.operand() for p in outs], ints, floats, label)
             for kernel, ins, outs, ints, floats, label in self.instructions
         ]
-        return slots, instructions
+        fixed = [b.slot for b in self.buffers if b.fixed and b.slot >= 0]
+        return slots, instructions, len(self.once), fixed
 
     def _alias_dying_inputs(self) -> None:
         """An elementwise instruction may write over an input that nothing reads later, where each element is read for

@@ -27,13 +27,15 @@ class Step:
     def __init__(self, function: Callable, compile: bool = True):
         self._function = function
         self._compiled = CompiledFunction(function, keeps="arguments") if compile else None
+        # While a native loop runs, nobody else changes what the step does not.
+        self._looped = CompiledFunction(function, keeps="arguments", frozen=True)
 
     def trace(self, rows: tuple[np.ndarray, ...]) -> Any:
-        """The compiled step for a batch of this signature, or None where it runs eagerly."""
+        """The compiled step for loops over batches of this signature, or None where it runs eagerly."""
         if self._compiled is None:
             return None
         try:
-            return self._compiled.traced(*map(Tensor, rows))
+            return self._looped.traced(*map(Tensor, rows))
         except TraceError as error:
             self._give_up(error)
             return None

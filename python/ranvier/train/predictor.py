@@ -45,6 +45,7 @@ class Predictor:
     def __init__(self, model: Module, compile: bool = True):
         self.model = model
         self._function = CompiledFunction(model, keeps="arguments") if compile else None
+        self._many = CompiledFunction(model, keeps="arguments", frozen=True)  # for several blocks in a row
         self._known: dict[tuple, _Known] = {}
 
     def eager(self, arrays: tuple[np.ndarray, ...]) -> Any:
@@ -59,14 +60,14 @@ class Predictor:
             if mode:
                 self.model.train()
 
-    def _trace(self, arrays: tuple[np.ndarray, ...]) -> Any:
+    def _trace(self, arrays: tuple[np.ndarray, ...], many: bool = False) -> Any:
         """The compiled model for arrays of these shapes, or None where it cannot be traced."""
         mode = self.model.training
         if mode:
             self.model.eval()
         try:
             with no_grad():
-                return self._function.traced(*arrays) if self._function is not None else None
+                return (self._many if many else self._function).traced(*arrays) if self._function is not None else None
         except TraceError:
             self._function = None
             return None
@@ -99,7 +100,14 @@ class Predictor:
         count = len(arrays[0])
         if count <= batch:
             return self.block(arrays)
-        parts = [self.block(tuple(a[i : i + batch] for a in arrays)) for i in range(0, count, batch)]
+        blocks = [tuple(a[i : i + batch] for a in arrays) for i in range(0, count, batch)]
+        trace = self._trace(blocks[0], many=True)
+        if trace is None:
+            parts = [_to_numpy(self.eager(block)) for block in blocks]
+        else:
+            trace.program.renew()
+            parts = [trace.run(block) for block in blocks[: count // batch]]
+            parts += [self.block(block) for block in blocks[count // batch :]]
         if isinstance(parts[0], tuple):
             return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
         return np.concatenate(parts)
