@@ -21,8 +21,8 @@ def in_plan(
     from ranvier.backends import default_backend
     from ranvier.graph.lower import Lowering
 
-    graph = rv.compile(fn).traced(*tensors).program.graph
-    slots, instructions, once, fixed = Lowering(graph, default_backend().rows, frozen).plan()
+    graph = rv.compile(fn, frozen=frozen).traced(*tensors).program.graph
+    slots, instructions, once, fixed = Lowering(graph, default_backend().rows).plan()
     results = [rv.zeros(v.shape, dtype=v.dtype).numpy() for v in graph.outputs]
     memory = iter(results)
     slots = [("bound", next(memory)) if slot[0] == "output" else slot for slot in slots]

@@ -85,7 +85,7 @@ Operand parse_operand(py::sequence o, const std::string& where) {
   return result;
 }
 
-std::unique_ptr<Plan> make_plan(py::sequence slots, py::sequence instructions, int once, std::vector<int> fixed) {
+std::unique_ptr<PlanObject> make_plan(py::sequence slots, py::sequence instructions, int once, std::vector<int> fixed) {
   std::vector<Slot> slot_list;
   for (size_t i = 0; i < slots.size(); ++i) slot_list.push_back(parse_slot(slots[i], "slot " + std::to_string(i)));
   std::vector<InstructionSpec> specs;
@@ -108,7 +108,42 @@ std::unique_ptr<Plan> make_plan(py::sequence slots, py::sequence instructions, i
       throw py::value_error("slot " + std::to_string(i) + ": only an arena or bound slot can be fixed");
     slot_list[i].fixed = true;
   }
-  return std::make_unique<Plan>(std::move(slot_list), std::move(specs), once);
+  return std::make_unique<PlanObject>(std::move(slot_list), std::move(specs), once);
+}
+
+// What an object holds, for the collector of cycles: a tensor's hook, say, may lead back to the plan that watches the tensor.
+template <class F> int visit_held(const PlanObject& p, F&& visit) {
+  for (const auto& [tensor, version] : p.watched)
+    if (const int stop = visit(tensor.ptr())) return stop;
+  return 0;
+}
+template <class F> int visit_held(const TraceCall& t, F&& visit) {
+  for (const auto* pairs : {&t.guards, &t.grads})
+    for (const auto& [tensor, grad] : *pairs)
+      for (PyObject* o : {tensor.ptr(), grad.ptr()})
+        if (const int stop = visit(o)) return stop;
+  for (const py::object& tensor : t.updated)
+    if (const int stop = visit(tensor.ptr())) return stop;
+  return visit(t.plan.ptr());
+}
+void drop_held(PlanObject& p) { p.watched.clear(); }
+void drop_held(TraceCall& t) { t.guards.clear(), t.grads.clear(), t.updated.clear(); }
+
+// Objects of T take part in the collection of cycles.
+template <class T> py::custom_type_setup collected() {
+  return py::custom_type_setup([](PyHeapTypeObject* heap) {
+    PyTypeObject& type = heap->ht_type;
+    type.tp_flags |= Py_TPFLAGS_HAVE_GC;
+    type.tp_traverse = [](PyObject* self, visitproc visit, void* arg) {
+      Py_VISIT(Py_TYPE(self));
+      const T* held = held_by<T>(self);
+      return held ? visit_held(*held, [&](PyObject* o) { return visit(o, arg); }) : 0;
+    };
+    type.tp_clear = [](PyObject* self) {
+      if (T* held = held_by<T>(self)) drop_held(*held);
+      return 0;
+    };
+  });
 }
 
 // eager_add(call_id, arrays, kernel, outs, ints, floats, label); an out is (dtype_code, shape), or the number of the
@@ -198,20 +233,20 @@ PYBIND11_MODULE(_native, m) {
     }
   });
 
-  py::class_<Plan> plan(m, "Plan", py::is_final());
+  py::class_<PlanObject> plan(m, "Plan", py::is_final(), collected<PlanObject>());
   plan.def(py::init(&make_plan), py::arg("slots"), py::arg("instructions"), py::arg("once") = 0, py::arg("fixed") = std::vector<int>{})
-      .def_property_readonly("arena_bytes", &Plan::arena_bytes)
-      .def_property_readonly("packed_bytes", &Plan::packed_bytes)
+      .def_property_readonly("arena_bytes", &PlanObject::arena_bytes)
+      .def_property_readonly("packed_bytes", &PlanObject::packed_bytes)
       .def("watch", &plan_watch, py::arg("tensors"))
       .def("renew", &plan_renew)
-      .def("describe", &Plan::describe)
+      .def("describe", &PlanObject::describe)
       .def("timings", &plan_timings, py::arg("repeats"))
       .def("loop", &plan_loop, py::arg("data"), py::arg("index"), py::arg("batch"), py::arg("begin"), py::arg("end"),
            py::arg("totals"), py::arg("every") = 0);
   // `run` is called once a step: a plain method descriptor skips pybind11's dispatcher
   plan.attr("run") = py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(plan.ptr()), &run_def));
 
-  py::class_<TraceCall> trace_call(m, "TraceCall", py::is_final());
+  py::class_<TraceCall> trace_call(m, "TraceCall", py::is_final(), collected<TraceCall>());
   trace_call.def(py::init<py::object, py::sequence, bool, py::sequence, py::sequence, bool, py::sequence, py::iterator>(),
                  py::arg("plan"), py::arg("arrays"), py::arg("grad_enabled"), py::arg("guards"), py::arg("grads"),
                  py::arg("has_result"), py::arg("updated"), py::arg("versions"))

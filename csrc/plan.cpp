@@ -142,18 +142,17 @@ void Plan::check_fixed(const InstructionSpec& spec, bool once, const std::string
 }
 
 // An operand that several instructions read in the same way is copied once.
-void Plan::choose_pack(Instruction& ins, const InstructionSpec& spec) {
+const std::byte* Plan::choose_pack(const Instruction& ins, const InstructionSpec& spec) {
   const Packing p = ins.kernel->packing ? ins.kernel->packing(ins.args) : Packing{};
-  if (p.operand < 0 || !slots_[spec.ins[p.operand].slot].fixed) return;
+  if (p.operand < 0 || !slots_[spec.ins[p.operand].slot].fixed) return nullptr;
   const Operand& operand = spec.ins[p.operand];
   for (const Pack& other : packs_)
-    if (other.kernel == ins.kernel && other.packing.layout == p.layout && other.packing.bytes == p.bytes && same_place(other.operand, operand)) {
-      ins.args.packed = other.memory.get();
-      return;
-    }
+    if (other.kernel == ins.kernel && other.packing.layout == p.layout && other.packing.bytes == p.bytes && same_place(other.operand, operand))
+      return other.memory.get();
   packs_.push_back({ins.kernel, ins.args, p, operand, make_buffer(static_cast<size_t>(p.bytes))});
   packed_bytes_ += p.bytes;
-  ins.args.packed = packs_.back().memory.get();
+  cost_of_making_ += p.cost;
+  return packs_.back().memory.get();
 }
 
 Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once)
@@ -172,7 +171,6 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
   size_t n_views = 0;
   for (const InstructionSpec& spec : specs_) n_views += spec.ins.size() + spec.outs.size();
   views_.reserve(n_views);  // Args point into it
-  int64_t shared = 0;
   for (size_t i = 0; i < specs_.size(); ++i) {
     const InstructionSpec& spec = specs_[i];
     const std::string where = "instruction " + std::to_string(i) + " (" + spec.label + ")";
@@ -208,24 +206,29 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
     ins.args.n_floats = static_cast<int>(spec.floats.size());
     if (ins.kernel->check)
       if (const char* rule = ins.kernel->check(ins.args)) throw std::invalid_argument(where + ": " + spec.kernel + ": " + rule);
-    check_fixed(spec, static_cast<int>(i) < once, where);
-    choose_pack(ins, spec);
+    const bool runs_once = static_cast<int>(i) < once;
+    check_fixed(spec, runs_once, where);
     ins.cost = ins.kernel->cost ? ins.kernel->cost(ins.args) : 0;
     ins.parallel = ins.cost > kTeamNanoseconds;
-    if (static_cast<int>(i) >= once) {
-      if (ins.parallel) shared_cost_ += ins.cost;
-      cost_ += ins.cost;
-    }
-    if (ins.kernel->shared) shared = std::max(shared, ins.kernel->shared(ins.args));
+    if (ins.parallel) (runs_once ? shared_cost_once_ : shared_cost_) += ins.cost;
+    (runs_once ? cost_of_making_ : cost_) += ins.cost;
     list_.push_back(ins);
+    if (!runs_once) ins.args.packed = choose_pack(ins, spec);
+    with_packs_.push_back(ins);
   }
+  if (packs_.empty()) with_packs_.clear();
 
+  int64_t shared = 0;
+  for (const auto* list : {&list_, &with_packs_})
+    for (const Instruction& ins : *list)
+      if (ins.kernel->shared) shared = std::max(shared, ins.kernel->shared(ins.args));
   const int64_t arena = (arena_bytes_ + 63) / 64 * 64;
   arena_ = make_buffer(static_cast<size_t>(arena + shared));
-  for (Instruction& ins : list_) {
-    ins.args.shared = arena_.get() + arena;
-    ins.prepare();
-  }
+  for (auto* list : {&list_, &with_packs_})
+    for (Instruction& ins : *list) {
+      ins.args.shared = arena_.get() + arena;
+      ins.prepare();
+    }
   for (size_t s = 0; s < slots_.size(); ++s) {
     if (slots_[s].kind == SlotKind::arena) bind(static_cast<int>(s), arena_.get() + slots_[s].offset);
     if (slots_[s].kind == SlotKind::bound) bind(static_cast<int>(s), slots_[s].data);
@@ -247,10 +250,9 @@ std::mutex& Plan::mutex() {
 
 // What runs once, then the copies.
 int Plan::make_fixed(double* times) {
-  double cost = 0, shared_cost = 0;
-  for (int i = 0; i < once_; ++i) shared_cost += list_[i].parallel ? list_[i].cost : 0;
+  double cost = 0;
   for (const Pack& p : packs_) cost += p.packing.cost;
-  const int failed = Executor::run(list_.data(), once_, shared_cost, turn_->team, nullptr, times);
+  const int failed = Executor::run(list_.data(), once_, shared_cost_once_, turn_->team, nullptr, times);
   if (failed >= 0) return failed;
   const auto pack = [](void* context, Team& team) {
     for (Pack& p : *static_cast<std::vector<Pack>*>(context)) p.kernel->pack(p.args, p.memory.get(), team);
@@ -261,14 +263,17 @@ int Plan::make_fixed(double* times) {
   return -1;
 }
 
-void Plan::run(const Executor::Prologue* first, double* times) {
-  const double shared = shared_cost_ + (first && first->cost > kTeamNanoseconds ? first->cost : 0);
+void Plan::run(const Executor::Prologue* first, double* times, bool passing) {
+  double shared = shared_cost_ + (first && first->cost > kTeamNanoseconds ? first->cost : 0);
   int failed = -1;
   try {
-    if (!made_) [[unlikely]] failed = make_fixed(times);
+    if (!made_ && !passing) failed = make_fixed(times);
     if (failed < 0) {
-      failed = Executor::run(list_.data() + once_, static_cast<int>(list_.size()) - once_, shared, turn_->team, first, times ? times + once_ : nullptr);
-      if (failed >= 0) failed += once_;
+      const std::vector<Instruction>& list = made_ && !packs_.empty() ? with_packs_ : list_;
+      const int from = made_ ? once_ : 0, n = static_cast<int>(list.size()) - from;
+      if (!made_) shared += shared_cost_once_;
+      failed = Executor::run(list.data() + from, n, shared, turn_->team, first, times ? times + from : nullptr);
+      if (failed >= 0) failed += from;
     }
   } catch (...) {  // no memory
     turn_->team.failed.store(false);
@@ -284,7 +289,7 @@ std::string Plan::describe() const {
   for (size_t i = 0; i < specs_.size(); ++i) {
     const InstructionSpec& spec = specs_[i];
     s << i << ": " << spec.label << " [" << spec.kernel << (list_[i].parallel ? ", team" : "")
-      << (static_cast<int>(i) < once_ ? ", once" : "") << (list_[i].args.packed ? ", packed" : "") << "] ";
+      << (static_cast<int>(i) < once_ ? ", once" : "") << (!with_packs_.empty() && with_packs_[i].args.packed ? ", packed" : "") << "] ";
     for (size_t k = 0; k < spec.outs.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.outs[k]);
     s << " <- ";
     for (size_t k = 0; k < spec.ins.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.ins[k]);

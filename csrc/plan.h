@@ -2,7 +2,6 @@
 // A plan: a flat list of instructions over slots of memory, checked once, then run by one call.
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -83,7 +82,7 @@ struct Executor {
 
 class Plan {
  public:
-  // The first `once` instructions make what is fixed of what is fixed: a run leaves them out unless it is the first after `renew`.
+  // The first `once` instructions make what is fixed of what is fixed: their results, and copies of fixed operands, are kept.
   Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once = 0);
 
   const std::vector<Slot>& slots() const { return slots_; }
@@ -92,7 +91,7 @@ class Plan {
   int64_t arena_bytes() const { return arena_bytes_; }
   int64_t packed_bytes() const { return packed_bytes_; }
   double cost() const { return cost_; }
-  bool long_run() const { return cost_ > kSerialNanoseconds; }
+  bool long_run() const { return cost_ + (made_ ? 0 : cost_of_making_) > kSerialNanoseconds; }
   std::string describe() const;
   const std::vector<InstructionSpec>& instructions() const { return specs_; }
   // The dtype as which instructions read input k, or -1 if none does.
@@ -108,11 +107,9 @@ class Plan {
 
   // Pointers for the input and output slots, in order; then the instructions. Throws KernelFault.
   void bind(int slot, void* data);
-  void run(const Executor::Prologue* first = nullptr, double* times = nullptr);
-
-  // The next run makes all that is fixed anew. `renewal`, if set, is asked with the GIL before a run whether that is due.
-  void renew() { made_ = false; }
-  std::function<bool()> renewal;
+  // Makes what is kept, if it is not there; not so with `passing`, which is for few runs.
+  void run(const Executor::Prologue* first = nullptr, double* times = nullptr, bool passing = false);
+  void renew() { made_ = false; }  // nothing is kept any more
 
   // Held by whoever binds and runs. Ask for it with the GIL: in a forked child it is a new one, because the thread
   // that held the old one may not exist there.
@@ -136,22 +133,23 @@ class Plan {
   };
   void check_operand(const Operand& o, bool written, const std::string& where) const;
   void check_fixed(const InstructionSpec& spec, bool once, const std::string& where) const;
-  void choose_pack(Instruction& ins, const InstructionSpec& spec);
+  const std::byte* choose_pack(const Instruction& ins, const InstructionSpec& spec);
   int make_fixed(double* times);
 
   std::vector<Slot> slots_;
   std::vector<InstructionSpec> specs_;
   std::vector<View> views_;
-  std::vector<Instruction> list_;
+  std::vector<Instruction> list_, with_packs_;  // the latter read copies
   std::vector<std::vector<Patch>> patches_;  // by slot
   std::vector<int> inputs_, outputs_, input_dtype_;
   std::vector<std::pair<const std::byte*, const std::byte*>> changed_;  // bound memory that instructions write
   Buffer arena_;
   std::vector<Pack> packs_;
   int once_;
-  bool made_ = false;  // whether what is fixed is there
+  bool made_ = false;  // whether what is kept is there
   int64_t arena_bytes_ = 0, packed_bytes_ = 0;
-  double cost_ = 0, shared_cost_ = 0;
+  double cost_ = 0, shared_cost_ = 0;               // of a run without what is kept
+  double cost_of_making_ = 0, shared_cost_once_ = 0;  // of that; and of the instructions in it that are shared out
   std::unique_ptr<Turn> turn_ = std::make_unique<Turn>();
   uint32_t fork_depth_ = fork_depth();
 };

@@ -33,7 +33,7 @@ struct Copies {
 };
 
 // `go` runs the plan once its slots are bound.
-template <class Go> PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t n, Go&& go) {
+template <class Go> PyObject* run(PlanObject& plan, PyObject* const* given, Py_ssize_t n, Go&& go) {
   const std::vector<int>&inputs = plan.inputs(), &outputs = plan.outputs();
   if (n != static_cast<Py_ssize_t>(inputs.size())) {
     PyErr_Format(PyExc_TypeError, "Plan.run takes %zu arrays, not %zd", inputs.size(), n);
@@ -83,7 +83,7 @@ template <class Go> PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t
   }
   try {
     const auto lock = lock_plan(plan);
-    if (plan.renewal && plan.renewal()) plan.renew();
+    if (plan.outdated()) plan.renew();
     for (Py_ssize_t k = 0; k < n; ++k) plan.bind(inputs[k], PyArray_DATA(reinterpret_cast<PyArrayObject*>(args[k])));
     for (size_t k = 0; k < outputs.size(); ++k)
       plan.bind(outputs[k], PyArray_DATA(reinterpret_cast<PyArrayObject*>(PyTuple_GET_ITEM(result, static_cast<Py_ssize_t>(k)))));
@@ -103,8 +103,7 @@ template <class Go> PyObject* run(Plan& plan, PyObject* const* given, Py_ssize_t
 }  // namespace
 
 PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n) {
-  // Plan is final and held by a single pointer: pybind11's simple layout
-  Plan* plan = static_cast<Plan*>(reinterpret_cast<py::detail::instance*>(self)->simple_value_holder[0]);
+  auto* const plan = held_by<PlanObject>(self);
   if (!plan) {
     PyErr_SetString(PyExc_TypeError, "Plan.__init__ has not been called");
     return nullptr;
@@ -117,30 +116,31 @@ PyObject* plan_run(PyObject* self, PyObject* const* args, Py_ssize_t n) {
   }
 }
 
-void plan_renew(Plan& plan) {
+void plan_renew(PlanObject& plan) {
   const auto lock = lock_plan(plan);
   plan.renew();
 }
 
-void plan_watch(Plan& plan, py::sequence tensors) {
-  std::vector<std::pair<py::object, py::object>> seen;  // tensors, their versions
+void plan_watch(PlanObject& plan, py::sequence tensors) {
   const py::handle type(reinterpret_cast<PyObject*>(connection.tensor));
+  plan.watched.clear();
   for (py::handle t : tensors) {
     if (!type || !py::isinstance(t, type)) throw py::type_error("Plan.watch: tensors");
-    seen.emplace_back(py::reinterpret_borrow<py::object>(t), py::none());
+    plan.watched.emplace_back(py::reinterpret_borrow<py::object>(t), py::none());
   }
-  plan.renewal = [seen = std::move(seen)]() mutable {
-    bool changed = false;
-    for (auto& [tensor, version] : seen)
-      if (PyObject* now = at(tensor.ptr(), connection.version); now != version.ptr()) {
-        changed = true;
-        version = py::reinterpret_borrow<py::object>(now);
-      }
-    return changed;
-  };
 }
 
-py::list plan_timings(Plan& plan, int repeats, py::args arrays) {
+bool PlanObject::outdated() {
+  bool changed = false;
+  for (auto& [tensor, version] : watched)
+    if (PyObject* now = at(tensor.ptr(), connection.version); now != version.ptr()) {
+      changed = true;
+      version = py::reinterpret_borrow<py::object>(now);
+    }
+  return changed;
+}
+
+py::list plan_timings(PlanObject& plan, int repeats, py::args arrays) {
   if (repeats < 1) throw py::value_error("Plan.timings: repeats=" + std::to_string(repeats) + " must be at least 1");
   const std::vector<InstructionSpec>& list = plan.instructions();
   const size_t n = list.size();
@@ -177,6 +177,7 @@ struct Gather {
   int64_t batch;
 };
 
+constexpr int64_t kFewSteps = 8;  // for which nothing is made to be kept
 constexpr int64_t kGatherChunk = 32 << 10;  // bytes that one member copies at a time
 
 void gather(void* p, Team& team) {
@@ -216,7 +217,7 @@ double read_scalar(const std::byte* p, DType t) {
 
 }  // namespace
 
-int64_t plan_loop(Plan& plan, py::sequence data, py::object index, int64_t batch, int64_t begin, int64_t end,
+int64_t plan_loop(PlanObject& plan, py::sequence data, py::object index, int64_t batch, int64_t begin, int64_t end,
                   py::object totals, int64_t every) {
   auto refuse = [](const std::string& rule) { throw py::value_error("Plan.loop: " + rule); };
   const std::vector<int>&inputs = plan.inputs(), &outputs = plan.outputs();
@@ -280,7 +281,7 @@ int64_t plan_loop(Plan& plan, py::sequence data, py::object index, int64_t batch
   for (int64_t step = begin; step < end; ++step) {
     Gather g{&sources, order + step * batch, batch};
     const Executor::Prologue first{gather, &g, gather_cost};
-    plan.run(&first);
+    plan.run(&first, nullptr, end - begin < kFewSteps);
     double* line = sum + (every ? step / every * width : 0);
     for (size_t k = 0; k < outputs.size(); ++k) line[k] += read_scalar(results[k].get(), plan.slots()[outputs[k]].dtype);
     if (!plan.long_run() && step % 64 != 63) continue;  // reading the clock takes as long as a small instruction

@@ -45,8 +45,8 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
                      bool has_result_, py::sequence updated_, py::iterator versions_)
     : plan(std::move(plan_)), epoch(py::none()), grad_enabled(grad_enabled_), has_result(has_result_),
       versions(std::move(versions_)) {
-  if (!py::isinstance<Plan>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
-  if (has_result && plan.cast<Plan&>().outputs().size() != 1) throw py::value_error("TraceCall: the plan must have one output");
+  if (!py::isinstance<PlanObject>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
+  if (has_result && plan.cast<PlanObject&>().outputs().size() != 1) throw py::value_error("TraceCall: the plan must have one output");
   if (py::len(arrays) > kMostTensors) throw py::value_error("TraceCall: at most 16 arguments");
   for (py::handle a : arrays) {
     View v;
@@ -73,8 +73,7 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
 }
 
 PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
-  // TraceCall is final and held by a single pointer: pybind11's simple layout
-  const TraceCall* t = static_cast<TraceCall*>(reinterpret_cast<py::detail::instance*>(self)->simple_value_holder[0]);
+  const TraceCall* const t = held_by<TraceCall>(self);
   if (!t) {
     PyErr_SetString(PyExc_TypeError, "TraceCall.__init__ has not been called");
     return nullptr;

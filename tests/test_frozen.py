@@ -1,6 +1,13 @@
 """rv.compile(frozen=True): what follows from weights alone is made once, and again when they have been changed."""
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
+import threading
+import time
+import weakref
+
 import numpy as np
 import pytest
 import ranvier as rv
@@ -175,6 +182,34 @@ def test_renew_of_a_module():
         near(frozen(x), model(x))
 
 
+def test_products_that_run_once_come_before_the_copies():
+    u, w, x = rv.randn(40, 50), rv.randn(50, 60), rv.randn(LONG, 40)
+    f = rv.compile(lambda x: x @ (u @ w), frozen=True)
+    for _ in range(3):
+        near(f(x), x @ (u @ w))
+        w.mul_(1.5)
+
+
+def test_a_copy_as_each_of_several_products_wants_it():
+    """A batch whose products are not one: each has few rows."""
+    w = rv.randn(50, 60)
+    f = rv.compile(lambda x: x.transpose(0, 1) @ w, frozen=True)
+    for rows in (3, 20):
+        x = rv.randn(rows, 16, 50)
+        near(f(x), x.transpose(0, 1) @ w)
+
+
+def test_fusion_keeps_apart_what_runs_once():
+    w, x = rv.randn(300), rv.randn(4, 300)
+    f = rv.compile(lambda x: x * (w * 2 + 1).exp(), frozen=True)
+    near(f(x), x * (w * 2 + 1).exp())
+    first, second = plan_of(f, x).describe().splitlines()
+    assert "mul+add+exp [tile, once" in first and "once" not in second
+    g = rv.compile(lambda x: x * rv.tanh(w.expand(4, 300)), frozen=True)  # of the result's shape: would be made in its memory
+    near(g(x), x * rv.tanh(w))
+    assert "once" in plan_of(g, x).describe()
+
+
 def test_what_follows_from_weights_alone_runs_once():
     w, mask = rv.randn(40, 50), (rv.rand(40, 50) > 0.5).float()
     f = rv.compile(lambda x: x @ rv.softmax(w * mask, dim=0) + (w * 2).sum(), frozen=True)
@@ -277,15 +312,18 @@ def test_strides_that_are_refreshed():
 def test_predictions_in_blocks_read_weights_anew():
     model = model_of()
     trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    packed = 0
     x, y = rng.standard_normal((150, 40)).astype("f4"), rng.standard_normal((150, 33)).astype("f4")
     for _ in range(3):
         with rv.no_grad():
             expected = model(rv.from_numpy(x)).numpy()
-        np.testing.assert_allclose(trainer.predict(x, batch_size=64), expected, rtol=1e-5, atol=1e-5)
-        loss = trainer.evaluate(x, y, batch_size=64)["loss"]
+        np.testing.assert_allclose(trainer.predict(x, batch_size=32), expected, rtol=1e-5, atol=1e-5)
+        loss = trainer.evaluate(x, y, batch_size=16)["loss"]
         np.testing.assert_allclose(loss, ((expected - y) ** 2).mean(), rtol=1e-5)
         model[0].weight.detach().numpy()[...] += 0.1  # nobody is told
-    assert sum(t.program.plan.packed_bytes for ts in trainer._predictor._many._traces.values() for t in ts) > 0
+    for function in (trainer._predictor._frozen, *(s._looped for s in trainer._steps.values())):
+        packed += sum(t.program.plan.packed_bytes > 0 for traces in function._traces.values() for t in traces)
+    assert packed == 3  # blocks of 32; steps of 16 rows, and of the last 6
 
 
 def test_frozen_layers_of_a_training_loop():
@@ -304,6 +342,159 @@ def test_frozen_layers_of_a_training_loop():
             trainer.fit(x, y, epochs=2, batch_size=32, shuffle=False, verbose=0)
             module[0].weight.numpy()[...] *= 1.1
     near(model[1].weight, twin[1].weight)
+
+
+def test_loops_over_what_no_plan_can_bind():
+    base = rng.standard_normal((33, 40)).astype("f4")
+
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(rv.from_numpy(base.T))  # 40 x 33, in columns
+
+        def forward(self, x):
+            return x @ self.w
+
+    model = Turned()
+    trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    x = rng.standard_normal((160, 40)).astype("f4")
+    for _ in range(2):
+        loss = trainer.evaluate(x, np.zeros((160, 33), "f4"), batch_size=16)["loss"]
+        np.testing.assert_allclose(loss, ((x @ base.T) ** 2).mean(), rtol=1e-5)
+        base *= 2
+
+
+def test_twins_that_are_captured():
+    w = rv.randn(40, 50)
+    p = nn.Parameter(w)  # the same memory
+    f = rv.compile(lambda x: x @ w + x @ p, frozen=True)
+    x = rv.randn(LONG, 40)
+    with rv.no_grad():
+        for change in (w, p):
+            near(f(x), x @ w + x @ p)
+            change.mul_(2)
+        near(f(x), x @ w + x @ p)
+
+
+def test_learning_rates_are_read_at_each_run():
+    model, twin = model_of(), model_of()
+    x = rv.randn(LONG, 40)
+    steps = []
+    for m, frozen in ((model, True), (twin, False)):
+        optimizer = optim.Adam(m.parameters(), lr=1e-2)
+
+        def step(x, m=m, optimizer=optimizer):
+            optimizer.zero_grad()
+            (m(x) ** 2).sum().backward()
+            optimizer.step()
+
+        steps.append((rv.compile(step, frozen=frozen), optimizer))
+    for lr in (1e-2, 1e-3, 1e-1):
+        for step, optimizer in steps:
+            optimizer.param_groups[0]["lr"] = lr
+            step(x), step(x)
+    near(model[0].weight, twin[0].weight)
+
+
+def test_renew_of_methods_and_modules():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = rv.randn(40, 50)
+
+        @rv.compile(frozen=True)
+        def forward(self, x):
+            return x @ self.w
+
+        def renew(self):
+            return "the module's own"
+
+    net, x = Net(), rv.randn(LONG, 40)
+    net.forward(x)
+    net.w.numpy()[...] = 1
+    net.forward.renew()
+    near(net.forward(x), x @ net.w)
+    assert rv.compile(net).renew() == "the module's own"
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_copies_of_what_has_run(frozen):
+    model, x = model_of(), rv.randn(LONG, 40)
+    compiled = rv.compile(model, frozen=frozen)
+    with rv.no_grad():
+        compiled(x)
+        for twin in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+            near(twin(x), model(x))
+            twin._module[0].weight.zero_()
+            assert not rv.allclose(twin(x), model(x)) and twin._function.frozen is frozen
+
+
+def test_renew_while_other_threads_trace_and_run():
+    w = rv.randn(40, 50)
+    f = rv.compile(lambda x: x @ w, frozen=True)
+    done, errors = threading.Event(), []
+
+    def guarded(work):
+        try:
+            while not done.is_set():
+                work()
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    rows = iter(range(8, 10**6))
+    tasks = [f.renew, lambda: near(f(rv.ones(8, 40)), rv.ones(8, 40) @ w), lambda: f(rv.ones(next(rows), 40))]
+    threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
+    for t in threads:
+        t.start()
+    done.wait(0.5)
+    done.set()
+    for t in threads:
+        t.join()
+    assert not errors
+
+
+def test_plans_that_watch_tensors_are_collected():
+    def make(frozen):
+        model = nn.Linear(40, 50)
+        f = rv.compile(model, frozen=frozen)
+        model.weight.register_hook(lambda g: f and None)  # a way from the tensor back to the plan
+        with rv.no_grad():
+            f(rv.ones(LONG, 40))
+        f(rv.ones(LONG, 40)).sum().backward()
+        return weakref.ref(model)
+
+    for frozen in (False, True):
+        model = make(frozen)
+        gc.collect()
+        assert model() is None
+
+
+def test_other_threads_run_while_much_is_made():
+    w = rv.randn(3000, 3000)
+    f = rv.compile(lambda x: x + rv.softmax(w, dim=1)[0, :4], frozen=True)
+    x, gaps, done = rv.ones(4), [], threading.Event()
+
+    def tick():
+        last = time.perf_counter()
+        while not done.is_set():
+            time.sleep(0)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    f(x)
+    started = time.perf_counter()
+    w.mul_(1.0)
+    f(x)
+    took = time.perf_counter() - started
+    thread = threading.Thread(target=tick)
+    thread.start()
+    for _ in range(8):
+        f.renew()
+        f(x)
+    done.set()
+    thread.join()
+    assert sum(gap > took / 2 for gap in gaps) < 5  # 8 with the GIL held
 
 
 def test_plans_check_what_runs_once():

@@ -267,38 +267,6 @@ const char* check_tile(const Args& a) {
 
 }  // namespace
 
-int64_t tile_scratch(const Program& p) {
-  return kScratch + (p.n_in + p.n_const + p.n_steps) * (kMinTile * 8 + 64 + 320);
-}
-
-int64_t prepare_blocks(const Program& p, uint32_t ones, std::byte* memory) {
-  Carver carver{memory};
-  Schedule* const room = carver.take<Schedule>(1);
-  const Schedule schedule(p, ones, 0, carver);
-  if (memory) new (room) Schedule(schedule);
-  return carver.used;
-}
-
-void run_tile_block(const std::byte* prepared, const TileMatrix* ins, const TileMatrix* outs, int64_t r0, int64_t r1, int64_t c0,
-                    int64_t c1, std::byte* scratch) {
-  if (r1 <= r0 || c1 <= c0) return;
-  const Schedule& q = *reinterpret_cast<const Schedule*>(prepared);
-  const Program& p = q.p;
-  TileOperand operands[kMaxArgs];
-  TileSpace space(operands);
-  space.of_block(ins, p.n_in, outs, p.n_out, r1 - r0, c1 - c0);
-  alignas(16) std::byte room[kMaxArgs + 16 + kMaxRegs * sizeof(int32_t)];
-  Carver carver{room};
-  const Layout layout(q, space, carver);
-  Runner runner(q, space, layout);
-  for (int k = 0; k < space.n_args; ++k) {
-    const TileMatrix& m = k < p.n_in ? ins[k] : outs[k - p.n_in];
-    runner.data[k] = m.data + (r0 * m.row + c0 * m.column) * item_size(m.dtype);
-  }
-  runner.begin(scratch);
-  runner.run(0, space.total);
-}
-
 extern const Kernel k_tile = {run_tile, tile_cost, nullptr, check_tile, prepare_tile};
 
 }  // namespace rv::RV_ISA

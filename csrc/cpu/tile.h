@@ -44,24 +44,6 @@ struct Program {
 const char* check_program(const int64_t* ints, int n_ints, int n_floats, const View* ins, int n_in, const View* outs,
                           int n_out);
 
-// Bytes of 64-byte aligned scratch that one thread needs to run any part of a program.
-int64_t tile_scratch(const Program& p);
-
-// An operand with two axes; stride 0 broadcasts. Without initialisers: arrays of these live on hot stacks.
-struct TileMatrix {
-  std::byte* data;
-  int64_t row, column;  // strides in elements
-  DType dtype;
-};
-
-// For the epilogue of a matrix product. What run_tile_block needs of a program, made once an instruction: returns its bytes;
-// without memory it only counts them. `ones`: a bit for each input that is a single element where the outputs are not.
-int64_t prepare_blocks(const Program& p, uint32_t ones, std::byte* memory);
-
-// Runs the program on rows [r0, r1) x columns [c0, c1) of its operands.
-void run_tile_block(const std::byte* prepared, const TileMatrix* ins, const TileMatrix* outs, int64_t r0, int64_t r1, int64_t c0,
-                    int64_t c1, std::byte* scratch);
-
 }  // namespace RV_ISA
 #endif
 

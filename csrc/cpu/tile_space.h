@@ -66,30 +66,6 @@ struct TileSpace {
     collapse(full, n_in);
   }
 
-  // A block of rows x columns, as one axis where all operands step evenly over both.
-  void of_block(const TileMatrix* ins, int n_in, const TileMatrix* outs, int n_out, int64_t rows, int64_t columns) {
-    n_args = n_in + n_out;
-    total = rows * columns;
-    bool even = true;
-    for (int k = 0; k < n_args; ++k) {
-      const TileMatrix& m = k < n_in ? ins[k] : outs[k - n_in];
-      TileOperand& o = op[k];
-      o.item = item_size(m.dtype);
-      o.stride[0] = rows == 1 ? m.column * columns : m.row;
-      o.stride[1] = columns == 1 ? o.stride[0] : m.column;
-      even &= o.stride[0] == o.stride[1] * columns;
-    }
-    ndim = even ? 1 : 2;
-    shape[0] = even ? total : rows;
-    shape[1] = columns;
-    for (int k = 0; k < n_args; ++k) {
-      TileOperand& o = op[k];
-      o.dense = total == 1 || (o.stride[1] == 1 && o.stride[0] == columns);
-      o.one = !o.dense && o.stride[0] == 0 && o.stride[1] == 0;
-      if (even) o.stride[0] = o.stride[1];
-    }
-  }
-
   // Whether tiles are parts of single rows.
   bool by_row(int n_in) const {
     bool repeats = true;  // every operand is dense, or the same for each index of the outermost axis

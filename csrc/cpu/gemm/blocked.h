@@ -29,7 +29,7 @@ struct Blocks {
     Blocks b;
     b.runs = k > 0 && k <= 16 && !few && !pack_a;  // its groups are others than copies have
     b.tile_rows = kRows * most(1, kTileRows / kRows);
-    b.k = few && n * k * item > kNear ? piece<T>(k, 128) : piece<T>(k);
+    b.k = few && is_far<T>(n, k) ? piece<T>(k, 128) : piece<T>(k);
     b.tile_cols = nr * most(1, (few || pack_a ? 1024 : 512) / item / nr);
     // Small products still give a few tiles to share out.
     const int64_t small_rows = kRows * most(1, 56 / kRows), small_cols = nr * most(1, 64 / nr);
@@ -78,7 +78,7 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
   int64_t j = 0;
   const T* b = t.b;
   auto call = [&](Outer<T> fn, const T* a, int64_t i, int64_t at, const T* from, int tail) __attribute__((always_inline)) {
-    fn(t.k, a, t.a.step, from, t.b_row, t.c + i * t.c_row + at, t.c_row, t.bias ? t.bias + at : nullptr, t.accumulate, tail, t.far);
+    fn(t.k, a, t.a.step, from, t.b_row, t.c + i * t.c_row + at, t.c_row, t.bias ? t.bias + at : nullptr, t.accumulate, tail, t.far, nullptr);
   };
   if (t.b_panel == nr && t.rows <= kWideRows && t.a.lie != Lie::packed) {  // B as it lies: few rows take wider vectors
     const int rows = static_cast<int>(t.rows), step = wide(rows) * L;
@@ -135,11 +135,11 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
         crew.each(row_tiles * col_tiles, [&](int64_t t) {
           const int64_t i = t % row_tiles * blocks.tile_rows, j = t / row_tiles * blocks.tile_cols;
           const int64_t rows = least(blocks.tile_rows, ms - i), cols = least(blocks.tile_cols, ns - j);
-          bool panels = b.packs;
-          if constexpr (requires { b.ahead; }) panels = panels || b.ahead;
+          bool in_panels = b.packs;
+          if constexpr (requires { b.ahead; }) in_panels = in_panels || b.ahead;
           TileJob<T> job{{}, nullptr, last && bias ? bias + js + j : nullptr, nr, nr * kc, c + (is + i) * c_row + js + j, c_row, rows, cols,
-                         kc, ps > 0, blocks.runs, !panels && n * k * static_cast<int64_t>(sizeof(T)) > kNear};
-          job.a = a.packs ? TileA<T>::copied(a_panels + i * kc, kc, panels) : a.tile(is + i, ps);
+                         kc, ps > 0, blocks.runs, !in_panels && is_far<T>(n, k)};
+          job.a = a.packs ? TileA<T>::copied(a_panels + i * kc, kc, in_panels) : a.tile(is + i, ps);
           if (stream_b) {
             T* const panels = reinterpret_cast<T*>(local());
             job.b = panels;
@@ -154,7 +154,7 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
             job.b = b_panels + j * kc;
             run_tile(job);
           } else if constexpr (requires { b.ahead; }) {
-            if (panels) job.b = b.ahead + ps * pieces(n, nr) * nr + (js + j) * kc;
+            if (in_panels) job.b = b.ahead + ps * pieces(n, nr) * nr + (js + j) * kc;
             else job.b = b.p + (js + j) + ps * b.s_k, job.b_row = b.s_k, job.b_panel = nr;
             run_tile(job);
           }

@@ -137,7 +137,7 @@ template <class T> struct Product {
   // Of a few columns vectors of C are mostly empty: B is turned for `inner` (Zen 3: 286 x 478 x 2 and x 4 twice as fast; Zen 4,
   // AVX-512: 286 x 478 x 2 and 2179 x 932 x 2 4 times, 61 x 334 x 6 1.8 times, 318 x 38 x 2 twice, 1684 x 83 x 4 2.3 times).
   bool pays_inner_turned() const {
-    if (a.col != 1 || n < 2 || m < 8 || n * k * static_cast<int64_t>(sizeof(T)) > kNear) return false;
+    if (a.col != 1 || n < 2 || m < 8 || is_far<T>(n, k)) return false;
     if (kVecBytes == 64) return n == 2 ? k >= 8 : n <= 7 && k >= (n <= 4 ? 24 : 48);
     return n <= 4 && k >= 8 * kLanes<T> && (m > 64 || k < 1024);  // few rows and a long k are work for `slices`
   }
@@ -175,7 +175,7 @@ template <class T> struct Product {
   int64_t inner_bytes() const { return b.row == 1 || k == 1 ? 0 : pieces(n * k * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   int64_t turned_bytes() const { return a.row == 1 ? 0 : pieces(m, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T)); }
   // Of the whole product, or of its slices: the last of them, which may be shorter, is cut like the others.
-  Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a, pack_b, ahead); }
+  Blocks blocks() const { return Blocks::of<T>(m, n, way == Way::slices ? slice_k() : k, pack_a, pack_b, ahead != nullptr); }
   int64_t packed_bytes() const {
     const Blocks blocks = this->blocks();
     const int64_t local = way == Way::slices ? blocks.template local_bytes<T>(m, pack_b) : 0;
@@ -314,8 +314,10 @@ void run_turned(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
         const int count = static_cast<int>(least(W, i1 - i)), vectors = count > L ? 2 : 1;
         const int tail = lies ? count - (vectors - 1) * L : L;
         const auto b = TileA<T>::as_it_lies(q.b.p + j * q.b.col, q.b.col, q.b.row);
+        // the next rows of a large B^T, while these ones meet the last of A's columns
+        const bool fetch = b.lie == Lie::rows && i + W >= i1 && end + rows <= q.n && is_far<T>(q.n, q.k);
         pick_outer<T>(b.lie, rows, vectors, tail < L)(q.k, b.p, b.step, (lies ? q.a.p : panels) + i * panel, panel_row, tile, W, nullptr,
-                                                      false, tail, false);
+                                                      false, tail, false, fetch ? b.p + rows * b.step : nullptr);
         if (bias)
           for (int r = 0; r < rows; ++r)
             for (int v = 0; v < W; v += L) store(tile + r * W + v, load(tile + r * W + v) + splat(bias[j + r]));

@@ -3,10 +3,8 @@
 // ints: [flags, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias, 8 and 16 the precision
 // of float32: 0 "highest", 8 "high", 16 "medium" (split.h); 32 times a Variant, for measurements.
 // in: A, B, bias if flagged, then the epilogue's operands; out: C, or the epilogue's outputs.
-// The epilogue is a tile program (cpu/tile.h) on finished tiles of C. Its input 0 is the product (with bias), the others
-// are the operands, which broadcast to C's shape. The product is made in the memory of an output that can hold it.
-#include <new>
-
+// The epilogue is a tile program (cpu/tile.h) whose input 0 is the product (with bias), the others are the operands, which
+// broadcast to C's shape. The product is made in the memory of an output that can hold it.
 #include "core/kernel.h"
 #include "cpu/gemm/split.h"
 #include "cpu/kernels.h"
@@ -70,9 +68,6 @@ struct Operands {
   }
 };
 
-// Stride of v's last axis but one, 0 where v broadcasts along it.
-int64_t own_row(const View& v) { return v.ndim < 2 || v.shape[v.ndim - 2] == 1 ? 0 : v.stride[v.ndim - 2]; }
-
 // Axes 0..ndim-2 of C walked as one row axis: the row stride for operand v, or false where there is no single one.
 bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
   int64_t size = c.shape[c.ndim - 2], stride = own_row;
@@ -87,22 +82,17 @@ bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
   return true;
 }
 
-template <class T> Ahead<T> ahead_of(const Args& args, const Operands& o) {
-  return {precision_of(args.ints[0]), args.out[0].size() / most(o.n, 1), o.n, o.k};
-}
-
 // The products of a call: `count` of them, each `q` displaced by the batch strides. They follow from A, B and C alone: an
 // epilogue changes neither the order of sums nor the scratch.
 template <class T> struct Batch {
   int64_t count = 1;
-  bool merged = false;  // batch axes and rows are one axis
-  Product<T> q;         // sets the two above
+  Product<T> q;  // sets the above
   Split split{};
 
   explicit Batch(const Args& args, const Operands& o) : q(make(args, o)) {
     const Variant v = variant_of(args.ints[0]);
     if (v != Variant::chosen) q.force(v);
-    else if (args.packed) split = ahead_of<T>(args, o).take(q, args.packed);
+    else if (args.packed) split = ahead(args).take(q, args.packed);
     else if constexpr (same_type<T, float>) split = Split::of(precision_of(args.ints[0]), q.m, q.n, q.k);
   }
 
@@ -111,7 +101,7 @@ template <class T> struct Batch {
     int64_t m = o.m, a_row = o.a_row, c_row = c.stride[c.ndim - 2];
     for (int axis = 0; axis < o.batch_axes; ++axis) count *= c.shape[axis];
     if (o.batch_axes > 0 && count > 0) {
-      merged = one_row_axis(c, a, a_row, &a_row) && one_row_axis(c, c, c_row, &c_row);
+      bool merged = one_row_axis(c, a, a_row, &a_row) && one_row_axis(c, c, c_row, &c_row);  // batch axes and rows are one axis
       for (int axis = 0; axis < o.batch_axes && merged; ++axis)
         merged = batch_stride(b, axis, c.ndim) == 0 || c.shape[axis] == 1;
       merged = merged && (c_row == 1 || c.stride[c.ndim - 1] == 1 || o.n == 1);  // C of one row each may have neither
@@ -121,6 +111,7 @@ template <class T> struct Batch {
     return Product<T>::of(m, o.n, o.k, {a.ptr<const T>(), a_row, o.a_col}, {b.ptr<const T>(), o.b_row, o.b_col},
                           {c.ptr<T>(), c_row, c.stride[c.ndim - 1]});
   }
+  Ahead<T> ahead(const Args& args) const { return {precision_of(args.ints[0]), q.m, q.n, q.k}; }
   // Many products, or small ones: each is the work of one member. By shape alone.
   bool whole() const { return count >= 8 || (count > 1 && q.m * q.n * q.k < (1 << 20)); }
   int64_t shared_bytes() const { return whole() ? 0 : bytes_of(split, q); }
@@ -136,38 +127,6 @@ int64_t offset(const View& c, const View& v, int64_t index) {
   return at;
 }
 
-// Whether all operands of the tile program step evenly over batch axes and rows, too.
-bool epilogue_merges(const Args& args, const Operands& o) {
-  int64_t row;
-  bool even = true;
-  for (int i = o.first_extra(); i < args.n_in && even; ++i) even = one_row_axis(o.c, args.in[i], own_row(args.in[i]), &row);
-  for (int i = 0; i < args.n_out && even; ++i) even = one_row_axis(o.c, args.out[i], own_row(args.out[i]), &row);
-  return even;
-}
-
-// The tile program of a call, on the matrices of one product.
-struct Epilogue {
-  Program program;
-  TileMatrix in[Program::kMaxOperands], out[Program::kMaxOperands];
-
-  Epilogue(const Args& args, const Operands& o, int64_t index, bool merged)
-      : program(args.ints + 1, args.floats) {
-    const View& c = o.c;
-    auto matrix = [&](const View& v, TileMatrix* to) {
-      int64_t row = own_row(v);
-      if (merged) one_row_axis(c, v, row, &row);
-      const int64_t at = merged ? 0 : offset(c, v, index);
-      to->data = v.ptr<std::byte>() + at * item_size(v.dtype);
-      to->dtype = v.dtype;
-      to->row = row;
-      to->column = v.ndim < 1 || v.shape[v.ndim - 1] == 1 ? 0 : v.stride[v.ndim - 1];
-    };
-    for (int i = 0; i < program.n_out; ++i) matrix(args.out[i], &out[i]);
-    matrix(c, &in[0]);
-    for (int i = 1; i < program.n_in; ++i) matrix(args.in[o.first_extra() + i - 1], &in[i]);
-  }
-};
-
 template <class T> void run_product(const Args& args, const Operands& o, Team& team) {
   const View& c = o.c;
   Batch<T> batch(args, o);
@@ -178,28 +137,14 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
   const bool inside = bias_view && !batch.q.swapped && bias_step == 1;
   const T* const bias = bias_view ? bias_view->ptr<const T>() : nullptr;
 
-  // Scratch of a thread: a panel of B, what the epilogue's tiles need, and for whole products theirs.
+  // Scratch of a thread: a panel of B, and for whole products theirs.
   const bool whole = batch.whole();
   const int64_t own = whole ? pieces(bytes_of(batch.split, batch.q), 64) * 64 : 0;
   const int64_t panel = pieces(local_bytes_of(batch.split, batch.q), 64) * 64;
-  const int64_t for_tiles = o.has_program ? tile_scratch(Program(args.ints + 1, args.floats)) : 0;
-  const auto local = [bytes = static_cast<size_t>(own + panel + for_tiles)] { return local_scratch(bytes); };
-
-  const bool even = o.has_program && batch.merged && epilogue_merges(args, o);
-  // The tile program on rows [r0, r1) and columns [c0, c1) of product `index`, or of all as one.
-  auto finish = [&](const Epilogue& first, int64_t r0, int64_t r1, int64_t c0, int64_t c1) {
-    std::byte* const tiles = local() + panel;
-    if (!batch.merged || even) return run_tile_block(args.prepared, first.in, first.out, r0, r1, c0, c1, tiles);
-    for (int64_t index = r0 / o.m, top = index * o.m; top < r1; ++index, top += o.m) {
-      const Epilogue e(args, o, index, false);
-      run_tile_block(args.prepared, e.in, e.out, most(r0 - top, 0), least(r1 - top, o.m), c0, c1, tiles);
-    }
-  };
+  const auto local = [bytes = static_cast<size_t>(own + panel)] { return local_scratch(bytes); };
 
   auto one = [&](int64_t index, auto& crew, std::byte* scratch) {
     Product<T> q = batch.q;
-    alignas(Epilogue) std::byte room[sizeof(Epilogue)];
-    const Epilogue* const epilogue = o.has_program ? new (room) Epilogue(args, o, index, even) : nullptr;
     if (index > 0) {
       const int64_t at_a = offset(c, args.in[0], index), at_b = offset(c, args.in[1], index);
       q.a.p += q.swapped ? at_b : at_a;
@@ -210,8 +155,6 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
       if (bias && !inside)
         for (int64_t i = i0; i < i0 + rows; ++i)
           for (int64_t j = j0; j < j0 + cols; ++j) q.c.p[i * q.c.row + j] += bias[(q.swapped ? i : j) * bias_step];
-      if (epilogue && q.swapped) finish(*epilogue, j0, j0 + cols, i0, i0 + rows);
-      else if (epilogue) finish(*epilogue, i0, i0 + rows, j0, j0 + cols);
     };
     if (q.k > 0) return run_either(batch.split, q, inside ? bias : nullptr, done, scratch, local, crew);
     crew.each(pieces(q.m, 64), [&](int64_t t) {
@@ -228,19 +171,13 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
   } else if (whole) {
     team.each(batch.count, [&](int64_t index) {
       Solo solo;
-      one(index, solo, local() + panel + for_tiles);
+      one(index, solo, local() + panel);
     });
   } else {
     for (int64_t index = 0; index < batch.count; ++index) one(index, team, shared);
   }
 }
 
-// A small C is still in the cache when all of it is done: the tile kernel then takes it as a whole.
-constexpr int64_t kSmall = 16 << 10;
-constexpr int kFewExtras = 3;
-bool epilogue_at_end(const Args& args, const Operands& o) {
-  return o.has_program && args.n_in - o.first_extra() <= kFewExtras && o.c.size() <= kSmall;
-}
 // The epilogue as a `tile` instruction, on the product in place of A, B and bias; `ins` has room for its inputs.
 Args epilogue_args(const Args& args, const Operands& o, View* ins) {
   Args rest = args;
@@ -252,25 +189,18 @@ Args epilogue_args(const Args& args, const Operands& o, View* ins) {
 }
 int64_t prepare_matmul(const Args& args, std::byte* memory) {
   const Operands o(args);
-  if (!o.has_program) return 0;
   View ins[Program::kMaxOperands];
-  const Args rest = epilogue_args(args, o, ins);
-  if (epilogue_at_end(args, o)) return k_tile.prepare(rest, memory);
-  uint32_t ones = 0;
-  for (int i = 1; i < rest.n_in && o.c.size() > 1; ++i) ones |= static_cast<uint32_t>(ins[i].size() == 1) << i;
-  return prepare_blocks(Program(rest.ints, rest.floats), ones, memory);
+  return o.has_program ? k_tile.prepare(epilogue_args(args, o, ins), memory) : 0;
 }
 
+// The tile kernel takes C as a whole once it is done: per finished tile of the product it costs 60 cycles for each row of the
+// tile, and 128 x 512 x 512 with relu 306 us, not 283, 4096 x 64 x 512 1387, not 1273 (Zen 5; without an epilogue 284 and 1141).
 template <class T> void run_float(const Args& args, Team& team) {
-  Operands o(args);
-  if (epilogue_at_end(args, o)) {
-    o.has_program = false;
-    run_product<T>(args, o, team);
-    View ins[kFewExtras + 1];
-    k_tile.run(epilogue_args(args, o, ins), team);
-  } else {
-    run_product<T>(args, o, team);
-  }
+  const Operands o(args);
+  run_product<T>(args, o, team);
+  if (!o.has_program) return;
+  View ins[Program::kMaxOperands];
+  k_tile.run(epilogue_args(args, o, ins), team);
 }
 
 template <class T> void run_int(const Args& args, Team& team) {
@@ -312,10 +242,11 @@ void run_matmul(const Args& args, Team& team) {
 template <class T> Packing packing_of(const Args& args) {
   const Operands o(args);
   const View& b = args.in[1];
-  const int64_t rows = args.out[0].size() / most(o.n, 1);
-  const bool pays = rows >= 128 / kVecBytes && o.n > kLanes<T> && o.k > 0 && b.size() == o.n * o.k && variant_of(args.ints[0]) == Variant::chosen;
-  if (!pays || Batch<T>(args, o).q.swapped) return {};
-  const Ahead<T> ahead = ahead_of<T>(args, o);
+  const Batch<T> batch(args, o);
+  const Product<T>& q = batch.q;
+  const bool pays = q.m >= 128 / kVecBytes && q.n > kLanes<T> && q.k > 0 && batch.count > 0 && !q.swapped && b.size() == q.n * q.k;
+  if (!pays || variant_of(args.ints[0]) != Variant::chosen) return {};
+  const Ahead<T> ahead = batch.ahead(args);
   return {1, ahead.bytes(), ahead.split.terms * 2 + (args.ints[0] & kTransposeB ? 1 : 0), static_cast<double>(b.size())};
 }
 Packing packing_matmul(const Args& args) {
@@ -327,7 +258,7 @@ Packing packing_matmul(const Args& args) {
 }
 template <class T> void pack_of(const Args& args, std::byte* packed, Team& team) {
   const Operands o(args);
-  ahead_of<T>(args, o).pack({args.in[1].ptr<const T>(), o.b_row, o.b_col}, packed, team);
+  Batch<T>(args, o).ahead(args).pack({args.in[1].ptr<const T>(), o.b_row, o.b_col}, packed, team);
 }
 void pack_matmul(const Args& args, std::byte* packed, Team& team) {
   return args.in[0].dtype == DType::f32 ? pack_of<float>(args, packed, team) : pack_of<double>(args, packed, team);

@@ -18,7 +18,7 @@ enum class Lie : uint8_t { rows, columns, packed };
 
 template <class T>
 using Outer = void (*)(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
-                       bool accumulate, int tail, bool far);
+                       bool accumulate, int tail, bool far, const T* next);
 
 // Values of k in one turn of the loop. With few registers a turn has few products beside its other instructions, which wait where
 // two threads share a core (Zen 3, of the peak: four values 91 % and not 80, alone 98; Zen 4, AVX-512: two values 96 % and not 93).
@@ -43,11 +43,12 @@ template <class T> RV_INLINE void keep_loaded([[maybe_unused]] vec<T>& x) {
 #endif
 }
 
+// `next`: rows of A that will be wanted after these ones and come from far, or null.
 // Strides are in elements; `tail` is the number of columns in the last vector (kLanes: all); bias (one value a column)
 // may be null.
 template <class T, int R, int V, bool Tail, Lie A>
 void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
-           bool accumulate, int tail, bool far) {
+           bool accumulate, int tail, bool far, [[maybe_unused]] const T* next) {
   constexpr int L = kLanes<T>;
   // Many rows are addressed from one base in five, so that all addresses fit the general registers.
   constexpr int G = A != Lie::rows ? R : R <= 6 && kTurn > 1 ? 1 : 5, bases = (R + G - 1) / G;
@@ -72,7 +73,7 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
       for (int u = 0; u < U; ++u)
 #pragma GCC unroll 8
         for (int v = 0; v <= V; ++v)  // and the line in which the last vector ends, if there are products enough to hide it
-          if (v < V || R > 4) __builtin_prefetch(b + (4 + u) * b_row + v * L - (v == V));
+          if (v < V || R > 4) __builtin_prefetch(b + ((R > 6 ? 32 : 4) + u) * b_row + v * L - (v == V));
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) {
       const T* const from = b + u * b_row;
@@ -117,7 +118,13 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
 #pragma GCC unroll 1
   for (int row = 0; p + kTurn <= k; ++row) {
     if (row < fetched) fetch(row);
-    for (const int64_t end = row < fetched ? k * (row + 1) / R : k; p + kTurn <= end; p += kTurn) turn(std::integral_constant<int, kTurn>{});
+    const int64_t end = row < fetched ? k * (row + 1) / R : k;
+    if (A == Lie::rows && next && row < fetched)
+      for (const T* line = next + row * step; p + kTurn <= end; p += kTurn, line += R * kTurn) {  // all of that row
+        for (int e = 0; e < R * kTurn; e += 64 / static_cast<int>(sizeof(T))) __builtin_prefetch(line + e);
+        turn(std::integral_constant<int, kTurn>{});
+      }
+    for (; p + kTurn <= end; p += kTurn) turn(std::integral_constant<int, kTurn>{});
   }
   if constexpr (kTurn > 1)
     for (; p < k; ++p) turn(std::integral_constant<int, 1>{});

@@ -14,6 +14,9 @@ template <class T> inline constexpr int kCols = 2 * kLanes<T>;  // columns of a 
 inline constexpr int64_t kPanelGroup = 4;                        // panels packed at once: long runs of each row of B
 inline constexpr int64_t kFetch = 4;                             // rows of B that are on their way while one is packed
 
+// Whether a B of that size is larger than what stays near: it comes from L3 or memory.
+template <class T> constexpr bool is_far(int64_t n, int64_t k) { return n * k * static_cast<int64_t>(sizeof(T)) > kNear; }
+
 // dst[p * width + i] = src[i * stride + p] for i < rows, 0 for rows <= i < lanes; p < k. The transpose of rows.
 template <class T> void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>;

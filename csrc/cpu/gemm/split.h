@@ -243,13 +243,13 @@ struct Split {  // no unit: always by FMA
 };
 #endif
 
-// How B is copied ahead of a call's products (`rows`: of all of them together): by shapes and the precision alone.
+// How B is copied ahead of a call's products, each of m rows: by shapes and the precision alone.
 template <class T> struct Ahead {
   Split split{};
   int64_t n, k;
 
-  Ahead(Precision precision, int64_t rows, int64_t n_, int64_t k_) : n(n_), k(k_) {
-    if constexpr (same_type<T, float>) split = Split::of(precision, rows, n, k, true);
+  Ahead([[maybe_unused]] Precision precision, [[maybe_unused]] int64_t m, int64_t n_, int64_t k_) : n(n_), k(k_) {
+    if constexpr (same_type<T, float>) split = Split::of(precision, m, n, k, true);
   }
   int64_t bytes() const {
 #if defined(RV_AVX512)
@@ -264,11 +264,11 @@ template <class T> struct Ahead {
 #endif
     pack_ahead(reinterpret_cast<T*>(to), Strided<T>{b.p, b.col, b.row, true}, n, k, crew);
   }
-  // The product by it, one of the call's.
+  // The product by it.
   Split take(Product<T>& q, const std::byte* packed) const {
     Split s = split;
 #if defined(RV_AVX512)
-    s.m = q.m, s.ahead = packed;
+    s.ahead = packed;
 #endif
     if (!s.terms) q.take(reinterpret_cast<const T*>(packed));
     return s;

@@ -97,26 +97,25 @@ class NativeBackend:
             program = self._many[key] = Program(graph, self.rows)
         return program.run(*arrays)
 
-    def compile(self, graph: Graph, frozen: bool = False) -> Program:
+    def compile(self, graph: Graph) -> Program:
         for node in graph.nodes:
             if node.call.op.kind != "view":
                 _check_axes(node.name, (v.shape for v in (*node.inputs, *node.outputs)))
         _check_axes("compile", (v.shape for v in graph.outputs))
-        return Program(optimize(graph), self.rows, frozen)
+        return Program(optimize(graph), self.rows)
 
 
 class Program:
-    """A graph as a native plan. frozen: what follows from states that a run does not update is made once, and again when an
-    op of Ranvier has changed one of them, or `renew` was called.
+    """A graph as a native plan.
+
+    watch: tensors whose changes, by Ranvier, make the next run compute fixed values anew; renew: have it do so.
     """
 
-    def __init__(self, graph: Graph, rows: dict[str, int], frozen: bool = False):
+    def __init__(self, graph: Graph, rows: dict[str, int]):
         self.graph = graph
-        lowering = Lowering(graph, rows, frozen)
+        lowering = Lowering(graph, rows)
         self.plan = _native.Plan(*lowering.plan())
-        if frozen:
-            self.plan.watch([t if t._base is None else t._base for t in lowering.fixed.values()])
-        self.renew = self.plan.renew
+        self.watch, self.renew = self.plan.watch, self.plan.renew
         self._refreshes = lowering.refreshes
         self._changed = {id(old.data) for old in graph.updates}
         if not self._refreshes:
@@ -140,5 +139,6 @@ class Program:
              every: int = 0) -> int:  # fmt: skip
         """Many runs, on batches gathered from `data` (graph/compile.py), without Python in between."""
         if self._refreshes:
+            self.renew()
             return run_loop(self.run, data, index, batch, begin, end, totals, every)
         return self.plan.loop(data, index, batch, begin, end, totals, every)

@@ -23,7 +23,7 @@ class ReferenceBackend:
         outs = evaluate(call, arrays)
         return tuple(_as_spec(o, shape, dtype) for o, (shape, dtype) in zip(outs, specs))
 
-    def compile(self, graph: Graph, frozen: bool = False) -> Program:
+    def compile(self, graph: Graph) -> Program:
         return Program(graph, self)
 
 
@@ -63,6 +63,9 @@ class Program:
         for old, value in new:
             np.copyto(old.data, value)
         return outputs
+
+    def watch(self, tensors: list) -> None:
+        """Nothing is kept from run to run."""
 
     def renew(self) -> None:
         """Nothing is kept from run to run."""

@@ -109,7 +109,11 @@ class Compiled:
         self._caller: Any = None
         try:
             self.graph.check()
-            self.program = current_backend().compile(self.graph, frozen)
+            self.graph.frozen = frozen
+            self.program = current_backend().compile(self.graph)
+            if frozen:
+                fixed = [t for t, start, _ in tracer.captured.values() if start not in self.graph.updates]
+                self.program.watch([t if t._base is None else t._base for t in fixed])
         finally:
             tracer.restore()
         self.epoch = Epoch.value
@@ -242,8 +246,15 @@ class CompiledFunction:
         self._grads: dict[int, Any] = {}  # tensors whose .grad some trace sets
         self._caller: Any = None  # the last trace that ran, as a native call
 
+    def __reduce__(self) -> tuple:  # copies and files hold no traces
+        return CompiledFunction, (self.fn, self.keeps, self.frozen)
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        if instance is None:
+            return self
+        bound = functools.partial(self, instance)
+        bound.renew = self.renew  # type: ignore[attr-defined]
+        return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         caller = self._caller
@@ -344,9 +355,8 @@ class CompiledFunction:
 
     def renew(self) -> None:
         """Have the next call read all tensors again: where `frozen`, after they were written through NumPy."""
-        for traces in self._traces.values():
-            for trace in traces:
-                trace.program.renew()
+        for trace in [trace for traces in list(self._traces.values()) for trace in list(traces)]:
+            trace.program.renew()
 
     def traced(self, *args: Any, **kwargs: Any) -> Compiled:
         """The compiled trace for these arguments, without running it."""
@@ -378,8 +388,9 @@ def compile(fn: Callable | None = None, *, frozen: bool = False) -> Any:
 
     frozen: what follows from captured tensors alone, those that `fn` does not change, is computed once, and weights of
     matrix products are copied once into the order in which the kernels read them: for serving. It is done again when an
-    op of Ranvier, an optimizer or load_state_dict has changed one of them. Writes through NumPy views go unnoticed: call
-    the compiled function's `renew()` after them. Takes as much memory again as the weights.
+    op on one of these tensors or on a view of it, an optimizer or load_state_dict has changed it. Writes to its memory on
+    other ways, through NumPy or another tensor made of the same array, go unnoticed: call the compiled function's
+    `renew()` after them. For each signature it takes as much memory again as the weights.
 
     >>> import ranvier as rv
     >>> @rv.compile
@@ -404,13 +415,17 @@ class CompiledModule:
     def __init__(self, module: Any, frozen: bool = False):
         object.__setattr__(self, "_module", module)
         object.__setattr__(self, "_function", CompiledFunction(module.__call__, frozen=frozen))
-        object.__setattr__(self, "renew", self._function.renew)
+        if frozen:
+            object.__setattr__(self, "renew", self._function.renew)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+        return getattr(object.__getattribute__(self, "_module"), name)  # an AttributeError on a copy that is being made
+
+    def __reduce__(self) -> tuple:
+        return CompiledModule, (self._module, self._function.frozen)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._module, name, value)

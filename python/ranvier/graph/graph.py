@@ -81,7 +81,7 @@ class Graph:
     """A traced function.
 
     `states` are the captured tensors with the Value that each has at the start; `updates` gives, for some of these
-    Values, the Value that the state has to hold after a run.
+    Values, the Value that the state has to hold after a run. frozen: all others hold the same values in each run.
     """
 
     def __init__(self) -> None:
@@ -90,6 +90,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.outputs: list[Value] = []
         self.updates: dict[Value, Value] = {}
+        self.frozen = False
 
     def input(self, shape: tuple, dtype: np.dtype) -> Value:
         value = Value(self, shape, dtype, "input")
@@ -117,6 +118,16 @@ class Graph:
             for value in node.inputs:
                 result.setdefault(value, []).append(node)
         return result
+
+    def fixed(self) -> set[Value]:
+        """The values that are the same in each run: constants, states that are frozen, and what follows from them alone."""
+        if not self.frozen:
+            return set()
+        known = {value for _, value in self.states if value not in self.updates}
+        for node in self.nodes:
+            if all(v in known or v.kind == "constant" for v in node.inputs):
+                known.update(node.outputs)
+        return known
 
     def results(self) -> Iterator[Value]:
         """The values that have to exist after a run."""

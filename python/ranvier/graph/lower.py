@@ -112,17 +112,16 @@ def _may_fault(node: Node) -> bool:
 
 
 class Lowering:
-    """Builds the plan of one graph. frozen: states that it does not update are the same in each run."""
+    """Builds the plan of one graph."""
 
-    def __init__(self, graph: Graph, rows: dict[str, int], frozen: bool = False):
-        self.graph, self.rows, self.frozen = graph, rows, frozen
+    def __init__(self, graph: Graph, rows: dict[str, int]):
+        self.graph, self.rows = graph, rows
         self.places: dict[Value, Place] = {}
         self.once: list[tuple] = []  # instructions that make what is fixed of what is fixed
         self.instructions: list[tuple] = []  # all others: kernel, ins, outs, ints, floats, label
         self.refreshes: list[tuple[np.ndarray, np.ndarray]] = []  # (contiguous twin, captured array)
         self.buffers: list[Buffer] = []
         self.targets: dict[Value, Buffer] = {}  # results that are computed where they have to end up
-        self.fixed = {value: tensor for tensor, value in graph.states if frozen and value not in graph.updates}
 
     def plan(self) -> tuple[list, list, int, list]:
         """The arguments of the native Plan."""
@@ -130,7 +129,7 @@ class Lowering:
         for value in graph.inputs:
             self._place(value, self._new("input", None, value.nbytes))
         for _, value in graph.states:
-            self._place(value, self._new("bound", value.data, value.nbytes, value in self.fixed))
+            self._place(value, self._new("bound", value.data, value.nbytes, graph.frozen and value not in graph.updates))
         self.output_buffers = [self._new("output", (CODE[v.dtype], v.shape), v.nbytes) for v in graph.outputs]
         self._choose_targets()
         for node in graph.nodes:
@@ -153,7 +152,7 @@ class Lowering:
     def _of(self, value: Value) -> Place:
         place = self.places.get(value)
         if place is None:  # a constant, met for the first time
-            place = self._place(value, self._new("bound", np.ascontiguousarray(value.data), value.nbytes, self.frozen))
+            place = self._place(value, self._new("bound", np.ascontiguousarray(value.data), value.nbytes, self.graph.frozen))
         return place
 
     def _root(self, value: Value) -> Value:
@@ -165,7 +164,8 @@ class Lowering:
     def _choose_targets(self) -> None:
         """Let updates and outputs be computed in place where nothing still needs the old contents."""
         graph = self.graph
-        index = {v: i for i, node in enumerate(graph.nodes) for v in node.outputs}
+        fixed = graph.fixed()  # kept from run to run: not in memory of results
+        index = {v: i for i, node in enumerate(graph.nodes) for v in node.outputs if v not in fixed}
         reads: dict[Value, list[int]] = {}
         for i, node in enumerate(graph.nodes):
             for value in node.inputs:
@@ -235,9 +235,10 @@ class Lowering:
         self._emit(kernel, ins, outs, ints, floats, label)
 
     def _emit(self, kernel: str, ins: list, outs: list, ints: list, floats: list, label: str) -> None:
-        once = self.frozen and all(p.buffer.fixed for p in ins) and all(p.buffer.kind == "arena" for p in outs)
-        for place in outs:
-            place.buffer.fixed = once
+        once = self.graph.frozen and all(p.buffer.fixed for p in ins) and all(p.buffer.kind == "arena" for p in outs)
+        if once:
+            for place in outs:
+                place.buffer.fixed = True
         (self.once if once else self.instructions).append((kernel, ins, outs, ints, floats, label))
 
     def _view(self, node: Node) -> None:
@@ -290,7 +291,7 @@ class Lowering:
             for place in (*outs, *ins):
                 buffer = place.buffer
                 buffer.first = i if buffer.first < 0 else buffer.first
-                buffer.last = len(self.instructions) if buffer.fixed else i
+                buffer.last = len(self.instructions) if buffer.fixed and i >= len(self.once) else i
         self._alias_dying_inputs()
         blocks: dict[Buffer, memory.Block] = {}
         for buffer in self.buffers:

@@ -55,8 +55,8 @@ class _Bucket:
             self._seen = now
         grads: list[Any] = [p.grad for p in self.params]
         self._program.run(*[g._data for g in grads])
-        for p in self.params:
-            p._changed()
+        for t in self.targets:
+            t._changed()
 
     def _compile(self) -> Any:
         graph = Graph()
@@ -249,6 +249,7 @@ class Optimizer:
         values = [float(group[key] if i is None else group[key][i]) for key, i in self._entries]
         if values != last:
             hyper._data[:] = last[:] = values
+            hyper._changed()
 
     def _flags(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return tuple([bool(group[name]) for name in self._flag_names])

@@ -41,11 +41,12 @@ class Predictor:
     """
 
     max_shapes = 64
+    many = 4  # blocks in a row that are worth laying weights out for
 
     def __init__(self, model: Module, compile: bool = True):
         self.model = model
         self._function = CompiledFunction(model, keeps="arguments") if compile else None
-        self._many = CompiledFunction(model, keeps="arguments", frozen=True)  # for several blocks in a row
+        self._frozen = CompiledFunction(model, keeps="arguments", frozen=True)  # for many blocks in a row
         self._known: dict[tuple, _Known] = {}
 
     def eager(self, arrays: tuple[np.ndarray, ...]) -> Any:
@@ -60,14 +61,16 @@ class Predictor:
             if mode:
                 self.model.train()
 
-    def _trace(self, arrays: tuple[np.ndarray, ...], many: bool = False) -> Any:
+    def _trace(self, arrays: tuple[np.ndarray, ...], frozen: bool = False) -> Any:
         """The compiled model for arrays of these shapes, or None where it cannot be traced."""
+        if self._function is None:
+            return None
         mode = self.model.training
         if mode:
             self.model.eval()
         try:
             with no_grad():
-                return (self._many if many else self._function).traced(*arrays) if self._function is not None else None
+                return (self._frozen if frozen else self._function).traced(*arrays)
         except TraceError:
             self._function = None
             return None
@@ -101,13 +104,13 @@ class Predictor:
         if count <= batch:
             return self.block(arrays)
         blocks = [tuple(a[i : i + batch] for a in arrays) for i in range(0, count, batch)]
-        trace = self._trace(blocks[0], many=True)
+        full = count // batch
+        trace = self._trace(blocks[0], frozen=True) if full >= self.many else None
         if trace is None:
-            parts = [_to_numpy(self.eager(block)) for block in blocks]
+            parts = [self.block(block) for block in blocks]
         else:
             trace.program.renew()
-            parts = [trace.run(block) for block in blocks[: count // batch]]
-            parts += [self.block(block) for block in blocks[count // batch :]]
+            parts = [trace.run(block) for block in blocks[:full]] + [self.block(block) for block in blocks[full:]]
         if isinstance(parts[0], tuple):
             return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
         return np.concatenate(parts)

@@ -1,7 +1,7 @@
 """Fusion: elementwise chains become one instruction, joined to the product that feeds them where there is one.
 
 A group runs at the place of its last member, so a member may join only if nothing outside the group needs an earlier
-member before that place.
+member before that place. Nor do nodes that make fixed values (`Graph.fixed`) and others share a group: the former run once.
 """
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def fuse(graph: Graph) -> Graph:
         for value in node.inputs:
             uses.setdefault(value, []).append(index)
 
+    fixed = graph.fixed()
     of: dict[int, _Cluster] = {}  # cluster of each clustered node, by index
     place = {id(node): index for index, node in enumerate(graph.nodes)}
     for index, node in enumerate(graph.nodes):
@@ -35,7 +36,9 @@ def fuse(graph: Graph) -> Graph:
             for value in node.inputs:
                 if value.kind == "node":
                     producer = of.get(place[id(value.node)])
-                    if producer is not None and producer is not cluster and _can_join(producer, cluster, index, uses):
+                    if producer is None or producer is cluster or (value in fixed) != (node.outputs[0] in fixed):
+                        continue
+                    if _can_join(producer, cluster, index, uses):
                         cluster = _join(producer, cluster, of)
         elif node.call.op.epilogue and len(node.outputs) == 1:
             of[index] = _Cluster(node, index)
