@@ -45,7 +45,7 @@ def packed_product(a, b, flags=0, bias=None):
 
 # around vectors, panels (8 to 32 columns), pieces of k (170, 256, 512), tiles, what is packed at once (2048)
 SHAPES = [
-    (8, 17, 1), (9, 33, 40), (14, 32, 16), (31, 257, 65), (57, 129, 700), (130, 70, 1100), (2100, 19, 33), (20, 2100, 65),
+    (8, 17, 9), (9, 33, 40), (14, 32, 16), (31, 257, 65), (57, 129, 700), (130, 70, 1100), (2100, 19, 33), (20, 2100, 65),
     (300, 260, 530), (400, 700, 64), (2070, 240, 64), (257, 300, 530), (8, 5000, 9),
 ]  # fmt: skip
 
@@ -91,7 +91,7 @@ def test_values_that_terms_do_not_hold(precision):
 @pytest.mark.parametrize("batch_a", [(3,), (2, 4), (9, 1)])
 @pytest.mark.parametrize("flags", [0, 1, 2])
 def test_batches_share_the_copy(batch_a, flags):
-    a, b = operands(5, 40, 70, flags, "f4", batch_a)
+    a, b = operands(LONG, 40, 70, flags, "f4", batch_a)
     out, packed = packed_product(a, b, flags)
     assert packed
     close(out, exact(a, b, flags), 70, 4)

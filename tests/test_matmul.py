@@ -63,7 +63,7 @@ SHAPES = [
     # both copied: more rows, columns and k than are copied at once, few rows beside a large B, ragged rows
     (2200, 100, 20), (60, 1300, 30), (140, 97, 900), (8, 1100, 500), (17, 530, 40), (300, 45, 70),
     # few columns by dot products, a few values of k in strips
-    (40, 3, 200), (9, 2, 130), (143, 33, 4), (50, 40, 3),
+    (40, 3, 200), (9, 2, 130), (143, 33, 4), (50, 40, 3), (41, 300, 5), (30, 200, 6), (9, 150, 7), (65, 1100, 8), (8, 64, 8), (2, 700, 6),
 ]  # fmt: skip
 
 

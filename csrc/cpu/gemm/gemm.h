@@ -108,11 +108,9 @@ template <class T> struct Product {
   bool pays_strips() const {
     constexpr int64_t L = kLanes<T>;
     if (m == 1) return n > kNarrow * L || (n > 1 && k >= 16);
-    // It beats `outer` at k = 4 by 1.5 to 1.7 times (Zen 3: 143 x 4 x 33, 48 x 4 x 213, 427 x 4 x 1574; Zen 4, AVX-512, k = 2 and
-    // 3: 1.2 to 1.6; float32, k = 4: 1.3 for 3 x 4 x 982 and 300 x 4 x 300, but 0.8 for 48 x 4 x 213; float64: 0.9).
-    if (kVecBytes < 64) return k <= kStripRows && n >= L * 2;
-    const bool four = sizeof(T) == 4 && (m <= 3 || n >= 16 * L);
-    return k <= (four ? kStripRows : kStripRows - 1) && n * 2 >= L * 5;
+    // Two rows of C at a time beat `outer` (Zen 5: 1000 x 4 x 2000 1.5 times, 300 x 4 x 300 1.22, 48 x 4 x 213 1.13, 300 x 2 x 32 1.26,
+    // 1000 x 8 x 2000 1.3, 300 x 6 x 300 1.11, 48 x 6 x 213 0.96; float64: 300 x 4 x 300 1.6, 300 x 8 x 300 1.3, 48 x 6 x 213 1.17).
+    return n >= L * 2 && (k <= 4 || (k <= kStripRows && m >= 8 && n >= (k <= 6 ? 2 : 8) * L));
   }
   int64_t row_slices() const {
     const bool small = n <= kNarrow * kLanes<T> || n * k * static_cast<int64_t>(sizeof(T)) < (128 << 10);
@@ -262,7 +260,7 @@ void run_row(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch
 // Hardly any k: rows of C in long runs, B in L1.
 template <class T, class Done, class Crew>
 void run_strips(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
-  constexpr int64_t cols = 8192 / sizeof(T);
+  const int64_t cols = most(1024, least(8192, (24 << 10) / q.k / 64 * 64)) / static_cast<int64_t>(sizeof(T));
   const int64_t rows = least(64, pieces(q.m, 4)), col_tiles = pieces(q.n, cols);
   crew.each(pieces(q.m, rows) * col_tiles, [&](int64_t t) {
     const int64_t i = t / col_tiles * rows, j = t % col_tiles * cols;

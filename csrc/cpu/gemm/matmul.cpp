@@ -234,8 +234,8 @@ void run_matmul(const Args& args, Team& team) {
   }
 }
 
-// A B that does not change, common to all rows, is copied ahead. One row reads it as fast as it comes, and few columns have
-// ways of their own. Measured (Zen 5, in a plan): x W^T 8 x 64 x 64 1.46, 8 x 784 x 512 1.16, 32 x 784 x 128 1.06, 256 x 1024 x
+// A B that does not change, common to all rows, is copied ahead. One row reads it as fast as it comes, and few columns and
+// hardly any k have ways of their own. Measured (Zen 5, in a plan): x W^T 8 x 64 x 64 1.46, 8 x 784 x 512 1.16, 32 x 784 x 128 1.06, 256 x 1024 x
 // 4096 1.04; x W 8 x 784 x 512 1.31, 3 x 784 x 512 1.14, 32 x 784 x 128 1.0, 256 x 1024 x 4096 1.06; but 128 x 512 x 10 0.62.
 // Shorter vectors leave the adders waiting where rows are few: x W^T with AVX2, 2 x 784 x 512 0.75, 4 x 128 x 64 1.36; SSE, 4 x
 // 128 x 64 0.73, 8 x 64 x 64 1.11.
@@ -245,7 +245,7 @@ template <class T> Packing packing_of(const Args& args) {
   const Batch<T> batch(args, o);
   const Product<T>& q = batch.q;
   const bool pays = q.m >= 128 / kVecBytes && q.n > kLanes<T> && q.k > 0 && batch.count > 0 && !q.swapped && b.size() == q.n * q.k;
-  if (!pays || variant_of(args.ints[0]) != Variant::chosen) return {};
+  if (!pays || q.way == Way::strips || variant_of(args.ints[0]) != Variant::chosen) return {};
   const Ahead<T> ahead = batch.ahead(args);
   return {1, ahead.bytes(), ahead.split.terms * 2 + (args.ints[0] & kTransposeB ? 1 : 0), static_cast<double>(b.size())};
 }

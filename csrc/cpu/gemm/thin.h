@@ -4,7 +4,7 @@
 // one stream from end to end gets 150 and 100 GB/s, two far apart 175 and 100, eight rows side by side, each of which
 // ends after 3 KB, 105 and 93.
 //
-// strips: rows of B are vectors. C[1, n] (+)= A[1, R] B[R, n], R rows of B at a time, while C stays in L1.
+// strips: rows of B are vectors. C[M, n] (+)= A[M, R] B[R, n], R rows of B at a time, while C stays in L1.
 // lines:  columns of B lie along k. Two streams through B, half a tile of columns apart.
 #pragma once
 #include "cpu/gemm/pack.h"
@@ -13,26 +13,39 @@ namespace rv::RV_ISA::gemm {
 
 // ---------------------------------------------------------------- strips
 
-inline constexpr int kStripRows = 4;
+inline constexpr int kStripRows = kVecBytes == 64 ? 8 : 4;  // of B at a time, for several rows of C; 4 for one
 
-// c[j] (+)= sum over p < R of a[p] b[p, j], in the order of p, + bias[j] (bias may be null), j < n.
-template <class T, int R>
-RV_INLINE void strip(const T* a, int64_t a_col, const T* b, int64_t b_row, int64_t n, T* c, const T* bias, bool accumulate) {
+// c[i, j] (+)= sum over p < R of a[i, p] b[p, j], in the order of p, + bias[j] (bias may be null), i < M, j < n. Two rows share
+// what is loaded of B.
+template <class T, int R, int M>
+RV_INLINE void strip(const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, int64_t n, T* c, int64_t c_row, const T* bias,
+                     bool accumulate) {
   constexpr int L = kLanes<T>, V = kVecBytes == 64 ? 4 : 2;
-  vec<T> x[R];
-#pragma GCC unroll 4
-  for (int p = 0; p < R; ++p) x[p] = splat(a[p * a_col]);
+  vec<T> x[M][R];
+#pragma GCC unroll 2
+  for (int i = 0; i < M; ++i)
+#pragma GCC unroll 8
+    for (int p = 0; p < R; ++p) x[i][p] = splat(a[i * a_row + p * a_col]);
   auto some = [&]<int N>(std::integral_constant<int, N>, int64_t j, auto get, auto put) __attribute__((always_inline)) {
-    vec<T> sum[N] = {};
+    vec<T> sum[M][N] = {};
     if (accumulate)
+#pragma GCC unroll 2
+      for (int i = 0; i < M; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < N; ++v) sum[v] = get(c + j + v * L);
-#pragma GCC unroll 4
+        for (int v = 0; v < N; ++v) sum[i][v] = get(c + i * c_row + j + v * L);
+#pragma GCC unroll 8
     for (int p = 0; p < R; ++p)
 #pragma GCC unroll 4
-      for (int v = 0; v < N; ++v) sum[v] += x[p] * get(b + p * b_row + j + v * L);
+      for (int v = 0; v < N; ++v) {
+        vec<T> y = get(b + p * b_row + j + v * L);
+        if (M > 1) keep_loaded<T>(y);
+#pragma GCC unroll 2
+        for (int i = 0; i < M; ++i) sum[i][v] += x[i][p] * y;
+      }
+#pragma GCC unroll 2
+    for (int i = 0; i < M; ++i)
 #pragma GCC unroll 4
-    for (int v = 0; v < N; ++v) put(c + j + v * L, bias ? sum[v] + get(bias + j + v * L) : sum[v]);
+      for (int v = 0; v < N; ++v) put(c + i * c_row + j + v * L, bias ? sum[i][v] + get(bias + j + v * L) : sum[i][v]);
   };
   auto get = [](const T* p) { return load(p); };
   auto put = [](T* p, vec<T> v) { store(p, v); };
@@ -49,16 +62,24 @@ template <class T>
 void strips(int64_t rows, int64_t cols, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c,
             int64_t c_row, const T* bias) {
   for (int64_t p = 0; p < k;) {
-    const int64_t some = least(kStripRows, k - p);
+    const int64_t some = least(rows == 1 ? 4 : kStripRows, k - p);
     const T* const add = p + some == k ? bias : nullptr;
     auto each = [&]<int R>(std::integral_constant<int, R>) __attribute__((always_inline)) {
-      for (int64_t i = 0; i < rows; ++i)
-        strip<T, R>(a + i * a_row + p * a_col, a_col, b + p * b_row, b_row, cols, c + i * c_row, add, p > 0);
+      const auto call = [&]<int M>(std::integral_constant<int, M>, int64_t i) __attribute__((always_inline)) {
+        strip<T, R, M>(a + i * a_row + p * a_col, a_row, a_col, b + p * b_row, b_row, cols, c + i * c_row, c_row, add, p > 0);
+      };
+      int64_t i = 0;
+      for (; i + 2 <= rows; i += 2) call(std::integral_constant<int, 2>{}, i);
+      if (i < rows) call(std::integral_constant<int, 1>{}, i);
     };
     switch (some) {
       case 1: each(std::integral_constant<int, 1>{}); break;
       case 2: each(std::integral_constant<int, 2>{}); break;
       case 3: each(std::integral_constant<int, 3>{}); break;
+      case 4: each(std::integral_constant<int, 4>{}); break;
+      case 5: each(std::integral_constant<int, least(5, kStripRows)>{}); break;
+      case 6: each(std::integral_constant<int, least(6, kStripRows)>{}); break;
+      case 7: each(std::integral_constant<int, least(7, kStripRows)>{}); break;
       default: each(std::integral_constant<int, kStripRows>{});
     }
     p += some;
