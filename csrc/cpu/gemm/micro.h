@@ -21,10 +21,9 @@ using Outer = void (*)(int64_t k, const T* a, int64_t step, const T* b, int64_t 
                        bool accumulate, int tail, bool far, const T* next);
 
 // Values of k in one turn of the loop. With few registers a turn has few products beside its other instructions, which wait where
-// two threads share a core (Zen 3, of the peak: four values 91 % and not 80, alone 98; Zen 4, AVX-512: two values 96 % and not 93).
-#if defined(RV_AVX512)
-inline constexpr int kTurn = 2;
-#elif defined(RV_AVX2)
+// two threads share a core (Zen 3, AVX2, of the peak: four values 91 % and not 80, alone 98). With AVX-512 two cost moves between
+// registers (Zen 5, x @ w.T, 64 x 784 x 512: 209 us, with one value 200).
+#if defined(RV_AVX2) && !defined(RV_AVX512)
 inline constexpr int kTurn = 4;
 #else
 inline constexpr int kTurn = 1;
@@ -37,10 +36,12 @@ template <class T> RV_INLINE void keep_whole([[maybe_unused]] const T*& p) {
 }
 
 // Has x loaded once, where the compiler would make the load part of each product that takes it (2 x 64 x 430: 1.8 times as long).
-template <class T> RV_INLINE void keep_loaded([[maybe_unused]] vec<T>& x) {
+// By value: an element of an array would be stored, too, which took 3 to 5 % of large products (Zen 5).
+template <class T> RV_INLINE vec<T> loaded(vec<T> x) {
 #if defined(RV_AVX512)
   asm("" : "+v"(x));
 #endif
+  return x;
 }
 
 // `next`: rows of A that will be wanted after these ones and come from far, or null.
@@ -89,13 +90,11 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
       vec<T> kept[few ? R : V];
 #pragma GCC unroll 8
       for (int i = 0; i < (few ? R : V); ++i) {
-        kept[i] = few ? splat_a(i) : load_b(i);
-        if (!few) keep_loaded<T>(kept[i]);
+        kept[i] = few ? splat_a(i) : loaded<T>(load_b(i));
       }
 #pragma GCC unroll 16
       for (int j = 0; j < (few ? V : R); ++j) {
-        vec<T> x = few ? load_b(j) : splat_a(j);
-        if (few) keep_loaded<T>(x);
+        const vec<T> x = few ? loaded<T>(load_b(j)) : splat_a(j);
 #pragma GCC unroll 8
         for (int i = 0; i < (few ? R : V); ++i) {
           vec<T>& sum = acc[few ? i : j][few ? j : i];
@@ -199,14 +198,10 @@ void inner(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_row, int 
   auto step = [&](int64_t p, auto get) __attribute__((always_inline)) {
     vec<T> av[R];
 #pragma GCC unroll 8
-    for (int i = 0; i < R; ++i) {
-      av[i] = get(a + i * a_row + p);
-      keep_loaded<T>(av[i]);
-    }
+    for (int i = 0; i < R; ++i) av[i] = loaded<T>(get(a + i * a_row + p));
 #pragma GCC unroll 16
     for (int s = 0; s < S; ++s) {
-      vec<T> bv = get(bp[s] + p);
-      if (R > 1) keep_loaded<T>(bv);
+      const vec<T> bv = R > 1 ? loaded<T>(get(bp[s] + p)) : get(bp[s] + p);
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) acc[i * S + s] += av[i] * bv;
     }

@@ -37,8 +37,7 @@ RV_INLINE void strip(const T* a, int64_t a_row, int64_t a_col, const T* b, int64
     for (int p = 0; p < R; ++p)
 #pragma GCC unroll 4
       for (int v = 0; v < N; ++v) {
-        vec<T> y = get(b + p * b_row + j + v * L);
-        if (M > 1) keep_loaded<T>(y);
+        const vec<T> y = M > 1 ? loaded<T>(get(b + p * b_row + j + v * L)) : get(b + p * b_row + j + v * L);
 #pragma GCC unroll 2
         for (int i = 0; i < M; ++i) sum[i][v] += x[i][p] * y;
       }
@@ -143,8 +142,7 @@ void lines(int64_t k, const T* a, const T* b, int64_t b_col, int64_t cols, T* c,
       const T* const y = x + (h + g < second ? half * b_col : 0);
       vec<T> sum[2][2] = {};
       auto step = [&](int64_t p, int u, auto get) __attribute__((always_inline)) {
-        vec<T> av = get(a + p);
-        keep_loaded<T>(av);
+        const vec<T> av = loaded<T>(get(a + p));
         sum[0][u] += av * get(x + p), sum[1][u] += av * get(y + p);
       };
       int64_t p = 0;
