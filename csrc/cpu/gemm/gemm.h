@@ -81,16 +81,19 @@ template <class T> struct Product {
   // Rows so far apart of which a micro-tile reads more than a set of L1 has lines.
   static bool collide(int64_t row) { return kRows > 8 && row != 0 && row % kPage == 0; }
 #if defined(RV_AVX512)
-  // Mostly operands are read as they lie, except B along k (columns must be vectors) and A along neither axis. Both are copied
-  // where that pays. Measured (Zen 4, of the speed without): rows of A a multiple of 4 KB apart, so that 14 of them fall into the
-  // 8 lines of one set of L1: 96 x 1024 x 777 1.3, 384 x 1024 x 1024 1.2, 1024 x 1024 x 300 along k 1.7; but 48 x 1024 x 256 0.9,
-  // 4096 x 1024 x 10 0.75. A^T, whose rows are pages apart: 1000 x 1500 x 777 1.14, 1024 x 1500 x 96 1.27; but 1000 x 1024 x 96
-  // 0.8. Large ones: 1000 x 700 x 777 1.04, 1536 x 256 x 1024 1.03. Zen 5, 512 to 2048 cubed: a copy costs what it saves.
-  bool pays_copy_b() const { return pays_copy_a(); }
+  // Mostly operands are read as they lie, except B along k (columns must be vectors) and A along neither axis. What a copy brought,
+  // of the speed without:
+  // Rows of B a multiple of 4 KB apart, so that a panel of it falls into a set of L1 and L2 (Zen 5, B alone): 128 x 1000 x 4096 1.8,
+  // 256 x 1000 x 1024 1.3, 64 x 1000 x 1024 1.12, 45 x 1000 x 4096 0.93. Large products (Zen 5, B alone): 512 x 500 x 1536 1.02.
+  // Both, with such rows of A, 14 of which fall into the 8 lines of a set of L1 (Zen 4): 96 x 1024 x 777 1.3, 384 x 1024 x 1024 1.2,
+  // 1024 x 1024 x 300 along k 1.7; but 48 x 1024 x 256 0.9; 12 lines (Zen 5): 1024 cubed 1.06, 96 x 1024 x 777 0.94, 200 x 1024 x 64
+  // 0.84. A^T, whose rows are pages apart (Zen 4): 1000 x 1500 x 777 1.14, 1024 x 1500 x 96 1.27; but 1000 x 1024 x 96 0.8.
+  bool pays_copy_b() const {
+    return pays_copy_a() || (collide(b.row) && m >= 64 && is_far<T>(n, k)) || (m >= 384 && n >= 512 && k >= 64);
+  }
   bool pays_copy_a() const {
-    if (a.col == 1 && collide(a.row)) return n > kCols<T> && k > 16 && (m > 4 * kRows || (b.col != 1 && m >= 2 * kRows));
-    if (a.col != 1 && a.col >= kPage * 3 / 4) return m >= 2 * kRows && ((n >= 256 && k >= 512) || (collide(a.col) && n >= 96 && k >= 1024));
-    return (b.col == 1 || ahead) && m >= 384 && n >= 512 && k >= 64;
+    if (a.col == 1) return collide(a.row) && k > 16 && (b.col == 1 ? m > 4 * kRows && n >= 256 : m >= 2 * kRows && n > kCols<T>);
+    return a.col >= kPage * 3 / 4 && m >= 2 * kRows && ((n >= 256 && k >= 512) || (collide(a.col) && n >= 96 && k >= 1024));
   }
 #else
   // With 32 KB of L1 a copy of both pays early, and of B alone where A's would be used for few columns. Measured (Zen 3, AVX2,
