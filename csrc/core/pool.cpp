@@ -245,7 +245,10 @@ void Pool::look(int members) {
     if (now > next_move) place(h, false);
   }
   if (gone == 0) return;
-  if (now > next_move) next_move = now + kMoveEvery;
+  if (now > next_move) {  // they have just been moved, for the caller's CPU is another than it was when they began: that may be all
+    next_move = now + kMoveEvery;
+    return;
+  }
   if (2 * gone < members) return;
   resting = true;
   rest_until = now + kShortRest;
