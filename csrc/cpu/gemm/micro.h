@@ -68,13 +68,14 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
   auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
   auto turn = [&]<int U>(std::integral_constant<int, U>) __attribute__((always_inline)) {
     // Rows of B that no cache near by holds, for they may lie in a page each (6 x 2065 x 1206 twice as fast). Others need no fetching
-    // (Zen 3: 32 x 784 x 128 84 % and not 63, Zen 4: 97 % and not 94).
+    // (Zen 3: 32 x 784 x 128 84 % and not 63, Zen 4: 97 % and not 94). For many rows of A far ahead, into L2, for rows of B 2 KB apart
+    // would push one another out of L1 (Zen 5: 8 x 784 x 512 from memory 54 us, four ahead 98, in L1 54; from L3 29, 40, 35).
     if (A != Lie::packed && far)
 #pragma GCC unroll 8
       for (int u = 0; u < U; ++u)
 #pragma GCC unroll 8
         for (int v = 0; v <= V; ++v)  // and the line in which the last vector ends, if there are products enough to hide it
-          if (v < V || R > 4) __builtin_prefetch(b + ((R > 6 ? 32 : 4) + u) * b_row + v * L - (v == V));
+          if (v < V || R > 4) __builtin_prefetch(b + ((R > 6 ? 32 : 4) + u) * b_row + v * L - (v == V), 0, R > 6 ? 2 : 3);
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) {
       const T* const from = b + u * b_row;
