@@ -126,8 +126,12 @@ template <class F> int visit_held(const TraceCall& t, F&& visit) {
     if (const int stop = visit(tensor.ptr())) return stop;
   return visit(t.plan.ptr());
 }
-void drop_held(PlanObject& p) { p.watched.clear(); }
-void drop_held(TraceCall& t) { t.guards.clear(), t.grads.clear(), t.updated.clear(); }
+void drop_held(PlanObject& p) { std::exchange(p.watched, {}); }
+void drop_held(TraceCall& t) {
+  std::exchange(t.guards, {});
+  std::exchange(t.grads, {});
+  std::exchange(t.updated, {});
+}
 
 // Objects of T take part in the collection of cycles.
 template <class T> py::custom_type_setup collected() {

@@ -171,6 +171,7 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
   size_t n_views = 0;
   for (const InstructionSpec& spec : specs_) n_views += spec.ins.size() + spec.outs.size();
   views_.reserve(n_views);  // Args point into it
+  int64_t shared = 0;
   for (size_t i = 0; i < specs_.size(); ++i) {
     const InstructionSpec& spec = specs_[i];
     const std::string where = "instruction " + std::to_string(i) + " (" + spec.label + ")";
@@ -212,23 +213,17 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
     ins.parallel = ins.cost > kTeamNanoseconds;
     if (ins.parallel) (runs_once ? shared_cost_once_ : shared_cost_) += ins.cost;
     (runs_once ? cost_of_making_ : cost_) += ins.cost;
-    list_.push_back(ins);
     if (!runs_once) ins.args.packed = choose_pack(ins, spec);
-    with_packs_.push_back(ins);
+    if (ins.kernel->shared) shared = std::max(shared, ins.kernel->shared(ins.args));
+    list_.push_back(ins);
   }
-  if (packs_.empty()) with_packs_.clear();
 
-  int64_t shared = 0;
-  for (const auto* list : {&list_, &with_packs_})
-    for (const Instruction& ins : *list)
-      if (ins.kernel->shared) shared = std::max(shared, ins.kernel->shared(ins.args));
   const int64_t arena = (arena_bytes_ + 63) / 64 * 64;
   arena_ = make_buffer(static_cast<size_t>(arena + shared));
-  for (auto* list : {&list_, &with_packs_})
-    for (Instruction& ins : *list) {
-      ins.args.shared = arena_.get() + arena;
-      ins.prepare();
-    }
+  for (Instruction& ins : list_) {
+    ins.args.shared = arena_.get() + arena;
+    ins.prepare();
+  }
   for (size_t s = 0; s < slots_.size(); ++s) {
     if (slots_[s].kind == SlotKind::arena) bind(static_cast<int>(s), arena_.get() + slots_[s].offset);
     if (slots_[s].kind == SlotKind::bound) bind(static_cast<int>(s), slots_[s].data);
@@ -263,17 +258,15 @@ int Plan::make_fixed(double* times) {
   return -1;
 }
 
-void Plan::run(const Executor::Prologue* first, double* times, bool passing) {
-  double shared = shared_cost_ + (first && first->cost > kTeamNanoseconds ? first->cost : 0);
+void Plan::run(const Executor::Prologue* first, double* times) {
+  const double shared = shared_cost_ + (first && first->cost > kTeamNanoseconds ? first->cost : 0);
   int failed = -1;
   try {
-    if (!made_ && !passing) failed = make_fixed(times);
+    if (!made_) [[unlikely]] failed = make_fixed(times);
     if (failed < 0) {
-      const std::vector<Instruction>& list = made_ && !packs_.empty() ? with_packs_ : list_;
-      const int from = made_ ? once_ : 0, n = static_cast<int>(list.size()) - from;
-      if (!made_) shared += shared_cost_once_;
-      failed = Executor::run(list.data() + from, n, shared, turn_->team, first, times ? times + from : nullptr);
-      if (failed >= 0) failed += from;
+      const int n = static_cast<int>(list_.size()) - once_;
+      failed = Executor::run(list_.data() + once_, n, shared, turn_->team, first, times ? times + once_ : nullptr);
+      if (failed >= 0) failed += once_;
     }
   } catch (...) {  // no memory
     turn_->team.failed.store(false);
@@ -289,7 +282,7 @@ std::string Plan::describe() const {
   for (size_t i = 0; i < specs_.size(); ++i) {
     const InstructionSpec& spec = specs_[i];
     s << i << ": " << spec.label << " [" << spec.kernel << (list_[i].parallel ? ", team" : "")
-      << (static_cast<int>(i) < once_ ? ", once" : "") << (!with_packs_.empty() && with_packs_[i].args.packed ? ", packed" : "") << "] ";
+      << (static_cast<int>(i) < once_ ? ", once" : "") << (list_[i].args.packed ? ", packed" : "") << "] ";
     for (size_t k = 0; k < spec.outs.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.outs[k]);
     s << " <- ";
     for (size_t k = 0; k < spec.ins.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.ins[k]);

@@ -107,8 +107,8 @@ class Plan {
 
   // Pointers for the input and output slots, in order; then the instructions. Throws KernelFault.
   void bind(int slot, void* data);
-  // Makes what is kept, if it is not there; not so with `passing`, which is for few runs.
-  void run(const Executor::Prologue* first = nullptr, double* times = nullptr, bool passing = false);
+  // First makes what is kept, if it is not there.
+  void run(const Executor::Prologue* first = nullptr, double* times = nullptr);
   void renew() { made_ = false; }  // nothing is kept any more
 
   // Held by whoever binds and runs. Ask for it with the GIL: in a forked child it is a new one, because the thread
@@ -139,7 +139,7 @@ class Plan {
   std::vector<Slot> slots_;
   std::vector<InstructionSpec> specs_;
   std::vector<View> views_;
-  std::vector<Instruction> list_, with_packs_;  // the latter read copies
+  std::vector<Instruction> list_;
   std::vector<std::vector<Patch>> patches_;  // by slot
   std::vector<int> inputs_, outputs_, input_dtype_;
   std::vector<std::pair<const std::byte*, const std::byte*>> changed_;  // bound memory that instructions write

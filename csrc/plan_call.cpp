@@ -123,11 +123,12 @@ void plan_renew(PlanObject& plan) {
 
 void plan_watch(PlanObject& plan, py::sequence tensors) {
   const py::handle type(reinterpret_cast<PyObject*>(connection.tensor));
-  plan.watched.clear();
+  decltype(plan.watched) list;
   for (py::handle t : tensors) {
     if (!type || !py::isinstance(t, type)) throw py::type_error("Plan.watch: tensors");
-    plan.watched.emplace_back(py::reinterpret_borrow<py::object>(t), py::none());
+    list.emplace_back(py::reinterpret_borrow<py::object>(t), py::none());
   }
+  plan.watched.swap(list);
 }
 
 bool PlanObject::outdated() {
@@ -177,7 +178,6 @@ struct Gather {
   int64_t batch;
 };
 
-constexpr int64_t kFewSteps = 8;  // for which nothing is made to be kept
 constexpr int64_t kGatherChunk = 32 << 10;  // bytes that one member copies at a time
 
 void gather(void* p, Team& team) {
@@ -281,7 +281,7 @@ int64_t plan_loop(PlanObject& plan, py::sequence data, py::object index, int64_t
   for (int64_t step = begin; step < end; ++step) {
     Gather g{&sources, order + step * batch, batch};
     const Executor::Prologue first{gather, &g, gather_cost};
-    plan.run(&first, nullptr, end - begin < kFewSteps);
+    plan.run(&first);
     double* line = sum + (every ? step / every * width : 0);
     for (size_t k = 0; k < outputs.size(); ++k) line[k] += read_scalar(results[k].get(), plan.slots()[outputs[k]].dtype);
     if (!plan.long_run() && step % 64 != 63) continue;  // reading the clock takes as long as a small instruction

@@ -10,14 +10,16 @@ namespace rv {
 
 // The C++ side of an object whose class is final and held by a single pointer (pybind11's simple layout); nullptr without __init__.
 template <class T> T* held_by(PyObject* self) {
-  return static_cast<T*>(reinterpret_cast<pybind11::detail::instance*>(self)->simple_value_holder[0]);
+  const auto* instance = reinterpret_cast<pybind11::detail::instance*>(self);
+  return instance->simple_holder_constructed ? static_cast<T*>(instance->simple_value_holder[0]) : nullptr;
 }
 
 // A plan as Python has it.
 struct PlanObject : Plan {
   using Plan::Plan;
 
-  std::vector<std::pair<pybind11::object, pybind11::object>> watched;  // tensors, with their versions at the last run
+  // Tensors, with their versions at the last run. Emptied by moving it out: what its end runs may come back here.
+  std::vector<std::pair<pybind11::object, pybind11::object>> watched;
   bool outdated();  // whether one of them has changed since
 };
 

@@ -245,7 +245,7 @@ void Pool::look(int members) {
     if (now > next_move) place(h, false);
   }
   if (gone == 0) return;
-  if (now > next_move) {  // they have just been moved, for the caller's CPU is another than it was when they began: that may be all
+  if (now > next_move) {  // they have just been moved, perhaps from a CPU that has become the caller's: that may be all
     next_move = now + kMoveEvery;
     return;
   }

@@ -14,13 +14,13 @@ namespace {
 constexpr int kMaxArgs = Program::kMaxOperands, kMaxRegs = Program::kMaxRegisters;
 constexpr int64_t kScratch = 24 << 10;   // bytes of tiles: half of L1, the rest is for what streams through
 constexpr int64_t kMinTile = 256, kMaxTile = 2048;
-constexpr int64_t kChunk = 32 << 10;     // elements that one member takes at a time
+constexpr int64_t kChunk = 32 << 10, kLeastChunk = 4 << 10;  // elements that one member takes at a time
 
 int64_t align64(int64_t n) { return (n + 63) & ~int64_t{63}; }
 
 // How a space is cut into tiles, and which registers need memory for theirs.
 struct Layout {
-  int64_t tile, chunk = kChunk, scratch = 0;  // elements, elements, bytes
+  int64_t tile, chunk, scratch = 0;  // elements, elements, bytes
   int64_t period;          // elements that the outermost axis repeats
   bool by_row, all_dense;  // a tile is part of one row, else it covers several rows; all operands are dense or `fixed`
   bool* fixed;             // (n_in) its tile is filled once
@@ -28,6 +28,7 @@ struct Layout {
 
   Layout(const Schedule& q, const TileSpace& s, Carver& memory) {
     const Program& p = q.p;
+    chunk = min64(kChunk, max64(kLeastChunk, align64(s.total / 16)));
     fixed = memory.take<bool>(p.n_in);
     offset = memory.take<int32_t>(most_registers(p));
     if (!memory.memory || s.total == 0) return;
@@ -51,11 +52,11 @@ struct Layout {
     }
 
     // Tiles and chunks are whole periods of what repeats along the outermost axis, such as a short bias.
-    tile = tiles ? min64(kMaxTile, max64(kMinTile, kScratch / (item * tiles) / 64 * 64)) : kChunk;
+    tile = tiles ? min64(kMaxTile, max64(kMinTile, kScratch / (item * tiles) / 64 * 64)) : chunk;
     period = s.total / s.shape[0];
     const bool repeats = !by_row && s.ndim > 1 && period <= tile;
     if (repeats) tile = tile / period * period;
-    if (repeats) chunk = (kChunk + period - 1) / period * period;
+    if (repeats) chunk = (chunk + period - 1) / period * period;
     const int64_t spacing = align64(min64(tile, s.total) * item) + 320;
     for (int r = 0; r < q.registers; ++r)
       if (offset[r] == 0) offset[r] = static_cast<int32_t>(scratch), scratch += spacing;
@@ -222,8 +223,9 @@ void run_tile(const Args& args, Team& team) {
   if (size == 0) return;
   if (t.plain) {
     const int64_t* s = p.steps;
-    team.each((size + kChunk - 1) / kChunk, [&](int64_t i) {
-      const int64_t begin = i * kChunk, n = min64(kChunk, size - begin);
+    const int64_t chunk = t.layout.chunk;
+    team.each((size + chunk - 1) / chunk, [&](int64_t i) {
+      const int64_t begin = i * chunk, n = min64(chunk, size - begin);
       const void* in[4];
       for (int a = 0; a < s[2]; ++a) in[a] = args.in[s[4 + a]].ptr<std::byte>() + begin * item_size(args.in[s[4 + a]].dtype);
       t.plain(in, args.out[0].ptr<std::byte>() + begin * item_size(args.out[0].dtype), n);

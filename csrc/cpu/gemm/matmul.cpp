@@ -83,7 +83,7 @@ bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
 }
 
 // The products of a call: `count` of them, each `q` displaced by the batch strides. They follow from A, B and C alone: an
-// epilogue changes neither the order of sums nor the scratch.
+// epilogue changes neither the order of sums nor their scratch.
 template <class T> struct Batch {
   int64_t count = 1;
   Product<T> q;  // sets the above
@@ -178,19 +178,23 @@ template <class T> void run_product(const Args& args, const Operands& o, Team& t
   }
 }
 
-// The epilogue as a `tile` instruction, on the product in place of A, B and bias; `ins` has room for its inputs.
-Args epilogue_args(const Args& args, const Operands& o, View* ins) {
-  Args rest = args;
-  rest.in = ins, rest.n_in = 0;
-  ins[rest.n_in++] = o.c;
-  for (int i = o.first_extra(); i < args.n_in; ++i) ins[rest.n_in++] = args.in[i];
-  ++rest.ints, --rest.n_ints;
-  return rest;
-}
+// The epilogue as a `tile` instruction, on the product in place of A, B and bias.
+struct Epilogue {
+  Args args;
+  alignas(View) std::byte room[Program::kMaxOperands * sizeof(View)];  // not initialised: mostly two or three are used
+
+  Epilogue(const Args& all, const Operands& o) : args(all) {
+    View* const ins = reinterpret_cast<View*>(room);
+    args.in = ins, args.n_in = 0;
+    ins[args.n_in++] = o.c;
+    for (int i = o.first_extra(); i < all.n_in; ++i) ins[args.n_in++] = all.in[i];
+    ++args.ints, --args.n_ints;
+  }
+  Epilogue(const Epilogue&) = delete;
+};
 int64_t prepare_matmul(const Args& args, std::byte* memory) {
   const Operands o(args);
-  View ins[Program::kMaxOperands];
-  return o.has_program ? k_tile.prepare(epilogue_args(args, o, ins), memory) : 0;
+  return o.has_program ? k_tile.prepare(Epilogue(args, o).args, memory) : 0;
 }
 
 // The tile kernel takes C as a whole once it is done: per finished tile of the product it costs 60 cycles for each row of the
@@ -198,9 +202,7 @@ int64_t prepare_matmul(const Args& args, std::byte* memory) {
 template <class T> void run_float(const Args& args, Team& team) {
   const Operands o(args);
   run_product<T>(args, o, team);
-  if (!o.has_program) return;
-  View ins[Program::kMaxOperands];
-  k_tile.run(epilogue_args(args, o, ins), team);
+  if (o.has_program) k_tile.run(Epilogue(args, o).args, team);
 }
 
 template <class T> void run_int(const Args& args, Team& team) {
@@ -266,14 +268,17 @@ void pack_matmul(const Args& args, std::byte* packed, Team& team) {
 
 bool floating(const Args& args) { return args.in[0].dtype == DType::f32 || args.in[0].dtype == DType::f64; }
 
-double cost_matmul(const Args& args) {
-  const Operands o(args);
+double cost_product(const Args& args, const Operands& o) {
   const double c = static_cast<double>(args.out[0].size()), item = static_cast<double>(item_size(args.in[0].dtype));
   const double reads = static_cast<double>(args.in[0].size() + args.in[1].size());
   // Multiply-adds at a bit less than the peak, and bytes at the rate of L2; one row goes by bytes alone, as L2 or L3 gives them.
   const double per_ns = !floating(args) ? 1.0 : kVecBytes / item * 6;
   if (floating(args) && o.m == 1 && o.batch_axes == 0) return 20 + reads * item / (reads * item < (768 << 10) ? 140 : 95);
   return 20 + c * static_cast<double>(o.k) / per_ns + (reads + 2 * c) * item / 60;
+}
+double cost_matmul(const Args& args) {
+  const Operands o(args);
+  return cost_product(args, o) + (o.has_program ? k_tile.cost(Epilogue(args, o).args) : 0);
 }
 
 int64_t shared_matmul(const Args& args) {

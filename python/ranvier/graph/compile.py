@@ -253,7 +253,8 @@ class CompiledFunction:
         if instance is None:
             return self
         bound = functools.partial(self, instance)
-        bound.renew = self.renew  # type: ignore[attr-defined]
+        if self.frozen:
+            bound.renew = self.renew  # type: ignore[attr-defined]
         return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -401,6 +402,10 @@ def compile(fn: Callable | None = None, *, frozen: bool = False) -> Any:
     """
     if fn is None:
         return functools.partial(compile, frozen=frozen)
+    if isinstance(fn, CompiledFunction):
+        fn = fn.fn
+    elif isinstance(fn, CompiledModule):
+        fn = fn._module
     nn = sys.modules.get("ranvier.nn")  # a module can only come from there
     if nn is not None and isinstance(fn, nn.Module):
         return CompiledModule(fn, frozen)
@@ -422,7 +427,17 @@ class CompiledModule:
         return self._function(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(object.__getattribute__(self, "_module"), name)  # an AttributeError on a copy that is being made
+        module = object.__getattribute__(self, "_module")  # an AttributeError on a copy that is being made
+        value = getattr(module, name)
+        if getattr(value, "__self__", None) is not module or not callable(value):
+            return value
+
+        @functools.wraps(value)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            result = value(*args, **kwargs)
+            return self if result is module else result  # .eval(), .to() and the like
+
+        return method
 
     def __reduce__(self) -> tuple:
         return CompiledModule, (self._module, self._function.frozen)

@@ -90,7 +90,7 @@ class Op:
         neutral: {position: number}: with that number there, a binary op returns its other input unchanged.
         setting: a function that says what a process-wide setting, a default of the attributes, is now: traces hold
             while it stays that. `set_default` changes it.
-        epilogue: the native kernel can run a tile program on its result before it leaves the cache.
+        epilogue: the native kernel can run a tile program on its result, in the same instruction.
         yields: "probabilities" where the results are that: losses that want raw scores warn of them.
         onnx: the name in ONNX's standard op set, if there is one.
     """

@@ -30,12 +30,12 @@ class Step:
         # While a native loop runs, nobody else changes what the step does not.
         self._looped = CompiledFunction(function, keeps="arguments", frozen=True)
 
-    def trace(self, rows: tuple[np.ndarray, ...]) -> Any:
-        """The compiled step for loops over batches of this signature, or None where it runs eagerly."""
+    def trace(self, rows: tuple[np.ndarray, ...], looped: bool) -> Any:
+        """The compiled step for batches of this signature, one at a time or many in a loop, or None where it runs eagerly."""
         if self._compiled is None:
             return None
         try:
-            return self._looped.traced(*map(Tensor, rows))
+            return (self._looped if looped else self._compiled).traced(*map(Tensor, rows))
         except TraceError as error:
             self._give_up(error)
             return None
@@ -82,12 +82,14 @@ class Feed:
         self.batch = batch if drop_last else min(batch, len(rows))
         self.drop_last = drop_last
         self._chunk = 1  # steps that take about _SLICE seconds
-        self._traces: dict[int, Any] = {}  # by rows a step: kept from epoch to epoch
+        self._looped = True  # many steps a call; not so where somebody is asked after each
+        self._traces: dict[tuple, Any] = {}  # by rows a step, and whether looped: kept from epoch to epoch
 
     def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
         """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so
         far).
         """
+        self._looped = not one_by_one
         order = np.ascontiguousarray(self._orders(1)[0] if self._order is None else self._order(), np.int64)
         batch = self.batch
         full, rest = divmod(len(order), batch)
@@ -143,9 +145,10 @@ class Feed:
         """Steps begin..end-1, each on the next `batch` rows of `order`; returns how many were done. With `every`, step s
         adds to totals[s // every].
         """
-        trace = self._traces.get(batch)
+        key = batch, self._looped
+        trace = self._traces.get(key)
         if trace is None or not trace.holds():
-            trace = self._traces[batch] = step.trace(tuple(d[:batch] for d in self.data))
+            trace = self._traces[key] = step.trace(tuple(d[:batch] for d in self.data), self._looped)
         if trace is not None:
             return trace.loop(self.data, order, batch, begin, end, totals, every)
         for i in range(begin, end):
