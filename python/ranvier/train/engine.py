@@ -31,7 +31,7 @@ class Step:
         self._looped = CompiledFunction(function, keeps="arguments", frozen=True)
 
     def trace(self, rows: tuple[np.ndarray, ...], looped: bool) -> Any:
-        """The compiled step for batches of this signature, one at a time or many in a loop, or None where it runs eagerly."""
+        """The compiled step for batches of this signature, one or many in a loop, or None where it runs eagerly."""
         if self._compiled is None:
             return None
         try:
