@@ -515,7 +515,8 @@ def test_plans_that_watch_tensors_are_collected():
 
 
 def test_other_threads_run_while_much_is_made(request):
-    request.addfinalizer(lambda threads=rv.get_num_threads(): rv.set_num_threads(threads))
+    threads = rv.get_num_threads()
+    request.addfinalizer(lambda: rv.set_num_threads(threads))
     rv.set_num_threads(1)  # the other thread shall have a processor
     w = rv.randn(4000, 4000)
     f = rv.compile(lambda x: x + rv.softmax(w, dim=1)[0, :4], frozen=True)
