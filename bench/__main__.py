@@ -18,6 +18,7 @@ that MxKxN says a matrix product:
   python -m bench lab matmul 32x784x128 256x256x256 --isa v3,v4
   python -m bench lab softmax 64x1000 dim=1
 """
+
 from __future__ import annotations
 
 import argparse
@@ -38,14 +39,22 @@ GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "threads"
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    result.add_argument("groups", nargs="*", metavar="group", help="all if none is named; lab: an op and its cases follow")
+    result = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    result.add_argument(
+        "groups", nargs="*", metavar="group", help="all if none is named; lab: an op and its cases follow"
+    )
     result.add_argument("--quick", action="store_true", help="shorter turns, smaller arrays, no torch.compile")
     result.add_argument("--threads", default="1", help="numbers of threads, such as 1,2; each in a process of its own")
-    result.add_argument("--quantile", type=float, default=0.5, help="of a contender's times; less on a busy machine (0.1)")
+    result.add_argument(
+        "--quantile", type=float, default=0.5, help="of a contender's times; less on a busy machine (0.1)"
+    )
     result.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains TEXT")
     result.add_argument("--dtype", default="", help="of products, sweep and lab, such as float32,float64")
-    result.add_argument("--without", default="", metavar="PEERS", help="such as torch,jax: as if they were not installed")
+    result.add_argument(
+        "--without", default="", metavar="PEERS", help="such as torch,jax: as if they were not installed"
+    )
     result.add_argument("--isa", default="", help="instruction sets to measure in turn, such as v2,v3,v4")
     result.add_argument("--json", metavar="FILE", help="write rows, machine, flags and versions there as well")
     result.add_argument("--markdown", action="store_true", help="print tables to paste into a page")
@@ -86,7 +95,11 @@ def main() -> None:
     ]  # fmt: skip
     rows = [row(r) for result in results for r in result["rows"]]
     if not rows:
-        raise SystemExit(f"bench: no case of {', '.join(groups)} has {options.only!r} in its name" if options.only else "bench: nothing to measure")
+        raise SystemExit(
+            f"bench: no case of {', '.join(groups)} has {options.only!r} in its name"
+            if options.only
+            else "bench: nothing to measure"
+        )
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     if options.markdown:
         print(markdown(rows, results, command))
@@ -141,7 +154,9 @@ def child(path: str, groups: list[str], settings: Settings) -> None:
             r.case += f" [{settings.isa}]" if settings.isa else ""
         rows += found
     with open(path, "w") as f:
-        json.dump({"threads": settings.threads, "peak": vars(peak), "rows": [r.json() for r in rows], **environment()}, f)
+        json.dump(
+            {"threads": settings.threads, "peak": vars(peak), "rows": [r.json() for r in rows], **environment()}, f
+        )
 
 
 def reproduce(group: str, case: str, settings: Settings) -> str:

@@ -1,4 +1,5 @@
 """Elementwise chains, compiled into one pass, against the loop that one would write by hand (native.cpp)."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -30,9 +31,11 @@ CHAINS = [
     Chain("distance", 3, lambda lib, x, y, z: lib.sqrt((x - y) * (x - y) + z * z + 1.0)),
     Chain("cubic", 2, lambda lib, x, y: x * (0.5 + x * (0.25 + x * (0.125 + 0.0625 * x))) + y),
 ]
-SIZES = {"L1": (32 << 10, 1.3), "L2": (512 << 10, 1.3), "memory": (128 << 20, 1.05)}  # bytes of all arrays; times the loop at most
-
-
+SIZES = {
+    "L1": (32 << 10, 1.3),
+    "L2": (512 << 10, 1.3),
+    "memory": (128 << 20, 1.05),
+}  # bytes of all arrays; times the loop at most
 
 
 def measure(settings: Settings, peak: Peak) -> list[Row]:
@@ -45,7 +48,9 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
                 continue
             copies = max(1, min(64, (8 << 20) // total))  # in one call, so that the call counts little
             seconds = merge(race(contenders(chain, n, copies, settings), settings))
-            percent = 100 * 4 * n * (chain.inputs + 1) * copies / seconds[US] / peak.bytes if where == "memory" else None
+            percent = (
+                100 * 4 * n * (chain.inputs + 1) * copies / seconds[US] / peak.bytes if where == "memory" else None
+            )
             rows.append(Row("elementwise chain (percent: bandwidth)", case, "us", {k: s * 1e6 / copies for k, s in seconds.items()},
                             peak_percent=percent, targets=[Target(1 / limit, "loop")]))  # fmt: skip
     return rows
@@ -79,6 +84,8 @@ def many(work: Callable[[], Any], copies: int) -> Contender:
 def by_hand(chain: Chain, arrays: list[np.ndarray], threads: int, copies: int) -> Contender:
     import ranvier as rv
 
-    given = [arrays[min(i, len(arrays) - 1)] for i in range(3)]  # the loop of a chain of fewer inputs does not look at the others
+    given = [
+        arrays[min(i, len(arrays) - 1)] for i in range(3)
+    ]  # the loop of a chain of fewer inputs does not look at the others
     operands = (*given, rv.zeros(arrays[0].size).numpy())
     return lambda times: native.on_pieces(f"chain_{chain.name}", operands, threads, times * copies)

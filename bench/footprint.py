@@ -4,6 +4,7 @@
 
 Exits with 1 where a limit is passed.
 """
+
 from __future__ import annotations
 
 import argparse

@@ -1,4 +1,5 @@
 """Predictions of one row, from array to array."""
+
 from __future__ import annotations
 
 from .mlp import Mlp

@@ -2,6 +2,7 @@
 
 Every variant of a matrix product is checked before it is timed.
 """
+
 from __future__ import annotations
 
 import ast
@@ -124,7 +125,10 @@ def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies:
     del others[US]  # it knows no attributes
     result = {US: repeat(lambda: call(*tensors))}
     precision = attrs.get("precision", "highest") if arrays[0].dtype == np.float32 else "highest"
-    ways = {name if number else "in a plan": partial(in_plan, call, tensors, copies, 32 * number) for number, name in enumerate(VARIANTS)}
+    ways = {
+        name if number else "in a plan": partial(in_plan, call, tensors, copies, 32 * number)
+        for number, name in enumerate(VARIANTS)
+    }
     ways["B packed once"] = partial(in_plan, lambda a: call(a, tensors[1]), tensors[:1], copies, frozen=True)
     for name, make in ways.items():
         try:
@@ -150,7 +154,9 @@ def check(what: str, out: np.ndarray, a: np.ndarray, b: np.ndarray, left_out: fl
     bound = (a.shape[1] * np.finfo(out.dtype).eps + left_out) * (np.abs(wide[0]) @ np.abs(wide[1]))
     worst = np.max(np.abs(out - wide[0] @ wide[1]) - bound, initial=0)
     if not worst <= 0:
-        raise ArithmeticError(f"lab: {what} gives a wrong product of {a.shape} and {b.shape}: {worst} beyond its rounding")
+        raise ArithmeticError(
+            f"lab: {what} gives a wrong product of {a.shape} and {b.shape}: {worst} beyond its rounding"
+        )
 
 
 def plain_loop(a: np.ndarray, b: np.ndarray) -> Contender:

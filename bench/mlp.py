@@ -1,4 +1,5 @@
 """The networks that are trained and asked for predictions, whoever does it."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

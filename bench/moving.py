@@ -1,4 +1,5 @@
 """Ops that move data, at the sizes of layers: joining, permuting, indexed updates in place, dropout."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -72,5 +73,13 @@ def measure(settings: Settings) -> list[Row]:
         if settings.wants(name):
             seconds = race(make(), settings)
             seconds = {US: seconds.pop(US), **seconds}
-            rows.append(Row("moving data", name, "us", {k: s * 1e6 for k, s in seconds.items()}, targets=[Target(1, "best peer")]))
+            rows.append(
+                Row(
+                    "moving data",
+                    name,
+                    "us",
+                    {k: s * 1e6 for k, s in seconds.items()},
+                    targets=[Target(1, "best peer")],
+                )
+            )
     return rows

@@ -5,13 +5,13 @@
 #include <cstring>
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
-#define AGAIN                                                                \
-  for (long t = 0; t < times; ++t, [] { asm volatile("" ::: "memory"); }())
+#define AGAIN for (long t = 0; t < times; ++t, [] { asm volatile("" ::: "memory"); }())
 
 namespace {
 
 // 12 independent chains hide the latency of a multiply-add on every CPU so far
-template <class T, int width> double chains(long times) {
+template <class T, int width>
+double chains(long times) {
   typedef T V __attribute__((vector_size(width)));
   constexpr int lanes = width / int(sizeof(T));
   V x[12], a, b;
@@ -30,7 +30,8 @@ template <class T, int width> double chains(long times) {
 }
 
 // c(m, n) = a(m, k) @ b(k, n), in the order in which memory is read best
-template <class T> void product(const T* __restrict a, const T* __restrict b, T* __restrict c, long m, long k, long n, long times) {
+template <class T>
+void product(const T* __restrict a, const T* __restrict b, T* __restrict c, long m, long k, long n, long times) {
   AGAIN {
     memset(c, 0, size_t(m * n) * sizeof(T));
     for (long i = 0; i < m; ++i)
@@ -39,9 +40,10 @@ template <class T> void product(const T* __restrict a, const T* __restrict b, T*
   }
 }
 
-// The sum of a matrix of rows x n floats, in `streams` of rows: far apart, each through its own part of the rows, or side by
-// side through neighbouring rows. Vectors of 64 bytes, four sums at least.
-template <int streams> float read(const float* p, long rows, long n, bool side_by_side) {
+// The sum of a matrix of rows x n floats, in `streams` of rows: far apart, each through its own part of the rows, or
+// side by side through neighbouring rows. Vectors of 64 bytes, four sums at least.
+template <int streams>
+float read(const float* p, long rows, long n, bool side_by_side) {
   typedef float V __attribute__((vector_size(64), aligned(4), may_alias));
   constexpr int more = streams > 2 ? 1 : 4 / streams;
   V sum[streams][more] = {};
@@ -64,8 +66,10 @@ template <int streams> float read(const float* p, long rows, long n, bool side_b
 
 EXPORT double read_matrix(const float* p, long rows, long n, long streams, long side_by_side, long times) {
   double total = 0;
-  AGAIN total += streams == 1 ? read<1>(p, rows, n, side_by_side) : streams == 2 ? read<2>(p, rows, n, side_by_side)
-               : streams == 4 ? read<4>(p, rows, n, side_by_side) : read<8>(p, rows, n, side_by_side);
+  AGAIN total += streams == 1   ? read<1>(p, rows, n, side_by_side)
+                 : streams == 2 ? read<2>(p, rows, n, side_by_side)
+                 : streams == 4 ? read<4>(p, rows, n, side_by_side)
+                                : read<8>(p, rows, n, side_by_side);
   return total;
 }
 
@@ -85,13 +89,12 @@ EXPORT void product64(const double* a, const double* b, double* c, long m, long 
 
 // ---- streams: p, q, r, s of n floats each
 
-#define STREAM(name) \
-  EXPORT void name(float* __restrict p, float* __restrict q, float* __restrict r, const float* __restrict s, long n, long times)
+#define STREAM(name)                                                                                                 \
+  EXPORT void name(float* __restrict p, float* __restrict q, float* __restrict r, const float* __restrict s, long n, \
+                   long times)
 
 STREAM(stream_copy) { AGAIN memcpy(p, s, size_t(n) * 4); }
-STREAM(stream_triad) {
-  AGAIN for (long i = 0; i < n; ++i) p[i] = q[i] + 0.5f * s[i];
-}
+STREAM(stream_triad) { AGAIN for (long i = 0; i < n; ++i) p[i] = q[i] + 0.5f * s[i]; }
 // four read, three of them written in place: what Adam does to parameters, two averages and gradients
 STREAM(stream_update) {
   AGAIN for (long i = 0; i < n; ++i) {
@@ -103,11 +106,11 @@ STREAM(stream_update) {
 
 // ---- elementwise chains, fused by hand (chains.py has the same formulas)
 
-#define CHAIN(name, formula)                                                                                            \
-  EXPORT void name(const float* __restrict x, const float* __restrict y, const float* __restrict z, float* __restrict o, \
-                   long n, long times) {                                                                                 \
-    (void)y, (void)z;                                                                                                    \
-    AGAIN for (long i = 0; i < n; ++i) o[i] = formula;                                                                   \
+#define CHAIN(name, formula)                                                                        \
+  EXPORT void name(const float* __restrict x, const float* __restrict y, const float* __restrict z, \
+                   float* __restrict o, long n, long times) {                                       \
+    (void)y, (void)z;                                                                               \
+    AGAIN for (long i = 0; i < n; ++i) o[i] = formula;                                              \
   }
 static inline float relu(float v) { return v > 0 ? v : 0; }
 

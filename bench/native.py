@@ -1,4 +1,5 @@
 """native.cpp as a library: compiled by whatever compiler there is, once a process."""
+
 from __future__ import annotations
 
 import ctypes
@@ -26,7 +27,10 @@ def compiled() -> Any:
     with tempfile.TemporaryDirectory() as folder:
         target = str(Path(folder, "native.so"))
         for extra in (["-mprefer-vector-width=512"], []):
-            if subprocess.run([compiler, *FLAGS, *extra, str(SOURCE), "-o", target], capture_output=True).returncode == 0:
+            if (
+                subprocess.run([compiler, *FLAGS, *extra, str(SOURCE), "-o", target], capture_output=True).returncode
+                == 0
+            ):
                 return ctypes.CDLL(target)
     return None
 
@@ -50,7 +54,9 @@ def on_pieces(name: str, arrays: tuple[np.ndarray, ...], threads: int, times: in
     """The function `name(arrays..., n, times)`, each thread on its contiguous piece of all arrays."""
     n, call = arrays[0].size, function(name)
     cuts = [n * i // threads // 16 * 16 for i in range(threads)] + [n]
-    work = [(*(pointer(a[i:j]) for a in arrays), ctypes.c_long(j - i), ctypes.c_long(times)) for i, j in zip(cuts, cuts[1:])]
+    work = [
+        (*(pointer(a[i:j]) for a in arrays), ctypes.c_long(j - i), ctypes.c_long(times)) for i, j in zip(cuts, cuts[1:])
+    ]
     if threads == 1:
         call(*work[0])
     else:

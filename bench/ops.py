@@ -1,4 +1,5 @@
 """Single ops, made from the op records: elementwise functions (also in cache) and reductions; and ops that move data."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

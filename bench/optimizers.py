@@ -1,4 +1,5 @@
 """An optimizer's step over many parameters, in bytes a second: four arrays are read and three of them written."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -33,7 +34,17 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
     values = {name: rate for name, rate in rates.items() if name not in STREAMS}
     bandwidth = max([rates[name] for name in STREAMS if name in rates], default=peak.bytes / 1e9)
     percent = None if settings.quick else 100 * values[US] / bandwidth
-    return [Row("optimizer (percent: bandwidth)", case, "GB/s", values, rate=True, peak_percent=percent, targets=[Target(90, "peak")])]
+    return [
+        Row(
+            "optimizer (percent: bandwidth)",
+            case,
+            "GB/s",
+            values,
+            rate=True,
+            peak_percent=percent,
+            targets=[Target(90, "peak")],
+        )
+    ]
 
 
 def adam(kind: Any, parameter: Any, make: Any, n: int, **options: Any) -> Contender:

@@ -1,4 +1,5 @@
 """What everything besides arithmetic costs: eager ops, imports, the first compilation, fit."""
+
 from __future__ import annotations
 
 import os
@@ -37,7 +38,11 @@ def eager(settings: Settings) -> list[Row]:
     rng = np.random.default_rng(0)
     a, x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((4,), (1, 10), (64, 10), (64,)))
     cases: dict[str, dict[str, Contender]] = {"add (4,)": {}, "linear 10-64, batch 1": {}}
-    backward: dict[str, dict[str, Contender]] = {f"add, chain of {CHAIN}": {}, "add, alone": {}, "linear 10-64, batch 1": {}}
+    backward: dict[str, dict[str, Contender]] = {
+        f"add, chain of {CHAIN}": {},
+        "add, alone": {},
+        "linear 10-64, batch 1": {},
+    }
     for name, lib, make in libraries(settings):
         ta, tx, tw, tb = map(make, (a, x, w, b))
         linear = lib.nn.functional.linear
@@ -76,7 +81,9 @@ def eager(settings: Settings) -> list[Row]:
     for case, contenders in backward.items():
         ops = CHAIN if "chain" in case else 1
         values = {k: s * 1e6 / ops for k, s in race(contenders, settings).items()}
-        rows.append(Row("eager, an op forward and backward", case, "us", values, targets=[Target(4)] if ops > 1 else []))
+        rows.append(
+            Row("eager, an op forward and backward", case, "us", values, targets=[Target(4)] if ops > 1 else [])
+        )
     return rows
 
 
@@ -115,7 +122,9 @@ def fit(settings: Settings) -> list[Row]:
 
             warnings.filterwarnings("ignore", module="sklearn")
             few = max(1, epochs // 20)  # it is slow; the rate is what counts
-            estimator = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", batch_size=4, max_iter=few, tol=0, n_iter_no_change=few + 1)
+            estimator = MLPRegressor(
+                hidden_layer_sizes=(4,), activation="tanh", batch_size=4, max_iter=few, tol=0, n_iter_no_change=few + 1
+            )
             contenders["sklearn"] = repeat(lambda: estimator.fit(x, y.ravel()))  # noqa: B023
         seconds = race(contenders, settings)
         steps = {US: epochs * times, "sklearn": max(1, epochs // 20) * times}
@@ -134,7 +143,9 @@ def sharing(settings: Settings) -> list[Row]:
 
     rows = []
     for width in (32, 46, 64, 96, 128, 192, 256):
-        model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
+        model = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)
+        )
         optimizer = optim.Adam(model.parameters())
         x, y = rv.randn(32, width), rv.tensor(np.arange(32) % 10)
 
@@ -156,7 +167,9 @@ def sharing(settings: Settings) -> list[Row]:
 
         seconds = race({US: on(settings.threads), "one thread": on(1)}, settings)
         values = {name: s * 1e6 for name, s in seconds.items()}
-        rows.append(Row("sharing out", f"step, width {width}, batch 32", "us", values, targets=[Target(0.95, "one thread")]))
+        rows.append(
+            Row("sharing out", f"step, width {width}, batch 32", "us", values, targets=[Target(0.95, "one thread")])
+        )
     rv.set_num_threads(settings.threads)
     return rows
 

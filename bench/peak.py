@@ -1,4 +1,5 @@
 """The machine's peaks, measured: multiply-adds and memory bandwidth on the threads that are in use."""
+
 from __future__ import annotations
 
 import ctypes
@@ -55,7 +56,13 @@ def multiply_adds(bits: int, threads: int, seconds: float) -> tuple[float, int]:
     """Operations a second of multiply-adds in registers, and the width of vectors that is best."""
     times = 400_000
     return max(
-        (threads * times * round_of(bits, width) / best(lambda: in_registers(bits, width, threads, times), seconds / 3), width)
+        (
+            threads
+            * times
+            * round_of(bits, width)
+            / best(lambda: in_registers(bits, width, threads, times), seconds / 3),
+            width,
+        )
         for width in (16, 32, 64)
     )
 

@@ -1,4 +1,5 @@
 """ONNX Runtime as a peer: a multilayer perceptron as an ONNX model, made in memory."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """The peers, each optional: training steps and predictions of a multilayer perceptron, written as their users would."""
+
 from __future__ import annotations
 
 import os
@@ -15,7 +16,12 @@ def environment_for(threads: int) -> dict[str, str]:
     """Environment variables that give every library `threads` threads; libraries read them when they are loaded."""
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     # OpenBLAS's workers sleep after 2^24 cycles without work instead of 2^28, which is shorter than a turn's pause
-    return {**os.environ, **dict.fromkeys(variables, str(threads)), "OPENBLAS_THREAD_TIMEOUT": "24", "JAX_PLATFORMS": "cpu"}
+    return {
+        **os.environ,
+        **dict.fromkeys(variables, str(threads)),
+        "OPENBLAS_THREAD_TIMEOUT": "24",
+        "JAX_PLATFORMS": "cpu",
+    }
 
 
 def pin(threads: int) -> None:
@@ -50,7 +56,9 @@ def ranvier_model(mlp: Mlp) -> Any:
 
     layers: list[Any] = []
     for i, (m, n) in enumerate(zip(mlp.widths, mlp.widths[1:])):
-        layers += [nn.Linear(m, n)] + ([nn.Tanh() if mlp.activation == "tanh" else nn.ReLU()] if i < len(mlp.widths) - 2 else [])
+        layers += [nn.Linear(m, n)] + (
+            [nn.Tanh() if mlp.activation == "tanh" else nn.ReLU()] if i < len(mlp.widths) - 2 else []
+        )
     model = nn.Sequential(*layers)
     with rv.no_grad():
         for layer, (w, b) in zip((x for x in layers if isinstance(x, nn.Linear)), mlp.weights()):
@@ -63,7 +71,9 @@ def torch_model(torch: Any, mlp: Mlp) -> Any:
     nn = torch.nn
     layers: list[Any] = []
     for i, (m, n) in enumerate(zip(mlp.widths, mlp.widths[1:])):
-        layers += [nn.Linear(m, n)] + ([nn.Tanh() if mlp.activation == "tanh" else nn.ReLU()] if i < len(mlp.widths) - 2 else [])
+        layers += [nn.Linear(m, n)] + (
+            [nn.Tanh() if mlp.activation == "tanh" else nn.ReLU()] if i < len(mlp.widths) - 2 else []
+        )
     model = nn.Sequential(*layers)
     with torch.no_grad():
         for layer, (w, b) in zip((x for x in layers if isinstance(x, nn.Linear)), mlp.weights()):

@@ -1,4 +1,5 @@
 """A function of Ranvier as native instructions alone, without the call from Python."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -27,7 +28,9 @@ def in_plan(
     memory = iter(results)
     slots = [("bound", next(memory)) if slot[0] == "output" else slot for slot in slots]
     if flags:
-        instructions = [(kernel, ins, outs, [ints[0] + flags, *ints[1:]], *rest) for kernel, ins, outs, ints, *rest in instructions]
+        instructions = [
+            (kernel, ins, outs, [ints[0] + flags, *ints[1:]], *rest) for kernel, ins, outs, ints, *rest in instructions
+        ]
     repeated = instructions[:once] + instructions[once:] * copies
     plan, arrays = _native.Plan(slots, repeated, once, fixed), [t.numpy() for t in tensors]
     if frozen and not plan.packed_bytes:

@@ -1,4 +1,5 @@
 """Matrix products of many sizes and layouts, called from Python on arrays of each library."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -35,7 +36,9 @@ def views(a: Any, b: Any, layout: str) -> tuple[Any, Any]:
     return (a.T if "A^T" in layout else a), (b.T if "B^T" in layout else b)
 
 
-def contenders(a: np.ndarray, b: np.ndarray, layout: str, settings: Settings, with_jax: bool = True) -> dict[str, Contender]:
+def contenders(
+    a: np.ndarray, b: np.ndarray, layout: str, settings: Settings, with_jax: bool = True
+) -> dict[str, Contender]:
     import ranvier as rv
 
     ours, theirs = views(rv.from_numpy(a), rv.from_numpy(b), layout), views(a, b, layout)

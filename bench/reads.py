@@ -1,4 +1,5 @@
 """What reading costs, by place and order: the floor of products that use their weights once, such as predictions of one row."""
+
 from __future__ import annotations
 
 import ctypes
@@ -13,7 +14,13 @@ from .runner import Contender, Row, Settings, race
 # (place, rows, columns of float32): weights of a layer, 27 KB to 4 MB
 SIZES = (("L1", 8, 832), ("L2", 128, 832), ("L3", 512, 832), ("L3", 1248, 832))
 # streams, and whether each goes through a piece of memory of its own or they go through neighbouring rows side by side
-ORDERS = {"one stream": (1, 0), "two, far apart": (2, 0), "four, far apart": (4, 0), "four rows": (4, 1), "eight rows": (8, 1)}
+ORDERS = {
+    "one stream": (1, 0),
+    "two, far apart": (2, 0),
+    "four, far apart": (4, 0),
+    "four rows": (4, 1),
+    "eight rows": (8, 1),
+}
 
 
 def memory(elements: int, huge: bool) -> np.ndarray:

@@ -5,6 +5,7 @@ the next contender needs: two of OpenBLAS for 100 ms (6 with the timeout that pe
 0.05. So with several threads each turn waits until they sleep, and then runs the contender once, untimed: its caches are
 warm and its own workers awake.
 """
+
 from __future__ import annotations
 
 import platform
@@ -108,7 +109,7 @@ Contender = Callable[[int], Any]  # runs its work so many times
 
 def aligned(array: np.ndarray) -> np.ndarray:
     """A copy that begins at a cache line, as memory of the libraries' own does: NumPy's begins 16 bytes behind one."""
-    from ranvier.memory import aligned_empty
+    from ranvier.core.memory import aligned_empty
 
     copy = aligned_empty(array.shape, array.dtype)
     copy[...] = array
@@ -155,7 +156,9 @@ def race(contenders: dict[str, Contender], settings: Settings) -> dict[str, floa
         run(1)
         start(run, settings)
         cost[name] = least(run)
-    block = {name: max(1, int(3e-3 / s)) for name, s in cost.items()}  # long enough for clock and caches, short enough for turns
+    block = {
+        name: max(1, int(3e-3 / s)) for name, s in cost.items()
+    }  # long enough for clock and caches, short enough for turns
     hopeless = {name for name, s in cost.items() if s > 20 * min(cost.values())}
     names = list(contenders)
     ends = time.perf_counter() + settings.budget * len(names)
@@ -190,7 +193,12 @@ def environment() -> dict[str, Any]:
     import ranvier as rv
 
     versions = {"python": platform.python_version(), "numpy": np.__version__}
-    for module, name in {"torch": "torch", "jax": "jax", "sklearn": "scikit-learn", "onnxruntime": "onnxruntime"}.items():
+    for module, name in {
+        "torch": "torch",
+        "jax": "jax",
+        "sklearn": "scikit-learn",
+        "onnxruntime": "onnxruntime",
+    }.items():
         if module in sys.modules and sys.modules[module] is not None:  # it has taken part
             versions[name] = metadata.version(name)
     return {"machine": platform.machine(), "cpu": cpu_name(), "versions": versions, "ranvier": rv.config.config()}

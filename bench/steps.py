@@ -1,4 +1,5 @@
 """Whole training steps: forward, backward and Adam."""
+
 from __future__ import annotations
 
 from .mlp import Mlp

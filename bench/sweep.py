@@ -1,4 +1,5 @@
 """Matrix products of 200 random shapes: none may be much slower than the best of NumPy and PyTorch."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -34,9 +35,24 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
                                 command=f"python -m bench lab matmul {m}x{k}x{n} --dtype {dtype} --threads {settings.threads}"))  # fmt: skip
         rows += sorted(slow, key=lambda r: r.advantage(r.best_peer() or "") or 0)
         few = sum(r < LOWEST for r in ratios)
-        rows.append(Row(group, f"{len(ratios)} shapes: below {LOWEST} of the best peer", "shapes", {US: few}, targets=[Target(0)]))
+        rows.append(
+            Row(
+                group,
+                f"{len(ratios)} shapes: below {LOWEST} of the best peer",
+                "shapes",
+                {US: few},
+                targets=[Target(0)],
+            )
+        )
         for what, q in (("lowest", 0.0), ("lower quartile of", 0.25), ("median", 0.5)):
-            rows.append(Row(group, f"{len(ratios)} shapes: {what} ratio to the best peer", "", {US: float(np.quantile(ratios, q))}))
+            rows.append(
+                Row(
+                    group,
+                    f"{len(ratios)} shapes: {what} ratio to the best peer",
+                    "",
+                    {US: float(np.quantile(ratios, q))},
+                )
+            )
     return rows
 
 

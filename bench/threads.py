@@ -1,4 +1,5 @@
 """What threads bring: the same work on all of them and on one, with the machine to itself and beside a busy process."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,4 +1,5 @@
 """What all tests share: fixed seeds, and settings put back after each test."""
+
 from __future__ import annotations
 
 import os

@@ -2,6 +2,7 @@
 
 Every op that has a native kernel runs on its samples against its reference, then a network trains, eager and compiled.
 """
+
 from __future__ import annotations
 
 import sys
@@ -11,7 +12,7 @@ import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier import nn, optim
 from ranvier.backends import get
-from ranvier.dtypes import is_float
+from ranvier.core.dtypes import is_float
 from ranvier.ops import OPS
 
 

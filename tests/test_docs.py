@@ -1,4 +1,5 @@
 """Every snippet of the documentation and every example of a docstring runs."""
+
 from __future__ import annotations
 
 import doctest

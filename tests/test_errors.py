@@ -1,4 +1,5 @@
 """Messages name the op, the shapes or values, and the rule."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -107,7 +108,10 @@ def test_message(case, backend):
 def test_types_are_pythons_own_too():
     assert issubclass(rv.ShapeError, ValueError) and issubclass(rv.DTypeError, TypeError)
     assert issubclass(rv.OutOfRangeError, IndexError) and issubclass(rv.GradError, RuntimeError)
-    assert all(issubclass(e, rv.RanvierError) for e in (rv.ShapeError, rv.DTypeError, rv.OutOfRangeError, rv.TraceError, rv.BackendError))
+    assert all(
+        issubclass(e, rv.RanvierError)
+        for e in (rv.ShapeError, rv.DTypeError, rv.OutOfRangeError, rv.TraceError, rv.BackendError)
+    )
 
 
 def test_the_same_message_in_a_trace():

@@ -1,4 +1,5 @@
 """Bad input raises before anything has changed, and says what is wrong; the process goes on."""
+
 from __future__ import annotations
 
 import json
@@ -92,9 +93,7 @@ def test_step_refuses_gradients_that_do_not_fit(grad, message):
     assert first.tolist() == second.tolist() == [1, 1]
 
 
-@pytest.mark.parametrize(
-    "options", [{"lr": None}, {"lr": "fast"}, {"betas": 0.9}, {"betas": None}, {"eps": [None]}]
-)
+@pytest.mark.parametrize("options", [{"lr": None}, {"lr": "fast"}, {"betas": 0.9}, {"betas": None}, {"eps": [None]}])
 def test_options_of_optimizers_must_be_numbers(options):
     with pytest.raises(TypeError, match=next(iter(options))):
         optim.Adam([nn.Parameter(rv.ones(2))], **options)

@@ -24,8 +24,8 @@ namespace rv {
 
 MatrixUnits matrix_units;
 
-#define RV_DECLARE(isa) \
-  namespace isa {       \
+#define RV_DECLARE(isa)     \
+  namespace isa {           \
   extern const Table table; \
   }
 #ifdef RV_HAVE_base
@@ -56,10 +56,11 @@ int x86_level() {
   __get_cpuid(0x80000001, &a, &b, &ce, &d);
   unsigned xcr0 = 0;
   if (has(c1, {27})) asm("xgetbv" : "=a"(xcr0), "=d"(d) : "c"(0));
-  if (!has(c1, {0, 9, 13, 19, 20, 23}) || !has(ce, {0})) return 1;           // SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT LAHF
-  if (!has(c1, {12, 22, 28, 29}) || !has(b7, {3, 5, 8}) || !has(ce, {5})) return 2;  // FMA MOVBE AVX F16C BMI AVX2 BMI2 LZCNT
-  if ((xcr0 & 0x6) != 0x6) return 2;                                         // the system saves ymm registers
-  if (!has(b7, {16, 17, 28, 30, 31}) || (xcr0 & 0xe6) != 0xe6) return 3;     // AVX512F DQ CD BW VL, zmm and mask registers
+  if (!has(c1, {0, 9, 13, 19, 20, 23}) || !has(ce, {0})) return 1;  // SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT LAHF
+  if (!has(c1, {12, 22, 28, 29}) || !has(b7, {3, 5, 8}) || !has(ce, {5}))
+    return 2;                                                             // FMA MOVBE AVX F16C BMI AVX2 BMI2 LZCNT
+  if ((xcr0 & 0x6) != 0x6) return 2;                                      // the system saves ymm registers
+  if (!has(b7, {16, 17, 28, 30, 31}) || (xcr0 & 0xe6) != 0xe6) return 3;  // AVX512F DQ CD BW VL, zmm and mask registers
   return 4;
 }
 
@@ -168,8 +169,8 @@ void choose_table(std::string& warning) {
     }
   std::string built;
   for (const Candidate& c : kCandidates) built += std::string(built.empty() ? "" : ", ") + c.table->isa;
-  throw std::runtime_error("the native kernels need one of the instruction sets " + built + ", but this CPU (or RANVIER_ISA) allows x86-64-v" +
-                           std::to_string(limit) + " only");
+  throw std::runtime_error("the native kernels need one of the instruction sets " + built +
+                           ", but this CPU (or RANVIER_ISA) allows x86-64-v" + std::to_string(limit) + " only");
 }
 
 namespace {

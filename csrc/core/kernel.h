@@ -21,8 +21,8 @@ struct Args {
   std::byte* shared = nullptr;  // Kernel::shared(args) bytes, 64-byte aligned, common to all threads, not zeroed
 };
 
-// A copy of an operand that does not change from run to run, in the order in which the kernel reads it. Two of one operand
-// are the same if they have the same layout.
+// A copy of an operand that does not change from run to run, in the order in which the kernel reads it. Two of one
+// operand are the same if they have the same layout.
 struct Packing {
   int operand = -1;  // number of the input; -1: no copy pays
   int64_t bytes = 0, layout = 0;
@@ -40,13 +40,17 @@ struct Kernel {
   // Says what is wrong with operands or attributes, or nullptr where all is well. Runs once, when a plan is
   // built: after it, `run` may trust shapes, dtypes, operand counts and attributes (never index *values*).
   const char* (*check)(const Args&) = nullptr;
-  // What follows from shapes, strides and attributes, once an instruction, for all its runs: nullptr: nothing. Called after
-  // `check`: without memory to say how many bytes it takes, then with as many, 64-byte aligned. Data is not there yet.
+  // What follows from shapes, strides and attributes, once an instruction, for all its runs: nullptr: nothing. Called
+  // after `check`: without memory to say how many bytes it takes, then with as many, 64-byte aligned. Data is not there
+  // yet.
   int64_t (*prepare)(const Args&, std::byte* memory) = nullptr;
-  // Which copy pays, by shapes, strides and attributes; and making it, in 64-byte aligned memory that `run`, `shared` and
-  // `prepare` then find in Args::packed. nullptr: none.
+  // Which copy pays, by shapes, strides and attributes; and making it, in 64-byte aligned memory that `run`, `shared`
+  // and `prepare` then find in Args::packed. nullptr: none.
   Packing (*packing)(const Args&) = nullptr;
   void (*pack)(const Args&, std::byte* packed, Team&) = nullptr;
 };
+
+// One elementwise op on contiguous vectors of n elements. `out` may be one of `in`.
+using TileFn = void (*)(const void* const* in, void* out, int64_t n);
 
 }  // namespace rv

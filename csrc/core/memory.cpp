@@ -16,8 +16,8 @@
 namespace rv {
 namespace {
 
-// From here on memory is asked for in huge pages: to touch 64 MB of fresh memory then takes 32 page faults and not 16384,
-// which cost four times what it takes to compute a function of so many numbers.
+// From here on memory is asked for in huge pages: to touch 64 MB of fresh memory then takes 32 page faults and not
+// 16384, which cost four times what it takes to compute a function of so many numbers.
 constexpr size_t kHugeFrom = size_t{4} << 20, kHugePage = size_t{2} << 20;
 
 }  // namespace
@@ -62,7 +62,7 @@ struct Cache {
 
   std::mutex mutex;
   std::vector<void*> free[64 * 4 + 4];
-  size_t bytes = 0, used = 0;  // cached; in use
+  size_t bytes = 0, used = 0;        // cached; in use
   size_t peak = 0, peak_before = 0;  // of `used` in this window and in the one before
   Clock::time_point window;
 
@@ -82,8 +82,8 @@ struct Cache {
     const size_t most = std::max(peak, peak_before);
     return std::max(kAlwaysCached, std::min(kMostCached, most > used ? most - used : 0));
   }
-  // Gives blocks back to the system until `wanted` more bytes fit, those of other sizes first: blocks of earlier work do
-  // not keep out those of today's. False where they never would.
+  // Gives blocks back to the system until `wanted` more bytes fit, those of other sizes first: blocks of earlier work
+  // do not keep out those of today's. False where they never would.
   bool make_room(size_t wanted, int size_class) {
     const size_t allowed = limit();
     if (wanted > allowed) return false;

@@ -7,12 +7,12 @@ const ElementwiseRow kRowTable[kRows] = {
 #define EW(name, arity, types, ...) {#name, arity, #types, RowKind::plain},
 #define EWP(name, arity, types, ...) {#name, arity, #types, RowKind::predicate},
 #define EWX(name, arity) {#name, arity, "", RowKind::mixed},
-#include "ops.def"
+#include "core/elementwise.def"
 };
 
 const char* const kKernelNames[kKernels] = {
 #define KERNEL(name) #name,
-#include "ops.def"
+#include "core/kernels.def"
 };
 
 int find_kernel(std::string_view name) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rows of ops.def, numbered; and the table that each instruction set fills for them.
+// The rows of elementwise.def and kernels.def, numbered; and the table that each instruction set fills for them.
 #pragma once
 #include <string_view>
 
 #include "core/kernel.h"
-#include "cpu/tile.h"
 
 namespace rv {
 
@@ -21,11 +20,11 @@ inline constexpr int kRows = 0
 #define EW(name, arity, types, ...) +1
 #define EWP(name, arity, types, ...) +1
 #define EWX(name, arity) +1
-#include "ops.def"
+#include "core/elementwise.def"
     ;
 inline constexpr int kKernels = 0
 #define KERNEL(name) +1
-#include "ops.def"
+#include "core/kernels.def"
     ;
 
 extern const ElementwiseRow kRowTable[kRows];

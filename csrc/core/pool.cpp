@@ -16,15 +16,15 @@ namespace rv {
 namespace {
 
 constexpr nanoseconds kIdleSpin{50'000};  // a helper without work stays awake: the gap between two steps is shorter
-// Nor does it sleep while others are still at units of a loop, for 5 ms: the next loop of the same instruction wakes nobody (2048
-// cubed on two threads: 81 ms, 81 to 147 where helpers fell asleep).
+// Nor does it sleep while others are still at units of a loop, for 5 ms: the next loop of the same instruction wakes
+// nobody (2048 cubed on two threads: 81 ms, 81 to 147 where helpers fell asleep).
 constexpr int kLoopSpins = 100;
 
-// Work of each member, at least: 2 us where a cache line goes to the other CPU and back in 120 ns (they have one L3 cache),
-// 10 us where it takes 500 (they have not). With members of 2 us, a training step 32x128x128x10 takes 36 us on one thread,
-// and on two 27 in the first case, 65 in the second: what is shared out has to move between the caches.
+// Work of each member, at least: 2 us where a cache line goes to the other CPU and back in 120 ns (they have one L3
+// cache), 10 us where it takes 500 (they have not). With members of 2 us, a training step 32x128x128x10 takes 36 us on
+// one thread, and on two 27 in the first case, 65 in the second: what is shared out has to move between the caches.
 constexpr double kShortTrip = 120, kWorkPerTrip = 20, kMostWork = 20e3;  // nanoseconds
-constexpr uint32_t kMeasureEvery = 256, kMeasureAgain = 16;  // instructions
+constexpr uint32_t kMeasureEvery = 256, kMeasureAgain = 16;              // instructions
 constexpr int kTrips = 4;
 constexpr nanoseconds kLostTrip{5'000};
 
@@ -45,8 +45,8 @@ constexpr int kRestPerStall = 16;  // so that stalls take a sixteenth of the tim
 
 // ---- where helpers run
 //
-// The system likes to wake a helper on the caller's CPU, where it would wait for the caller, and takes it off its CPU for
-// another program's sake while it is at a unit, which the caller then waits for: some milliseconds each time.
+// The system likes to wake a helper on the caller's CPU, where it would wait for the caller, and takes it off its CPU
+// for another program's sake while it is at a unit, which the caller then waits for: some milliseconds each time.
 
 // Lets the helper run on the caller's CPU alone, or on all others.
 void place(const Helper& h, bool here) {
@@ -73,7 +73,8 @@ int64_t cpu_time(const Helper& h) {
 #if defined(__linux__)
   clockid_t clock;
   timespec t;
-  if (pthread_getcpuclockid(h.thread, &clock) == 0 && clock_gettime(clock, &t) == 0) return t.tv_sec * 1'000'000'000 + t.tv_nsec;
+  if (pthread_getcpuclockid(h.thread, &clock) == 0 && clock_gettime(clock, &t) == 0)
+    return t.tv_sec * 1'000'000'000 + t.tv_nsec;
 #else
   (void)h;
 #endif
@@ -145,9 +146,7 @@ void Pool::grow(int n) {
       std::thread thread(&Pool::help, this, helpers + 1);
       helper[helpers + 1].thread = thread.native_handle();
       thread.detach();
-    } catch (const std::system_error&) {
-      break;
-    }
+    } catch (const std::system_error&) { break; }
     ++helpers;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -228,12 +227,13 @@ void Pool::measure(Helper& h) {
     best = std::min<nanoseconds>(best, Clock::now() - start);
   }
   next_measure = teams + kMeasureEvery;
-  least_work = std::clamp(kLeastWork + kWorkPerTrip * (static_cast<double>(best.count()) - kShortTrip), kLeastWork, kMostWork);
+  least_work =
+      std::clamp(kLeastWork + kWorkPerTrip * (static_cast<double>(best.count()) - kShortTrip), kLeastWork, kMostWork);
 }
 
-// Helpers that are awake and have seen no loop since the last look are not on a CPU: perhaps they wait for the caller's.
-// With most of them gone it is better to go on alone for a while: data moved from one CPU's cache to another's and back
-// costs more than some loops that are shared out between two interruptions gain.
+// Helpers that are awake and have seen no loop since the last look are not on a CPU: perhaps they wait for the
+// caller's. With most of them gone it is better to go on alone for a while: data moved from one CPU's cache to
+// another's and back costs more than some loops that are shared out between two interruptions gain.
 void Pool::look(int members) {
   int gone = 0;
   Clock::time_point now;
@@ -265,7 +265,8 @@ void Pool::rescue(int members) {
   bool lent = false;
   int64_t before[kMostMembers];
   for (int i = 0; i < kFinishSpins && !lent && !finished(); ++i) {
-    for (int k = 1; k < members; ++k) before[k] = helper[k].working.load(std::memory_order_relaxed) ? cpu_time(helper[k]) : -1;
+    for (int k = 1; k < members; ++k)
+      before[k] = helper[k].working.load(std::memory_order_relaxed) ? cpu_time(helper[k]) : -1;
     spin(kClockSpin, finished);
     for (int k = 1; k < members && !finished(); ++k) {
       Helper& h = helper[k];

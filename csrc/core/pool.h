@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The helper threads, and what they share with the thread that runs a plan.
 //
-// A phase is one loop that is shared out. Its chunks form units, and each member has a range of these: it takes them from
-// the front, and when they are gone, units of the others from the far end. A range is one word, phase | next | end, and
-// taking is a compare-and-exchange of it, so a unit can only be taken of the phase that is going on. Whoever takes one
-// has read a loop that stays valid until the unit is done; whoever takes none touches nothing of it. Hence threads
-// need not enter or leave, and the caller goes on as soon as all units are done.
+// A phase is one loop that is shared out. Its chunks form units, and each member has a range of these: it takes them
+// from the front, and when they are gone, units of the others from the far end. A range is one word, phase | next |
+// end, and taking is a compare-and-exchange of it, so a unit can only be taken of the phase that is going on. Whoever
+// takes one has read a loop that stays valid until the unit is done; whoever takes none touches nothing of it. Hence
+// threads need not enter or leave, and the caller goes on as soon as all units are done.
 #pragma once
 #include <pthread.h>
 
@@ -41,8 +41,8 @@ struct alignas(128) Helper {
   std::atomic<uint32_t> state{awake};
   pthread_t thread{};
   std::atomic<int64_t> since{0};  // woken; of the clock
-  bool guest = false;         // kept on the caller's CPU
-  uint64_t seen_before = 0;   // at the last look
+  bool guest = false;             // kept on the caller's CPU
+  uint64_t seen_before = 0;       // at the last look
   // Going round: written by the caller, and back
   alignas(64) std::atomic<uint32_t> ping{0};
   alignas(64) std::atomic<uint32_t> pong{0};
@@ -73,10 +73,10 @@ struct Pool {
   std::atomic<int> to_wake{0};  // helpers
 
   // Called by whoever holds the mutex
-  void grow(int n);                        // to n helpers, or to as many as the system grants
-  void begin(int n, double cost);          // a run of so much work in instructions that are shared out, by up to n helpers
-  int members_for(int n, double cost);     // of an instruction: 1 to n + 1; wakes helpers where that pays
-  void finish(int members);                // waits until no unit is left
+  void grow(int n);                     // to n helpers, or to as many as the system grants
+  void begin(int n, double cost);       // a run of so much work in instructions that are shared out, by up to n helpers
+  int members_for(int n, double cost);  // of an instruction: 1 to n + 1; wakes helpers where that pays
+  void finish(int members);             // waits until no unit is left
 
   // By all
   void report(int done) {
@@ -99,7 +99,8 @@ struct Pool {
   double least_work = kLeastWork;        // of a member
   double missed = 0;                     // nanoseconds of work that was done alone because helpers slept
   Clock::time_point missed_since{}, next_move{};
-  // Where a stall eats up what helpers gained, the CPUs are busy with something else: work alone, kRestPerStall times as long
+  // Where a stall eats up what helpers gained, the CPUs are busy with something else: work alone, kRestPerStall times
+  // as long
   bool resting = false;
   Clock::time_point resumed{}, rest_until{};
 };
@@ -115,7 +116,8 @@ inline void pause_cpu() {
 }
 
 // True as soon as done(), false after `limit`.
-template <class F> bool spin(nanoseconds limit, F&& done) {
+template <class F>
+bool spin(nanoseconds limit, F&& done) {
   for (int i = 0; i < 64; ++i) {
     if (done()) return true;
     pause_cpu();

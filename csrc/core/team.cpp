@@ -109,7 +109,8 @@ void Team::share_out(int64_t chunks, Work work, void* context) {
   p.members.store(members, std::memory_order_release);
   p.left.store(units, std::memory_order_relaxed);
   for (int k = 0; k < members; ++k)  // the caller has its first unit already
-    p.range[k].word.store(pack(s.phase, units * k / members + (k == 0), units * (k + 1) / members), std::memory_order_release);
+    p.range[k].word.store(pack(s.phase, units * k / members + (k == 0), units * (k + 1) / members),
+                          std::memory_order_release);
   p.number.store(s.phase, std::memory_order_release);
   point(s, 0);
   try {

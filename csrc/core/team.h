@@ -24,35 +24,39 @@ struct Share {
   bool more();
 };
 
-// Scratch memory of the calling thread: 64-byte aligned, at least `bytes` long, contents undefined, valid until the next
-// call by the same thread. Chunks of a loop run on several threads: ask for it inside the chunk, or in `make`.
+// Scratch memory of the calling thread: 64-byte aligned, at least `bytes` long, contents undefined, valid until the
+// next call by the same thread. Chunks of a loop run on several threads: ask for it inside the chunk, or in `make`.
 std::byte* local_scratch(size_t bytes);
 
 // Static, for each instruction set needs its own (see view.h).
-template <class F> static void run_loop(void* f, Share& s) {
+template <class F>
+static void run_loop(void* f, Share& s) {
   do {
     for (int64_t i = s.begin; i < s.end; ++i) (*static_cast<F*>(f))(i);
   } while (s.next());
 }
-template <class Own, class Make, class F> struct OwnLoop {
+template <class Own, class Make, class F>
+struct OwnLoop {
   Own& own;
   Make& make;
   F& f;
 };
-template <class Own, class F> static void run_with(Own& own, F& f, Share& s) {
+template <class Own, class F>
+static void run_with(Own& own, F& f, Share& s) {
   do {
     for (int64_t i = s.begin; i < s.end; ++i) f(own, i);
   } while (s.next());
 }
-template <class Own, class Make, class F> static void run_own_loop(void* context, Share& s) {
+template <class Own, class Make, class F>
+static void run_own_loop(void* context, Share& s) {
   auto& loop = *static_cast<OwnLoop<Own, Make, F>*>(context);
   if (s.member == 0) return run_with(loop.own, loop.f, s);
   auto own = loop.make();
   run_with(own, loop.f, s);
 }
 
-// A kernel's body runs on the calling thread alone. Only the chunks of its loops run on helper threads too: they may read
-// what the body's variables hold, and must write nothing but their own part of the result.
+// A kernel's body runs on the calling thread alone. Only the chunks of its loops run on helper threads too: they may
+// read what the body's variables hold, and must write nothing but their own part of the result.
 class Team {
  public:
   RV_INLINE explicit Team(TeamState* state) : state_(state) {}
@@ -64,21 +68,23 @@ class Team {
 
   // f(i) for i in [0, chunks), in any order, on any thread; returns when all are done, and their writes are visible.
   // `chunks` must follow from shapes alone.
-  template <class F> RV_INLINE void each(int64_t chunks, F&& f) {
+  template <class F>
+  RV_INLINE void each(int64_t chunks, F&& f) {
     using Loop = std::remove_reference_t<F>;
     go(chunks, &run_loop<Loop>, const_cast<void*>(static_cast<const void*>(&f)));
   }
 
   // f(own, i): `own` on the calling thread, on each other thread that takes part an object made there by make().
-  template <class Own, class Make, class F> RV_INLINE void each(int64_t chunks, Own& own, Make&& make, F&& f) {
+  template <class Own, class Make, class F>
+  RV_INLINE void each(int64_t chunks, Own& own, Make&& make, F&& f) {
     using M = std::remove_reference_t<Make>;
     using Loop = std::remove_reference_t<F>;
     OwnLoop<Own, M, Loop> loop{own, make, f};
     go(chunks, &run_own_loop<Own, M, Loop>, &loop);
   }
 
-  // Report an index outside [low, high], at flat position `where`: of several the lowest position, so that the report does
-  // not depend on the number of threads. The executor stops before the next instruction and raises IndexError.
+  // Report an index outside [low, high], at flat position `where`: of several the lowest position, so that the report
+  // does not depend on the number of threads. The executor stops before the next instruction and raises IndexError.
   void fail(int64_t where, int64_t value, int64_t low, int64_t high);
 
  private:

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The executor's side of a team: helper threads, a run's state, scratch memory and the floating-point mode.
 //
-// A pool of our own instead of OpenMP's, because a run must not wait for a thread that holds no work. A loop is published
-// and the calling thread starts at once; a helper that is awake takes chunks of it, one that the system has not scheduled
-// takes none, and its part is taken by the others. So the only thing ever waited for is a chunk that somebody is at.
-// Who computes a chunk never changes the bits of a result. Measured with a busy neighbour on a 2-core machine: 7 ms a
-// call with an OpenMP region, which waits for all of its threads.
+// A pool of our own instead of OpenMP's, because a run must not wait for a thread that holds no work. A loop is
+// published and the calling thread starts at once; a helper that is awake takes chunks of it, one that the system has
+// not scheduled takes none, and its part is taken by the others. So the only thing ever waited for is a chunk that
+// somebody is at. Who computes a chunk never changes the bits of a result. Measured with a busy neighbour on a 2-core
+// machine: 7 ms a call with an OpenMP region, which waits for all of its threads.
 #pragma once
 #include <atomic>
 #include <mutex>

@@ -8,8 +8,8 @@ namespace rv {
 enum class Tiles : uint8_t { none, emulated, amx };
 
 struct MatrixUnits {
-  Tiles tiles = Tiles::none;  // AMX: tdpbf16ps; emulated in software for tests
-  bool bf16_dot = false;      // AVX512_BF16 on a CPU where vdpbf16ps does twice the work of an FMA in its time
+  Tiles tiles = Tiles::none;        // AMX: tdpbf16ps; emulated in software for tests
+  bool bf16_dot = false;            // AVX512_BF16 on a CPU where vdpbf16ps does twice the work of an FMA in its time
   const char* amx = "not present";  // what became of it, in words
 };
 extern MatrixUnits matrix_units;  // set by choose_table, once

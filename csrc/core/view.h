@@ -44,7 +44,10 @@ struct View {
     }
     return ordered || expected == 0;
   }
-  template <class T> RV_INLINE T* ptr() const { return static_cast<T*>(data); }
+  template <class T>
+  RV_INLINE T* ptr() const {
+    return static_cast<T*>(data);
+  }
 };
 
 }  // namespace rv

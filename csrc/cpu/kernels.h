@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Declares every kernel of ops.def. Files that define one say `extern const Kernel k_name = {...}` in this namespace.
+// Declares every kernel of kernels.def. Files that define one say `extern const Kernel k_name = {...}` in this
+// namespace.
 #pragma once
 #include "core/kernel.h"
 
@@ -7,7 +8,7 @@ namespace rv::RV_ISA {
 
 #pragma GCC visibility push(hidden)  // a kernel without a definition is an error of the linker
 #define KERNEL(name) extern const Kernel k_##name;
-#include "ops.def"
+#include "core/kernels.def"
 #pragma GCC visibility pop
 
 }  // namespace rv::RV_ISA

@@ -9,15 +9,15 @@
 #include <cmath>
 
 #include "core/philox.h"
-#include "cpu/radix.h"
-#include "cpu/simd.h"
-#include "cpu/walk.h"
+#include "cpu/move/radix.h"
+#include "cpu/simd/simd.h"
+#include "cpu/move/walk.h"
 
 namespace rv::RV_ISA {
 namespace {
 
-constexpr int kBatch = 32;        // blocks made at once, one vector lane each
-constexpr int64_t kSpan = 2048;   // blocks of a chunk
+constexpr int kBatch = 32;       // blocks made at once, one vector lane each
+constexpr int64_t kSpan = 2048;  // blocks of a chunk
 
 struct Words {
   alignas(64) uint32_t x[4][kBatch];
@@ -31,10 +31,12 @@ RV_INLINE void multiply(__m512i c, __m512i m, __m512i& high, __m512i& low) {
   low = _mm512_mullo_epi32(c, m);
 }
 
-// philox4x32_10 of kBatch counters from `counter` on. A factor of a dropout mask takes 0.30 ns, with the loop below 0.74.
+// philox4x32_10 of kBatch counters from `counter` on. A factor of a dropout mask takes 0.30 ns, with the loop below
+// 0.74.
 void philox_batch(Words& w, uint64_t counter, uint64_t key) {
   constexpr int kVectors = kBatch / 16, kXor = 0x96;
-  const __m512i m0 = _mm512_set1_epi32(static_cast<int>(0xD2511F53)), m1 = _mm512_set1_epi32(static_cast<int>(0xCD9E8D57));
+  const __m512i m0 = _mm512_set1_epi32(static_cast<int>(0xD2511F53)),
+                m1 = _mm512_set1_epi32(static_cast<int>(0xCD9E8D57));
   __m512i c[kVectors][4];
   for (int v = 0; v < kVectors; ++v) {
     for (int half = 0; half < 2; ++half) {
@@ -66,13 +68,13 @@ void philox_batch(Words& w, uint64_t counter, uint64_t key) {
 // The words in the order of blocks, 0 1 2 3 of each.
 RV_INLINE void in_order(const Words& w, uint32_t* to) {
   for (int v = 0; v < kBatch; v += 16) {
-    const __m512i a = _mm512_load_si512(w.x[0] + v), b = _mm512_load_si512(w.x[1] + v), c = _mm512_load_si512(w.x[2] + v),
-                  d = _mm512_load_si512(w.x[3] + v);
-    const __m512i ab0 = _mm512_unpacklo_epi32(a, b), ab1 = _mm512_unpackhi_epi32(a, b), cd0 = _mm512_unpacklo_epi32(c, d),
-                  cd1 = _mm512_unpackhi_epi32(c, d);
+    const __m512i a = _mm512_load_si512(w.x[0] + v), b = _mm512_load_si512(w.x[1] + v),
+                  c = _mm512_load_si512(w.x[2] + v), d = _mm512_load_si512(w.x[3] + v);
+    const __m512i ab0 = _mm512_unpacklo_epi32(a, b), ab1 = _mm512_unpackhi_epi32(a, b),
+                  cd0 = _mm512_unpacklo_epi32(c, d), cd1 = _mm512_unpackhi_epi32(c, d);
     // each quarter of these holds block q, q + 4, ... of the vector
-    const __m512i q0 = _mm512_unpacklo_epi64(ab0, cd0), q1 = _mm512_unpackhi_epi64(ab0, cd0), q2 = _mm512_unpacklo_epi64(ab1, cd1),
-                  q3 = _mm512_unpackhi_epi64(ab1, cd1);
+    const __m512i q0 = _mm512_unpacklo_epi64(ab0, cd0), q1 = _mm512_unpackhi_epi64(ab0, cd0),
+                  q2 = _mm512_unpacklo_epi64(ab1, cd1), q3 = _mm512_unpackhi_epi64(ab1, cd1);
     const __m512i s0 = _mm512_shuffle_i32x4(q0, q1, 0x44), s1 = _mm512_shuffle_i32x4(q0, q1, 0xee),
                   s2 = _mm512_shuffle_i32x4(q2, q3, 0x44), s3 = _mm512_shuffle_i32x4(q2, q3, 0xee);
     _mm512_store_si512(to + 4 * v, _mm512_shuffle_i32x4(s0, s2, 0x88));
@@ -96,7 +98,8 @@ RV_INLINE void in_order(const Words& w, uint32_t* to) {
 #endif
 
 // to[i] = make(word) of a batch's words in order
-template <class T, class F> RV_INLINE void each_word(const Words& w, T* to, F&& make) {
+template <class T, class F>
+RV_INLINE void each_word(const Words& w, T* to, F&& make) {
   alignas(64) uint32_t word[4 * kBatch];
   in_order(w, word);
   for (int i = 0; i < 4 * kBatch; ++i) to[i] = make(word[i]);
@@ -132,7 +135,8 @@ void generate(T* out, int64_t n, const View& state, int64_t offset, Team& team, 
 
 // ---- uniform: low + u (high - low), u = 24 (float32) or 53 (float64) bits of a fraction in [0, 1)
 
-template <class T> void uniform_as(const Args& a, Team& team) {
+template <class T>
+void uniform_as(const Args& a, Team& team) {
   const T low = static_cast<T>(a.floats[0]), span = static_cast<T>(a.floats[1] - a.floats[0]);
   T* out = a.out[0].ptr<T>();
   const int64_t n = a.out[0].size();
@@ -202,7 +206,8 @@ inline double cos_small(double z) {
 }
 
 // The pair for u in (0, 1] and the angle 2 pi v / 2^kBits.
-template <int kBits> inline void normal_pair(double u, uint64_t v, double& first, double& second) {
+template <int kBits>
+inline void normal_pair(double u, uint64_t v, double& first, double& second) {
   const double radius = __builtin_sqrt(-2.0 * log_unit(u));
   constexpr uint64_t half = uint64_t{1} << (kBits - 3), quarter = half << 1;  // an eighth and a quarter of a turn
   const uint64_t turned = v + half;
@@ -215,7 +220,8 @@ template <int kBits> inline void normal_pair(double u, uint64_t v, double& first
   second = radius * (quadrant & 2 ? -y : y);
 }
 
-template <class T> void normal_as(const Args& a, Team& team) {
+template <class T>
+void normal_as(const Args& a, Team& team) {
   const double mean = a.floats[0], std = a.floats[1];
   T* out = a.out[0].ptr<T>();
   const int64_t n = a.out[0].size();
@@ -246,7 +252,7 @@ void normal_run(const Args& a, Team& team) {
 void bernoulli_run(const Args& a, Team& team) {
   const uint64_t threshold = static_cast<uint64_t>(__builtin_floor(a.floats[0] * 0x1p32 + 0.5));
   const uint32_t last = static_cast<uint32_t>(threshold - 1);  // threshold 0: no word succeeds
-  uint64_t bits = 0;  // of `value`, in the lowest bytes
+  uint64_t bits = 0;                                           // of `value`, in the lowest bytes
   by_dtype(a.out[0].dtype, [&](auto t) {
     t = static_cast<decltype(t)>(a.floats[1]);
     std::memcpy(&bits, &t, sizeof t);
@@ -255,9 +261,8 @@ void bernoulli_run(const Args& a, Team& team) {
   by_size(a.out[0].dtype, [&](auto u) {
     using U = decltype(u);
     const U value = static_cast<U>(bits);
-    generate<4>(a.out[0].ptr<U>(), a.out[0].size(), a.in[0], a.ints[0], team, [=](const Words& w, U* to) {
-      each_word(w, to, [=](uint32_t x) { return x <= last ? value : U(0); });
-    });
+    generate<4>(a.out[0].ptr<U>(), a.out[0].size(), a.in[0], a.ints[0], team,
+                [=](const Words& w, U* to) { each_word(w, to, [=](uint32_t x) { return x <= last ? value : U(0); }); });
   });
 }
 
@@ -301,7 +306,9 @@ constexpr double kWord = 0.3;  // nanoseconds
 #else
 constexpr double kWord = 0.7;
 #endif
-double words_cost(const Args& a) { return 50 + kWord * static_cast<double>(item_size(a.out[0].dtype) < 8 ? 1 : 2) * a.out[0].size(); }
+double words_cost(const Args& a) {
+  return 50 + kWord * static_cast<double>(item_size(a.out[0].dtype) < 8 ? 1 : 2) * a.out[0].size();
+}
 double normal_cost(const Args& a) { return 50 + 1.8 * a.out[0].size(); }
 double randperm_cost(const Args& a) { return 1000 + 5.0 * a.out[0].size(); }
 int64_t randperm_shared(const Args& a) { return 4 * a.out[0].size(); }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this instruction set has to offer for each row of ops.def.
+// What this instruction set has to offer for each row of elementwise.def and kernels.def.
 #include "core/ops.h"
 #include "cpu/kernels.h"
-#include "cpu/tile.h"
+#include "cpu/tile/program.h"
 
 #define RV_STRING_(x) #x
 #define RV_STRING(x) RV_STRING_(x)
@@ -15,7 +15,7 @@ const Table table = {
     tile_fn,
     {
 #define KERNEL(name) &k_##name,
-#include "ops.def"
+#include "core/kernels.def"
     },
 };
 

@@ -5,6 +5,7 @@
 tensor([[2., 2.],
         [2., 2.]])
 """
+
 from __future__ import annotations
 
 from importlib import import_module as _import
@@ -15,18 +16,10 @@ __version__ = "0.1.0"
 from . import autograd, ops, random
 from .backends import backend
 from .config import get_num_threads, set_num_threads, show_config
-from .context import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .dtypes import (
-    bool_,
-    float32,
-    float64,
-    get_default_dtype,
-    int32,
-    int64,
-    set_default_dtype,
-    uint8,
-)
-from .errors import (
+from .core import errors
+from .core.context import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .core.dtypes import bool_, float32, float64, get_default_dtype, int32, int64, set_default_dtype, uint8
+from .core.errors import (
     BackendError,
     DomainError,
     DTypeError,
@@ -45,9 +38,9 @@ from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tenso
 _expose(globals(), [*random.__all__, "tensor", "as_tensor", "from_numpy", "from_dlpack"])
 
 # Imported at first use: they cost time that a script may not need to spend.
-_LAZY_MODULES = ("data", "graph", "nn", "optim", "saving", "train")
+_LAZY_MODULES = ("compiling", "data", "graph", "nn", "optim", "saving", "train")
 _LAZY = {
-    "compile": "graph",
+    "compile": "compiling",
     "verify": "graph",
     "load": "saving",
     "save": "saving",

@@ -1,4 +1,5 @@
 """The native core; docs/design.md says what crosses this border."""
+
 from collections.abc import Iterator, Sequence
 from typing import Any, final
 
@@ -10,7 +11,11 @@ Instruction = tuple[str, Sequence[Operand], Sequence[Operand], Sequence[int], Se
 @final
 class Plan:
     def __init__(
-        self, slots: Sequence[tuple[Any, ...]], instructions: Sequence[Instruction], once: int = 0, fixed: Sequence[int] = ()
+        self,
+        slots: Sequence[tuple[Any, ...]],
+        instructions: Sequence[Instruction],
+        once: int = 0,
+        fixed: Sequence[int] = (),
     ) -> None: ...
     @property
     def arena_bytes(self) -> int: ...
@@ -49,7 +54,15 @@ class TraceCall:
     def run(self, *tensors: Any) -> Any: ...
 
 def connect(
-    tensor: type, call: type, node: type, edge: type, next_number: Any, context: Any, epoch: Any, apply: Any, record: Any,
+    tensor: type,
+    call: type,
+    node: type,
+    edge: type,
+    next_number: Any,
+    context: Any,
+    epoch: Any,
+    apply: Any,
+    record: Any,
     out_of_range: type,
 ) -> None: ...
 def apply(call: Any, inputs: tuple) -> Any: ...

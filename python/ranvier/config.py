@@ -1,4 +1,5 @@
 """What Ranvier runs on, and how many threads it may use."""
+
 from __future__ import annotations
 
 import platform
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DTypeError
+from .core.errors import DTypeError
 
 
 def _native() -> Any:

@@ -108,9 +108,7 @@ def run(epochs: int = 60, seed: int = 0, folder: str = ".", verbose: int = 1) ->
     model = nn.Sequential(*layers[:-1])
     initial = [np.array(p.detach().numpy()) for p in model.parameters()]
     trainer = Trainer(model, "cross_entropy", "adam", ["accuracy"], lr=LR)
-    history = trainer.fit(
-        x, y, epochs, BATCH, seed=seed, verbose=verbose if verbose != 1 or _terminal() else 0
-    )
+    history = trainer.fit(x, y, epochs, BATCH, seed=seed, verbose=verbose if verbose != 1 or _terminal() else 0)
     accuracy = trainer.evaluate(x_test, y_test)["accuracy"]
 
     epochs = len(history.epoch)  # fewer after Ctrl-C

@@ -3,6 +3,7 @@
 A generator's numbers depend on its seed and on how many were drawn before: not on threads, machine, backend, or
 whether the function is compiled. Definition: ranvier/ops/random.py.
 """
+
 from __future__ import annotations
 
 import os
@@ -10,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from .context import local
-from .dtypes import as_dtype, get_default_dtype, int64, is_float
-from .errors import DTypeError, OutOfRangeError, ShapeError, TraceError
+from .core.context import local
+from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
+from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
 from .ops import random as _ops
-from .ops.op import Op
+from .ops.record import Op
 from .ops.shape import _sizes
 from .tensor import Tensor, as_tensor
 
@@ -154,9 +155,7 @@ def uniform(
     return _uniform(_sizes("uniform", (size,)), float(low), float(high), dtype, generator, requires_grad)
 
 
-def rand(
-    *size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers uniform in [0, 1).
 
     >>> import ranvier as rv
@@ -189,9 +188,7 @@ def normal(
     return _normal(_sizes("normal", (size,)), float(mean), float(std), dtype, generator, requires_grad)
 
 
-def randn(
-    *size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers of the standard normal distribution.
 
     >>> import ranvier as rv

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .dtypes import CODE
+from .core.dtypes import CODE
 from .ops.public import expose
 from .tensor import Tensor, from_numpy
 

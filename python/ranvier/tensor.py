@@ -2,6 +2,7 @@
 
 The array is a NumPy array; while a function is traced it is a `Value` of the graph, which has the same shape and dtype.
 """
+
 from __future__ import annotations
 
 import weakref
@@ -10,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, hooks, ops
-from .context import Epoch, local, versions
-from .dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_float
-from .errors import DomainError, DTypeError, GradError, ShapeError, TraceError
-from .memory import aligned_copy
-from .ops import apply as _engine
-from .ops import op as _op
+from . import ops
+from .autograd import engine, hooks
+from .core.context import Epoch, local, versions
+from .core.dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_float
+from .core.errors import DomainError, DTypeError, GradError, ShapeError, TraceError
+from .core.memory import aligned_copy
+from .core.tape import DETACHED, check_view
+from .ops import dispatch as _engine
+from .ops import record as _op
 from .ops.indexing import get_item, set_item
 from .ops.public import Public, explain
-from .tape import DETACHED, check_view
 
 _next_version = versions.__next__
 
@@ -300,7 +302,7 @@ class Tensor:
 
         `gradient` is required unless the tensor has one element. The tape is used up unless retain_graph.
         """
-        autograd.backward((self,), (gradient,), retain_graph, create_graph)
+        engine.backward((self,), (gradient,), retain_graph, create_graph)
 
     def detach(self) -> Tensor:
         """The same memory without history."""
@@ -388,7 +390,9 @@ class Tensor:
             )
         if self._node is not None:
             check_view(self)
-        places = np.array((part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]) // whole.itemsize)
+        places = np.array(
+            (part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]) // whole.itemsize
+        )
         for n, stride in zip(part.shape, part.strides):
             places = places[..., None] + np.arange(n) * (stride // whole.itemsize)
         if not whole.ndim:
@@ -451,7 +455,7 @@ class Tensor:
             else:
                 dtype = arg
         if device is not None and str(device).split(":")[0] != "cpu":
-            from .errors import BackendError
+            from .core.errors import BackendError
 
             raise BackendError(f"to: device {device!r} is not available; devices: cpu")
         if dtype is None or as_dtype(dtype) == self.dtype:

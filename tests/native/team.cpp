@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The team alone, for ThreadSanitizer (test_team.py compiles and runs it): loops of all lengths, several callers, helpers
-// that fall asleep in between, or must not, exceptions. Exits with 1 where a chunk was not done exactly once, an exception got
-// lost, or a helper was not there.
+// The team alone, for ThreadSanitizer (test_team.py compiles and runs it): loops of all lengths, several callers,
+// helpers that fall asleep in between, or must not, exceptions. Exits with 1 where a chunk was not done exactly once,
+// an exception got lost, or a helper was not there.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -37,11 +37,13 @@ bool loops(int rounds, unsigned seed) {
         a[i] = i + round;  // plain memory: handing it over is what is under test
       });
       Own own;
-      team.each(chunks, own, [] { return Own{}; }, [&](Own& mine, int64_t i) {
-        mine.at = i;
-        b[i] = a[chunks - 1 - i] + 1;
-        if (i == 5) team.fail(i, round, 0, 0);
-      });
+      team.each(
+          chunks, own, [] { return Own{}; },
+          [&](Own& mine, int64_t i) {
+            mine.at = i;
+            b[i] = a[chunks - 1 - i] + 1;
+            if (i == 5) team.fail(i, round, 0, 0);
+          });
       for (long i = 0; i < chunks; ++i) good = good && b[i] == chunks - i + round, b[i] = -1;
       good = good && (chunks <= 5 || state.report.where == 5);
     }
@@ -88,7 +90,8 @@ bool throws(int rounds) {
   return good && thrown > rounds / 2;
 }
 
-// A helper that has done its part of a loop is there for the next one, though the caller is at its last chunk for half a millisecond.
+// A helper that has done its part of a loop is there for the next one, though the caller is at its last chunk for half
+// a millisecond.
 bool stays(int rounds) {
   using Clock = std::chrono::steady_clock;
   auto busy = [](int microseconds) {

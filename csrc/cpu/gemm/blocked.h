@@ -2,9 +2,9 @@
 // C = A B + bias by blocks: the loops around the micro-kernel `outer`. Operands are copied (pack.h) or read as they
 // lie; both are parameters, so that convolution passes a packer that gathers image patches.
 //
-// float32, AVX-512 (1 MB of L2): k in pieces of 512, tiles of C of 112 x 128, whose part of B stays in L2; 112 x 256 where both are
-// copied. AVX2 (32 KB, 512 KB) and less: pieces of 384, so that a panel of B, 24 KB, stays in L1 while all rows of a tile use it; tiles of
-// 72 x 256 where both are copied (A 108 KB: L2).
+// float32, AVX-512 (1 MB of L2): k in pieces of 512, tiles of C of 112 x 128, whose part of B stays in L2; 112 x 256
+// where both are copied. AVX2 (32 KB, 512 KB) and less: pieces of 384, so that a panel of B, 24 KB, stays in L1 while
+// all rows of a tile use it; tiles of 72 x 256 where both are copied (A 108 KB: L2).
 #pragma once
 #include "core/team.h"
 #include "cpu/gemm/pack.h"
@@ -18,12 +18,14 @@ struct Blocks {
   bool runs;  // short k: C is most of the traffic, and rows of a tile are written in long runs, a few at a time
 
   // `deep`: bytes of a column in a piece of k.
-  template <class T> static int64_t piece(int64_t k, int64_t deep = kDeep) {
+  template <class T>
+  static int64_t piece(int64_t k, int64_t deep = kDeep) {
     deep /= static_cast<int64_t>(sizeof(T));
     return k <= deep + deep / kSlack ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
   }
   // ahead: B is in panels already, whatever m.
-  template <class T> static Blocks of(int64_t m, int64_t n, int64_t k, bool pack_a, bool pack_b, bool ahead = false) {
+  template <class T>
+  static Blocks of(int64_t m, int64_t n, int64_t k, bool pack_a, bool pack_b, bool ahead = false) {
     constexpr int64_t nr = kCols<T>, item = sizeof(T);
     const bool few = m <= 3 && !ahead;  // B is used once: it is read in long runs along its rows
     Blocks b;
@@ -52,19 +54,23 @@ struct Blocks {
   int64_t a_elements(int64_t m, bool pack_a) const {
     return pack_a ? pieces(pieces(least(m, rows), kRows) * kRows * k, 16) * 16 : 0;
   }
-  template <class T> int64_t b_elements(int64_t m, int64_t n, bool pack_b) const {
+  template <class T>
+  int64_t b_elements(int64_t m, int64_t n, bool pack_b) const {
     return pack_b && !streams(m) ? pieces(least(n, cols), kCols<T>) * kCols<T> * k : 0;
   }
-  template <class T> int64_t local_bytes(int64_t m, bool pack_b) const {
+  template <class T>
+  int64_t local_bytes(int64_t m, bool pack_b) const {
     return pack_b && streams(m) ? kStream * kCols<T> * k * static_cast<int64_t>(sizeof(T)) : 0;
   }
-  template <class T> int64_t bytes(int64_t m, int64_t n, bool pack_a, bool pack_b) const {
+  template <class T>
+  int64_t bytes(int64_t m, int64_t n, bool pack_a, bool pack_b) const {
     return (a_elements(m, pack_a) + b_elements<T>(m, n, pack_b)) * static_cast<int64_t>(sizeof(T));
   }
 };
 
 // C tile [rows, cols] (+)= A B for one piece of k.
-template <class T> struct TileJob {
+template <class T>
+struct TileJob {
   TileA<T> a;
   const T *b, *bias;
   int64_t b_row, b_panel;  // element strides inside a panel of kCols columns, and from one to the next
@@ -73,12 +79,15 @@ template <class T> struct TileJob {
   bool accumulate, runs, far;
 };
 
-template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
+template <class T>
+[[gnu::noinline]] void run_tile(const TileJob<T>& t) {
   constexpr int L = kLanes<T>, nr = kCols<T>;
   int64_t j = 0;
   const T* b = t.b;
-  auto call = [&](Outer<T> fn, const T* a, int64_t i, int64_t at, const T* from, int tail) __attribute__((always_inline)) {
-    fn(t.k, a, t.a.step, from, t.b_row, t.c + i * t.c_row + at, t.c_row, t.bias ? t.bias + at : nullptr, t.accumulate, tail, t.far, nullptr);
+  auto call = [&](Outer<T> fn, const T* a, int64_t i, int64_t at, const T* from, int tail)
+      __attribute__((always_inline)) {
+    fn(t.k, a, t.a.step, from, t.b_row, t.c + i * t.c_row + at, t.c_row, t.bias ? t.bias + at : nullptr, t.accumulate,
+       tail, t.far, nullptr);
   };
   if (t.b_panel == nr && t.rows <= kWideRows && t.a.lie != Lie::packed) {  // B as it lies: few rows take wider vectors
     const int rows = static_cast<int>(t.rows), step = wide(rows) * L;
@@ -87,7 +96,8 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
   }
   // Columns from `at` on, two vectors of them or what is left.
   auto some = [&](const T* a, int64_t i, int64_t end, int64_t at, const T* from) __attribute__((always_inline)) {
-    const int cols = static_cast<int>(least(nr, t.cols - at)), vectors = cols > L ? 2 : 1, tail = cols - (vectors - 1) * L;
+    const int cols = static_cast<int>(least(nr, t.cols - at)), vectors = cols > L ? 2 : 1,
+              tail = cols - (vectors - 1) * L;
     call(pick_outer<T>(t.a.lie, static_cast<int>(end - i), vectors, tail < L), a, i, at, from, tail);
   };
   if (t.runs) {
@@ -107,7 +117,8 @@ template <class T> [[gnu::noinline]] void run_tile(const TileJob<T>& t) {
 
 // C[m, n] = A[m, k] B[k, n] + bias[n] (bias may be null), rows of C `c_row` apart, k > 0.
 // done(i, rows, j, cols) is called once for each finished tile of C, by the member that made it.
-// `blocks` are of this product or of one with a larger k; `scratch` has Blocks::bytes, common to the crew (a Team, or Solo); `local` gives each thread Blocks::local_bytes.
+// `blocks` are of this product or of one with a larger k; `scratch` has Blocks::bytes, common to the crew (a Team, or
+// Solo); `local` gives each thread Blocks::local_bytes.
 template <class T, class A, class B, class Done, class Local, class Crew>
 void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int64_t c_row,
              const T* bias, Done&& done, std::byte* scratch, const Local& local, Crew& crew) {
@@ -137,8 +148,19 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
           const int64_t rows = least(blocks.tile_rows, ms - i), cols = least(blocks.tile_cols, ns - j);
           bool in_panels = b.packs;
           if constexpr (requires { b.ahead; }) in_panels = in_panels || b.ahead;
-          TileJob<T> job{{}, nullptr, last && bias ? bias + js + j : nullptr, nr, nr * kc, c + (is + i) * c_row + js + j, c_row, rows, cols,
-                         kc, ps > 0, blocks.runs, !in_panels && is_far<T>(n, k)};
+          TileJob<T> job{{},
+                         nullptr,
+                         last && bias ? bias + js + j : nullptr,
+                         nr,
+                         nr * kc,
+                         c + (is + i) * c_row + js + j,
+                         c_row,
+                         rows,
+                         cols,
+                         kc,
+                         ps > 0,
+                         blocks.runs,
+                         !in_panels && is_far<T>(n, k)};
           job.a = a.packs ? TileA<T>::copied(a_panels + i * kc, kc, in_panels) : a.tile(is + i, ps);
           if (stream_b) {
             T* const panels = reinterpret_cast<T*>(local());
@@ -165,9 +187,14 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
   }
 }
 
-// B[k, n] in panels for any `blocked` with Blocks of `ahead`: pieces of k one after the other, in each the panels of all columns.
-template <class T> int64_t ahead_bytes(int64_t n, int64_t k) { return pieces(n, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T)); }
-template <class T, class B, class Crew> void pack_ahead(T* panels, const B& b, int64_t n, int64_t k, Crew& crew) {
+// B[k, n] in panels for any `blocked` with Blocks of `ahead`: pieces of k one after the other, in each the panels of
+// all columns.
+template <class T>
+int64_t ahead_bytes(int64_t n, int64_t k) {
+  return pieces(n, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T));
+}
+template <class T, class B, class Crew>
+void pack_ahead(T* panels, const B& b, int64_t n, int64_t k, Crew& crew) {
   constexpr int64_t group = kPanelGroup * kCols<T>;
   const int64_t piece = Blocks::piece<T>(k), groups = pieces(n, group);
   crew.each(groups * pieces(k, piece), [&](int64_t t) {
@@ -178,7 +205,8 @@ template <class T, class B, class Crew> void pack_ahead(T* panels, const B& b, i
 
 // A crew of one.
 struct Solo {
-  template <class F> void each(int64_t chunks, F&& f) {
+  template <class F>
+  void each(int64_t chunks, F&& f) {
     for (int64_t i = 0; i < chunks; ++i) f(i);
   }
 };

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul: C[..., m, n] = A[..., m, k] B[..., k, n] + bias[n], batch axes broadcast.
-// ints: [flags, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias, 8 and 16 the precision
-// of float32: 0 "highest", 8 "high", 16 "medium" (split.h); 32 times a Variant, for measurements.
-// in: A, B, bias if flagged, then the epilogue's operands; out: C, or the epilogue's outputs.
-// The epilogue is a tile program (cpu/tile.h) whose input 0 is the product (with bias), the others are the operands, which
-// broadcast to C's shape. The product is made in the memory of an output that can hold it.
+// ints: [flags, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias, 8 and 16 the
+// precision of float32: 0 "highest", 8 "high", 16 "medium" (split.h); 32 times a Variant, for measurements. in: A, B,
+// bias if flagged, then the epilogue's operands; out: C, or the epilogue's outputs. The epilogue is a tile program
+// (cpu/tile.h) whose input 0 is the product (with bias), the others are the operands, which broadcast to C's shape. The
+// product is made in the memory of an output that can hold it.
 #include "core/kernel.h"
 #include "cpu/gemm/split.h"
 #include "cpu/kernels.h"
-#include "cpu/tile.h"
+#include "cpu/tile/program.h"
 
 namespace rv::RV_ISA {
 namespace gemm {
@@ -82,9 +82,10 @@ bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
   return true;
 }
 
-// The products of a call: `count` of them, each `q` displaced by the batch strides. They follow from A, B and C alone: an
-// epilogue changes neither the order of sums nor their scratch.
-template <class T> struct Batch {
+// The products of a call: `count` of them, each `q` displaced by the batch strides. They follow from A, B and C alone:
+// an epilogue changes neither the order of sums nor their scratch.
+template <class T>
+struct Batch {
   int64_t count = 1;
   Product<T> q;  // sets the above
   Split split{};
@@ -101,7 +102,8 @@ template <class T> struct Batch {
     int64_t m = o.m, a_row = o.a_row, c_row = c.stride[c.ndim - 2];
     for (int axis = 0; axis < o.batch_axes; ++axis) count *= c.shape[axis];
     if (o.batch_axes > 0 && count > 0) {
-      bool merged = one_row_axis(c, a, a_row, &a_row) && one_row_axis(c, c, c_row, &c_row);  // batch axes and rows are one axis
+      bool merged =
+          one_row_axis(c, a, a_row, &a_row) && one_row_axis(c, c, c_row, &c_row);  // batch axes and rows are one axis
       for (int axis = 0; axis < o.batch_axes && merged; ++axis)
         merged = batch_stride(b, axis, c.ndim) == 0 || c.shape[axis] == 1;
       merged = merged && (c_row == 1 || c.stride[c.ndim - 1] == 1 || o.n == 1);  // C of one row each may have neither
@@ -127,7 +129,8 @@ int64_t offset(const View& c, const View& v, int64_t index) {
   return at;
 }
 
-template <class T> void run_product(const Args& args, const Operands& o, Team& team) {
+template <class T>
+void run_product(const Args& args, const Operands& o, Team& team) {
   const View& c = o.c;
   Batch<T> batch(args, o);
   if (o.m == 0 || o.n == 0 || batch.count == 0) return;
@@ -197,15 +200,18 @@ int64_t prepare_matmul(const Args& args, std::byte* memory) {
   return o.has_program ? k_tile.prepare(Epilogue(args, o).args, memory) : 0;
 }
 
-// The tile kernel takes C as a whole once it is done: per finished tile of the product it costs 60 cycles for each row of the
-// tile, and 128 x 512 x 512 with relu 306 us, not 283, 4096 x 64 x 512 1387, not 1273 (Zen 5; without an epilogue 284 and 1141).
-template <class T> void run_float(const Args& args, Team& team) {
+// The tile kernel takes C as a whole once it is done: per finished tile of the product it costs 60 cycles for each row
+// of the tile, and 128 x 512 x 512 with relu 306 us, not 283, 4096 x 64 x 512 1387, not 1273 (Zen 5; without an
+// epilogue 284 and 1141).
+template <class T>
+void run_float(const Args& args, Team& team) {
   const Operands o(args);
   run_product<T>(args, o, team);
   if (o.has_program) k_tile.run(Epilogue(args, o).args, team);
 }
 
-template <class T> void run_int(const Args& args, Team& team) {
+template <class T>
+void run_int(const Args& args, Team& team) {
   const Operands o(args);
   const View& c = args.out[0];
   int64_t count = 1;
@@ -220,7 +226,8 @@ template <class T> void run_int(const Args& args, Team& team) {
       to[j * c_col] = o.has_bias ? args.in[2].ptr<const T>()[j * args.in[2].stride[args.in[2].ndim - 1]] : T(0);
     for (int64_t p = 0; p < o.k; ++p) {
       const T x = a[p * o.a_col];
-      for (int64_t j = 0; j < o.n; ++j) to[j * c_col] = static_cast<T>(to[j * c_col] + x * b[p * o.b_row + j * o.b_col]);
+      for (int64_t j = 0; j < o.n; ++j)
+        to[j * c_col] = static_cast<T>(to[j * c_col] + x * b[p * o.b_row + j * o.b_col]);
     }
   });
 }
@@ -236,20 +243,23 @@ void run_matmul(const Args& args, Team& team) {
   }
 }
 
-// A B that does not change, common to all rows, is copied ahead. One row reads it as fast as it comes, and few columns and
-// hardly any k have ways of their own. Measured (Zen 5, in a plan): x W^T 8 x 64 x 64 1.46, 8 x 784 x 512 1.16, 32 x 784 x 128 1.06, 256 x 1024 x
-// 4096 1.04; x W 8 x 784 x 512 1.31, 3 x 784 x 512 1.14, 32 x 784 x 128 1.0, 256 x 1024 x 4096 1.06; but 128 x 512 x 10 0.62.
-// Shorter vectors leave the adders waiting where rows are few: x W^T with AVX2, 2 x 784 x 512 0.75, 4 x 128 x 64 1.36; SSE, 4 x
-// 128 x 64 0.73, 8 x 64 x 64 1.11.
-template <class T> Packing packing_of(const Args& args) {
+// A B that does not change, common to all rows, is copied ahead. One row reads it as fast as it comes, and few columns
+// and hardly any k have ways of their own. Measured (Zen 5, in a plan): x W^T 8 x 64 x 64 1.46, 8 x 784 x 512 1.16, 32
+// x 784 x 128 1.06, 256 x 1024 x 4096 1.04; x W 8 x 784 x 512 1.31, 3 x 784 x 512 1.14, 32 x 784 x 128 1.0, 256 x 1024
+// x 4096 1.06; but 128 x 512 x 10 0.62. Shorter vectors leave the adders waiting where rows are few: x W^T with AVX2, 2
+// x 784 x 512 0.75, 4 x 128 x 64 1.36; SSE, 4 x 128 x 64 0.73, 8 x 64 x 64 1.11.
+template <class T>
+Packing packing_of(const Args& args) {
   const Operands o(args);
   const View& b = args.in[1];
   const Batch<T> batch(args, o);
   const Product<T>& q = batch.q;
-  const bool pays = q.m >= 128 / kVecBytes && q.n > kLanes<T> && q.k > 0 && batch.count > 0 && !q.swapped && b.size() == q.n * q.k;
+  const bool pays =
+      q.m >= 128 / kVecBytes && q.n > kLanes<T> && q.k > 0 && batch.count > 0 && !q.swapped && b.size() == q.n * q.k;
   if (!pays || q.way == Way::strips || variant_of(args.ints[0]) != Variant::chosen) return {};
   const Ahead<T> ahead = batch.ahead(args);
-  return {1, ahead.bytes(), ahead.split.terms * 2 + (args.ints[0] & kTransposeB ? 1 : 0), static_cast<double>(b.size())};
+  return {1, ahead.bytes(), ahead.split.terms * 2 + (args.ints[0] & kTransposeB ? 1 : 0),
+          static_cast<double>(b.size())};
 }
 Packing packing_matmul(const Args& args) {
   switch (args.in[0].dtype) {
@@ -258,7 +268,8 @@ Packing packing_matmul(const Args& args) {
     default: return {};
   }
 }
-template <class T> void pack_of(const Args& args, std::byte* packed, Team& team) {
+template <class T>
+void pack_of(const Args& args, std::byte* packed, Team& team) {
   const Operands o(args);
   Batch<T>(args, o).ahead(args).pack({args.in[1].ptr<const T>(), o.b_row, o.b_col}, packed, team);
 }
@@ -271,9 +282,11 @@ bool floating(const Args& args) { return args.in[0].dtype == DType::f32 || args.
 double cost_product(const Args& args, const Operands& o) {
   const double c = static_cast<double>(args.out[0].size()), item = static_cast<double>(item_size(args.in[0].dtype));
   const double reads = static_cast<double>(args.in[0].size() + args.in[1].size());
-  // Multiply-adds at a bit less than the peak, and bytes at the rate of L2; one row goes by bytes alone, as L2 or L3 gives them.
+  // Multiply-adds at a bit less than the peak, and bytes at the rate of L2; one row goes by bytes alone, as L2 or L3
+  // gives them.
   const double per_ns = !floating(args) ? 1.0 : kVecBytes / item * 6;
-  if (floating(args) && o.m == 1 && o.batch_axes == 0) return 20 + reads * item / (reads * item < (768 << 10) ? 140 : 95);
+  if (floating(args) && o.m == 1 && o.batch_axes == 0)
+    return 20 + reads * item / (reads * item < (768 << 10) ? 140 : 95);
   return 20 + c * static_cast<double>(o.k) / per_ns + (reads + 2 * c) * item / 60;
 }
 double cost_matmul(const Args& args) {
@@ -292,10 +305,13 @@ const char* check_matmul(const Args& args) {
   if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 1) return "takes A, B and flags, and gives C";
   const View &a = args.in[0], &b = args.in[1];
   const int64_t flags = args.ints[0];
-  if (flags < 0 || flags % kVariant >= 3 * kPrecision || flags / kVariant > static_cast<int64_t>(Variant::outer_packed_b)) return "unknown flags";
+  if (flags < 0 || flags % kVariant >= 3 * kPrecision ||
+      flags / kVariant > static_cast<int64_t>(Variant::outer_packed_b))
+    return "unknown flags";
   if (a.ndim < 2 || b.ndim < 2 || args.out[0].ndim < 2) return "operands need two axes or more";
   if (a.dtype == DType::b1 || a.dtype != b.dtype) return "A and B must have one numeric dtype";
-  if ((flags & kBias) && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype)) return "bias must be a vector";
+  if ((flags & kBias) && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype))
+    return "bias must be a vector";
   const int extras = args.n_in - (flags & kBias ? 3 : 2);
   if (args.n_ints == 1) {
     if (extras || args.n_out > 1 || args.n_floats) return "operands without an epilogue";
@@ -307,7 +323,8 @@ const char* check_matmul(const Args& args) {
     ins[0] = args.out[0];
     ins[0].dtype = a.dtype;
     for (int i = 0; i < extras; ++i) ins[i + 1] = args.in[args.n_in - extras + i];
-    const char* rule = check_program(args.ints + 1, args.n_ints - 1, args.n_floats, ins, extras + 1, args.out, args.n_out);
+    const char* rule =
+        check_program(args.ints + 1, args.n_ints - 1, args.n_floats, ins, extras + 1, args.out, args.n_out);
     if (rule) return rule;
   }
   const Operands o(args);
@@ -332,7 +349,7 @@ const char* check_matmul(const Args& args) {
 }  // namespace
 }  // namespace gemm
 
-extern const Kernel k_matmul = {gemm::run_matmul, gemm::cost_matmul, gemm::shared_matmul, gemm::check_matmul, gemm::prepare_matmul,
-                                gemm::packing_matmul, gemm::pack_matmul};
+extern const Kernel k_matmul = {gemm::run_matmul,     gemm::cost_matmul,    gemm::shared_matmul, gemm::check_matmul,
+                                gemm::prepare_matmul, gemm::packing_matmul, gemm::pack_matmul};
 
 }  // namespace rv::RV_ISA

@@ -11,33 +11,35 @@ namespace rv::RV_ISA::gemm {
 
 // ---------------------------------------------------------------- outer
 
-// How a tile of A lies, so that its elements have addresses without arithmetic: `step` elements from one row to the next,
-// each contiguous along k (rows), or from one k to the next, each with its rows side by side (columns). In panels of
-// kRows rows it is the latter, beside a B in panels of two vectors (packed).
+// How a tile of A lies, so that its elements have addresses without arithmetic: `step` elements from one row to the
+// next, each contiguous along k (rows), or from one k to the next, each with its rows side by side (columns). In panels
+// of kRows rows it is the latter, beside a B in panels of two vectors (packed).
 enum class Lie : uint8_t { rows, columns, packed };
 
 template <class T>
-using Outer = void (*)(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row, const T* bias,
-                       bool accumulate, int tail, bool far, const T* next);
+using Outer = void (*)(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c, int64_t c_row,
+                       const T* bias, bool accumulate, int tail, bool far, const T* next);
 
-// Values of k in one turn of the loop. With few registers a turn has few products beside its other instructions, which wait where
-// two threads share a core (Zen 3, AVX2, of the peak: four values 91 % and not 80, alone 98). With AVX-512 two cost moves between
-// registers (Zen 5, x @ w.T, 64 x 784 x 512: 209 us, with one value 200).
+// Values of k in one turn of the loop. With few registers a turn has few products beside its other instructions, which
+// wait where two threads share a core (Zen 3, AVX2, of the peak: four values 91 % and not 80, alone 98). With AVX-512
+// two cost moves between registers (Zen 5, x @ w.T, 64 x 784 x 512: 209 us, with one value 200).
 #if defined(RV_AVX2) && !defined(RV_AVX512)
 inline constexpr int kTurn = 4;
 #else
 inline constexpr int kTurn = 1;
 #endif
 
-// Hides where an address comes from: else the compiler makes the addresses of an unrolled turn from offsets that it keeps in memory
-// (64 cubed at 0.84 and not 1.09 of OpenBLAS's speed beside a neighbour).
-template <class T> RV_INLINE void keep_whole([[maybe_unused]] const T*& p) {
+// Hides where an address comes from: else the compiler makes the addresses of an unrolled turn from offsets that it
+// keeps in memory (64 cubed at 0.84 and not 1.09 of OpenBLAS's speed beside a neighbour).
+template <class T>
+RV_INLINE void keep_whole([[maybe_unused]] const T*& p) {
   if constexpr (kTurn > 1) asm("" : "+r"(p));
 }
 
-// Has x loaded once, where the compiler would make the load part of each product that takes it (2 x 64 x 430: 1.8 times as long).
-// By value: an element of an array would be stored, too, which took 3 to 5 % of large products (Zen 5).
-template <class T> RV_INLINE vec<T> loaded(vec<T> x) {
+// Has x loaded once, where the compiler would make the load part of each product that takes it (2 x 64 x 430: 1.8 times
+// as long). By value: an element of an array would be stored, too, which took 3 to 5 % of large products (Zen 5).
+template <class T>
+RV_INLINE vec<T> loaded(vec<T> x) {
 #if defined(RV_AVX512)
   asm("" : "+v"(x));
 #endif
@@ -67,15 +69,18 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
     for (int v = 0; v < V; ++v) acc[i][v] = vec<T>{};
   auto load_last = [&](const T* p, int v) { return Tail && v == V - 1 ? load_n(p, tail) : load(p); };
   auto turn = [&]<int U>(std::integral_constant<int, U>) __attribute__((always_inline)) {
-    // Rows of B that no cache near by holds, for they may lie in a page each (6 x 2065 x 1206 twice as fast). Others need no fetching
-    // (Zen 3: 32 x 784 x 128 84 % and not 63, Zen 4: 97 % and not 94). For many rows of A far ahead, into L2, for rows of B 2 KB apart
-    // would push one another out of L1 (Zen 5: 8 x 784 x 512 from memory 54 us, four ahead 98, in L1 54; from L3 29, 40, 35).
+    // Rows of B that no cache near by holds, for they may lie in a page each (6 x 2065 x 1206 twice as fast). Others
+    // need no fetching (Zen 3: 32 x 784 x 128 84 % and not 63, Zen 4: 97 % and not 94). For many rows of A far ahead,
+    // into L2, for rows of B 2 KB apart would push one another out of L1 (Zen 5: 8 x 784 x 512 from memory 54 us, four
+    // ahead 98, in L1 54; from L3 29, 40, 35).
     if (A != Lie::packed && far)
 #pragma GCC unroll 8
       for (int u = 0; u < U; ++u)
 #pragma GCC unroll 8
-        for (int v = 0; v <= V; ++v)  // and the line in which the last vector ends, if there are products enough to hide it
-          if (v < V || R > 4) __builtin_prefetch(b + ((R > 6 ? 32 : 4) + u) * b_row + v * L - (v == V), 0, R > 6 ? 2 : 3);
+        for (int v = 0; v <= V;
+             ++v)  // and the line in which the last vector ends, if there are products enough to hide it
+          if (v < V || R > 4)
+            __builtin_prefetch(b + ((R > 6 ? 32 : 4) + u) * b_row + v * L - (v == V), 0, R > 6 ? 2 : 3);
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) {
       const T* const from = b + u * b_row;
@@ -90,9 +95,7 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
       constexpr bool few = R < V;  // the fewer ones stay in registers
       vec<T> kept[few ? R : V];
 #pragma GCC unroll 8
-      for (int i = 0; i < (few ? R : V); ++i) {
-        kept[i] = few ? splat_a(i) : loaded<T>(load_b(i));
-      }
+      for (int i = 0; i < (few ? R : V); ++i) { kept[i] = few ? splat_a(i) : loaded<T>(load_b(i)); }
 #pragma GCC unroll 16
       for (int j = 0; j < (few ? V : R); ++j) {
         const vec<T> x = few ? loaded<T>(load_b(j)) : splat_a(j);
@@ -107,8 +110,8 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
     for (int g = 0; g < bases; ++g) base[g] += A == Lie::rows ? U : U * step;
     b += U * b_row;
   };
-  // C is on its way while the products are summed, if these take long enough. Of many rows one at a time, for all at once keep
-  // rows of A and B waiting (14 rows, 1024 cubed: 4 %).
+  // C is on its way while the products are summed, if these take long enough. Of many rows one at a time, for all at
+  // once keep rows of A and B waiting (14 rows, 1024 cubed: 4 %).
   auto fetch = [&](int row) __attribute__((always_inline)) {
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) __builtin_prefetch(c + row * c_row + v * L, 1);
@@ -143,7 +146,8 @@ void outer(int64_t k, const T* a, int64_t step, const T* b, int64_t b_row, T* c,
   }
 }
 
-// Vectors side by side for R rows: two, and more where few rows would leave the adders waiting, or calls would be short.
+// Vectors side by side for R rows: two, and more where few rows would leave the adders waiting, or calls would be
+// short.
 #if defined(RV_AVX512)
 inline constexpr int kWideRows = 6;
 inline constexpr int wide(int rows) { return rows <= 3 ? 8 : rows <= kWideRows ? 4 : 2; }
@@ -161,12 +165,14 @@ RV_INLINE Outer<T> pick(int rows, int vectors, std::integer_sequence<int, I...>)
   }
   return vectors == 1 ? one[rows - 1] : two[rows - 1];
 }
-template <class T, Lie A> inline Outer<T> pick(int rows, int vectors, bool tail) {
+template <class T, Lie A>
+inline Outer<T> pick(int rows, int vectors, bool tail) {
   constexpr auto all = std::make_integer_sequence<int, kRows>{};
   return tail ? pick<T, true, A>(rows, vectors, all) : pick<T, false, A>(rows, vectors, all);
 }
 // vectors: 1, 2 or, unless A is packed, wide(rows)
-template <class T> inline Outer<T> pick_outer(Lie a, int rows, int vectors, bool tail) {
+template <class T>
+inline Outer<T> pick_outer(Lie a, int rows, int vectors, bool tail) {
   switch (a) {
     case Lie::rows: return pick<T, Lie::rows>(rows, vectors, tail);
     case Lie::columns: return pick<T, Lie::columns>(rows, vectors, tail);
@@ -232,19 +238,22 @@ void inner(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_row, int 
 
 // Columns at a time: one row takes more of them, and as many as there are lanes where k is short and sums over lanes
 // are most of the work.
-template <class T> inline int inner_cols(int64_t m, int64_t k) {
+template <class T>
+inline int inner_cols(int64_t m, int64_t k) {
   return m > 1 ? kInnerCols : kLanes<T> == 16 && k <= 64 ? 16 : 8;
 }
 
-template <class T, int S, int... I> RV_INLINE Inner<T> pick_inner(int rows, std::integer_sequence<int, I...>) {
+template <class T, int S, int... I>
+RV_INLINE Inner<T> pick_inner(int rows, std::integer_sequence<int, I...>) {
   static constexpr Inner<T> table[] = {inner<T, I + 1, S>...};
   return table[rows - 1];
 }
 // For `cols` of the `step` columns at a time that inner_cols gave.
-template <class T> inline Inner<T> pick_inner(int step, int cols, int rows) {
+template <class T>
+inline Inner<T> pick_inner(int step, int cols, int rows) {
   constexpr auto all = std::make_integer_sequence<int, kInnerRows>{};
   if (step == kInnerCols) return cols <= 2 ? pick_inner<T, 2>(rows, all) : pick_inner<T, kInnerCols>(rows, all);
-  return step == 8 ? inner<T, 1, 8> : inner<T, 1, kLanes<T> == 16 ? 16 : 8>;
+  return step == 8 ? inner<T, 1, 8> : inner < T, 1, kLanes<T> == 16 ? 16 : 8 > ;
 }
 
 }  // namespace rv::RV_ISA::gemm

@@ -10,15 +10,20 @@ inline constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 inline constexpr int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
-template <class T> inline constexpr int kCols = 2 * kLanes<T>;  // columns of a panel of B
-inline constexpr int64_t kPanelGroup = 4;                        // panels packed at once: long runs of each row of B
-inline constexpr int64_t kFetch = 4;                             // rows of B that are on their way while one is packed
+template <class T>
+inline constexpr int kCols = 2 * kLanes<T>;  // columns of a panel of B
+inline constexpr int64_t kPanelGroup = 4;    // panels packed at once: long runs of each row of B
+inline constexpr int64_t kFetch = 4;         // rows of B that are on their way while one is packed
 
 // Whether a B of that size is larger than what stays near: it comes from L3 or memory.
-template <class T> constexpr bool is_far(int64_t n, int64_t k) { return n * k * static_cast<int64_t>(sizeof(T)) > kNear; }
+template <class T>
+constexpr bool is_far(int64_t n, int64_t k) {
+  return n * k * static_cast<int64_t>(sizeof(T)) > kNear;
+}
 
 // dst[p * width + i] = src[i * stride + p] for i < rows, 0 for rows <= i < lanes; p < k. The transpose of rows.
-template <class T> void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
+template <class T>
+void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>;
   vec<T> v[E];
   int64_t p = 0;
@@ -53,7 +58,8 @@ template <class T> void pack_rows(T* dst, int64_t width, int lanes, const T* src
 }
 
 // dst[j * k + p] = src[j * s_j + p * s_p], j < count, p < k: a few columns, each contiguous.
-template <class T> void turn_columns(T* dst, int count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
+template <class T>
+void turn_columns(T* dst, int count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>;
   for (int64_t p = 0; p < k; p += L, src += L * s_p, dst += L) {
     const int rows = static_cast<int>(least(L, k - p));
@@ -74,7 +80,8 @@ template <class T> void turn_columns(T* dst, int count, const T* src, int64_t s_
 
 // Columns [0, count) of B as panels: dst[j / W * W * k + p * W + j % W] = src[j * s_j + p * s_p], W = kCols, zeros
 // beyond the last column; p < k.
-template <class T> [[gnu::noinline]] void pack_panels(T* dst, int64_t count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
+template <class T>
+[[gnu::noinline]] void pack_panels(T* dst, int64_t count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
   constexpr int L = kLanes<T>, W = kCols<T>;
   if (s_j == 1) {  // row by row over all panels: whole lines of the cache in the order in which they lie
     const int64_t whole = count / W * W;
@@ -104,9 +111,10 @@ template <class T> [[gnu::noinline]] void pack_panels(T* dst, int64_t count, con
   }
 }
 
-// Rows [0, rows) of A, rows <= kRows, as a panel: dst[p * kRows + i] = src[i * s_i + p * s_p]; p < k. What lies beyond the
-// last row is undefined. `whole`: there are kRows rows to read.
-template <class T> void pack_panel(T* dst, int rows, bool whole, const T* src, int64_t s_i, int64_t s_p, int64_t k) {
+// Rows [0, rows) of A, rows <= kRows, as a panel: dst[p * kRows + i] = src[i * s_i + p * s_p]; p < k. What lies beyond
+// the last row is undefined. `whole`: there are kRows rows to read.
+template <class T>
+void pack_panel(T* dst, int rows, bool whole, const T* src, int64_t s_i, int64_t s_p, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>, line = 64 / static_cast<int>(sizeof(T));
   constexpr int V = (kRows + L - 1) / L;
   int64_t p = 0;
@@ -140,7 +148,8 @@ template <class T> void pack_panel(T* dst, int rows, bool whole, const T* src, i
 }
 
 // Where the micro-kernel finds a tile of A: row i at p + i * row, or group g of rows, copied, at p + g * panel.
-template <class T> struct TileA {
+template <class T>
+struct TileA {
   const T* p;
   int64_t row, panel, step;
   Lie lie;
@@ -156,7 +165,8 @@ template <class T> struct TileA {
 };
 
 // Rows of a tile in groups of at most `size`, all of about the same size: f(group, begin, end).
-template <class F> RV_INLINE void each_group(int64_t rows, int64_t size, F&& f) {
+template <class F>
+RV_INLINE void each_group(int64_t rows, int64_t size, F&& f) {
   const int64_t groups = pieces(rows, size);
   for (int64_t g = 0, i = 0; g < groups; ++g) {
     const int64_t end = rows * (g + 1) / groups;
@@ -167,7 +177,8 @@ template <class F> RV_INLINE void each_group(int64_t rows, int64_t size, F&& f) 
 
 // An operand as it lies in memory, or to be copied. `s_outer` steps over rows of A or columns of B; of A as it lies,
 // one of the strides is 1. A packer of another kind (image patches, say) has the same members.
-template <class T> struct Strided {
+template <class T>
+struct Strided {
   const T* p;
   int64_t s_outer, s_k;
   bool packs;
@@ -183,8 +194,8 @@ template <class T> struct Strided {
     const int64_t step = s_outer == 1 ? 16 : k;  // rows side by side: a long run of them for some values of k
     for (int64_t q = 0; q < k; q += step)
       each_group(rows, kRows, [&](int64_t g, int64_t i, int64_t end) {
-        pack_panel(dst + (g * k + q) * kRows, static_cast<int>(end - i), i + kRows <= rows, from + i * s_outer + q * s_k, s_outer, s_k,
-                   least(step, k - q));
+        pack_panel(dst + (g * k + q) * kRows, static_cast<int>(end - i), i + kRows <= rows,
+                   from + i * s_outer + q * s_k, s_outer, s_k, least(step, k - q));
       });
   }
   // B's columns [j0, j0 + count), as panels.

@@ -21,17 +21,17 @@ enum class Precision : uint8_t { highest, high, medium };
 // Nanoseconds of one thread. Packing: (m + n) k values; the unit: tiles of 16 x 16 x 32; FMA: see blocked.h.
 // AMX: from a prototype without cache blocking on one core of a Sapphire Rapids (205 GF/s FMA; 3174 GF/s a term), which
 // took 0.05 + 0.12 terms a packed value; this code has not been measured on AMX hardware, hence FMA with a margin.
-// vdpbf16ps, measured on a Zen 5: 480 GF/s, twice FMA's, so it pays for one product and not for three. Against FMA, with
-// A B and A B^T: 32x512x512 1.14 and 1.69 times as fast, 64 cubed 1.26 and 1.30, 128x512x784 1.61 and 1.72; not taken:
-// 16x512x512 0.84 and 0.96.
+// vdpbf16ps, measured on a Zen 5: 480 GF/s, twice FMA's, so it pays for one product and not for three. Against FMA,
+// with A B and A B^T: 32x512x512 1.14 and 1.69 times as fast, 64 cubed 1.26 and 1.30, 128x512x784 1.61 and 1.72; not
+// taken: 16x512x512 0.84 and 0.96.
 struct UnitSpeed {
   double per_product, per_value, per_value_and_term, fma;  // of a multiplication and addition; of a packed value
 };
 inline constexpr UnitSpeed kAmxSpeed{2 / 3174.0, 0.05, 0.12, 2 / 225.0};
 inline constexpr UnitSpeed kDotSpeed{2 / 440.0, 0.01, 0.1, 2 / 215.0};
 
-// How a product is cut, by its shape alone: k in pieces whose terms fill 1 KB a row (two panels of B: 32 KB, in L1), tiles
-// of C of 128 x 256 (their A: 128 KB, in L2), packed super-blocks of at most 2048 x 2048 (2 MB each).
+// How a product is cut, by its shape alone: k in pieces whose terms fill 1 KB a row (two panels of B: 32 KB, in L1),
+// tiles of C of 128 x 256 (their A: 128 KB, in L2), packed super-blocks of at most 2048 x 2048 (2 MB each).
 struct Split {
   int terms = 0;  // 0: by FMA
   int64_t m, n, k, piece, tile_rows, tile_cols;
@@ -62,7 +62,8 @@ struct Split {
     const int products = terms == 3 ? 6 : terms == 2 ? 3 : 1;
     const double unit = rows * cols * deep * products * speed.per_product +
                         (ahead ? rows : rows + cols) * deep * (speed.per_value + terms * speed.per_value_and_term);
-    return m >= kTile && n >= kTile && unit < static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * speed.fma;
+    return m >= kTile && n >= kTile &&
+           unit < static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * speed.fma;
   }
 
   int64_t blocks(int64_t depth) const { return pieces(depth, kTileK); }
@@ -75,7 +76,9 @@ struct Split {
   // B's terms made before: ranges of panels over all of k, then pieces of k one after the other, in each all panels.
   int64_t all_panels() const { return pieces(n, kTile); }
   int64_t ahead_bytes() const { return range_bytes(all_panels()) + all_panels() * blocks(k) * terms * kTileWords * 2; }
-  int64_t ahead_word(int64_t ps, int64_t panel) const { return (all_panels() * blocks(ps) + panel * blocks(least(piece, k - ps))) * terms * kTileWords; }
+  int64_t ahead_word(int64_t ps, int64_t panel) const {
+    return (all_panels() * blocks(ps) + panel * blocks(least(piece, k - ps))) * terms * kTileWords;
+  }
 
   // Scratch of each member: a tile of C that is not whole, or what FMA needs for a tile.
   int64_t local_bytes(const Product<float>& q) const {
@@ -94,9 +97,9 @@ struct Split {
 
 enum class Verdict : uint8_t { exact, doubtful, wrong };
 
-// What terms make of values in these ranges. Units treat denormals as zero, in terms as in sums: an error of at most 2^-126
-// each. From 2^-96 on, FMA's own rounding error of a product is larger than all of them; with smaller products it
-// depends on the sum (`doubtful`: see `loses`). Beyond 2^50 sums could overflow in one order and not in another.
+// What terms make of values in these ranges. Units treat denormals as zero, in terms as in sums: an error of at most
+// 2^-126 each. From 2^-96 on, FMA's own rounding error of a product is larger than all of them; with smaller products
+// it depends on the sum (`doubtful`: see `loses`). Beyond 2^50 sums could overflow in one order and not in another.
 inline Verdict judge(Range a, Range b) {
   if (a.zero() || b.zero()) return a.largest() < 0x1p50f && b.largest() < 0x1p50f ? Verdict::exact : Verdict::wrong;
   if (!(a.largest() < 0x1p50f) || !(b.largest() < 0x1p50f)) return Verdict::wrong;
@@ -120,13 +123,14 @@ inline bool loses(const float* c, int64_t c_row, int64_t rows, int64_t cols, int
 
 // The tile [rows, cols] of C at c, for one piece of k: panel by panel, two by two.
 template <int kTerms>
-void split_tile(const uint16_t* a, const uint16_t* b, int64_t panel, int64_t blocks, float* c, int64_t c_row, int64_t rows,
-                int64_t cols, bool accumulate, float* edge) {
+void split_tile(const uint16_t* a, const uint16_t* b, int64_t panel, int64_t blocks, float* c, int64_t c_row,
+                int64_t rows, int64_t cols, bool accumulate, float* edge) {
   constexpr int64_t step = 2 * kTile;
   for (int64_t j = 0; j < cols; j += step)
     for (int64_t i = 0; i < rows; i += step) {
       const int64_t have_rows = least(step, rows - i), have_cols = least(step, cols - j);
-      UnitJob job{a + i / kTile * panel, b + j / kTile * panel, panel, panel, blocks, c + i * c_row + j, c_row, accumulate};
+      UnitJob job{
+          a + i / kTile * panel, b + j / kTile * panel, panel, panel, blocks, c + i * c_row + j, c_row, accumulate};
       const UnitBlock block = pick_unit<kTerms>(have_rows, have_cols);
       if (have_rows % kTile == 0 && have_cols % kTile == 0) {
         block(job);
@@ -135,30 +139,36 @@ void split_tile(const uint16_t* a, const uint16_t* b, int64_t panel, int64_t blo
       float* const to = job.c;
       job.c = edge, job.c_row = step;
       if (accumulate)
-        for (int64_t r = 0; r < have_rows; ++r) memcpy(edge + r * step, to + r * c_row, static_cast<size_t>(have_cols) * 4);
+        for (int64_t r = 0; r < have_rows; ++r)
+          memcpy(edge + r * step, to + r * c_row, static_cast<size_t>(have_cols) * 4);
       block(job);
-      for (int64_t r = 0; r < have_rows; ++r) memcpy(to + r * c_row, edge + r * step, static_cast<size_t>(have_cols) * 4);
+      for (int64_t r = 0; r < have_rows; ++r)
+        memcpy(to + r * c_row, edge + r * step, static_cast<size_t>(have_cols) * 4);
     }
 }
 
-template <int kTerms> Range split_columns(uint16_t* to, const Matrix<const float>& b, int64_t j, int64_t n, int64_t ps, int64_t depth) {
-  return split_panel<kTerms, true>(to, static_cast<int>(least(kTile, n - j)), b.p + j * b.col + ps * b.row, b.col, b.row, depth);
+template <int kTerms>
+Range split_columns(uint16_t* to, const Matrix<const float>& b, int64_t j, int64_t n, int64_t ps, int64_t depth) {
+  return split_panel<kTerms, true>(to, static_cast<int>(least(kTile, n - j)), b.p + j * b.col + ps * b.row, b.col,
+                                   b.row, depth);
 }
 // B as products with Split::ahead take it.
-template <int kTerms, class Crew> void split_ahead(const Split& s, const Matrix<const float>& b, std::byte* to, Crew& crew) {
+template <int kTerms, class Crew>
+void split_ahead(const Split& s, const Matrix<const float>& b, std::byte* to, Crew& crew) {
   Range* const ranges = reinterpret_cast<Range*>(to);
   uint16_t* const words = reinterpret_cast<uint16_t*>(to + Split::range_bytes(s.all_panels()));
   crew.each(s.all_panels(), [&](int64_t panel) {
     ranges[panel] = kNoRange;
     for (int64_t ps = 0; ps < s.k; ps += s.piece)
-      ranges[panel].merge(split_columns<kTerms>(words + s.ahead_word(ps, panel), b, panel * kTile, s.n, ps, least(s.piece, s.k - ps)));
+      ranges[panel].merge(
+          split_columns<kTerms>(words + s.ahead_word(ps, panel), b, panel * kTile, s.n, ps, least(s.piece, s.k - ps)));
   });
 }
 
 // As `run` (gemm.h), through kTerms bf16 terms.
 template <int kTerms, class Done, class Local, class Crew>
-void run_split(const Split& s, const Product<float>& q, const float* bias, Done&& done, std::byte* scratch, const Local& local,
-               Crew& crew) {
+void run_split(const Split& s, const Product<float>& q, const float* bias, Done&& done, std::byte* scratch,
+               const Local& local, Crew& crew) {
   Range* const range_a = reinterpret_cast<Range*>(scratch);
   Range* const own_range_b = range_a + s.panels(q.m);
   uint16_t* const packed_a = reinterpret_cast<uint16_t*>(scratch + Split::range_bytes(s.scratch_panels()));
@@ -177,7 +187,9 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
         const int64_t panels_a = pieces(ms, kTile), panels_b = s.ahead ? 0 : pieces(ns, kTile);
         const Range* const range_b = s.ahead ? reinterpret_cast<const Range*>(s.ahead) + js / kTile : own_range_b;
         const uint16_t* const packed_b =
-            s.ahead ? reinterpret_cast<const uint16_t*>(s.ahead + Split::range_bytes(s.all_panels())) + s.ahead_word(ps, js / kTile) : own_b;
+            s.ahead ? reinterpret_cast<const uint16_t*>(s.ahead + Split::range_bytes(s.all_panels())) +
+                          s.ahead_word(ps, js / kTile)
+                    : own_b;
         crew.each(panels_a + panels_b, [&](int64_t t) {
           Range found;
           if (t < panels_a) {
@@ -197,8 +209,8 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
           const int64_t rows = least(s.tile_rows, ms - i), cols = least(s.tile_cols, ns - j);
           float* const c = q.c.p + (is + i) * q.c.row + js + j;
           unit_begin();
-          split_tile<kTerms>(packed_a + i / kTile * panel, packed_b + j / kTile * panel, panel, blocks, c, q.c.row, rows, cols,
-                             ps > 0, reinterpret_cast<float*>(local()));
+          split_tile<kTerms>(packed_a + i / kTile * panel, packed_b + j / kTile * panel, panel, blocks, c, q.c.row,
+                             rows, cols, ps > 0, reinterpret_cast<float*>(local()));
           unit_end();
           if (ps + depth < q.k) return;
           const Range a = tile_range(range_a, i, rows), b = tile_range(range_b, j, cols);
@@ -207,7 +219,8 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
             const Product<float> part = Split::part(q, is + i, rows, js + j, cols);
             Solo solo;
             std::byte* const own = local();
-            run(part, static_cast<const float*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, own,
+            run(
+                part, static_cast<const float*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, own,
                 [&] { return own + pieces(part.bytes(), 64) * 64; }, solo);
           }
           if (bias)
@@ -220,15 +233,16 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
   }
 }
 template <class Done, class Local, class Crew>
-void run_split(const Split& s, const Product<float>& q, const float* bias, Done&& done, std::byte* scratch, const Local& local,
-               Crew& crew) {
+void run_split(const Split& s, const Product<float>& q, const float* bias, Done&& done, std::byte* scratch,
+               const Local& local, Crew& crew) {
   switch (s.terms) {
     case 1: return run_split<1>(s, q, bias, done, scratch, local, crew);
     case 2: return run_split<2>(s, q, bias, done, scratch, local, crew);
     default: return run_split<3>(s, q, bias, done, scratch, local, crew);
   }
 }
-template <class Crew> void split_ahead(const Split& s, const Matrix<const float>& b, std::byte* to, Crew& crew) {
+template <class Crew>
+void split_ahead(const Split& s, const Matrix<const float>& b, std::byte* to, Crew& crew) {
   switch (s.terms) {
     case 1: return split_ahead<1>(s, b, to, crew);
     case 2: return split_ahead<2>(s, b, to, crew);
@@ -244,7 +258,8 @@ struct Split {  // no unit: always by FMA
 #endif
 
 // How B is copied ahead of a call's products, each of m rows: by shapes and the precision alone.
-template <class T> struct Ahead {
+template <class T>
+struct Ahead {
   Split split{};
   int64_t n, k;
 
@@ -257,7 +272,8 @@ template <class T> struct Ahead {
 #endif
     return ahead_bytes<T>(n, k);
   }
-  template <class Crew> void pack(const Matrix<const T>& b, std::byte* to, Crew& crew) const {
+  template <class Crew>
+  void pack(const Matrix<const T>& b, std::byte* to, Crew& crew) const {
 #if defined(RV_AVX512)
     if constexpr (same_type<T, float>)
       if (split.terms) return split_ahead(split, b, to, crew);
@@ -276,13 +292,15 @@ template <class T> struct Ahead {
 };
 
 // The product q, split or by FMA: scratch common to the crew and of each member, and the work itself (see `run`).
-template <class T> int64_t bytes_of([[maybe_unused]] const Split& s, const Product<T>& q) {
+template <class T>
+int64_t bytes_of([[maybe_unused]] const Split& s, const Product<T>& q) {
 #if defined(RV_AVX512)
   if (s) return s.bytes();
 #endif
   return q.bytes();
 }
-template <class T> int64_t local_bytes_of([[maybe_unused]] const Split& s, const Product<T>& q) {
+template <class T>
+int64_t local_bytes_of([[maybe_unused]] const Split& s, const Product<T>& q) {
 #if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4)
     if (s) return s.local_bytes(q);
@@ -290,8 +308,8 @@ template <class T> int64_t local_bytes_of([[maybe_unused]] const Split& s, const
   return q.local_bytes();
 }
 template <class T, class Done, class Local, class Crew>
-void run_either([[maybe_unused]] const Split& s, const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, const Local& local,
-                Crew& crew) {
+void run_either([[maybe_unused]] const Split& s, const Product<T>& q, const T* bias, Done&& done, std::byte* scratch,
+                const Local& local, Crew& crew) {
 #if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4)
     if (s) return run_split(s, q, bias, done, scratch, local, crew);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// float32 operands as bf16 terms, packed into tiles: hi = bf16(x), mid = bf16(x - hi), lo = bf16(x - hi - mid), rounded to
-// nearest. The differences are exact, and 8 + 8 + 8 bits hold all 24 of x: x = hi + mid + lo unless a term underflows.
+// float32 operands as bf16 terms, packed into tiles: hi = bf16(x), mid = bf16(x - hi), lo = bf16(x - hi - mid), rounded
+// to nearest. The differences are exact, and 8 + 8 + 8 bits hold all 24 of x: x = hi + mid + lo unless a term
+// underflows.
 //
-// A tile is 1 KB: 16 rows of A, or columns of B, by 32 k. A panel is a row of tiles along k, the terms of each block of 32
-// k side by side: [block of k][term][tile]. In a tile of A a row's 32 values lie together, [row][k]; one of B has two
-// rows of k interleaved, [k / 2][column][k % 2]. So 32 bits always hold a pair of k. What is missing at the edges is zero.
+// A tile is 1 KB: 16 rows of A, or columns of B, by 32 k. A panel is a row of tiles along k, the terms of each block of
+// 32 k side by side: [block of k][term][tile]. In a tile of A a row's 32 values lie together, [row][k]; one of B has
+// two rows of k interleaved, [k / 2][column][k % 2]. So 32 bits always hold a pair of k. What is missing at the edges
+// is zero.
 #pragma once
 #include "cpu/gemm/vec.h"
 
@@ -51,11 +53,13 @@ RV_INLINE __m512i round_bf16(__m512 x) {
 }
 // x minus that.
 RV_INLINE __m512 rest_bf16(__m512 x, __m512i rounded) {
-  return _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_and_si512(rounded, _mm512_set1_epi32(static_cast<int>(0xffff0000u)))));
+  return _mm512_sub_ps(
+      x, _mm512_castsi512_ps(_mm512_and_si512(rounded, _mm512_set1_epi32(static_cast<int>(0xffff0000u)))));
 }
 
 // 32 values along k of one row: a line of a tile of A.
-template <int kTerms> RV_INLINE void split_row(uint16_t* to, __m512 x, __m512 y) {
+template <int kTerms>
+RV_INLINE void split_row(uint16_t* to, __m512 x, __m512 y) {
   alignas(64) static constexpr uint16_t kOdd[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
                                                     33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
   const __m512i high = _mm512_load_si512(kOdd);
@@ -67,7 +71,8 @@ template <int kTerms> RV_INLINE void split_row(uint16_t* to, __m512 x, __m512 y)
   }
 }
 // 16 columns at k = p (x) and p + 1 (y): a line of a tile of B.
-template <int kTerms> RV_INLINE void split_pair(uint16_t* to, __m512 x, __m512 y) {
+template <int kTerms>
+RV_INLINE void split_pair(uint16_t* to, __m512 x, __m512 y) {
 #pragma GCC unroll 3
   for (int t = 0; t < kTerms; ++t) {
     const __m512i rx = round_bf16(x), ry = round_bf16(y);
@@ -92,7 +97,8 @@ RV_INLINE void transpose_tile(float* to, const float* from) {
 // The panel of rows src[i * s_outer + p * s_k], i < count <= 16, p < k, as tiles of A (kPairs false) or B; its range.
 // Along k and across are equally welcome: the other order costs a transpose of finished tiles.
 template <int kTerms, bool kPairs>
-[[gnu::noinline]] Range split_panel(uint16_t* dst, int count, const float* src, int64_t s_outer, int64_t s_k, int64_t k) {
+[[gnu::noinline]] Range split_panel(uint16_t* dst, int count, const float* src, int64_t s_outer, int64_t s_k,
+                                    int64_t k) {
   alignas(64) uint16_t lines[3 * kTileWords];
   alignas(64) float gathered[kTileK];
   RangeOfVectors range;
@@ -127,7 +133,8 @@ template <int kTerms, bool kPairs>
     if ((s_outer == 1 && s_k != 1) != kPairs)
 #pragma GCC unroll 3
       for (int t = 0; t < kTerms; ++t)
-        transpose_tile(reinterpret_cast<float*>(dst + t * kTileWords), reinterpret_cast<const float*>(lines + t * kTileWords));
+        transpose_tile(reinterpret_cast<float*>(dst + t * kTileWords),
+                       reinterpret_cast<const float*>(lines + t * kTileWords));
   }
   return range.get();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// C[16 R, 16 S] (+)= A B for panels of bf16 tiles (split_pack.h), on one of three units: AMX tiles, their exact emulation
-// in software (for tests), and vdpbf16ps of AVX512_BF16.
+// C[16 R, 16 S] (+)= A B for panels of bf16 tiles (split_pack.h), on one of three units: AMX tiles, their exact
+// emulation in software (for tests), and vdpbf16ps of AVX512_BF16.
 #pragma once
 #include "core/units.h"
 #include "cpu/gemm/split_pack.h"
@@ -13,16 +13,20 @@ namespace rv::RV_ISA::gemm {
 struct TermPair {
   int a, b;
 };
-template <int kTerms> struct Pairs;
-template <> struct Pairs<1> {
+template <int kTerms>
+struct Pairs;
+template <>
+struct Pairs<1> {
   static constexpr int count = 1;
   static constexpr TermPair list[] = {{0, 0}};
 };
-template <> struct Pairs<2> {
+template <>
+struct Pairs<2> {
   static constexpr int count = 3;
   static constexpr TermPair list[] = {{0, 1}, {0, 0}, {1, 0}};
 };
-template <> struct Pairs<3> {
+template <>
+struct Pairs<3> {
   static constexpr int count = 6;
   static constexpr TermPair list[] = {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}};
 };
@@ -60,7 +64,8 @@ RV_AMX inline void amx_end() { asm volatile("tilerelease"); }
 #define RV_TILE_DOT(c, a, b) asm volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 
 // Tiles 0 to 3 are C, 4 and 5 a term of A, 6 and 7 one of B. For 3 terms 14 loads feed 24 multiplications.
-template <int kTerms, int R, int S> RV_AMX void amx_block(const UnitJob& job) {
+template <int kTerms, int R, int S>
+RV_AMX void amx_block(const UnitJob& job) {
   const int64_t c_bytes = job.c_row * 4;
   float *const c0 = job.c, *const c1 = job.c + kTile * job.c_row;
   if (job.accumulate) {
@@ -105,8 +110,9 @@ template <int kTerms, int R, int S> RV_AMX void amx_block(const UnitJob& job) {
 
 // ---------------------------------------------------------------- emulated tiles
 
-// c (+)= a b as tdpbf16ps computes it (Intel SDM, vol. 2): even and odd k are summed apart, each in the order of k by FMA
-// from zero; then their sum is added to c. All rounded to nearest, denormals are zero: the mode of a plan's threads.
+// c (+)= a b as tdpbf16ps computes it (Intel SDM, vol. 2): even and odd k are summed apart, each in the order of k by
+// FMA from zero; then their sum is added to c. All rounded to nearest, denormals are zero: the mode of a plan's
+// threads.
 inline void emulate_dot(float* c, int64_t c_row, const uint16_t* a, const uint16_t* b) {
   const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
   for (int i = 0; i < kTile; ++i) {
@@ -115,15 +121,18 @@ inline void emulate_dot(float* c, int64_t c_row, const uint16_t* a, const uint16
       int pair;
       memcpy(&pair, a + i * kTileK + 2 * p, 4);
       const __m512i x = _mm512_set1_epi32(pair), y = _mm512_load_si512(b + p * kTileK);
-      even = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)), _mm512_castsi512_ps(_mm512_slli_epi32(y, 16)), even);
-      odd = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(x, high)), _mm512_castsi512_ps(_mm512_and_si512(y, high)), odd);
+      even = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)),
+                             _mm512_castsi512_ps(_mm512_slli_epi32(y, 16)), even);
+      odd = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(x, high)),
+                            _mm512_castsi512_ps(_mm512_and_si512(y, high)), odd);
     }
     float* const to = c + i * c_row;
     _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), _mm512_add_ps(even, odd)));
   }
 }
 
-template <int kTerms, int R, int S> void emulated_block(const UnitJob& job) {
+template <int kTerms, int R, int S>
+void emulated_block(const UnitJob& job) {
   for (int r = 0; r < R; ++r)
     for (int s = 0; s < S; ++s) {
       float* const c = job.c + r * kTile * job.c_row + s * kTile;
@@ -139,7 +148,8 @@ template <int kTerms, int R, int S> void emulated_block(const UnitJob& job) {
 // ---------------------------------------------------------------- vdpbf16ps
 
 // One term, 8 rows by S vectors at a time. Zen 5 starts two of them a cycle, as FMAs: twice the arithmetic.
-template <int R, int S> __attribute__((target("avx512bf16"), noinline)) void dot_block(const UnitJob& job) {
+template <int R, int S>
+__attribute__((target("avx512bf16"), noinline)) void dot_block(const UnitJob& job) {
   constexpr int kStep = 8;
   for (int r = 0; r < R * kTile; r += kStep) {
     float* const c = job.c + r * job.c_row;
@@ -188,7 +198,8 @@ inline void unit_end() {
 #endif
 }
 
-template <int kTerms, int R, int S> UnitBlock unit_of() {
+template <int kTerms, int R, int S>
+UnitBlock unit_of() {
   switch (matrix_units.tiles) {
 #if defined(RV_HAVE_AMX)
     case Tiles::amx: return amx_block<kTerms, R, S>;
@@ -197,7 +208,8 @@ template <int kTerms, int R, int S> UnitBlock unit_of() {
     default: return kTerms == 1 ? dot_block<R, S> : nullptr;
   }
 }
-template <int kTerms> UnitBlock pick_unit(int64_t rows, int64_t cols) {
+template <int kTerms>
+UnitBlock pick_unit(int64_t rows, int64_t cols) {
   if (rows > kTile) return cols > kTile ? unit_of<kTerms, 2, 2>() : unit_of<kTerms, 2, 1>();
   return cols > kTile ? unit_of<kTerms, 1, 2>() : unit_of<kTerms, 1, 1>();
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products that use each element of B only a few times, or of which C is nearly all: they run at the speed of L2 or L3,
-// which depends on the order of reading and writing. Measured on a Zen 5 (784 x 128 and 784 x 512 float32, so L2 and L3):
-// one stream from end to end gets 150 and 100 GB/s, two far apart 175 and 100, eight rows side by side, each of which
-// ends after 3 KB, 105 and 93.
+// which depends on the order of reading and writing. Measured on a Zen 5 (784 x 128 and 784 x 512 float32, so L2 and
+// L3): one stream from end to end gets 150 and 100 GB/s, two far apart 175 and 100, eight rows side by side, each of
+// which ends after 3 KB, 105 and 93.
 //
 // strips: rows of B are vectors. C[M, n] (+)= A[M, R] B[R, n], R rows of B at a time, while C stays in L1.
 // lines:  columns of B lie along k. Two streams through B, half a tile of columns apart.
@@ -15,11 +15,11 @@ namespace rv::RV_ISA::gemm {
 
 inline constexpr int kStripRows = kVecBytes == 64 ? 8 : 4;  // of B at a time, for several rows of C; 4 for one
 
-// c[i, j] (+)= sum over p < R of a[i, p] b[p, j], in the order of p, + bias[j] (bias may be null), i < M, j < n. Two rows share
-// what is loaded of B.
+// c[i, j] (+)= sum over p < R of a[i, p] b[p, j], in the order of p, + bias[j] (bias may be null), i < M, j < n. Two
+// rows share what is loaded of B.
 template <class T, int R, int M>
-RV_INLINE void strip(const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, int64_t n, T* c, int64_t c_row, const T* bias,
-                     bool accumulate) {
+RV_INLINE void strip(const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, int64_t n, T* c,
+                     int64_t c_row, const T* bias, bool accumulate) {
   constexpr int L = kLanes<T>, V = kVecBytes == 64 ? 4 : 2;
   vec<T> x[M][R];
 #pragma GCC unroll 2
@@ -52,20 +52,22 @@ RV_INLINE void strip(const T* a, int64_t a_row, int64_t a_col, const T* b, int64
   for (; j + V * L <= n; j += V * L) some(std::integral_constant<int, V>{}, j, get, put);
   for (; j + L <= n; j += L) some(std::integral_constant<int, 1>{}, j, get, put);
   if (const int rest = static_cast<int>(n - j); rest > 0)
-    some(std::integral_constant<int, 1>{}, j, [rest](const T* p) { return load_n(p, rest); },
-         [rest](T* p, vec<T> v) { store_n(p, v, rest); });
+    some(
+        std::integral_constant<int, 1>{}, j, [rest](const T* p) { return load_n(p, rest); },
+        [rest](T* p, vec<T> v) { store_n(p, v, rest); });
 }
 
 // C[rows, cols] = A[rows, k] B[k, cols] + bias, where all of C stays in L1, or k <= kStripRows.
 template <class T>
-void strips(int64_t rows, int64_t cols, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c,
-            int64_t c_row, const T* bias) {
+void strips(int64_t rows, int64_t cols, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row,
+            T* c, int64_t c_row, const T* bias) {
   for (int64_t p = 0; p < k;) {
     const int64_t some = least(rows == 1 ? 4 : kStripRows, k - p);
     const T* const add = p + some == k ? bias : nullptr;
     auto each = [&]<int R>(std::integral_constant<int, R>) __attribute__((always_inline)) {
       const auto call = [&]<int M>(std::integral_constant<int, M>, int64_t i) __attribute__((always_inline)) {
-        strip<T, R, M>(a + i * a_row + p * a_col, a_row, a_col, b + p * b_row, b_row, cols, c + i * c_row, c_row, add, p > 0);
+        strip<T, R, M>(a + i * a_row + p * a_col, a_row, a_col, b + p * b_row, b_row, cols, c + i * c_row, c_row, add,
+                       p > 0);
       };
       int64_t i = 0;
       for (; i + 2 <= rows; i += 2) call(std::integral_constant<int, 2>{}, i);
@@ -89,14 +91,16 @@ void strips(int64_t rows, int64_t cols, int64_t k, const T* a, int64_t a_row, in
 
 inline constexpr int kNarrow = 8;  // vectors of C
 
-// C[1, n] = A[1, k] B[k, n] + bias for (V - 1) L < n <= V L: pieces of k side by side, for one sum a vector would wait for
-// its own adder. The pieces' sums are added in a fixed order.
+// C[1, n] = A[1, k] B[k, n] + bias for (V - 1) L < n <= V L: pieces of k side by side, for one sum a vector would wait
+// for its own adder. The pieces' sums are added in a fixed order.
 template <class T, int V>
 void narrow(int64_t k, const T* a, int64_t a_col, const T* b, int64_t b_row, int64_t n, T* c, const T* bias) {
   constexpr int L = kLanes<T>, registers = kVecBytes == 64 ? 32 : 16;
   constexpr int S = V <= registers / 8 ? 4 : V <= registers / 4 ? 2 : 1;
   const int tail = static_cast<int>(n) - (V - 1) * L;
-  auto get = [tail](const T* p, int v) __attribute__((always_inline)) { return v == V - 1 ? load_n(p + v * L, tail) : load(p + v * L); };
+  auto get = [tail](const T* p, int v) __attribute__((always_inline)) {
+    return v == V - 1 ? load_n(p + v * L, tail) : load(p + v * L);
+  };
   vec<T> sum[S][V] = {};
   const int64_t piece = k / S;
   for (int64_t p = 0; p < piece; ++p)
@@ -120,10 +124,12 @@ void narrow(int64_t k, const T* a, int64_t a_col, const T* b, int64_t b_row, int
   }
 }
 
-template <class T> using Narrow = void (*)(int64_t, const T*, int64_t, const T*, int64_t, int64_t, T*, const T*);
-template <class T> inline Narrow<T> pick_narrow(int64_t n) {
+template <class T>
+using Narrow = void (*)(int64_t, const T*, int64_t, const T*, int64_t, int64_t, T*, const T*);
+template <class T>
+inline Narrow<T> pick_narrow(int64_t n) {
   static constexpr Narrow<T> table[kNarrow] = {narrow<T, 1>, narrow<T, 2>, narrow<T, 3>, narrow<T, 4>,
-                                             narrow<T, 5>, narrow<T, 6>, narrow<T, 7>, narrow<T, 8>};
+                                               narrow<T, 5>, narrow<T, 6>, narrow<T, 7>, narrow<T, 8>};
   return table[(n - 1) / kLanes<T>];
 }
 

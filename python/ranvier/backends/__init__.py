@@ -1,6 +1,7 @@
 """Where ops run. A backend has `run(call, arrays, specs)` for one op, `compile(graph)` -> a program with
 `run(*arrays)` for a graph, and perhaps `eager`, a quicker first try for one op.
 """
+
 from __future__ import annotations
 
 import functools
@@ -9,8 +10,8 @@ import warnings
 from contextlib import ContextDecorator
 from typing import Any
 
-from ..context import local
-from ..errors import BackendError
+from ..core.context import local
+from ..core.errors import BackendError
 
 
 @functools.cache

@@ -1,4 +1,5 @@
 """The native CPU backend: single ops and whole graphs run as native plans."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -7,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from .. import _native
-from ..dtypes import CODE
-from ..errors import BackendError, ShapeError
-from ..graph.graph import Graph
+from ..core.dtypes import CODE
+from ..core.errors import BackendError, ShapeError
+from ..graph.ir import Graph
 from ..graph.lower import Lowering, encode
 from ..graph.passes import optimize
-from ..ops.apply import connect
+from ..ops.dispatch import connect
 from .reference import evaluate, run_loop
 
 
@@ -28,9 +29,9 @@ def _check_tables() -> dict[str, int]:
     problems = []
     for what, here, there in (("elementwise", elementwise, set(rows)), ("kernel", wanted, kernels - {"tile"})):
         if here - there:
-            problems.append(f"{what} ops without a row in csrc/ops.def: {sorted(here - there)}")
+            problems.append(f"{what} ops without a row in csrc/core/*.def: {sorted(here - there)}")
         if there - here:
-            problems.append(f"{what} rows in csrc/ops.def without an Op record: {sorted(there - here)}")
+            problems.append(f"{what} rows in csrc/core/*.def without an Op record: {sorted(there - here)}")
     if problems:
         raise BackendError("; ".join(problems))
     return {name: i for i, name in enumerate(rows)}

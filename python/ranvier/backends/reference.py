@@ -1,4 +1,5 @@
 """The reference: every op as its record defines it, on NumPy. Slow, complete, readable."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import float32, float64
-from ..graph.graph import Graph, Value
+from ..core.dtypes import float32, float64
+from ..graph.ir import Graph, Value
 
 
 class ReferenceBackend:

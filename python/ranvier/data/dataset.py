@@ -132,9 +132,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
         for i in range(total - sum(sizes)):
             sizes[i % len(sizes)] += 1
     elif any(n != s or s < 0 for n, s in zip(lengths, sizes, strict=True)) or sum(sizes) != total:
-        raise ValueError(
-            f"random_split: lengths={list(lengths)} must be shares of 1 or sum to the {total} rows"
-        )
+        raise ValueError(f"random_split: lengths={list(lengths)} must be shares of 1 or sum to the {total} rows")
     order = numpy_generator(generator).permutation(total)
     ends = accumulate(sizes)
     return [Subset(dataset, order[end - size : end]) for end, size in zip(ends, sizes, strict=True)]

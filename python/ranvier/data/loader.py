@@ -25,7 +25,7 @@ def default_collate(items: list) -> Any:
     if isinstance(first, bool):
         return from_numpy(np.array(items))
     if isinstance(first, float):
-        from ..dtypes import get_default_dtype
+        from ..core.dtypes import get_default_dtype
 
         return from_numpy(np.array(items, get_default_dtype()))
     if isinstance(first, int):
@@ -87,9 +87,7 @@ class DataLoader:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise TypeError(f"DataLoader: dataset={type(dataset).__name__} must have __len__ and __getitem__")
         if num_workers:
-            warnings.warn(
-                "DataLoader: batches are made in this process; num_workers is not used", stacklevel=2
-            )
+            warnings.warn("DataLoader: batches are made in this process; num_workers is not used", stacklevel=2)
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size <= 0):
             raise ValueError(f"DataLoader: batch_size={batch_size!r} must be a positive integer or None")
         if sampler is not None and shuffle:

@@ -80,16 +80,12 @@ class RandomSampler(Sampler):
 class WeightedRandomSampler(Sampler):
     """Rows drawn with probabilities in proportion to `weights`."""
 
-    def __init__(
-        self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator: Any = None
-    ):
+    def __init__(self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator: Any = None):
         self.weights = np.asarray(weights, np.float64)
         if self.weights.ndim != 1 or not np.all(self.weights >= 0) or not self.weights.sum() > 0:
             raise ValueError("WeightedRandomSampler: weights must be numbers >= 0 with a positive sum")
         if num_samples <= 0 or (not replacement and num_samples > np.count_nonzero(self.weights)):
-            raise ValueError(
-                f"WeightedRandomSampler: num_samples={num_samples} of {len(self.weights)} weights"
-            )
+            raise ValueError(f"WeightedRandomSampler: num_samples={num_samples} of {len(self.weights)} weights")
         self.num_samples, self.replacement = num_samples, replacement
         self._generator = numpy_generator(generator)
 
@@ -114,9 +110,7 @@ class BatchSampler:
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        rows = (
-            self.sampler.order() if isinstance(self.sampler, Sampler) else np.fromiter(self.sampler, np.int64)
-        )
+        rows = self.sampler.order() if isinstance(self.sampler, Sampler) else np.fromiter(self.sampler, np.int64)
         end = len(rows) - len(rows) % self.batch_size if self.drop_last else len(rows)
         for begin in range(0, end, self.batch_size):
             yield rows[begin : begin + self.batch_size]

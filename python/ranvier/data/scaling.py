@@ -40,8 +40,7 @@ class _Scaler:
                 raise RuntimeError(f"{name}.{what}: call fit() on the training data first")
             if data.shape[1:] != self._columns:
                 raise ValueError(
-                    f"{name}.{what}: x{data.shape} has columns of shape {data.shape[1:]}, but fit() saw "
-                    f"{self._columns}"
+                    f"{name}.{what}: x{data.shape} has columns of shape {data.shape[1:]}, but fit() saw {self._columns}"
                 )
         return data
 
@@ -82,8 +81,7 @@ class _Scaler:
         """Take over what `state_dict` gave."""
         if set(state_dict) != set(self._fitted):
             raise KeyError(
-                f"{type(self).__name__}.load_state_dict: keys {sorted(state_dict)} must be "
-                f"{sorted(self._fitted)}"
+                f"{type(self).__name__}.load_state_dict: keys {sorted(state_dict)} must be {sorted(self._fitted)}"
             )
         for name, value in state_dict.items():
             setattr(self, name, np.array(value, np.float64))
@@ -143,9 +141,7 @@ class MinMaxScaler(_Scaler):
 
     def __init__(self, feature_range: tuple[float, float] = (0, 1), *, clip: bool = False):
         if not feature_range[0] < feature_range[1]:
-            raise ValueError(
-                f"MinMaxScaler: feature_range={feature_range} must be (low, high) with low < high"
-            )
+            raise ValueError(f"MinMaxScaler: feature_range={feature_range} must be (low, high) with low < high")
         self.feature_range, self.clip = feature_range, clip
 
     def _learn(self, x: np.ndarray) -> None:

@@ -1,10 +1,10 @@
-"""Graphs of ops: the IR, tracing into it, passes over it, and compiled functions."""
+"""Graphs of ops: the IR, tracing into it, passes over it."""
+
 from __future__ import annotations
 
 from . import passes
-from .compile import CompiledFunction, compile
-from .graph import Graph, Group, Node, Value
+from .ir import Graph, Group, Node, Value
 from .trace import trace
 from .verify import verify
 
-__all__ = ["Graph", "Group", "Node", "Value", "CompiledFunction", "compile", "passes", "trace", "verify"]
+__all__ = ["Graph", "Group", "Node", "Value", "passes", "trace", "verify"]

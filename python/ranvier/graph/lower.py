@@ -1,4 +1,5 @@
 """Lowering: a Graph becomes the slots and instructions of a native Plan (docs/design.md)."""
+
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -6,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import CODE
-from . import memory
-from .graph import Graph, Group, Node, Value
+from ..core.dtypes import CODE
+from . import arena
+from .ir import Graph, Group, Node, Value
 from .passes.simplify import _c_strides
 
 
@@ -129,7 +130,9 @@ class Lowering:
         for value in graph.inputs:
             self._place(value, self._new("input", None, value.nbytes))
         for _, value in graph.states:
-            self._place(value, self._new("bound", value.data, value.nbytes, graph.frozen and value not in graph.updates))
+            self._place(
+                value, self._new("bound", value.data, value.nbytes, graph.frozen and value not in graph.updates)
+            )
         self.output_buffers = [self._new("output", (CODE[v.dtype], v.shape), v.nbytes) for v in graph.outputs]
         self._choose_targets()
         for node in graph.nodes:
@@ -152,7 +155,9 @@ class Lowering:
     def _of(self, value: Value) -> Place:
         place = self.places.get(value)
         if place is None:  # a constant, met for the first time
-            place = self._place(value, self._new("bound", np.ascontiguousarray(value.data), value.nbytes, self.graph.frozen))
+            place = self._place(
+                value, self._new("bound", np.ascontiguousarray(value.data), value.nbytes, self.graph.frozen)
+            )
         return place
 
     def _root(self, value: Value) -> Value:
@@ -198,7 +203,9 @@ class Lowering:
                     and (
                         state is None
                         or all(r < j or r == j and self._may_overwrite(node, x, state) for r in reads.get(state, ()))
-                        and not any(_may_fault(n) for n in graph.nodes[j + 1 : i + 1])  # a state is old or new, then too
+                        and not any(
+                            _may_fault(n) for n in graph.nodes[j + 1 : i + 1]
+                        )  # a state is old or new, then too
                     )
                 ):
                     self.targets[x] = buffer
@@ -293,11 +300,11 @@ class Lowering:
                 buffer.first = i if buffer.first < 0 else buffer.first
                 buffer.last = len(self.instructions) if buffer.fixed and i >= len(self.once) else i
         self._alias_dying_inputs()
-        blocks: dict[Buffer, memory.Block] = {}
+        blocks: dict[Buffer, arena.Block] = {}
         for buffer in self.buffers:
             if buffer.kind == "arena" and buffer.alias is None and buffer.first >= 0:
-                blocks[buffer] = memory.Block(buffer.nbytes, buffer.first, buffer.last)
-        memory.plan(list(blocks.values()))
+                blocks[buffer] = arena.Block(buffer.nbytes, buffer.first, buffer.last)
+        arena.plan(list(blocks.values()))
         slots: list[tuple] = []
         for buffer in self.buffers:
             if buffer.alias is not None or buffer.kind == "arena" and buffer not in blocks:

@@ -1,4 +1,5 @@
 """Tracing: run a Python function once on tensors without values, and keep the ops that it applied."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -7,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..context import local
-from ..errors import TraceError
-from ..memory import aligned_full
-from ..tape import check_view
-from .graph import Graph, Value
+from ..core.context import local
+from ..core.errors import TraceError
+from ..core.memory import aligned_full
+from ..core.tape import check_view
+from .ir import Graph, Value
 
 
 class Tracer:
@@ -231,8 +232,8 @@ def trace(fn: Callable, *args: Any) -> Graph:
       %v1: float32[3] = mul(%v0, 2.0)
       return %v1
     """
+    from ..compiling.function import flatten_outputs, placeholder
     from ..tensor import Tensor, as_tensor
-    from .compile import flatten_outputs, placeholder
 
     tracer = Tracer()
     with tracing(tracer):
@@ -245,4 +246,3 @@ def trace(fn: Callable, *args: Any) -> Graph:
         finally:
             tracer.restore()
     return graph.check()
-

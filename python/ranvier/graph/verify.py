@@ -1,4 +1,5 @@
 """rv.verify: the same function on the reference in float64 and on the backend at hand, compared node by node."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import float32, float64, is_float
-from ..errors import DTypeError
+from ..core.dtypes import float32, float64, is_float
+from ..core.errors import DTypeError
 
 
 @dataclass
@@ -49,7 +50,7 @@ def verify(fn: Callable, *inputs: Any) -> Report:
     True
     """
     from ..backends.reference import evaluate
-    from ..ops.apply import current_backend
+    from ..ops.dispatch import current_backend
     from ..tensor import as_tensor
     from .trace import trace
 

@@ -1,4 +1,5 @@
 """Layers, losses and models, with PyTorch's names."""
+
 from . import functional, init, utils  # noqa: F401
 from .activation import *  # noqa: F403
 from .container import *  # noqa: F403

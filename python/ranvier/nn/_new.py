@@ -5,9 +5,9 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-from ..dtypes import as_dtype, get_default_dtype, is_float
-from ..errors import DTypeError, ShapeError
-from ..memory import aligned_full
+from ..core.dtypes import as_dtype, get_default_dtype, is_float
+from ..core.errors import DTypeError, ShapeError
+from ..core.memory import aligned_full
 from ..tensor import from_numpy
 from .parameter import Parameter
 

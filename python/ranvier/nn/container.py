@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import index as as_index
 from typing import Any
 
-from ..errors import OutOfRangeError
+from ..core.errors import OutOfRangeError
 from ..tensor import Tensor
 from .module import Module, _indent
 from .parameter import Parameter
@@ -114,9 +114,7 @@ class Sequential(_List):
         return input
 
     def _slice(self, i: slice) -> Sequential:
-        return Sequential(
-            {name: self._modules[name] for name in list(self._modules)[i]}
-        )  # names stay, as in PyTorch
+        return Sequential({name: self._modules[name] for name in list(self._modules)[i]})  # names stay, as in PyTorch
 
     def __delitem__(self, i: Any) -> None:
         names = list(self._modules)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops, random
-from ..errors import DomainError, DTypeError, ShapeError
+from ..core.errors import DomainError, DTypeError, ShapeError
 from ..ops.activation import *  # noqa: F403
 from ..ops.activation import __all__ as _activations
 from ..ops.activation import into, leaky_relu
@@ -103,9 +103,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
 
 def _drop_channels(name: str, input: Any, p: float, training: bool, ndim: int) -> Any:
     if input.ndim not in (ndim, ndim + 1):
-        raise ShapeError(
-            f"{name}: x{tuple(input.shape)} must have {ndim} axes (C, ...) or {ndim + 1} (N, C, ...)"
-        )
+        raise ShapeError(f"{name}: x{tuple(input.shape)} must have {ndim} axes (C, ...) or {ndim + 1} (N, C, ...)")
     return _drop(name, input, (*input.shape[: 1 - ndim], *(1,) * (ndim - 1)), p, training)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
-from ..errors import ShapeError
+from ..core.context import no_grad
+from ..core.errors import ShapeError
 from ..tensor import Tensor
 
 __all__ = [
@@ -96,9 +96,7 @@ def _normal_quantile(p: np.ndarray) -> np.ndarray:
     return np.where(np.abs(q) <= 0.425, q * ratio(_CENTRE, 0.180625 - q * q), outer)
 
 
-def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
-) -> Tensor:
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
     """Values from N(mean, std^2), restricted to [a, b]: x = mean + std * quantile(U[Phi(a'), Phi(b')])."""
     if not a < b:
         raise ValueError(f"trunc_normal_: a={a} must be below b={b}")
@@ -170,17 +168,13 @@ def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: s
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
 
-def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
-) -> Tensor:
+def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
     """U(-b, b) with b = gain * sqrt(3 / fan). He et al., 2015; `a` is leaky_relu's slope."""
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound)
 
 
-def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
-) -> Tensor:
+def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
     """N(0, s^2) with s = gain / sqrt(fan). He et al., 2015; `a` is leaky_relu's slope."""
     return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity))
 

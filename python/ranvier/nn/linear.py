@@ -35,14 +35,10 @@ class Linear(Module):
     (3, 2)
     """
 
-    def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ):
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
         self.in_features, self.out_features = in_features, out_features
         self.weight = new_parameter("Linear", (out_features, in_features), device, dtype)
-        self.register_parameter(
-            "bias", new_parameter("Linear", (out_features,), device, dtype) if bias else None
-        )
+        self.register_parameter("bias", new_parameter("Linear", (out_features,), device, dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -53,9 +49,7 @@ class Linear(Module):
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-        )
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
 class Bilinear(Module):
@@ -72,9 +66,7 @@ class Bilinear(Module):
     ):
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
         self.weight = new_parameter("Bilinear", (out_features, in1_features, in2_features), device, dtype)
-        self.register_parameter(
-            "bias", new_parameter("Bilinear", (out_features,), device, dtype) if bias else None
-        )
+        self.register_parameter("bias", new_parameter("Bilinear", (out_features,), device, dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

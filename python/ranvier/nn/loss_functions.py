@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..dtypes import is_float
-from ..errors import DomainError, DTypeError, OutOfRangeError, ShapeError
-from ..ops.op import broadcast_shapes
+from ..core.dtypes import is_float
+from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from ..ops.public import numpy_names
+from ..ops.record import broadcast_shapes
 
 __all__ = [
     "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "cross_entropy", "nll_loss", "binary_cross_entropy",
@@ -71,9 +71,7 @@ def _check_pair(name: str, input: Any, target: Any) -> None:
 
 def _check_same(name: str, input: Any, target: Any) -> None:
     if input.shape != target.shape:
-        raise ShapeError(
-            f"{name}: input{tuple(input.shape)} and target{tuple(target.shape)} must have the same shape"
-        )
+        raise ShapeError(f"{name}: input{tuple(input.shape)} and target{tuple(target.shape)} must have the same shape")
 
 
 def _check_unit(name: str, what: str, x: Any, hint: str) -> None:
@@ -83,9 +81,7 @@ def _check_unit(name: str, what: str, x: Any, hint: str) -> None:
         return
     low, high = data.min(), data.max()
     if not (low >= 0 and high <= 1):
-        raise DomainError(
-            f"{name}: {what} must be in [0, 1], has values from {low:.6g} to {high:.6g}; {hint}"
-        )
+        raise DomainError(f"{name}: {what} must be in [0, 1], has values from {low:.6g} to {high:.6g}; {hint}")
 
 
 def _is_probability(x: Any) -> bool:
@@ -124,9 +120,7 @@ def _weighted(name: str, loss: Any, weight: Any, reduction: str) -> Any:
     return _reduce(name, loss, reduction)
 
 
-def huber_loss(
-    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
-) -> Any:
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """With d = |input - target|: d^2 / 2 where d < delta, else delta * (d - delta / 2). Huber, 1964."""
     if not delta > 0:
         raise DomainError(f"huber_loss: delta={delta} must be positive")
@@ -170,9 +164,7 @@ def poisson_nll_loss(
         loss = ops.sub(input, ops.mul(target, ops.log(ops.add(input, eps))))
     if full:
         big = ops.clamp(target, min=1.0)
-        stirling = ops.add(
-            ops.sub(ops.mul(big, ops.log(big)), big), ops.mul(ops.log(ops.mul(big, 2 * math.pi)), 0.5)
-        )
+        stirling = ops.add(ops.sub(ops.mul(big, ops.log(big)), big), ops.mul(ops.log(ops.mul(big, 2 * math.pi)), 0.5))
         loss = ops.add(loss, ops.where(ops.gt(target, 1), stirling, 0.0))
     return _reduce("poisson_nll_loss", loss, reduction)
 
@@ -257,9 +249,7 @@ def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any
     return _reduce("soft_margin_loss", ops.neg(ops.logsigmoid(ops.mul(target, input))), reduction)
 
 
-def multilabel_soft_margin_loss(
-    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
-) -> Any:
+def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
     """-(t log p + (1 - t) log(1 - p)) with p = sigmoid(input), averaged over the last axis (classes)."""
     loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
     return _reduce("multilabel_soft_margin_loss", ops.mean(loss, -1), reduction)
@@ -320,17 +310,14 @@ def _lines(input: Any) -> tuple[int, ...]:
     return (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
 
 
-def nll_loss(
-    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"
-) -> Any:
+def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
     """-weight[target] * input[target] from log-probabilities; shapes and mean as for `cross_entropy`."""
     name = "nll_loss"
     check_reduction(name, reduction)
     shape = tuple(input.shape)
     if not shape or tuple(target.shape) != _lines(input):
         raise ShapeError(
-            f"{name}: input{shape} and target{tuple(target.shape)} must be (C) and (), or "
-            "(N, C, ...) and (N, ...)"
+            f"{name}: input{shape} and target{tuple(target.shape)} must be (C) and (), or (N, C, ...) and (N, ...)"
         )
     if target.dtype.kind not in "iu":
         raise DTypeError(f"{name}: target of dtype {target.dtype} must hold integers")
@@ -338,13 +325,11 @@ def nll_loss(
     classes = shape[dim]
     if weight is not None and tuple(weight.shape) != (classes,):
         raise ShapeError(
-            f"{name}: weight{tuple(weight.shape)} must have shape ({classes},): one for each class of "
-            f"input{shape}"
+            f"{name}: weight{tuple(weight.shape)} must have shape ({classes},): one for each class of input{shape}"
         )
     if _is_probability(input):
         _warn(
-            f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the "
-            "raw scores"
+            f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the raw scores"
         )
     labels = getattr(target, "_data", target)
     if isinstance(labels, np.ndarray):
@@ -359,9 +344,7 @@ def nll_loss(
     if weight is None:
         factor = ops.where(counted, np.ones((), input.dtype), np.zeros((), input.dtype))
     else:
-        factor = ops.where(
-            counted, ops.reshape(ops.index_select(weight, 0, ops.ravel(index)), target.shape), 0.0
-        )
+        factor = ops.where(counted, ops.reshape(ops.index_select(weight, 0, ops.ravel(index)), target.shape), 0.0)
     loss = ops.where(counted, ops.neg(ops.mul(factor, picked)), 0.0)
     if reduction == "mean":
         return ops.div(ops.sum(loss), ops.sum(factor))
@@ -435,8 +418,7 @@ def cosine_embedding_loss(
     _check_same(name, input1, input2)
     if input1.ndim not in (1, 2) or target.shape != input1.shape[:-1]:
         raise ShapeError(
-            f"{name}: inputs{tuple(input1.shape)} and target{tuple(target.shape)} must be (N, D) and (N), "
-            "or (D) and ()"
+            f"{name}: inputs{tuple(input1.shape)} and target{tuple(target.shape)} must be (N, D) and (N), or (D) and ()"
         )
 
     def squared(x: Any) -> Any:
@@ -449,9 +431,7 @@ def cosine_embedding_loss(
     return _reduce(name, ops.add(alike, apart), reduction)
 
 
-def margin_ranking_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
-) -> Any:
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean") -> Any:
     """max(0, -target * (input1 - input2) + margin): target 1 wants input1 larger, -1 input2."""
     name = "margin_ranking_loss"
     _check_same(name, input1, input2)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..context import Epoch, local, no_grad
-from ..dtypes import as_dtype, is_float
-from ..errors import RanvierError, StateError
-from ..hooks import RemovableHandle
+from ..autograd.hooks import RemovableHandle
+from ..core.context import Epoch, local, no_grad
+from ..core.dtypes import as_dtype, is_float
+from ..core.errors import RanvierError, StateError
 from ..tensor import Tensor
 from .parameter import Parameter
 
@@ -177,7 +177,11 @@ class Module:
             self._require(value is None or isinstance(value, Tensor), name, value, "buffer", "Tensor")
             self._register(self._buffers, name, value)
         else:
-            if isinstance(value, (bool, int, float, str)) and name != "training" and self.__dict__.get(name, value) != value:
+            if (
+                isinstance(value, (bool, int, float, str))
+                and name != "training"
+                and self.__dict__.get(name, value) != value
+            ):
                 self._edited()
             object.__setattr__(self, name, value)
 
@@ -364,9 +368,7 @@ class Module:
         that is wrong and nothing has changed.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(
-                f"load_state_dict: state_dict of type {type(state_dict).__name__} must be a mapping"
-            )
+            raise TypeError(f"load_state_dict: state_dict of type {type(state_dict).__name__} must be a mapping")
         own = dict(self._named_state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
@@ -386,13 +388,9 @@ class Module:
                 problems.append(f"{name}: {type(value).__name__} cannot be read as an array: {error}")
                 continue
             if array.shape != target.shape:
-                problems.append(
-                    f"{name}: shape {array.shape} in the state_dict, {target.shape} in the module"
-                )
+                problems.append(f"{name}: shape {array.shape} in the state_dict, {target.shape} in the module")
             elif not np.can_cast(array.dtype, target.dtype, "same_kind"):
-                problems.append(
-                    f"{name}: dtype {array.dtype} in the state_dict, {target.dtype} in the module"
-                )
+                problems.append(f"{name}: dtype {array.dtype} in the state_dict, {target.dtype} in the module")
             else:
                 todo.append((target, array.astype(target.dtype, copy=False)))
         if problems:

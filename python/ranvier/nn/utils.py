@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import ops
-from ..autograd import no_grad
-from ..errors import DTypeError, GradError, ShapeError
+from ..core.context import no_grad
+from ..core.errors import DTypeError, GradError, ShapeError
 from ..tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]

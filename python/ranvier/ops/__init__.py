@@ -1,9 +1,9 @@
 """The op table, one record an op, and the public functions over it, in families that mirror csrc/cpu/."""
+
 from __future__ import annotations
 
-from . import (
+from ..ops import (
     activation,
-    apply,  # noqa: F401  (connects the records with the engine)
     compare,
     composed,
     creation,
@@ -19,6 +19,7 @@ from . import (
     shape,
     trigonometry,
 )
+from ..ops import dispatch as apply
 from . import (
     einsum as _einsum,
 )
@@ -42,10 +43,10 @@ from .join import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .matrix import *  # noqa: F403
 from .moments import *  # noqa: F403
-from .op import OPS, Op, Sample
 from .optim import *  # noqa: F403
 from .public import expose
 from .random import *  # noqa: F403
+from .record import OPS, Op, Sample
 from .reduction import *  # noqa: F403
 from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403

@@ -1,4 +1,5 @@
 """Functions that references need and the array API has not."""
+
 from __future__ import annotations
 
 import math

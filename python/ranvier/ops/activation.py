@@ -1,4 +1,5 @@
 """Activations. With `inplace` the result goes into the input's memory, as in PyTorch; that saves no time here."""
+
 from __future__ import annotations
 
 import math
@@ -6,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError
+from ..core.errors import DTypeError, ShapeError
 from ._xp import erfc
 from .elementwise import _bound, _float, _number, clamp, exp, mul, square, sub, where
-from .op import Op, normalize_axis
 from .public import numpy_names
+from .record import Op, normalize_axis
 from .shape import chunk
 
 __all__ = [

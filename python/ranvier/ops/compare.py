@@ -1,9 +1,10 @@
 """Comparisons of whole tensors."""
+
 from __future__ import annotations
 
 from typing import Any
 
-from ..errors import DTypeError
+from ..core.errors import DTypeError
 from .elementwise import abs as abs_
 from .elementwise import isfinite, isnan, logical_and, logical_or
 from .reduction import all as all_

@@ -1,4 +1,5 @@
 """Elementwise functions that are made of others: fused, each is one pass over memory."""
+
 from __future__ import annotations
 
 import builtins
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import float64, is_float
+from ..core.dtypes import float64, is_float
 from .elementwise import (
     _cast_to,
     abs,

@@ -1,14 +1,15 @@
 """Tensors from sizes and numbers."""
+
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-from ..context import local
-from ..dtypes import as_dtype, get_default_dtype
-from ..errors import ShapeError
-from ..memory import aligned_empty, aligned_full
+from ..core.context import local
+from ..core.dtypes import as_dtype, get_default_dtype
+from ..core.errors import ShapeError
+from ..core.memory import aligned_empty, aligned_full
 from .shape import _sizes
 
 __all__ = [
@@ -56,7 +57,7 @@ def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
     """A tensor filled with one number; its dtype is the number's unless given."""
-    from ..dtypes import scalar_dtype
+    from ..core.dtypes import scalar_dtype
 
     dtype = as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value)
     from ..tensor import _to_array

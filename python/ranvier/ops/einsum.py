@@ -1,10 +1,11 @@
 """Einstein summation, taken apart into permutes, sums, products and batched matrix products."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import DTypeError, ShapeError
+from ..core.errors import DTypeError, ShapeError
 from .matmul import matmul
 from .reduction import sum as sum_
 from .shape import diagonal, permute, reshape
@@ -100,7 +101,9 @@ def _parse(equation: str, operands: Sequence) -> tuple[list[list[Label]], list[L
         before, has_dots, behind = _split(equation, term, operands)
         extra = x.ndim - len(before) - len(behind)
         if extra < 0 or extra and not has_dots:
-            raise _error(equation, operands, f"{term!r} names {len(before + behind)} axes of {x.shape}, which has {x.ndim}")
+            raise _error(
+                equation, operands, f"{term!r} names {len(before + behind)} axes of {x.shape}, which has {x.ndim}"
+            )
         names.append([*before, *range(-extra, 0), *behind])
         dots = max(dots, extra)
     if arrow:

@@ -1,4 +1,5 @@
 """Elementwise arithmetic, functions, comparisons and logic."""
+
 from __future__ import annotations
 
 import math
@@ -7,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import CODE, as_dtype, bool_, get_default_dtype, is_float
-from ..errors import DTypeError
+from ..core.dtypes import CODE, as_dtype, bool_, get_default_dtype, is_float
+from ..core.errors import DTypeError
 from ._xp import erf as _erf_reference
-from .op import Aval, Op, Sample, Spec, elementwise_infer
+from .record import Aval, Op, Sample, Spec, elementwise_infer
 
 __all__ = [
     "abs", "absolute", "add", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp",

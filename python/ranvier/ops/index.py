@@ -3,16 +3,17 @@
 Negative positions count from the end; others outside of the axis raise IndexError. Where one place is written several
 times the last value wins, and sums are taken in order of position, for any number of threads.
 """
+
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import as_dtype, bool_, int32, int64
-from ..errors import DTypeError, OutOfRangeError, ShapeError
-from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, prepared
+from ..core.dtypes import as_dtype, bool_, int32, int64
+from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from .public import numpy_names
+from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, prepared
 
 __all__ = [
     "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
@@ -22,7 +23,7 @@ __all__ = [
 
 def _zeros(like: Any, shape: tuple) -> Any:
     """Zeros of like's dtype that take no memory."""
-    from .apply import constant
+    from .dispatch import constant
     from .shape import expand
 
     return expand(constant(0.0, like.dtype), shape)

@@ -3,14 +3,15 @@
 Basic indices (integers, slices, None, ...) are views. Arrays and masks gather; together with basic ones the basic part
 is taken first.
 """
+
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-from ..context import local
-from ..errors import DTypeError, OutOfRangeError, ShapeError
+from ..core.context import local
+from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from . import shape as _shape
 from .shape import _slice, _slice_put
 
@@ -28,9 +29,7 @@ def _plan(x: Any, index: Any) -> tuple:
             raise ShapeError(f"index: the lists in {positions!r:.60} must have equal lengths") from None
 
     items = list(index) if isinstance(index, tuple) else [index]
-    items = [
-        _from_list(i) if isinstance(i, list) else i.item() if isinstance(i, np.integer) else i for i in items
-    ]
+    items = [_from_list(i) if isinstance(i, list) else i.item() if isinstance(i, np.integer) else i for i in items]
     for i, item in enumerate(items):
         if isinstance(item, (Tensor, np.ndarray)) and item.shape == () and item.dtype.kind in "iu":
             if not isinstance(item, Tensor) or isinstance(item._data, np.ndarray):

@@ -1,4 +1,5 @@
 """Putting arrays together and around: cat, stack, pad, repeat, roll, triangles."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -6,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import int64, promote
-from ..errors import DTypeError, ShapeError
-from .op import Aval, Op, Sample, Spec, normalize_axes, normalize_axis
+from ..core.dtypes import int64, promote
+from ..core.errors import DTypeError, ShapeError
 from .public import numpy_names
+from .record import Aval, Op, Sample, Spec, normalize_axes, normalize_axis
 
 __all__ = [
     "cat", "concat", "concatenate", "hstack", "pad", "repeat", "repeat_interleave", "roll", "rot90", "stack", "tile",
@@ -276,7 +277,9 @@ def repeat(input: Any, *repeats: Any) -> Any:
 
     counts = _sizes("repeat", repeats)
     if len(counts) < len(input.shape) or min(counts, default=0) < 0:
-        raise ShapeError(f"repeat: repeats={counts} must be numbers >= 0, at least as many as axes of {tuple(input.shape)}")
+        raise ShapeError(
+            f"repeat: repeats={counts} must be numbers >= 0, at least as many as axes of {tuple(input.shape)}"
+        )
     return _tiled(input, counts)
 
 
@@ -316,7 +319,9 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
         )
     counts = repeats._array("repeat_interleave's repeats") if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.shape not in ((n,), (1,), ()) or counts.dtype.kind not in "iu" or (counts < 0).any():
-        raise ShapeError(f"repeat_interleave: repeats of shape {counts.shape} must be {n} integers >= 0, one for each slice")
+        raise ShapeError(
+            f"repeat_interleave: repeats of shape {counts.shape} must be {n} integers >= 0, one for each slice"
+        )
     positions = np.repeat(np.arange(n, dtype=int64), np.broadcast_to(counts, (n,)))
     return _index_get(input, positions if isinstance(input, np.ndarray) else as_tensor(positions), axes=(d,))
 

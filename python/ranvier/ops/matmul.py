@@ -3,14 +3,15 @@
 Both records run on one native kernel (csrc/cpu/gemm/): transposes are flags, not copies, and elementwise ops that follow
 a product are applied to its tiles while these are in the cache.
 """
+
 from __future__ import annotations
 
 from typing import Any
 
-from ..context import Epoch
-from ..dtypes import bool_
-from ..errors import DomainError, DTypeError, ShapeError
-from .op import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
+from ..core.context import Epoch
+from ..core.dtypes import bool_
+from ..core.errors import DomainError, DTypeError, ShapeError
+from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
 from .shape import permute, reshape, unsqueeze
 
 __all__ = [
@@ -394,7 +395,9 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
         over_a, over_b = ([d] if isinstance(d, int) else list(d) for d in dims)
     else:
         if not 0 <= dims <= min(a.ndim, b.ndim):
-            raise ShapeError(f"tensordot: dims={dims} must be in [0, {min(a.ndim, b.ndim)}] for a{a.shape} and b{b.shape}")
+            raise ShapeError(
+                f"tensordot: dims={dims} must be in [0, {min(a.ndim, b.ndim)}] for a{a.shape} and b{b.shape}"
+            )
         over_a, over_b = list(range(a.ndim - dims, a.ndim)), list(range(dims))
     over_a = [normalize_axis("tensordot", d, a.ndim) for d in over_a]
     over_b = [normalize_axis("tensordot", d, b.ndim) for d in over_b]

@@ -1,4 +1,5 @@
 """Diagonals, products of special form, windows and other arrangements, made of other ops."""
+
 from __future__ import annotations
 
 import builtins
@@ -8,18 +9,30 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import bool_, is_float
-from ..errors import OutOfRangeError, ShapeError
+from ..core.dtypes import bool_, is_float
+from ..core.errors import OutOfRangeError, ShapeError
 from .creation import _make
 from .elementwise import add, div, mul, ne, sqrt, sub, where
 from .index import _index_get
 from .join import cat, roll, vstack
 from .matmul import matmul, outer
-from .op import broadcast_shapes as _broadcast
-from .op import normalize_axis
 from .public import numpy_names
+from .record import broadcast_shapes as _broadcast
+from .record import normalize_axis
 from .reduction import norm, sum
-from .shape import beside, diagonal, expand, flip, movedim, narrow, on_diagonal, reshape, tensor_split, transpose, unsqueeze
+from .shape import (
+    beside,
+    diagonal,
+    expand,
+    flip,
+    movedim,
+    narrow,
+    on_diagonal,
+    reshape,
+    tensor_split,
+    transpose,
+    unsqueeze,
+)
 
 __all__ = [
     "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors", "cdist",
@@ -214,7 +227,9 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     d = normalize_axis("unfold", dimension, input.ndim)
     n = input.shape[d] if input.shape else 1
     if not 0 <= size <= n or step < 1:
-        raise OutOfRangeError(f"unfold: size={size} must be in [0, {n}], the size of axis {d}, and step={step} at least 1")
+        raise OutOfRangeError(
+            f"unfold: size={size} must be in [0, {n}], the size of axis {d}, and step={step} at least 1"
+        )
     positions = np.arange(0, n - size + 1, step, dtype=np.int64)[:, None] + np.arange(size)
     flat = input if input.shape else reshape(input, (1,))
     out = movedim(_index_get(flat, beside(positions, input), axes=(d,)), d + 1, -1)

@@ -1,4 +1,5 @@
 """Moments over any set of axes: variance, standard deviation."""
+
 from __future__ import annotations
 
 import math
@@ -7,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .elementwise import where
-from .op import Aval, Op, Sample, Spec
 from .public import numpy_names
+from .record import Aval, Op, Sample, Spec
 from .reduction import _AXES, _EMPTY, _SAMPLES, _float_op, _kept, _mean, _need_float, _reduced, _run, _size, _terms
 
 __all__ = ["std", "std_mean", "var", "var_mean"]
@@ -39,9 +40,7 @@ def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, c
     return (_kept(scale, x, dim, keepdim) * _deviation(x, dim, correction),)
 
 
-def _var_mean_vjp(
-    g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float
-) -> tuple:
+def _var_mean_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
     attrs: dict[str, Any] = {"dim": dim, "keepdim": keepdim}
     parts: list[Any] = []
     if g[0] is not None:
@@ -52,7 +51,11 @@ def _var_mean_vjp(
     return (parts[0] if len(parts) == 1 else parts[0] + parts[1],)
 
 
-_MOMENT: dict[str, Any] = {"attrs": {"correction": 1.0}, "encode": _moment_encode, "flops": lambda x, **attrs: 4 * _size(x)}
+_MOMENT: dict[str, Any] = {
+    "attrs": {"correction": 1.0},
+    "encode": _moment_encode,
+    "flops": lambda x, **attrs: 4 * _size(x),
+}
 _MOMENT_SAMPLES = (*_SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), _EMPTY[1])
 
 _var = _float_op(
@@ -68,9 +71,7 @@ _std = _float_op(
     samples=_MOMENT_SAMPLES,
     vjp=_std_vjp,
     **_MOMENT,
-    reference=lambda xp, x, *, dim, keepdim, correction: xp.sqrt(
-        _moment_reference(xp, x, dim, keepdim, correction)
-    ),
+    reference=lambda xp, x, *, dim, keepdim, correction: xp.sqrt(_moment_reference(xp, x, dim, keepdim, correction)),
 )
 
 

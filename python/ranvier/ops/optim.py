@@ -5,6 +5,7 @@ the number of steps done, then the op's scalar states), the parameters, their gr
 parameters. Outputs: the new clock, parameters and states, which may share memory with their inputs. All numbers are
 run-time inputs: a new learning rate needs no new plan.
 """
+
 from __future__ import annotations
 
 import math
@@ -15,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import float64, is_float
-from ..errors import DTypeError, ShapeError
-from .op import Aval, Op, Sample
+from ..core.dtypes import float64, is_float
+from ..core.errors import DTypeError, ShapeError
+from .record import Aval, Op, Sample
 
 __all__ = ["scale_all", "total_norm"]
 
@@ -136,7 +137,8 @@ class UpdateRule(Op):
             clock = np.array([3.0, *([0.25] * len(self.clock))])
             # the first state is larger than the others' squares, as a mean of squares is
             groups = [
-                [random.uniform(2, 4, s) if k == 2 else random.uniform(0.1, 1, s) for s in shapes] for k in range(2 + kinds)
+                [random.uniform(2, 4, s) if k == 2 else random.uniform(0.1, 1, s) for s in shapes]
+                for k in range(2 + kinds)
             ]
             tensors = [t.astype(np.float32) for group in groups for t in group]
             yield Sample((hyper, clock, *tensors), attrs)
@@ -303,7 +305,9 @@ def _same_floats(name: str, tensors: Sequence[Aval]) -> np.dtype:
     dtype = tensors[0].dtype
     for i, t in enumerate(tensors):
         if t.dtype != dtype or not is_float(t.dtype):
-            raise DTypeError(f"{name}: tensor {i} is {t.dtype}, tensor 0 is {dtype}; all must be float32 or all float64")
+            raise DTypeError(
+                f"{name}: tensor {i} is {t.dtype}, tensor 0 is {dtype}; all must be float32 or all float64"
+            )
     return dtype
 
 

@@ -4,6 +4,7 @@ Then NumPy's spellings are understood, as in PyTorch: `axis` for `dim`, `axes` f
 sizes and axes that are otherwise listed, f(x, 0, 1), by their name, f(x, dims=(0, 1)). And the error says which function
 was called, and which of its arguments it cannot take.
 """
+
 from __future__ import annotations
 
 import functools
@@ -14,7 +15,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
-from ..errors import DTypeError, RanvierError
+from ..core.errors import DTypeError, RanvierError
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -38,7 +39,9 @@ def numpy_names(function: Callable[P, R]) -> NumPyNames[P, R]:
     return function  # type: ignore[return-value]
 
 
-def _respelled(signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+def _respelled(
+    signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]
+) -> tuple[tuple, dict[str, Any]] | None:
     """The arguments under the names that the function has for them; None where it takes these or has none."""
     parameters = list(signature.parameters)
     ours = {k: k if k in parameters else next((n for n in SPELLINGS.get(k, ()) if n in parameters), "") for k in kwargs}

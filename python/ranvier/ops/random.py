@@ -12,6 +12,7 @@ elements from ceil(n / per_block) blocks, see `blocks`, and element i from block
 Everything is written as a fixed sequence of exactly rounded operations, here as in csrc/cpu/random.cpp: both give the
 same bits.
 """
+
 from __future__ import annotations
 
 import math
@@ -19,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import CODE, bool_, float32, float64, int64, is_float
-from ..errors import DTypeError, OutOfRangeError, ShapeError
-from .op import Aval, Op, Sample, Spec
+from ..core.dtypes import CODE, bool_, float32, float64, int64, is_float
+from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from .record import Aval, Op, Sample, Spec
 
 __all__: list[str] = []
 
@@ -140,7 +141,9 @@ _FLOAT_SAMPLES = [
 ]  # fmt: skip
 
 
-def _uniform_reference(xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, low: float, high: float, offset: int) -> Any:
+def _uniform_reference(
+    xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, low: float, high: float, offset: int
+) -> Any:
     words = _words(state, offset, blocks(_uniform, shape, dtype))
     if dtype == float32:
         u = (words >> np.uint64(8)).astype(float32) * float32.type(2.0**-24)
@@ -158,7 +161,9 @@ _uniform: Op = Op(
 )  # fmt: skip
 
 
-def _normal_reference(xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, mean: float, std: float, offset: int) -> Any:
+def _normal_reference(
+    xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, mean: float, std: float, offset: int
+) -> Any:
     words = _words(state, offset, blocks(_normal, shape, dtype))
     if dtype == float32:
         pairs = _normal_pairs((words[:, 0::2].astype(float64) + 1.0) * 2.0**-32, words[:, 1::2], 32)

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import as_dtype, bool_, int64, is_float
-from ..errors import DTypeError, ShapeError
-from .apply import apply
+from ..core.dtypes import as_dtype, bool_, int64, is_float
+from ..core.errors import DTypeError, ShapeError
 from .creation import zeros
+from .dispatch import apply
 from .elementwise import abs as _abs
 from .elementwise import div, exp, isnan, logical_not, maximum, minimum, pow, sign, where
-from .op import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
 from .public import numpy_names
+from .record import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
 
 __all__ = [
     "all",
@@ -138,9 +138,7 @@ _mean = _float_op(
     saves="",
     onnx="ReduceMean",
     reference=lambda xp, x, *, dim, keepdim: xp.mean(x, axis=dim, keepdims=keepdim),
-    vjp=lambda g, out, x, *, dim, keepdim: (
-        _spread(g * (1 / (_terms(x, dim=dim) or math.nan)), x, dim, keepdim),
-    ),
+    vjp=lambda g, out, x, *, dim, keepdim: (_spread(g * (1 / (_terms(x, dim=dim) or math.nan)), x, dim, keepdim),),
     samples=(*_SAMPLES, *_EMPTY),
 )
 
@@ -341,9 +339,7 @@ _logsumexp = _float_op(
     onnx="ReduceLogSumExp",
     flops=lambda x, **attrs: 10 * _size(x),
     reference=_logsumexp_reference,
-    vjp=lambda g, out, x, *, dim, keepdim: (
-        _kept(g, x, dim, keepdim) * exp(x - _kept(out, x, dim, keepdim)),
-    ),
+    vjp=lambda g, out, x, *, dim, keepdim: (_kept(g, x, dim, keepdim) * exp(x - _kept(out, x, dim, keepdim)),),
     samples=(
         *_SAMPLES,
         *_EMPTY,
@@ -442,7 +438,11 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
     >>> rv.sum(rv.tensor([[1., 2.], [3., 4.]]), 0).tolist()
     [4.0, 6.0]
     """
-    return _run(_sum, input, dim, keepdim) if dtype is None else _cast(_run(_sum, _cast(input, dtype), dim, keepdim), dtype)
+    return (
+        _run(_sum, input, dim, keepdim)
+        if dtype is None
+        else _cast(_run(_sum, _cast(input, dtype), dim, keepdim), dtype)
+    )
 
 
 @numpy_names
@@ -511,9 +511,7 @@ _max_result = namedtuple("max", "values indices")  # type: ignore[name-match]
 _min_result = namedtuple("min", "values indices")  # type: ignore[name-match]
 
 
-def _extreme(
-    name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: Op, pair: Callable, result: Any
-) -> Any:
+def _extreme(name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: Op, pair: Callable, result: Any) -> Any:
     if dim is None:
         return _run(whole, input, None, keepdim)
     if hasattr(dim, "dtype") and hasattr(dim, "shape") and not isinstance(dim, np.integer):
@@ -588,9 +586,7 @@ def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 @numpy_names
-def norm(
-    input: Any, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
-) -> Any:
+def norm(input: Any, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The p-norm (sum |x|^p)^(1/p) over `dim`; p=inf and -inf: the extremes of |x|; p=0: how many are not 0.
 
     Axes are taken as one vector: for two axes p=2 (or "fro") is the Frobenius norm. At 0 the gradient is 0.
@@ -615,5 +611,3 @@ def norm(
     total = _run(_sum, powers, dim, keepdim)
     positive = total > 0  # the root has no gradient at 0
     return where(positive, pow(where(positive, total, 1.0), 1.0 / p), total if p > 0 else 0.0)
-
-

@@ -1,4 +1,5 @@
 """Running sums and products along one axis."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import int64, is_float
-from ..errors import DTypeError
+from ..core.dtypes import int64, is_float
+from ..core.errors import DTypeError
 from .elementwise import div, eq, logical_and, where
-from .op import Aval, Op, Sample, Spec
 from .public import numpy_names
+from .record import Aval, Op, Sample, Spec
 from .reduction import _cast, _size, run_along
 
 __all__ = ["cumprod", "cumsum"]

@@ -3,6 +3,7 @@
 A view op does no work: its output is another description of the same memory. `view(strides, shape, offset)` rules are
 the op's `infer` for shapes and `strides` here for memory, used when a graph is lowered to a plan.
 """
+
 from __future__ import annotations
 
 import math
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, OutOfRangeError, ShapeError
-from .op import Aval, Op, Sample, Spec, normalize_axis
+from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from .public import numpy_names
+from .record import Aval, Op, Sample, Spec, normalize_axis
 
 __all__ = [
     "broadcast_to", "chunk", "clone", "diagonal", "expand", "expand_as", "flatten", "flip", "movedim", "narrow", "numel",
@@ -104,9 +105,7 @@ _permute: Op = Op(
 
 def _expand_infer(x: Aval, *, shape: tuple[int, ...]) -> Spec:
     extra = len(shape) - len(x.shape)
-    bad = extra < 0 or any(
-        n != m and n != 1 for n, m in zip(x.shape, shape[extra:])
-    )
+    bad = extra < 0 or any(n != m and n != 1 for n, m in zip(x.shape, shape[extra:]))
     if bad or any(n < 0 for n in shape):
         raise ShapeError(f"expand: {x.shape} does not broadcast to {shape}: only axes of size 1 expand")
     return shape, x.dtype
@@ -394,7 +393,9 @@ def squeeze(input: Any, dim: Any = None) -> Any:
         drop = {d for d, n in enumerate(input.shape) if n == 1}
     else:
         dims = dim if isinstance(dim, (tuple, list)) else (dim,)
-        drop = {d for d in (normalize_axis("squeeze", d, input.ndim) for d in dims) if input.ndim and input.shape[d] == 1}
+        drop = {
+            d for d in (normalize_axis("squeeze", d, input.ndim) for d in dims) if input.ndim and input.shape[d] == 1
+        }
     return _reshape(input, shape=tuple(n for d, n in enumerate(input.shape) if d not in drop))
 
 

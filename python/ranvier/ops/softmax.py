@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import int64, is_float
-from ..errors import DTypeError, OutOfRangeError, ShapeError
-from .apply import apply
+from ..core.dtypes import int64, is_float
+from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from .dispatch import apply
 from .elementwise import mul, neg
-from .op import Aval, Call, Op, Sample, Spec
 from .public import numpy_names
+from .record import Aval, Call, Op, Sample, Spec
 from .reduction import _cast, run_along
 from .reduction import sum as sum_
 
@@ -340,7 +340,9 @@ def cross_entropy(
             f"logits{shape} without their class axis {dim}"
         )
     if target.dtype.kind not in "iu":
-        raise DTypeError(f"cross_entropy: target of dtype {target.dtype} must hold class numbers (int64) or probabilities")
+        raise DTypeError(
+            f"cross_entropy: target of dtype {target.dtype} must hold class numbers (int64) or probabilities"
+        )
     target = _cast(target, int64)
     key = (dim, reduction, ignore_index, label_smoothing)
     call = _bound.get(key)

@@ -1,4 +1,5 @@
 """Order: sort, argsort, topk. NaN counts as larger than every number, and equal values keep their order."""
+
 from __future__ import annotations
 
 import math
@@ -6,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dtypes import int64, is_float
-from ..errors import DomainError, DTypeError, OutOfRangeError, ShapeError
+from ..core.dtypes import int64, is_float
+from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from .elementwise import lerp
 from .join import stack
-from .op import Aval, Op, Sample, normalize_axis
 from .public import numpy_names
+from .record import Aval, Op, Sample, normalize_axis
 from .shape import beside, reshape, select, unsqueeze
 
 __all__ = [
@@ -187,7 +188,9 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 @numpy_names
-def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Any:
+def quantile(
+    input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Any:
     """What a share q of the elements does not exceed, between sorted neighbours by `interpolation` ("linear", "lower",
     "higher", "midpoint", "nearest"). Several q (a list) become a new first axis. NaN where one is NaN.
 
@@ -196,7 +199,9 @@ def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, 
     3.0
     """
     if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
-        raise DomainError(f"quantile: interpolation={interpolation!r} must be linear, lower, higher, midpoint or nearest")
+        raise DomainError(
+            f"quantile: interpolation={interpolation!r} must be linear, lower, higher, midpoint or nearest"
+        )
     if not is_float(input.dtype):
         raise DTypeError(f"quantile: dtype {input.dtype} must be float32 or float64")
     shares = np.asarray(q._array("quantile's q") if hasattr(q, "_array") else q, input.dtype)
@@ -248,7 +253,9 @@ def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side:
     if order.ndim == 1:
         return beside(_inserted(order, x, right or side == "right"), sorted_sequence)
     if order.ndim == 0 or order.shape[:-1] != x.shape[:-1]:
-        raise ShapeError(f"searchsorted: sequences {order.shape} must be one vector, or as many as rows of input {x.shape}")
+        raise ShapeError(
+            f"searchsorted: sequences {order.shape} must be one vector, or as many as rows of input {x.shape}"
+        )
     rows = zip(order.reshape(-1, order.shape[-1]), x.reshape(-1, x.shape[-1]))
     found = [_inserted(row, some, right or side == "right") for row, some in rows]
     return beside(np.asarray(found, int64).reshape(x.shape), sorted_sequence)

@@ -1,4 +1,5 @@
 """Angles and hyperbolic functions; angles are in radians."""
+
 from __future__ import annotations
 
 import math

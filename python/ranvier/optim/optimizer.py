@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..context import Epoch, enable_grad, local
-from ..dtypes import is_float
-from ..errors import DTypeError, ShapeError
-from ..graph.graph import Graph
-from ..memory import aligned_full
-from ..ops.apply import apply, current_backend
+from ..core.context import Epoch, enable_grad, local
+from ..core.dtypes import is_float
+from ..core.errors import DTypeError, ShapeError
+from ..core.memory import aligned_full
+from ..graph.ir import Graph
+from ..ops.dispatch import apply, current_backend
 from ..ops.optim import UpdateRule
 from ..tensor import Tensor
 from .param_group import ParamGroup
@@ -234,7 +234,12 @@ class Optimizer:
         for group in self.param_groups:
             for position, p in enumerate(group["params"]):
                 g = p.grad
-                if g is None or isinstance(g, Tensor) and g._data.shape == p._data.shape and g._data.dtype == p._data.dtype:
+                if (
+                    g is None
+                    or isinstance(g, Tensor)
+                    and g._data.shape == p._data.shape
+                    and g._data.dtype == p._data.dtype
+                ):
                     continue
                 name = f"{type(self).__name__}.step: .grad of params[{position}]"
                 if not isinstance(g, Tensor):
@@ -319,7 +324,9 @@ class Optimizer:
         number = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         return {
             "state": {number[id(p)]: dict(state) for p, state in self.state.items() if state},
-            "param_groups": [{**group, "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups],
+            "param_groups": [
+                {**group, "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups
+            ],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..context import Epoch
+from ..core.context import Epoch
 
 
 def _counted(name: str) -> Any:

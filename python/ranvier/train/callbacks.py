@@ -40,8 +40,7 @@ class Callback:
     def wants_batches(self) -> bool:
         """Whether this object defines a batch hook."""
         return any(
-            getattr(type(self), hook) is not getattr(Callback, hook)
-            for hook in ("on_batch_begin", "on_batch_end")
+            getattr(type(self), hook) is not getattr(Callback, hook) for hook in ("on_batch_begin", "on_batch_end")
         )
 
 
@@ -87,8 +86,7 @@ class _Monitor(Callback):
     def _value(self, logs: dict[str, float]) -> float:
         if self.monitor not in logs:
             raise KeyError(
-                f"{type(self).__name__}: monitor={self.monitor!r} is not among this run's numbers: "
-                f"{', '.join(logs)}"
+                f"{type(self).__name__}: monitor={self.monitor!r} is not among this run's numbers: {', '.join(logs)}"
             )
         return float(logs[self.monitor])
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TraceError
-from ..graph.compile import CompiledFunction
+from ..compiling.function import CompiledFunction
+from ..core.errors import TraceError
 from ..tensor import Tensor
 
 _MOST_ROWS = 1 << 22  # of the orders of several epochs made at once
@@ -96,9 +96,7 @@ class Feed:
         if self.drop_last:
             rest = 0
             if not full:
-                raise ValueError(
-                    f"fit: drop_last leaves no batch: {len(order)} rows are less than batch_size={batch}"
-                )
+                raise ValueError(f"fit: drop_last leaves no batch: {len(order)} rows are less than batch_size={batch}")
         steps, done = full + bool(rest), 0
         sums = np.zeros(width)
         while done < full:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dtypes import CODE
 from ..data import DataLoader, Dataset
-from ..dtypes import CODE
 from ..tensor import Tensor
 from .names import takes_labels
 
@@ -39,8 +39,7 @@ def check_finite(data: np.ndarray, what: str) -> None:
         first = tuple(int(i) for i in np.argwhere(np.isnan(data))[0])
         count = int(np.isnan(data).sum())
         raise ValueError(
-            f"{what}{data.shape} has {count} NaN, the first at {list(first)}: fill such values, or leave "
-            "their rows out"
+            f"{what}{data.shape} has {count} NaN, the first at {list(first)}: fill such values, or leave their rows out"
         )
 
 
@@ -48,9 +47,7 @@ def check_rows(named: dict[str, np.ndarray], what: str) -> int:
     """The common number of rows, at least 1."""
     rows = {name: len(a) for name, a in named.items()}
     if len(set(rows.values())) > 1:
-        raise ValueError(
-            f"{what}: " + ", ".join(f"{k} has {n} rows" for k, n in rows.items()) + "; must be equal"
-        )
+        raise ValueError(f"{what}: " + ", ".join(f"{k} has {n} rows" for k, n in rows.items()) + "; must be equal")
     count = next(iter(rows.values()))
     if count == 0:
         raise ValueError(f"{what}: there are no rows")
@@ -60,9 +57,7 @@ def check_rows(named: dict[str, np.ndarray], what: str) -> int:
 def check_loader(loader: Any, what: str) -> Any:
     """`loader`, if batches can be had from it."""
     if not hasattr(loader, "__iter__"):
-        raise TypeError(
-            f"{what}: x={type(loader).__name__} without y must be an iterable of batches (x, ..., y)"
-        )
+        raise TypeError(f"{what}: x={type(loader).__name__} without y must be an iterable of batches (x, ..., y)")
     return loader
 
 
@@ -107,7 +102,9 @@ def fit_target(y: np.ndarray, output: Any, loss: Any, dtype: np.dtype, what: str
             )
         return y
     flat = y.ndim == output.ndim - 1 and output.shape[-1] == 1 and y.shape[1:] == output.shape[1:-1]
-    if y.dtype.kind != "f" and (flat or y.shape[1:] == output.shape[1:]):  # other integers are a loss's own: its labels, say
+    if y.dtype.kind != "f" and (
+        flat or y.shape[1:] == output.shape[1:]
+    ):  # other integers are a loss's own: its labels, say
         y = y.astype(dtype)
     if flat:
         y = y[..., None]  # (N,) against (N, 1)
@@ -120,9 +117,7 @@ def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, rows: int)
         return None
     w = np.ones(rows)
     if sample_weight is not None:
-        w = np.array(
-            sample_weight.detach().numpy() if isinstance(sample_weight, Tensor) else sample_weight, np.float64
-        )
+        w = np.array(sample_weight.detach().numpy() if isinstance(sample_weight, Tensor) else sample_weight, np.float64)
         if w.shape != (rows,):
             raise ValueError(f"fit: sample_weight{w.shape} must have one number for each of the {rows} rows")
     if class_weight is not None:
@@ -132,9 +127,7 @@ def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, rows: int)
         labels = labels[:, 0]
         if isinstance(class_weight, str):
             if class_weight != "balanced":
-                raise ValueError(
-                    f"fit: class_weight={class_weight!r} must be 'balanced', a dict or a sequence"
-                )
+                raise ValueError(f"fit: class_weight={class_weight!r} must be 'balanced', a dict or a sequence")
             counts = np.bincount(labels)
             table = rows / (np.count_nonzero(counts) * np.maximum(counts, 1))
         else:

@@ -167,9 +167,7 @@ class TopKAccuracy(_Mean):
     def _rows(self, pred: Any, target: Any) -> np.ndarray:
         pred, target = _array(pred), _array(target).astype(np.int64)
         if pred.ndim != 2 or target.shape != pred.shape[:1]:
-            raise ValueError(
-                f"{self.name}: scores{pred.shape} and targets{target.shape} must be (N, C) and (N,)"
-            )
+            raise ValueError(f"{self.name}: scores{pred.shape} and targets{target.shape} must be (N, C) and (N,)")
         best = np.argsort(-pred, axis=1, kind="stable")[:, : self.k]
         return (best == target[:, None]).any(1).astype(np.float64)
 
@@ -226,9 +224,7 @@ class R2(Metric):
         mean = (w * target).sum(0) / weight
         total = self._weight + weight
         gap = mean - self._mean
-        self._spread = (
-            self._spread + (w * (target - mean) ** 2).sum(0) + gap**2 * (self._weight * weight / total)
-        )
+        self._spread = self._spread + (w * (target - mean) ** 2).sum(0) + gap**2 * (self._weight * weight / total)
         self._mean = self._mean + gap * (weight / total)
         self._weight = total
         self._residual = self._residual + (w * (target - pred) ** 2).sum(0)
@@ -269,9 +265,7 @@ class ConfusionMatrix(Metric):
         size = len(self._matrix)
         if needed > size:
             if self.num_classes is not None:
-                raise ValueError(
-                    f"{self.name}: class {needed - 1} must be below num_classes={self.num_classes}"
-                )
+                raise ValueError(f"{self.name}: class {needed - 1} must be below num_classes={self.num_classes}")
             self._matrix = np.pad(self._matrix, (0, needed - size))
             size = needed
         self._matrix += np.bincount(truth * size + classes, w, size * size).reshape(size, size)
@@ -299,9 +293,7 @@ class _FromConfusion(ConfusionMatrix):
         zero_division: float = 0.0,
     ):
         if average not in ("binary", "macro", "micro", "weighted", None):
-            raise ValueError(
-                f"{self.name}: average={average!r} must be 'binary', 'macro', 'micro', 'weighted' or None"
-            )
+            raise ValueError(f"{self.name}: average={average!r} must be 'binary', 'macro', 'micro', 'weighted' or None")
         self.average, self.zero_division = average, zero_division
         super().__init__(num_classes, threshold)
 
@@ -331,9 +323,7 @@ class _FromConfusion(ConfusionMatrix):
             return float("nan")
         present = (predicted + actual) > 0
         if self.average == "weighted":
-            return (
-                float((values * actual).sum() / actual.sum()) if actual.sum() else float(self.zero_division)
-            )
+            return float((values * actual).sum() / actual.sum()) if actual.sum() else float(self.zero_division)
         return float(values[present].mean()) if present.any() else float(self.zero_division)
 
 
@@ -419,9 +409,7 @@ def r2(pred: Any, target: Any, *, sample_weight: Any = None) -> float:
     return R2()(pred, target, sample_weight)
 
 
-_BY_NAME = {
-    cls.name: cls for cls in (Accuracy, TopKAccuracy, Precision, Recall, F1, ConfusionMatrix, MAE, MSE, R2)
-}
+_BY_NAME = {cls.name: cls for cls in (Accuracy, TopKAccuracy, Precision, Recall, F1, ConfusionMatrix, MAE, MSE, R2)}
 
 
 class _Function(Metric):

@@ -44,9 +44,7 @@ def loss_by_name(loss: Any) -> Callable:
     if isinstance(loss, type):
         return loss()
     if not callable(loss):
-        raise TypeError(
-            f"Trainer: loss={loss!r} must be a name, a loss module or a function of (output, target)"
-        )
+        raise TypeError(f"Trainer: loss={loss!r} must be a name, a loss module or a function of (output, target)")
     return loss
 
 
@@ -59,11 +57,7 @@ def optimizer_by_name(optimizer: Any, parameters: Any, **options: Any) -> optim.
     if isinstance(optimizer, type) and issubclass(optimizer, optim.Optimizer):
         return optimizer(parameters, **options)
     if not isinstance(optimizer, optim.Optimizer):
-        raise TypeError(
-            f"Trainer: optimizer={optimizer!r} must be a name, an optimizer class or an Optimizer"
-        )
+        raise TypeError(f"Trainer: optimizer={optimizer!r} must be a name, an optimizer class or an Optimizer")
     if options:
-        raise ValueError(
-            f"Trainer: {', '.join(options)} go with an optimizer's name, not with an Optimizer object"
-        )
+        raise ValueError(f"Trainer: {', '.join(options)} go with an optimizer's name, not with an Optimizer object")
     return optimizer

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..context import Epoch, local, no_grad
-from ..errors import TraceError
-from ..graph.compile import CompiledFunction
+from ..compiling.function import CompiledFunction
+from ..core.context import Epoch, local, no_grad
+from ..core.errors import TraceError
 from ..nn import Module
 from ..tensor import Tensor
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..context import no_grad
+from ..core.context import no_grad
+from ..core.dtypes import get_default_dtype, is_float
 from ..data import DataLoader, Dataset, Sampler, TensorDataset
 from ..data.sampler import numpy_generator
-from ..dtypes import get_default_dtype, is_float
 from ..nn import Module
 from ..optim import lr_scheduler
 from ..tensor import Tensor
@@ -81,9 +81,7 @@ class Trainer:
         self.model = model
         self.loss = loss_by_name(loss)
         self.optimizer = optimizer_by_name(optimizer, model.parameters(), **optimizer_options)
-        chosen = (
-            [metrics] if isinstance(metrics, (str, metrics_module.Metric)) or callable(metrics) else metrics
-        )
+        chosen = [metrics] if isinstance(metrics, (str, metrics_module.Metric)) or callable(metrics) else metrics
         self.metrics = [metrics_module.get(m) for m in chosen]
         for given, metric in zip(chosen, self.metrics, strict=True):
             if metric is not given and hasattr(metric, "threshold"):  # made here: suits the loss
@@ -139,9 +137,7 @@ class Trainer:
         if not 0 <= validation_split < 1:
             raise ValueError(f"fit: validation_split={validation_split} must be in [0, 1)")
         generator = numpy_generator(seed)
-        feed, held_out = self._feed(
-            x, y, batch_size, validation_split, sample_weight, class_weight, shuffle, generator
-        )
+        feed, held_out = self._feed(x, y, batch_size, validation_split, sample_weight, class_weight, shuffle, generator)
         if validation_data is not None:
             if validation_split:
                 raise ValueError("fit: give validation_data or validation_split, not both")
@@ -240,9 +236,7 @@ class Trainer:
 
     def _callbacks(self, callbacks: Sequence[Any], scheduler: Any) -> list[Callback]:
         """All callbacks, with schedules wrapped as such."""
-        given = (
-            [callbacks] if isinstance(callbacks, (Callback, lr_scheduler.LRScheduler)) else list(callbacks)
-        )
+        given = [callbacks] if isinstance(callbacks, (Callback, lr_scheduler.LRScheduler)) else list(callbacks)
         hooks: list[Callback] = []
         for item in given + ([] if scheduler is None else [scheduler]):
             if isinstance(item, lr_scheduler.LRScheduler):
@@ -307,9 +301,7 @@ class Trainer:
             order = generator.permutation(rows)
             count = max(1, round(rows * validation_split))
             if count >= rows:
-                raise ValueError(
-                    f"fit: validation_split={validation_split} of {rows} rows leaves none to train on"
-                )
+                raise ValueError(f"fit: validation_split={validation_split} of {rows} rows leaves none to train on")
             chosen, keep = np.sort(order[:count]), np.sort(order[count:])
             held_out = tuple(a[chosen] for a in xs), target[chosen]
         data = (*xs, target) if weights is None else (*xs, target, weights.astype(self._dtype()))
@@ -350,9 +342,7 @@ class Trainer:
             self.model.eval()
         try:
             fused = self._fused(xs, target)
-            step = self._step(
-                ("evaluate", *map(id, fused)), lambda: evaluate_step(self.model, self.loss, fused)
-            )
+            step = self._step(("evaluate", *map(id, fused)), lambda: evaluate_step(self.model, self.loss, fused))
             feed = Feed((*xs, target), batch_size, np.arange(len(target)))
             with no_grad():
                 *_, (_, _, sums, rows) = feed.run(step, 1 + len(fused), False)
@@ -363,9 +353,7 @@ class Trainer:
                 self.model.train()
         return logs
 
-    def _slow_metrics(
-        self, blocks: Iterable[tuple], fused: Sequence[Any], logs: dict[str, Any], batch: int
-    ) -> None:
+    def _slow_metrics(self, blocks: Iterable[tuple], fused: Sequence[Any], logs: dict[str, Any], batch: int) -> None:
         """Add metrics that are no mean over rows to `logs`, from predictions in evaluation mode."""
         slow = [m for m in self.metrics if m not in fused]
         if not slow:

@@ -3,12 +3,13 @@
 `optimize` runs them in order and checks the graph after each. A pass can be switched off by name, for tests and
 for finding faults: `with passes.without("fuse"): ...`.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..graph import Graph
+from ..ir import Graph
 from .fuse import fuse
 from .simplify import simplify
 

@@ -3,9 +3,10 @@
 A group runs at the place of its last member, so a member may join only if nothing outside the group needs an earlier
 member before that place. Nor do nodes that make fixed values (`Graph.fixed`) and others share a group: the former run once.
 """
+
 from __future__ import annotations
 
-from ..graph import Graph, Group, Node, Value
+from ..ir import Graph, Group, Node, Value
 
 MAX_INPUTS = 12
 MAX_STEPS = 24

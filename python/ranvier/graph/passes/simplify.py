@@ -1,4 +1,5 @@
 """Fold constants, drop identities, merge equal calls, remove what nothing uses."""
+
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -6,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Graph, Node, Value
+from ..ir import Graph, Node, Value
 
 
 def simplify(graph: Graph) -> Graph:

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/plan.h"
+
+#include <algorithm>
+#include <chrono>
+#include <sstream>
+
+#include "core/cpu.h"
+
+namespace rv {
+
+void view_extent(const View& v, int64_t& low, int64_t& high) {
+  low = high = 0;
+  if (v.size() == 0) return;
+  const int64_t item = item_size(v.dtype);
+  high = item;
+  for (int d = 0; d < v.ndim; ++d) {
+    const int64_t reach = (v.shape[d] - 1) * v.stride[d] * item;
+    (reach < 0 ? low : high) += reach;
+  }
+}
+
+const char* written_view_error(const View& v) {
+  // Distinct if, from the smallest stride up, each axis steps over all that the axes before it cover.
+  if (v.size() <= 1) return nullptr;
+  std::vector<std::pair<int64_t, int64_t>> axes;  // |stride|, shape
+  for (int d = 0; d < v.ndim; ++d)
+    if (v.shape[d] > 1) axes.emplace_back(std::abs(v.stride[d]), v.shape[d]);
+  std::sort(axes.begin(), axes.end());
+  int64_t covered = 1;
+  for (const auto& [stride, n] : axes) {
+    if (stride == 0) return "an output must not broadcast (stride 0)";
+    if (stride < covered) return "elements of an output must not overlap";
+    covered += stride * (n - 1);
+  }
+  return nullptr;
+}
+
+// ---------------------------------------------------------------- executor
+
+void Instruction::prepare() {
+  const int64_t bytes = kernel->prepare ? kernel->prepare(args, nullptr) : 0;
+  if (bytes == 0) return;
+  prepared = std::shared_ptr<std::byte[]>(make_buffer(static_cast<size_t>(bytes)));
+  kernel->prepare(args, prepared.get());
+  args.prepared = prepared.get();
+}
+
+int Executor::run(const Instruction* list, int n, double shared_cost, TeamState& state, const Prologue* first,
+                  double* times) {
+  using Clock = std::chrono::steady_clock;
+  FlushDenormals flush;
+  Crew crew(shared_cost);
+  Team solo(&state);
+  if (first) {
+    Team team = crew.team(state, first->cost);
+    first->body(first->context, team);
+  }
+  for (int i = 0; i < n; ++i) {
+    const Instruction& ins = list[i];
+    const Clock::time_point start = times ? Clock::now() : Clock::time_point{};
+    if (ins.parallel) {
+      Team team = crew.team(state, ins.cost);
+      ins.kernel->run(ins.args, team);
+    } else {
+      ins.kernel->run(ins.args, solo);
+    }
+    if (times) [[unlikely]]
+      times[i] = std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+    if (state.failed.load(std::memory_order_relaxed)) [[unlikely]]
+      return i;
+  }
+  return -1;
+}
+
+void throw_fault(const FaultReport& r, const std::string& label) {
+  throw KernelFault(label + ": index " + std::to_string(r.value) + " at position " + std::to_string(r.where) +
+                    " must be in [" + std::to_string(r.low) + ", " + std::to_string(r.high) + "]");
+}
+
+// ---------------------------------------------------------------- plan
+
+namespace {
+
+std::string text(const View& v) {
+  static const char* names[kDTypes] = {"float32", "float64", "int32", "int64", "uint8", "bool"};
+  std::ostringstream s;
+  s << names[static_cast<int>(v.dtype)] << '(';
+  for (int d = 0; d < v.ndim; ++d) s << (d ? ", " : "") << v.shape[d];
+  s << ')';
+  if (!v.contiguous()) {
+    s << " strides(";
+    for (int d = 0; d < v.ndim; ++d) s << (d ? ", " : "") << v.stride[d];
+    s << ')';
+  }
+  return s.str();
+}
+
+std::string slot_text(const std::vector<Slot>& slots, const Operand& o) {
+  static const char* kinds[] = {"arena", "bound", "input", "output"};
+  const Slot& s = slots[o.slot];
+  std::ostringstream out;
+  out << kinds[static_cast<int>(s.kind)] << '#' << o.slot;
+  const int64_t offset = o.byte_offset + (s.kind == SlotKind::arena ? s.offset : 0);
+  if (offset) out << '+' << offset;
+  out << ' ' << text(o.view);
+  return out.str();
+}
+
+bool same_place(const Operand& x, const Operand& y) {
+  const View &v = x.view, &w = y.view;
+  return x.slot == y.slot && x.byte_offset == y.byte_offset && v.dtype == w.dtype && v.ndim == w.ndim &&
+         std::equal(v.shape, v.shape + v.ndim, w.shape) && std::equal(v.stride, v.stride + v.ndim, w.stride);
+}
+
+}  // namespace
+
+void Plan::check_operand(const Operand& o, bool written, const std::string& where) const {
+  auto refuse = [&](const std::string& rule) { throw std::invalid_argument(where + ": " + rule); };
+  if (o.slot < 0 || o.slot >= static_cast<int>(slots_.size()))
+    refuse("slot " + std::to_string(o.slot) + " must be in [0, " + std::to_string(slots_.size()) + ")");
+  const Slot& slot = slots_[o.slot];
+  const View& v = o.view;
+  const int64_t item = item_size(v.dtype);
+  int64_t low, high;
+  view_extent(v, low, high);
+  if (high > low && (o.byte_offset + low < slot.low || o.byte_offset + high > slot.low + slot.nbytes))
+    refuse("bytes [" + std::to_string(o.byte_offset + low) + ", " + std::to_string(o.byte_offset + high) + ") of " +
+           text(v) + " must lie within the slot's [" + std::to_string(slot.low) + ", " +
+           std::to_string(slot.low + slot.nbytes) + ")");
+  const int64_t base = slot.kind == SlotKind::arena   ? slot.offset
+                       : slot.kind == SlotKind::bound ? static_cast<int64_t>(reinterpret_cast<intptr_t>(slot.data) % 64)
+                                                      : 0;
+  if ((base + o.byte_offset) % item) refuse("its address must be a multiple of the item size " + std::to_string(item));
+  if (!written) return;
+  if (slot.kind == SlotKind::input) refuse("an input slot must not be written");
+  if (!slot.writable) refuse("a read-only array must not be written");
+  if (const char* rule = written_view_error(v)) refuse(rule + (", but it is " + text(v)));
+}
+
+void Plan::check_fixed(const InstructionSpec& spec, bool once, const std::string& where) const {
+  for (const Operand& o : spec.ins)
+    if (once && !slots_[o.slot].fixed)
+      throw std::invalid_argument(where + ": runs once, so it must read fixed slots alone");
+  for (const Operand& o : spec.outs)
+    if (slots_[o.slot].fixed != once)
+      throw std::invalid_argument(where + ": fixed slots are written by what runs once, and by nothing else");
+}
+
+// An operand that several instructions read in the same way is copied once.
+const std::byte* Plan::choose_pack(const Instruction& ins, const InstructionSpec& spec) {
+  const Packing p = ins.kernel->packing ? ins.kernel->packing(ins.args) : Packing{};
+  if (p.operand < 0 || !slots_[spec.ins[p.operand].slot].fixed) return nullptr;
+  const Operand& operand = spec.ins[p.operand];
+  for (const Pack& other : packs_)
+    if (other.kernel == ins.kernel && other.packing.layout == p.layout && other.packing.bytes == p.bytes &&
+        same_place(other.operand, operand))
+      return other.memory.get();
+  packs_.push_back({ins.kernel, ins.args, p, operand, make_buffer(static_cast<size_t>(p.bytes))});
+  packed_bytes_ += p.bytes;
+  cost_of_making_ += p.cost;
+  return packs_.back().memory.get();
+}
+
+Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once)
+    : slots_(std::move(slots)), specs_(std::move(specs)), patches_(slots_.size()), once_(once) {
+  if (once < 0 || once > static_cast<int>(specs_.size()))
+    throw std::invalid_argument("once must be a number of instructions");
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    Slot& slot = slots_[s];
+    const std::string where = "slot " + std::to_string(s);
+    if (slot.nbytes < 0 || slot.offset < 0)
+      throw std::invalid_argument(where + ": offset and size must not be negative");
+    if (slot.kind == SlotKind::arena) arena_bytes_ = std::max(arena_bytes_, slot.offset + slot.nbytes);
+    if (slot.kind == SlotKind::input) inputs_.push_back(static_cast<int>(s));
+    if (slot.kind == SlotKind::output) outputs_.push_back(static_cast<int>(s));
+  }
+  input_dtype_.assign(inputs_.size(), -1);
+
+  size_t n_views = 0;
+  for (const InstructionSpec& spec : specs_) n_views += spec.ins.size() + spec.outs.size();
+  views_.reserve(n_views);  // Args point into it
+  int64_t shared = 0;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    const InstructionSpec& spec = specs_[i];
+    const std::string where = "instruction " + std::to_string(i) + " (" + spec.label + ")";
+    const int k = find_kernel(spec.kernel);
+    if (k < 0) throw std::invalid_argument(where + ": there is no kernel '" + spec.kernel + "'");
+    Instruction ins;
+    ins.kernel = table().kernels[k];
+    auto add = [&](const std::vector<Operand>& list, bool written, const char* what) {
+      for (size_t o = 0; o < list.size(); ++o) {
+        check_operand(list[o], written, where + ": " + what + " " + std::to_string(o));
+        const int slot = list[o].slot;
+        if (const auto it = std::find(inputs_.begin(), inputs_.end(), slot); it != inputs_.end())
+          input_dtype_[it - inputs_.begin()] = static_cast<int>(list[o].view.dtype);
+        if (const Slot& s = slots_[slot]; written && s.kind == SlotKind::bound) {
+          int64_t low, high;
+          view_extent(list[o].view, low, high);
+          const std::byte* at = static_cast<const std::byte*>(s.data) + list[o].byte_offset;
+          changed_.emplace_back(at + low, at + high);
+        }
+        patches_[slot].push_back({static_cast<int>(views_.size()), list[o].byte_offset});
+        views_.push_back(list[o].view);
+      }
+    };
+    ins.args.in = views_.data() + views_.size();
+    add(spec.ins, false, "input");
+    ins.args.out = views_.data() + views_.size();
+    add(spec.outs, true, "output");
+    ins.args.n_in = static_cast<int>(spec.ins.size());
+    ins.args.n_out = static_cast<int>(spec.outs.size());
+    ins.args.ints = spec.ints.data();
+    ins.args.floats = spec.floats.data();
+    ins.args.n_ints = static_cast<int>(spec.ints.size());
+    ins.args.n_floats = static_cast<int>(spec.floats.size());
+    if (ins.kernel->check)
+      if (const char* rule = ins.kernel->check(ins.args))
+        throw std::invalid_argument(where + ": " + spec.kernel + ": " + rule);
+    const bool runs_once = static_cast<int>(i) < once;
+    check_fixed(spec, runs_once, where);
+    ins.cost = ins.kernel->cost ? ins.kernel->cost(ins.args) : 0;
+    ins.parallel = ins.cost > kTeamNanoseconds;
+    if (ins.parallel) (runs_once ? shared_cost_once_ : shared_cost_) += ins.cost;
+    (runs_once ? cost_of_making_ : cost_) += ins.cost;
+    if (!runs_once) ins.args.packed = choose_pack(ins, spec);
+    if (ins.kernel->shared) shared = std::max(shared, ins.kernel->shared(ins.args));
+    list_.push_back(ins);
+  }
+
+  const int64_t arena = (arena_bytes_ + 63) / 64 * 64;
+  arena_ = make_buffer(static_cast<size_t>(arena + shared));
+  for (Instruction& ins : list_) {
+    ins.args.shared = arena_.get() + arena;
+    ins.prepare();
+  }
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    if (slots_[s].kind == SlotKind::arena) bind(static_cast<int>(s), arena_.get() + slots_[s].offset);
+    if (slots_[s].kind == SlotKind::bound) bind(static_cast<int>(s), slots_[s].data);
+  }
+}
+
+void Plan::bind(int slot, void* data) {
+  for (const Patch& p : patches_[slot]) views_[p.view].data = static_cast<std::byte*>(data) + p.byte_offset;
+}
+
+std::mutex& Plan::mutex() {
+  if (fork_depth_ != fork_depth()) {
+    turn_.release();  // a locked mutex must not be destroyed
+    turn_ = std::make_unique<Turn>();
+    fork_depth_ = fork_depth();
+  }
+  return turn_->mutex;
+}
+
+// What runs once, then the copies.
+int Plan::make_fixed(double* times) {
+  double cost = 0;
+  for (const Pack& p : packs_) cost += p.packing.cost;
+  const int failed = Executor::run(list_.data(), once_, shared_cost_once_, turn_->team, nullptr, times);
+  if (failed >= 0) return failed;
+  const auto pack = [](void* context, Team& team) {
+    for (Pack& p : *static_cast<std::vector<Pack>*>(context)) p.kernel->pack(p.args, p.memory.get(), team);
+  };
+  const Executor::Prologue packing{pack, &packs_, cost};
+  if (!packs_.empty()) Executor::run(nullptr, 0, cost > kTeamNanoseconds ? cost : 0, turn_->team, &packing);
+  made_ = true;
+  return -1;
+}
+
+void Plan::run(const Executor::Prologue* first, double* times) {
+  const double shared = shared_cost_ + (first && first->cost > kTeamNanoseconds ? first->cost : 0);
+  int failed = -1;
+  try {
+    if (!made_) [[unlikely]]
+      failed = make_fixed(times);
+    if (failed < 0) {
+      const int n = static_cast<int>(list_.size()) - once_;
+      failed = Executor::run(list_.data() + once_, n, shared, turn_->team, first, times ? times + once_ : nullptr);
+      if (failed >= 0) failed += once_;
+    }
+  } catch (...) {  // no memory
+    turn_->team.failed.store(false);
+    throw;
+  }
+  if (failed < 0) return;
+  turn_->team.failed.store(false);
+  throw_fault(turn_->team.report, specs_[failed].label);
+}
+
+std::string Plan::describe() const {
+  std::ostringstream s;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    const InstructionSpec& spec = specs_[i];
+    s << i << ": " << spec.label << " [" << spec.kernel << (list_[i].parallel ? ", team" : "")
+      << (static_cast<int>(i) < once_ ? ", once" : "") << (list_[i].args.packed ? ", packed" : "") << "] ";
+    for (size_t k = 0; k < spec.outs.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.outs[k]);
+    s << " <- ";
+    for (size_t k = 0; k < spec.ins.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.ins[k]);
+    s << '\n';
+  }
+  return s.str();
+}
+
+}  // namespace rv

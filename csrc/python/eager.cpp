@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "python/eager.h"
+
+#include <pybind11/pybind11.h>
+
+#include <cstring>
+#include <memory>
+#include <new>
+#include <unordered_map>
+
+#include "core/cpu.h"
+#include "python/tensors.h"
+
+namespace rv {
+namespace {
+
+constexpr int kMaxArrays = kEagerArrays;
+constexpr int kMaxKey = 1 + kMaxArrays * (1 + 2 * kMaxDims);
+constexpr size_t kMaxEntries = 4096;
+
+struct Entry {
+  std::vector<int64_t> key;
+  uint64_t hash = 0;
+  InstructionSpec spec;     // its ints, floats and label
+  std::vector<View> views;  // inputs, then outputs
+  std::vector<EagerOut> outs;
+  std::vector<int64_t> out_bytes;
+  Instruction ins;
+  int64_t shared_bytes = 0;
+  int users = 0;  // calls under way; an evicted entry is deleted by its last user
+  bool evicted = false;
+};
+
+std::atomic<bool> eager_parallel{true};
+
+// Open addressing; guarded by the GIL.
+class Cache {
+ public:
+  Entry* find(const int64_t* key, int length, uint64_t hash) const {
+    for (size_t i = hash & kMask;; i = (i + 1) & kMask) {
+      Entry* e = slots_[i];
+      if (!e) return nullptr;
+      if (e->hash == hash && static_cast<int>(e->key.size()) == length &&
+          std::memcmp(e->key.data(), key, length * sizeof(int64_t)) == 0)
+        return e;
+    }
+  }
+  void add(Entry* e) {
+    if (count_ >= kMaxEntries) clear();
+    size_t i = e->hash & kMask;
+    while (slots_[i]) i = (i + 1) & kMask;
+    slots_[i] = e;
+    ++count_;
+  }
+  size_t size() const { return count_; }
+
+ private:
+  void clear() {
+    for (Entry*& e : slots_) {
+      if (e && e->users == 0) delete e;
+      else if (e) e->evicted = true;
+      e = nullptr;
+    }
+    count_ = 0;
+  }
+  static constexpr size_t kMask = 4 * kMaxEntries - 1;
+  Entry* slots_[kMask + 1] = {};
+  size_t count_ = 0;
+};
+Cache& cache() {
+  static Cache* c = new Cache;
+  return *c;
+}
+
+struct Use {
+  Entry* e;
+  explicit Use(Entry* entry) : e(entry) { ++e->users; }
+  ~Use() {
+    if (--e->users == 0 && e->evicted) delete e;
+  }
+};
+
+struct Key {
+  int64_t word[kMaxKey];
+  int length = 0;
+  uint64_t hash = 0;
+
+  // False where an array cannot be read in place.
+  bool build(int64_t call_id, PyObject* const* arrays, Py_ssize_t n) {
+    if (n > kMaxArrays) return false;
+    word[0] = call_id;
+    length = 1;
+    for (Py_ssize_t k = 0; k < n; ++k) {
+      if (!PyArray_Check(arrays[k])) return false;
+      PyArrayObject* a = reinterpret_cast<PyArrayObject*>(arrays[k]);
+      const int code = dtype_code(a), ndim = PyArray_NDIM(a);
+      if (code < 0 || ndim > kMaxDims || !PyArray_ISALIGNED(a) || !PyArray_ISNOTSWAPPED(a)) return false;
+      word[length++] = code << 8 | ndim;
+      const npy_intp *shape = PyArray_DIMS(a), *strides = PyArray_STRIDES(a);
+      for (int d = 0; d < ndim; ++d) {
+        word[length++] = shape[d];
+        word[length++] = strides[d];
+      }
+    }
+    uint64_t h = 0;
+    for (int i = 0; i < length; ++i) {
+      h = (h ^ static_cast<uint64_t>(word[i])) * 0x9E3779B97F4A7C15u;
+      h ^= h >> 29;
+    }
+    hash = h;
+    return true;
+  }
+};
+
+TeamState gil_state;  // of short runs, which hold the GIL
+
+PyObject* run_entry(Entry& e, PyObject* const* arrays) {
+  Use use(&e);
+  const int n_in = e.ins.args.n_in, n_out = static_cast<int>(e.outs.size());
+  PyObject* made[kMaxArrays];
+  auto drop = [&](int count) {
+    for (int k = 0; k < count; ++k) Py_DECREF(made[k]);
+    return nullptr;
+  };
+  for (int k = 0; k < n_out; ++k) {
+    const EagerOut& out = e.outs[k];
+    if (out.alias >= 0) {
+      made[k] = arrays[out.alias];
+      Py_INCREF(made[k]);
+      if (!PyArray_ISWRITEABLE(reinterpret_cast<PyArrayObject*>(made[k]))) {
+        PyErr_Format(PyExc_ValueError, "%s: argument %d is updated in place, but is read-only", e.spec.label.c_str(),
+                     out.alias);
+        return drop(k + 1);
+      }
+    } else {
+      made[k] = new_array(out.code, static_cast<int>(out.shape.size()), out.shape.data(), e.out_bytes[k]);
+      if (!made[k]) return drop(k);
+    }
+  }
+
+  bool ok;
+  FaultReport report;
+  auto point = [&](View* views) {
+    for (int k = 0; k < n_in; ++k) views[k].data = PyArray_DATA(reinterpret_cast<PyArrayObject*>(arrays[k]));
+    for (int k = 0; k < n_out; ++k) views[n_in + k].data = PyArray_DATA(reinterpret_cast<PyArrayObject*>(made[k]));
+  };
+  if (e.ins.cost <= kSerialNanoseconds) {  // holds the GIL: nobody else uses the entry meanwhile
+    point(e.views.data());
+    try {
+      if (e.shared_bytes) e.ins.args.shared = shared_scratch(e.shared_bytes);
+      FlushDenormals flush;
+      const Crew crew(e.ins.cost > kTeamNanoseconds && eager_parallel.load(std::memory_order_relaxed) ? e.ins.cost : 0);
+      Team team = crew.team(gil_state, e.ins.cost);
+      e.ins.kernel->run(e.ins.args, team);
+    } catch (...) {  // no memory
+      gil_state.failed.store(false);
+      drop(n_out);
+      throw;
+    }
+    ok = !gil_state.failed.load(std::memory_order_relaxed);
+    if (!ok) [[unlikely]] {
+      report = gil_state.report;
+      gil_state.failed.store(false);
+    }
+  } else {
+    std::vector<View> views = e.views;
+    point(views.data());
+    Instruction ins = e.ins;
+    ins.args.in = views.data();
+    ins.args.out = views.data() + n_in;
+    ins.parallel = true;
+    TeamState state;
+    try {
+      pybind11::gil_scoped_release release;
+      if (e.shared_bytes) ins.args.shared = shared_scratch(e.shared_bytes);
+      ok = Executor::run(&ins, 1, eager_parallel.load(std::memory_order_relaxed) ? ins.cost : 0, state) < 0;
+    } catch (...) {  // no memory
+      drop(n_out);
+      throw;
+    }
+    report = state.report;
+  }
+  if (!ok) [[unlikely]] {
+    drop(n_out);
+    throw_fault(report, e.spec.label);
+  }
+  if (n_out == 1) return made[0];
+  PyObject* result = PyTuple_New(n_out);
+  if (!result) return drop(n_out);
+  for (int k = 0; k < n_out; ++k) PyTuple_SET_ITEM(result, k, made[k]);
+  return result;
+}
+
+}  // namespace
+
+PyObject* eager(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  if (n < 1) {
+    PyErr_SetString(PyExc_TypeError, "eager(call_id, *arrays) needs a call id");
+    return nullptr;
+  }
+  const int64_t id = PyLong_AsLongLong(args[0]);
+  if (id == -1 && PyErr_Occurred()) return nullptr;
+  Key key;
+  Entry* e = key.build(id, args + 1, n - 1) ? cache().find(key.word, key.length, key.hash) : nullptr;
+  if (!e) Py_RETURN_NONE;
+  try {
+    return run_entry(*e, args + 1);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+
+PyObject* eager_add(int64_t call_id, const std::vector<PyArrayObject*>& arrays, InstructionSpec spec,
+                    std::vector<EagerOut> outs) {
+  auto e = std::make_unique<Entry>();
+  const std::string label = spec.label;
+  auto refuse = [&](const std::string& rule) { throw std::invalid_argument(label + ": " + rule); };
+  PyObject* const* objects = reinterpret_cast<PyObject* const*>(arrays.data());
+  Key key;
+  if (arrays.size() > kMaxArrays || outs.size() > kMaxArrays || outs.empty())
+    refuse("an eager call takes up to " + std::to_string(kMaxArrays) + " arrays and gives 1 to as many");
+  if (!key.build(call_id, objects, static_cast<Py_ssize_t>(arrays.size())))
+    refuse("arrays must be aligned, in native byte order, of a supported dtype and have at most 8 axes");
+  e->key.assign(key.word, key.word + key.length);
+  e->hash = key.hash;
+  e->spec = std::move(spec);
+  for (size_t k = 0; k < arrays.size(); ++k) {
+    View v;
+    if (!view_of(arrays[k], v)) refuse("strides of argument " + std::to_string(k) + " must be whole elements");
+    e->views.push_back(v);
+  }
+  for (size_t k = 0; k < outs.size(); ++k) {
+    const EagerOut& out = outs[k];
+    View v;
+    if (out.alias >= 0) {
+      if (out.alias >= static_cast<int>(arrays.size()))
+        refuse("output " + std::to_string(k) + " updates an argument that does not exist");
+      v = e->views[out.alias];
+      if (const char* rule = written_view_error(v)) refuse(rule);
+    } else {
+      if (out.code < 0 || out.code >= kDTypes || out.shape.size() > kMaxDims)
+        refuse("output " + std::to_string(k) + " has an unknown dtype or more than 8 axes");
+      v.dtype = static_cast<DType>(out.code);
+      v.ndim = static_cast<int>(out.shape.size());
+      int64_t stride = 1;
+      for (int d = v.ndim - 1; d >= 0; --d) {
+        if (out.shape[d] < 0) refuse("sizes of output " + std::to_string(k) + " must not be negative");
+        v.shape[d] = out.shape[d];
+        v.stride[d] = stride;
+        stride *= out.shape[d] > 0 ? out.shape[d] : 1;
+      }
+    }
+    e->out_bytes.push_back(v.size() * item_size(v.dtype));
+    e->views.push_back(v);
+  }
+  e->outs = std::move(outs);
+
+  const int kernel = find_kernel(e->spec.kernel);
+  if (kernel < 0) refuse("there is no kernel '" + e->spec.kernel + "'");
+  e->ins.kernel = table().kernels[kernel];
+  Args& args = e->ins.args;
+  args.n_in = static_cast<int>(arrays.size());
+  args.n_out = static_cast<int>(e->outs.size());
+  args.in = e->views.data();
+  args.out = e->views.data() + args.n_in;
+  args.ints = e->spec.ints.data();
+  args.floats = e->spec.floats.data();
+  args.n_ints = static_cast<int>(e->spec.ints.size());
+  args.n_floats = static_cast<int>(e->spec.floats.size());
+  if (e->ins.kernel->check)
+    if (const char* rule = e->ins.kernel->check(args)) refuse(e->spec.kernel + ": " + rule);
+  e->ins.cost = e->ins.kernel->cost ? e->ins.kernel->cost(args) : 0;
+  if (e->ins.kernel->shared) e->shared_bytes = e->ins.kernel->shared(args);
+  e->ins.prepare();
+
+  Entry* entry = e.get();
+  if (Entry* known = cache().find(key.word, key.length, key.hash)) entry = known;
+  else cache().add(e.release());
+  return run_entry(*entry, objects);
+}
+
+void set_eager_parallel(bool on) { eager_parallel.store(on); }
+size_t eager_entries() { return cache().size(); }
+
+void set_python_error() {
+  try {
+    throw;
+  } catch (const KernelFault& f) {
+    PyErr_SetString(connection.out_of_range ? connection.out_of_range : PyExc_IndexError, f.what());
+  } catch (const std::invalid_argument& e) {
+    PyErr_SetString(PyExc_ValueError, e.what());
+  } catch (const std::bad_alloc&) { PyErr_NoMemory(); } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  }
+}
+
+}  // namespace rv

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Eager calls: one instruction, cached by call and by its arrays' dtypes, shapes and strides.
+#pragma once
+#include "python/arrays.h"
+#include "core/plan.h"
+
+namespace rv {
+
+inline constexpr int kEagerArrays = 64;  // that one call takes, and gives
+
+// One result: a fresh array, or (alias >= 0) the alias-th argument, which the kernel updates in place.
+struct EagerOut {
+  int code = 0;
+  std::vector<npy_intp> shape;
+  int alias = -1;
+};
+
+// eager(call_id, *arrays): the result, or None where the signature is not known or an array must be copied first.
+PyObject* eager(PyObject* module, PyObject* const* args, Py_ssize_t n);
+
+// Adds the signature of `arrays`, runs it, and returns what eager() would. Throws std::invalid_argument.
+PyObject* eager_add(int64_t call_id, const std::vector<PyArrayObject*>& arrays, InstructionSpec spec,
+                    std::vector<EagerOut> outs);
+
+void set_eager_parallel(bool on);
+size_t eager_entries();
+
+// Sets the Python exception of the C++ exception in flight.
+void set_python_error();
+
+}  // namespace rv

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "python/trace_call.h"
+
+#include "python/plan_call.h"
+#include "python/tensors.h"
+
+namespace py = pybind11;
+
+namespace rv {
+namespace {
+
+bool fits(const View& v, PyArrayObject* a) {
+  if (dtype_code(a) != static_cast<int>(v.dtype) || PyArray_NDIM(a) != v.ndim || !PyArray_ISNOTSWAPPED(a)) return false;
+  for (int d = 0; d < v.ndim; ++d)
+    if (PyArray_DIMS(a)[d] != v.shape[d]) return false;
+  return true;
+}
+
+// Whether the trace is what the function would do for these arguments; -1 with a Python error set.
+int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& arrays) {
+  const Connection& c = connection;
+  if (!c.tensor || n != static_cast<Py_ssize_t>(t.arguments.size())) return 0;
+  for (Py_ssize_t k = 0; k < n; ++k) {
+    PyObject* x = args[k];
+    if (!PyObject_TypeCheck(x, c.tensor) || at(x, c.requires_grad) != Py_False || may_be_stale(x)) return 0;
+    PyObject* data = at(x, c.data);
+    if (!data || !PyArray_Check(data) || !fits(t.arguments[k], reinterpret_cast<PyArrayObject*>(data))) return 0;
+    arrays.take(data);
+  }
+  for (const auto& [tensor, grad] : t.guards)
+    if (at(tensor.ptr(), c.grad) != grad.ptr()) return 0;
+  PyObject* epoch = PyObject_GetAttr(c.epoch, c.value_name);
+  if (!epoch) return -1;
+  const int same = epoch == t.epoch.ptr() ? 1 : PyObject_RichCompareBool(epoch, t.epoch.ptr(), Py_EQ);
+  Py_DECREF(epoch);
+  if (same != 1) return same;
+  const int elsewhere = context_is(c.eager_name, Py_None);  // tracing, or another backend
+  if (elsewhere) return elsewhere < 0 ? -1 : 0;
+  return context_is(c.grad_name, t.grad_enabled ? Py_True : Py_False);
+}
+
+}  // namespace
+
+TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, py::sequence guards_,
+                     py::sequence grads_, bool has_result_, py::sequence updated_, py::iterator versions_)
+    : plan(std::move(plan_)),
+      epoch(py::none()),
+      grad_enabled(grad_enabled_),
+      has_result(has_result_),
+      versions(std::move(versions_)) {
+  if (!py::isinstance<PlanObject>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
+  if (has_result && plan.cast<PlanObject&>().outputs().size() != 1)
+    throw py::value_error("TraceCall: the plan must have one output");
+  if (py::len(arrays) > kMostTensors) throw py::value_error("TraceCall: at most 16 arguments");
+  for (py::handle a : arrays) {
+    View v;
+    if (!PyArray_Check(a.ptr()) || dtype_code(reinterpret_cast<PyArrayObject*>(a.ptr())) < 0)
+      throw py::type_error("TraceCall: arguments must be arrays of a supported dtype");
+    PyArrayObject* array = reinterpret_cast<PyArrayObject*>(a.ptr());
+    if (PyArray_NDIM(array) > kMaxDims) throw py::value_error("TraceCall: at most 8 axes");
+    v.dtype = static_cast<DType>(dtype_code(array)), v.ndim = PyArray_NDIM(array);
+    std::copy_n(PyArray_DIMS(array), v.ndim, v.shape);
+    arguments.push_back(v);
+  }
+  const py::handle tensor(reinterpret_cast<PyObject*>(connection.tensor));
+  const std::pair<py::sequence&, decltype(guards)&> lists[] = {{guards_, guards}, {grads_, grads}};
+  for (auto& [from, to] : lists)
+    for (py::handle pair : from) {
+      auto p = pair.cast<py::tuple>();
+      if (!tensor || !py::isinstance(p[0], tensor)) throw py::type_error("TraceCall: (tensor, gradient) pairs");
+      to.emplace_back(p[0], p[1]);
+    }
+  for (py::handle t : updated_) {
+    if (!tensor || !py::isinstance(t, tensor)) throw py::type_error("TraceCall: updated tensors");
+    updated.push_back(py::reinterpret_borrow<py::object>(t));
+  }
+}
+
+PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
+  const TraceCall* const t = held_by<TraceCall>(self);
+  if (!t) {
+    PyErr_SetString(PyExc_TypeError, "TraceCall.__init__ has not been called");
+    return nullptr;
+  }
+  HeldArrays arrays;
+  const int ready = holds(*t, args, n, arrays);
+  if (ready != 1) return ready < 0 ? nullptr : Py_NewRef(Py_NotImplemented);
+  PyObject* outs = plan_run(t->plan.ptr(), arrays.list + 1, n);
+  if (!outs) return nullptr;
+  if (!t->updated.empty()) {
+    PyObject* version = PyIter_Next(t->versions.ptr());
+    if (!version) {
+      Py_DECREF(outs);
+      return nullptr;
+    }
+    for (const py::object& tensor : t->updated) Py_XSETREF(at(tensor.ptr(), connection.version), Py_NewRef(version));
+    Py_DECREF(version);
+  }
+  for (const auto& [tensor, grad] : t->grads) Py_XSETREF(at(tensor.ptr(), connection.grad), Py_NewRef(grad.ptr()));
+  PyObject* result = t->has_result ? new_tensor(Py_NewRef(PyTuple_GET_ITEM(outs, 0))) : Py_NewRef(Py_None);
+  Py_DECREF(outs);
+  return result;
+}
+
+}  // namespace rv

@@ -1,0 +1,111 @@
+"""Gradients through a compiled forward pass: the backward pass is a compiled function of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.context import local
+from ..core.errors import GradError
+from ..core.tape import Node
+from . import engine
+
+
+class _Replay:
+    """An op made for one call of a compiled function: its gradient rule runs forward and backward as one plan."""
+
+    name, kind, saves, rule = "compiled", "kernel", "i", None
+
+    def __init__(self, trace: Any, fn: Callable, args: tuple, kwargs: dict, leaves: list):
+        self.trace, self.fn, self.args, self.kwargs, self.leaves = trace, fn, args, kwargs, leaves
+        # The replay must see random states and running statistics as the forward pass saw them.
+        changed = trace.graph.updates
+        self.before = [(t._data, t._data.copy()) for t, start in trace.graph.states if start in changed]
+        fixed = [t for t, start in trace.graph.states if start not in changed and not t._requires_grad]
+        self.versions = [(t, t.version) for t in (*_tensors(args), *_tensors(kwargs), *fixed)]
+
+    def vjp(self, g: Any, out: Any, *inputs: Any) -> tuple:
+        from ..compiling.function import CompiledFunction, flatten_outputs
+
+        for t, version in self.versions:
+            if t.version != version:
+                raise GradError(
+                    f"backward: a tensor of shape {t.shape}, which a compiled function has read, was changed in place "
+                    "before its gradient was taken"
+                )
+        gs = g if isinstance(g, tuple) else (g,)
+        present = [i for i, x in enumerate(gs) if x is not None]
+        cache = self.trace.backward
+        if cache is None:
+            cache = self.trace.backward = {}
+        pullback = cache.get(tuple(present))
+        if pullback is None:
+
+            def pull(seeds: tuple, args: tuple, kwargs: dict) -> tuple:
+                with _recording():
+                    tensors: list = []
+                    flatten_outputs(self.fn(*args, **kwargs), tensors)
+                    wanted = [t for t, need in zip(tensors, self.trace.needs_grad) if need]
+                    # hooks of the leaves are for the pass that asks: it may have more gradients to add
+                    roots = [wanted[i] for i in present]
+                    return tuple(engine.run(roots, seeds, False, False, self.leaves, leaf_hooks=False))
+
+            pullback = cache[tuple(present)] = CompiledFunction(pull, keeps="state")
+        after = [(array, array.copy()) for array, _ in self.before]
+        for array, value in self.before:
+            array[...] = value
+        try:
+            return pullback(tuple(gs[i].detach() for i in present), self.args, self.kwargs)
+        finally:
+            for array, value in after:
+                array[...] = value
+
+
+def _tensors(x: Any) -> list:
+    from ..compiling.function import leaves_of
+    from ..tensor import Tensor
+
+    return [t for t in leaves_of(x) if isinstance(t, Tensor) and not t._requires_grad]
+
+
+def _copied(x: Any) -> Any:
+    from ..tensor import Tensor
+
+    return x.clone() if isinstance(x, Tensor) and not x._requires_grad else x
+
+
+class _recording:
+    def __enter__(self) -> None:
+        self._before, local.grad_enabled = local.grad_enabled, True
+
+    def __exit__(self, *exc: object) -> None:
+        local.grad_enabled = self._before
+
+
+class _ReplayCall:
+    attrs: dict = {}
+
+    def __init__(self, op: _Replay):
+        self.op = op
+
+
+def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: list) -> Any:
+    """Run `trace` and record it on the tape as one node over the leaves that it captured."""
+    from ..compiling.function import _fill, map_structure
+    from ..ops.dispatch import _wrap
+
+    if trace.changed:  # the replay needs the arguments as they are now
+        args, kwargs = map_structure(_copied, (args, kwargs))
+    leaves = [t for t, _ in trace.graph.states if t._requires_grad and t._node is None]
+    replay = _Replay(trace, fn, args, kwargs, leaves)
+    outs = trace.run_arrays(arrays)
+    tracked = tuple(o for o, need in zip(outs, trace.needs_grad) if need)
+    node = Node(_ReplayCall(replay), tuple(leaves), tracked)
+    results, position = [], 0
+    for o, need in zip(outs, trace.needs_grad):
+        t = _wrap(o)
+        if need:
+            t._requires_grad, t._node, t._index = True, node, position
+            position += 1
+        results.append(t)
+    return _fill(trace.structure, results)

@@ -1,0 +1,83 @@
+"""What a thread is doing: recording gradients or not, tracing or not, and on which backend."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from contextlib import ContextDecorator
+from typing import Any
+
+
+class _Local(threading.local):
+    grad_enabled: bool = True
+    tracer: Any = None  # graph.trace.Tracer while a function is being traced
+    backend: Any = None  # backends.*.Backend; None: the process default
+    eager: Any = None  # the native fast path; None while tracing or on another backend
+
+
+local = _Local()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on this thread are recorded for backward()."""
+    return local.grad_enabled
+
+
+class _GradMode(ContextDecorator):
+    _value = True
+
+    def __enter__(self) -> None:
+        self._before = getattr(self, "_before", [])
+        self._before.append(local.grad_enabled)
+        local.grad_enabled = self._value
+
+    def __exit__(self, *exc: object) -> None:
+        local.grad_enabled = self._before.pop()
+
+
+class no_grad(_GradMode):
+    """Context manager and decorator: record nothing for backward().
+
+    >>> import ranvier as rv
+    >>> w = rv.ones(2, requires_grad=True)
+    >>> with rv.no_grad():
+    ...     (w * 2).requires_grad
+    False
+    """
+
+    _value = False
+
+
+class enable_grad(_GradMode):
+    """Context manager and decorator: record for backward() again inside no_grad()."""
+
+    _value = True
+
+
+class set_grad_enabled(_GradMode):
+    """Record for backward() or not, by `mode`; as a statement or a context manager."""
+
+    def __init__(self, mode: bool):
+        self._value = bool(mode)
+        self._before = [local.grad_enabled]
+        local.grad_enabled = self._value
+
+    def __enter__(self) -> None:
+        local.grad_enabled = self._value
+
+
+class Epoch:
+    """Counts changes that compiled functions must look at before their next run: of a module's training mode, of an
+    optimizer's options, of the array behind a captured tensor.
+    """
+
+    value = 0
+    _next = itertools.count(1).__next__  # no two threads get the same number
+
+    @classmethod
+    def bump(cls) -> None:
+        """Something of that kind has changed."""
+        cls.value = cls._next()
+
+
+versions = itertools.count(1)  # each change in place gives the tensor the next one

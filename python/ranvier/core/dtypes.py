@@ -1,0 +1,97 @@
+"""The dtypes, PyTorch's promotion rule, and the codes that the native side uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError
+
+float32, float64 = np.dtype("float32"), np.dtype("float64")
+int32, int64, uint8 = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8")
+bool_ = np.dtype("bool")
+
+ALL: tuple[np.dtype, ...] = (float32, float64, int32, int64, uint8, bool_)  # in the order of csrc/core/view.h
+CODE: dict[np.dtype, int] = {dtype: code for code, dtype in enumerate(ALL)}
+FLOATS = (float32, float64)
+_CATEGORY = {float32: 2, float64: 2, int32: 1, int64: 1, uint8: 1, bool_: 0}
+
+_default_float: np.dtype = float32
+
+
+def get_default_dtype() -> np.dtype:
+    """The dtype of floats made from Python numbers; float32 unless changed."""
+    return _default_float
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Make `dtype` (float32 or float64) the dtype of tensors made from Python floats."""
+    global _default_float
+    chosen = next((d for d in FLOATS if dtype is not None and d == dtype), None)
+    if chosen is None:
+        raise DTypeError(f"set_default_dtype: dtype={dtype} must be float32 or float64")
+    _default_float = chosen
+
+
+def as_dtype(dtype: Any) -> np.dtype:
+    """`dtype` as one of the six supported NumPy dtypes."""
+    if dtype is float:
+        return _default_float
+    if dtype is int:
+        return int64
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = None
+    if result not in CODE:
+        raise DTypeError(f"dtype={dtype!r} must be one of {', '.join(d.name for d in ALL)}")
+    return result
+
+
+def is_float(dtype: np.dtype) -> bool:
+    return dtype == float32 or dtype == float64
+
+
+def category(dtype: np.dtype) -> int:
+    """0 for bool, 1 for integers, 2 for floats: values of a higher one do not fit a lower one."""
+    return _CATEGORY[dtype]
+
+
+def _join(a: np.dtype, b: np.dtype) -> np.dtype:
+    if a == b:
+        return a
+    if _CATEGORY[a] != _CATEGORY[b]:
+        return a if _CATEGORY[a] > _CATEGORY[b] else b
+    return np.promote_types(a, b)
+
+
+def scalar_dtype(value: Any) -> np.dtype:
+    """The dtype that a Python number alone would get."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool_
+    if isinstance(value, (int, np.integer)):
+        return int64
+    if isinstance(value, (float, np.floating)):
+        return _default_float
+    raise DTypeError(f"{value!r} of type {type(value).__name__} is not a number")
+
+
+def promote(operands: Any) -> np.dtype:
+    """PyTorch's result type: operands with axes first, then 0-d ones, then Python numbers; a lower rank counts
+    only where its category (bool < int < float) is higher.
+    """
+    by_rank: list[np.dtype | None] = [None, None, None]
+    for x in operands:
+        if hasattr(x, "shape"):
+            rank, dtype = (0 if x.shape else 1), x.dtype
+        else:
+            rank, dtype = 2, scalar_dtype(x)
+        so_far = by_rank[rank]
+        by_rank[rank] = dtype if so_far is None else _join(so_far, dtype)
+    present = [dtype for dtype in by_rank if dtype is not None]
+    result = present[0]
+    for dtype in present[1:]:
+        if _CATEGORY[dtype] > _CATEGORY[result]:
+            result = dtype
+    return result

@@ -1,0 +1,116 @@
+"""The tape: a Node for each recorded op call.
+
+Nodes are numbered as they are made, so descending numbers are a topological order of any part of the tape.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from .errors import GradError
+
+_next_number = count().__next__
+_CHANGED = object()  # in place of saved outputs that were changed afterwards
+
+
+class Edge:
+    """Stands in a node for an input whose values the gradient rule does not need, so that they can be freed."""
+
+    __slots__ = ("_node", "_index", "_requires_grad", "shape", "dtype")
+
+    def __init__(self, t: Any):
+        self._node, self._index, self._requires_grad = t._node, t._index, t._requires_grad
+        self.shape, self.dtype = t._data.shape, t._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+
+DETACHED = -1  # _index of a view without a node that shall have none, whatever becomes of its base
+
+
+def stale(t: Any) -> bool:
+    """Whether `t` is a view, not a detached one, whose base has got another history since it was made."""
+    base = t._base
+    if base is None or base._node is None or t._version == base._version:
+        return False
+    return t._node is not None or t._index != DETACHED
+
+
+def check_view(t: Any) -> None:
+    """Raise if `t` is stale."""
+    if stale(t):
+        raise GradError(
+            f"a view of shape {t._data.shape} is used after its base, shape {t._base._data.shape}, was changed in place: "
+            "its gradient would not pass through the change; make the view again"
+        )
+
+
+class Node:
+    """One recorded call: where its inputs came from, and what the gradient rule needs of inputs and outputs."""
+
+    __slots__ = (
+        "call",
+        "inputs",
+        "outs",
+        "n_outs",
+        "versions",
+        "number",
+        "hooks",
+    )  # hooks: see hooks.py; often not set
+
+    def __init__(self, call: Any, inputs: tuple, outs: tuple):
+        for t in inputs:
+            if t._base is not None:
+                check_view(t)
+        self.call = call
+        saves = call.op.saves
+        if "i" in saves:
+            self.inputs: Any = inputs
+            self.versions: Any = [t._version if t._base is None else t._base._version for t in inputs]
+        else:  # leaves stay: their gradient goes to them
+            whole = "n" in saves  # positions and masks stay too
+            self.inputs = [
+                t if t._requires_grad and t._node is None or whole and t._data.dtype.kind != "f" else Edge(t)
+                for t in inputs
+            ]
+            self.versions = [t.version if t._data.dtype.kind != "f" else None for t in inputs] if whole else None
+        # arrays, not tensors: a tensor holds its node, and the node must not hold it back
+        self.outs: Any = outs if "o" in saves else None
+        self.n_outs = len(outs)
+        self.number = _next_number()
+
+    def check_saved(self) -> None:
+        """Raise unless everything saved is as it was."""
+        if self.inputs is None:
+            raise GradError(
+                f"backward: the tape of {self.call.op.name} has been used already; "
+                "call backward(retain_graph=True) the first time to go through it twice"
+            )
+        if self.outs is _CHANGED:
+            raise GradError(
+                f"backward: the result of {self.call.op.name} was changed in place after it was saved for the gradient; "
+                "use an operation that returns a new tensor"
+            )
+        if self.versions is not None:
+            for position, (t, version) in enumerate(zip(self.inputs, self.versions)):
+                if version is not None and t.version != version:
+                    raise GradError(
+                        f"backward: input {position} of {self.call.op.name}, shape {t.shape}, was changed in place "
+                        "after it was saved for the gradient; use an operation that returns a new tensor"
+                    )
+
+    def spoil(self) -> None:
+        """The memory of the results has been changed in place."""
+        if self.outs is not None:
+            self.outs = _CHANGED
+
+    def release(self) -> None:
+        """Let go of all that was saved; the node cannot be used again."""
+        self.inputs = self.outs = None

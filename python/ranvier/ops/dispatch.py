@@ -1,0 +1,241 @@
+"""The one interception point: every op call passes through `apply`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..core import tape
+from ..core.context import Epoch, local
+from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
+from ..core.errors import DTypeError, OutOfRangeError, TraceError
+from ..core.tape import Node
+from ..ops import record as _op
+from .record import Call
+
+Tensor: Any = None  # set by tensor.py, which imports the ops
+
+
+def apply(call: Call, inputs: tuple) -> Any:
+    """Run or record `call` on `inputs` and note it on the tape.
+
+    Tensors give tensors; NumPy arrays alone give NumPy arrays and record nothing. The native backend puts a quicker
+    twin (csrc/python/apply.cpp) in front, which hands over to this one whatever is not an ordinary call of a known
+    signature.
+    """
+    record = False
+    arrays = []
+    for x in inputs:
+        if not isinstance(x, Tensor):
+            return _apply_loose(call, inputs)
+        arrays.append(x._data)
+        if x._requires_grad or x._base is not None and tape.stale(x):
+            record = True  # or raise, of a stale view
+    eager = local.eager
+    if eager is None:
+        out = None
+    elif call.view is None:
+        out = eager(call.id, *arrays)
+    else:
+        out = call.view(arrays[0])
+    if out is None:
+        inputs, out = _apply_slow(call, inputs, arrays)
+    if record and local.grad_enabled and call.differentiable:
+        return _record(call, inputs, out)
+    if type(out) is tuple:
+        return tuple([_wrap(data) for data in out])
+    result = _wrap(out)
+    if call.view is not None:
+        _share(result, inputs[0])
+    return result
+
+
+def apply_into(call: Call, inputs: tuple) -> bool:
+    """Run `call`, whose result may share its first input's memory, in that memory; False, and nothing done, where that
+    would show elsewhere: recorded, traced, read-only or scattered memory, or shared with another input.
+    """
+    if local.eager is None:
+        return False
+    arrays = []
+    for x in inputs:
+        if not isinstance(x, Tensor) or local.grad_enabled and (x._requires_grad or tape.stale(x)):
+            return False
+        arrays.append(x._data)
+    target = arrays[0]
+    if not target.flags.carray:
+        return False
+    for a in arrays[1:]:
+        if np.may_share_memory(target, a):
+            return False
+    return current_backend().run_into(call, arrays)
+
+
+def _wrap(data: Any) -> Any:
+    t = Tensor.__new__(Tensor)
+    t._data = data
+    t._requires_grad = False
+    t.grad = t._node = t._base = None
+    t._index = t._version = 0
+    return t
+
+
+def _share(view: Any, of: Any) -> None:
+    """`view` is an alias of a part of `of`: in-place changes of either count for both."""
+    view._base = of if of._base is None else of._base
+    if of._base is not None and of._node is None and view._node is None:
+        view._index = of._index  # views of a detached tensor are detached
+    view._version = view._base._version  # read while tracing: does the view still show its base?
+
+
+def _record(call: Call, inputs: tuple, out: Any) -> Any:
+    if type(out) is not tuple:
+        result = _wrap(out)
+        if out.dtype.kind == "f":
+            result._requires_grad = True
+            result._node = Node(call, inputs, (out,))
+        if call.view is not None:
+            _share(result, inputs[0])
+        return result
+    node = Node(call, inputs, out)
+    results = []
+    for index, data in enumerate(out):
+        t = _wrap(data)
+        if data.dtype.kind == "f":
+            t._requires_grad = True
+            t._node = node
+            t._index = index
+        results.append(t)
+    return tuple(results)
+
+
+def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
+    """Bring dtypes to what the op takes, then trace, or run on the thread's backend."""
+    if call.op.rule is not None:
+        wanted = _compute_dtypes(call.op.name, call.op.rule, arrays)
+        if any(a.dtype != d for a, d in zip(arrays, wanted)):
+            inputs = tuple(x if x.dtype == d else x.to(d) for x, d in zip(inputs, wanted))
+            arrays = [x._data for x in inputs]
+            out = None if local.eager is None else local.eager(call.id, *arrays)
+            if out is not None:
+                return inputs, out
+    if local.tracer is not None:
+        return inputs, local.tracer.record(call, inputs)
+    for a in arrays:
+        if not isinstance(a, np.ndarray):
+            raise TraceError(
+                f"{call.op.name}: a tensor of shape {a.shape} from inside a compiled function has no value outside of it; "
+                "return it from the function"
+            )
+    specs = call.op.infer(*arrays, **call.attrs)
+    several = type(specs) is list
+    outs = current_backend().run(call, arrays, specs if several else [specs])
+    return inputs, outs if several else outs[0]
+
+
+def current_backend() -> Any:
+    if local.backend is None:
+        from ..backends import default_backend, use
+
+        use(default_backend())
+    return local.backend
+
+
+def _compute_dtypes(name: str, rule: str, arrays: list) -> list[np.dtype]:
+    """The dtype that each input of an elementwise op must have (see Op)."""
+    if rule == "logical":
+        return [bool_] * len(arrays)
+    if rule == "where":
+        common = promote(arrays[1:])
+        return [bool_, common, common]
+    common = promote(arrays)
+    if rule == "float" and not is_float(common):
+        common = get_default_dtype()
+    return [common] * len(arrays)
+
+
+# ---------------------------------------------------------------- numbers and plain arrays among the inputs
+
+_NUMBERS = (bool, int, float, np.generic)
+
+
+def _apply_loose(call: Call, inputs: tuple) -> Any:
+    """Inputs that are not all tensors: turn numbers into constants, and wrap arrays."""
+    if len(inputs) == 2 and call.op.rule is not None:  # x * 2.0 and the like, quickly
+        a, b = inputs
+        if isinstance(a, Tensor):
+            if b.__class__ is float and a.dtype in FLOATS or b.__class__ is int and a.dtype != bool_:
+                return apply(call, (a, constant(b, a.dtype)))
+        elif isinstance(b, Tensor):
+            if a.__class__ is float and b.dtype in FLOATS or a.__class__ is int and b.dtype != bool_:
+                return apply(call, (constant(a, b.dtype), b))
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    for x in inputs:
+        if not isinstance(x, (Tensor, np.ndarray, *_NUMBERS)):
+            raise DTypeError(
+                f"{call.op.name}: argument {x!r:.60} of type {type(x).__name__} must be a Tensor, a NumPy array or a number"
+            )
+    arrays = [x for x in inputs if isinstance(x, (Tensor, np.ndarray))]
+    inputs = tuple(x.item() if isinstance(x, np.generic) else x for x in inputs)
+    for x in arrays:
+        if x.dtype not in CODE:
+            raise DTypeError(f"{call.op.name}: dtype {x.dtype} must be one of {', '.join(d.name for d in CODE)}")
+    if call.op.rule in ("logical", "where"):
+        operands = [x for x in inputs[1:]] if call.op.rule == "where" else list(inputs)
+    else:
+        operands = list(inputs)
+    number_dtype = promote(operands)
+    if call.op.rule == "float" and not is_float(number_dtype):
+        number_dtype = get_default_dtype()
+    wrapped = tuple(
+        x if isinstance(x, Tensor) else _wrap(x) if isinstance(x, np.ndarray) else constant(x, number_dtype)
+        for x in inputs
+    )
+    if tensors or not arrays:
+        return apply(call, wrapped)
+    tracer, eager, local.tracer = local.tracer, local.eager, None  # plain arrays are never traced
+    if tracer is not None:
+        local.eager = getattr(current_backend(), "eager", None)
+    try:
+        out = apply(call, wrapped)
+    finally:
+        local.tracer, local.eager = tracer, eager if tracer is not None else local.eager
+    return tuple(t._data for t in out) if type(out) is tuple else out._data
+
+
+_constants: dict[tuple, Any] = {}
+
+
+def constant(value: Any, dtype: np.dtype) -> Any:
+    """A 0-d tensor that stands for a number in an expression; shared, never written to."""
+    key = (value, value.__class__, dtype)
+    t = _constants.get(key)
+    if t is not None and (value != 0 or value.__class__ is not float):
+        return t
+    try:
+        data = np.asarray(value, dtype)
+    except OverflowError:
+        raise DTypeError(f"number {value} does not fit dtype {dtype}") from None
+    data.flags.writeable = False
+    t = Constant.__new__(Constant)
+    t._data = data
+    t._requires_grad = False
+    t.grad = t._node = t._base = None
+    t._index = t._version = 0
+    if value == value and not (value == 0 and math.copysign(1, value) < 0):
+        if len(_constants) >= 1024:
+            _constants.clear()
+        _constants[key] = t
+    return t
+
+
+Constant: Any = None  # set by tensor.py: the Tensor subclass of shared numbers
+
+_op.apply = apply
+
+
+def connect(native: Any) -> None:
+    """Let the native module's `apply` take the calls that it knows."""
+    native.connect(Tensor, Call, tape.Node, tape.Edge, tape._next_number, local, Epoch, apply, _record, OutOfRangeError)
+    _op.apply = native.apply

@@ -1,0 +1,273 @@
+"""The op record: all that is known of one op, in one place.
+
+An `Op` is called with tensors (or NumPy arrays) and its attributes: `softmax(x, dim=1)` runs
+`apply(softmax.bind(dim=1), (x,))`. Everything else (native dispatch, tape, tracing, tests, docs) reads the record.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from ..core.dtypes import bool_, is_float
+from ..core.errors import DTypeError, ShapeError
+
+Aval = Any  # anything with .shape (a tuple) and .dtype: ndarray, graph Value
+Spec = tuple[tuple[int, ...], np.dtype]  # shape and dtype of one output
+
+OPS: dict[str, Op] = {}
+_call_ids = count()
+MAX_CALLS = 4096  # Calls remembered for one op
+
+EDGES = (-np.inf, -100.0, -1.0, -1e-3, -0.0, 0.0, 1e-3, 0.5, 1.0, 100.0, np.inf, np.nan)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One test case: `inputs` are shapes (filled from the op's domain), arrays or numbers."""
+
+    inputs: tuple
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+class Call:
+    """An op with its attributes filled in; interned as long as its op remembers it."""
+
+    __slots__ = (
+        "op",
+        "attrs",
+        "id",
+        "view",
+        "differentiable",
+        "saves_inputs",
+        "saves_output",
+        "saves_whole",
+        "__weakref__",
+    )
+
+    def __init__(self, op: Op, attrs: dict[str, Any]):
+        self.op, self.attrs, self.id = op, attrs, next(_call_ids)
+        self.view = self._view if op.kind == "view" else None
+        self.differentiable = op.vjp is not None
+        self.saves_inputs, self.saves_output, self.saves_whole = (mark in op.saves for mark in "ion")
+
+    def _view(self, x: np.ndarray) -> np.ndarray | None:
+        """NumPy's own view, or None where the arguments do not fit: `infer` then says why."""
+        try:
+            return self.op.reference(np, x, **self.attrs)
+        except (ValueError, IndexError, TypeError):
+            return None
+
+    def __repr__(self) -> str:
+        return f"{self.op.name}({', '.join(f'{k}={v!r}' for k, v in self.attrs.items())})"
+
+
+class Op:
+    """The record of one op.
+
+    Args:
+        name: unique; also the native row in csrc/core/*.def (views have none).
+        kind: "elementwise" (broadcasts, promotes, fuses), "view" (an alias of its input: no work),
+            "kernel" (everything else), "optimizer" (updates in place many tensors in one pass).
+        infer: `infer(*avals, **attrs)` -> (shape, dtype), or a list of them for an op of several outputs.
+            Raises ShapeError/DTypeError/OutOfRangeError with the op's name, all shapes and the rule. Elementwise
+            ops leave it out: `rule` says it.
+        reference: `reference(xp, *arrays, **attrs)`: array-API code, the definition of the op. It is called
+            with dtypes that `infer` admits and returns the inferred dtype.
+        vjp: `vjp(g, out, *inputs, **attrs)` -> one gradient (or None) an input, written with ops on tensors.
+            For several outputs `g` and `out` are tuples (a g may be None). Results may keep broadcast axes:
+            the engine sums them away. None: not differentiable.
+        attrs: names and defaults; values must be hashable.
+        rule: elementwise only: "promote" (to a common dtype), "float" (the same, ints become float),
+            "compare" (common dtype in, bool out), "logical" (bools in and out), "where" (bool, T, T).
+        encode: `encode(*avals, **attrs)` -> (ints, floats): attributes as the native kernel takes them.
+            Elementwise ops leave it out: their attributes become constant operands, in order.
+        saves: what vjp reads: "i" inputs, "n" inputs that are not floats, "o" output, "io" both, "" none.
+        inplace: {output: input} pairs that may share memory, or a function of the number of inputs and the
+            attributes that gives them (elementwise ops need not say so).
+        kernel: name of the native kernel where it is not the op's.
+        flops: `flops(*avals, **attrs)` -> floating-point operations.
+        domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
+        edges: extra inputs for elementwise ops. max_ulp: of the native float32 result against the reference.
+        ulp_floor: results nearer to zero count their error in units of numbers of this size.
+        terms: `terms(*avals, **attrs)`: how many products or terms one result sums; sets tests' tolerance.
+        neutral: {position: number}: with that number there, a binary op returns its other input unchanged.
+        setting: a function that says what a process-wide setting, a default of the attributes, is now: traces hold
+            while it stays that. `set_default` changes it.
+        epilogue: the native kernel can run a tile program on its result, in the same instruction.
+        yields: "probabilities" where the results are that: losses that want raw scores warn of them.
+        onnx: the name in ONNX's standard op set, if there is one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        kind: str,
+        reference: Callable,
+        infer: Callable | None = None,
+        vjp: Callable | None = None,
+        attrs: dict[str, Any] | None = None,
+        rule: str | None = None,
+        arity: int | None = None,
+        encode: Callable | None = None,
+        saves: str = "io",
+        inplace: dict[int, int] | Callable[..., dict[int, int]] | None = None,
+        flops: Callable | int = 0,
+        domain: tuple[float, float] = (-3.0, 3.0),
+        samples: Sequence[Sample] = (),
+        edges: tuple = EDGES,
+        max_ulp: float = 4.0,
+        ulp_floor: float = 0.0,
+        terms: Callable | None = None,
+        neutral: dict[int, float] | None = None,
+        setting: Callable | None = None,
+        epilogue: bool = False,
+        kernel: str | None = None,
+        yields: str = "",
+        onnx: str | None = None,
+        doc: str = "",
+    ):
+        if name in OPS:
+            raise ValueError(f"op {name!r} is defined twice")
+        if kind == "elementwise":
+            infer = infer or elementwise_infer(name, rule or "promote")
+        assert infer is not None, f"op {name!r} needs an infer rule"
+        self.name, self.kind, self.infer, self.reference, self.vjp = name, kind, infer, reference, vjp
+        self.defaults = dict(attrs or {})
+        self.rule = rule or ("promote" if kind == "elementwise" else None)
+        self.arity, self.encode, self.saves, self.inplace = arity, encode, saves, inplace or {}
+        self.flops, self.domain, self.samples, self.edges = flops, domain, tuple(samples), edges
+        self.max_ulp, self.ulp_floor, self.terms, self.onnx, self.doc = max_ulp, ulp_floor, terms, onnx, doc
+        self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
+        self.kernel = kernel or name
+        self.yields = yields
+        self.neutral, self.setting, self.epilogue = neutral or {}, setting, epilogue
+        self._calls: dict[tuple, Call] = {}
+        self.default_call = self.bind()
+        OPS[name] = self
+
+    def bind(self, **attrs: Any) -> Call:
+        """The interned Call of this op with `attrs` (missing ones take their defaults)."""
+        if attrs.keys() - self.defaults.keys():
+            raise TypeError(f"{self.name}: unknown attributes {sorted(attrs.keys() - self.defaults.keys())}")
+        full = {**self.defaults, **attrs} if attrs else self.defaults
+        key = tuple(full.items())
+        call = self._calls.get(key)
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:  # slices with ever new bounds must not pile up
+                self._calls.clear()
+            call = self._calls[key] = Call(self, full)
+        return call
+
+    def set_default(self, **attrs: Any) -> None:
+        """Change the defaults of attributes: all later calls that leave them out are meant."""
+        self.default_call = self.bind(**attrs)
+        self.defaults = self.default_call.attrs
+
+    def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        if not attrs:
+            return apply(self.default_call, inputs)
+        call = self._calls.get(tuple(attrs.items()))
+        return apply(self.bind(**attrs) if call is None else call, inputs)
+
+    def call(self, **attrs: Any) -> Call:
+        """`bind`, quicker where all attributes are given in the order of the record."""
+        call = self._calls.get(tuple(attrs.items()))
+        return self.bind(**attrs) if call is None else call
+
+    def aliases(self, n_inputs: int, attrs: dict[str, Any]) -> dict[int, int]:
+        """{output: input} pairs that may share memory, for a call with `n_inputs` inputs."""
+        return self.inplace(n_inputs, **attrs) if callable(self.inplace) else self.inplace
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def apply(call: Call, inputs: tuple) -> Any:  # replaced by ops/apply.py: the engine needs the record, not vice versa
+    raise RuntimeError("ranvier.ops.apply has not been imported")
+
+
+def prepared(make: Callable) -> Callable:
+    """The public function that runs what `make(input, ...)` returns: a Call and its inputs. Where it is called in place
+    (`input.name_()`), the call may run in `input`'s own memory.
+    """
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return apply(*make(*args, **kwargs))
+
+    function = functools.update_wrapper(function, make)
+    del function.__wrapped__  # for it is not what this returns
+    function.__signature__ = inspect.signature(make)  # type: ignore[attr-defined]
+    function.prepare = make  # type: ignore[attr-defined]
+    return function
+
+
+# ---------------------------------------------------------------- shape rules
+
+
+def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """NumPy's rule: aligned at the right, each axis equal or 1."""
+    first = shapes[0]
+    if all(s == first for s in shapes):
+        return first
+    ndim = max(map(len, shapes))
+    result = []
+    for axis in range(ndim):
+        sizes = {s[axis - ndim + len(s)] for s in shapes if axis - ndim + len(s) >= 0} - {1}
+        if len(sizes) > 1:
+            listed = ", ".join(map(str, shapes))
+            raise ShapeError(
+                f"{name}: shapes {listed} do not broadcast: axis {axis - ndim} has sizes {sorted(sizes)}, "
+                "which must be equal or 1"
+            )
+        result.append(sizes.pop() if sizes else 1)
+    return tuple(result)
+
+
+def elementwise_infer(name: str, rule: str) -> Callable:
+    """Output spec of an elementwise op whose inputs `apply` has brought to the dtypes that `rule` asks for."""
+
+    def infer(*avals: Aval, **attrs: Any) -> Spec:
+        shape = broadcast_shapes(name, *(a.shape for a in avals))
+        dtype = avals[-1].dtype
+        if rule == "float" and not is_float(dtype):
+            raise DTypeError(f"{name}: dtype {dtype} must be float32 or float64")
+        return shape, (bool_ if rule in ("compare", "logical") else dtype)
+
+    return infer
+
+
+def normalize_axis(name: str, axis: int, ndim: int) -> int:
+    """`axis` counted from the front; 0-d arrays take 0 and -1, as in PyTorch."""
+    if axis.__class__ is int and 0 <= axis < ndim:  # as nearly always
+        return axis
+    try:
+        number = index(axis)
+    except TypeError:
+        raise DTypeError(f"{name}: dim={axis!r} must be an integer") from None
+    extent = max(ndim, 1)
+    if not -extent <= number < extent:
+        from ..core.errors import OutOfRangeError
+
+        raise OutOfRangeError(f"{name}: dim={number} must be in [{-extent}, {extent - 1}] for {ndim} axes")
+    return number % extent
+
+
+def normalize_axes(name: str, axes: Any, ndim: int) -> tuple[int, ...]:
+    """A sorted tuple of distinct axes; None or () means all."""
+    if axes is None or (isinstance(axes, (tuple, list)) and not axes):
+        return tuple(range(ndim))
+    if not isinstance(axes, (tuple, list)):
+        axes = (axes,)
+    result = tuple(sorted(normalize_axis(name, a, ndim) for a in axes))
+    if len(set(result)) != len(result):
+        raise ShapeError(f"{name}: dim={tuple(axes)} names an axis twice")
+    return tuple(a for a in result if a < ndim)

@@ -1,0 +1,603 @@
+"""The tape: accumulation, retention, in-place changes, views, second derivatives."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+import ranvier as rv
+from ranvier.core.errors import GradError
+
+
+def leaf(*values):
+    return rv.tensor(list(values), requires_grad=True)
+
+
+def test_gradients_accumulate():
+    x = leaf(1.0, 2.0)
+    (x * 3).sum().backward()
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [5.0, 7.0]
+    x.grad = None
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_leaf_used_twice():
+    x = leaf(3.0)
+    (x * x + x).backward(rv.ones(1))
+    assert x.grad.tolist() == [7.0]
+
+
+def test_diamond():
+    x = leaf(2.0)
+    a = x * 2
+    b, c = a * 3, a * a
+    (b * c + a).sum().backward()
+    # y = 2x * 3 * 4x^2 + 2x = 24 x^3 + 2x
+    assert x.grad.tolist() == [72.0 * 4 + 2]
+
+
+def test_gradient_does_not_alias():
+    """x.grad belongs to x alone, also where the gradient came unchanged from the seed or to two leaves."""
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = rv.ones(2)
+    (x + y).backward(seed)
+    x.grad.mul_(5.0)
+    assert y.grad.tolist() == [1.0, 1.0] and seed.tolist() == [1.0, 1.0]
+    (x + y).sum().backward()
+    assert x.grad.tolist() == [6.0, 6.0]
+
+
+def test_unbroadcast():
+    a, b, c = rv.ones(3, 1, requires_grad=True), rv.ones(4, requires_grad=True), rv.ones((), requires_grad=True)
+    (a * b + c).sum().backward()
+    assert a.grad.shape == (3, 1) and a.grad.tolist() == [[4.0]] * 3
+    assert b.grad.tolist() == [3.0] * 4 and c.grad.item() == 12.0 and c.grad.shape == ()
+
+
+def test_no_grad_and_enable_grad():
+    x = leaf(1.0)
+    with rv.no_grad():
+        assert not (x * 2).requires_grad
+        with rv.enable_grad():
+            assert (x * 2).requires_grad
+    with rv.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+    @rv.no_grad()
+    def f():
+        return x * 2
+
+    assert not f().requires_grad and rv.is_grad_enabled()
+
+
+def test_no_grad_is_left_after_an_error():
+    with pytest.raises(ZeroDivisionError), rv.no_grad():
+        1 / 0
+    assert rv.is_grad_enabled()
+
+
+def test_retain_graph():
+    x = leaf(2.0)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [8.0]
+    with pytest.raises(GradError, match="the tape of sum has been used already"):
+        y.backward()
+
+
+def test_a_shared_part_is_used_up():
+    x = leaf(2.0)
+    a = x * x
+    a.sum().backward()
+    with pytest.raises(GradError, match="the tape of mul has been used already"):
+        (a * 2).sum().backward()
+
+
+def test_memory_is_freed():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    watched = weakref.ref(y)
+    z = rv.exp(y).sum()
+    del y
+    z.backward()
+    gc.collect()
+    assert watched() is None
+    w = x * 2
+    watched = weakref.ref(w)
+    del w
+    assert watched() is None  # without the cycle collector
+
+
+@pytest.mark.parametrize(
+    "change", [lambda y: y.add_(1.0), lambda y: y.zero_(), lambda y: y.__setitem__(0, 5.0), lambda y: y.detach().mul_(2.0),
+               lambda y: y[1:].detach().fill_(0.0)],
+    ids=["add_", "zero_", "setitem", "detached", "view"],
+)  # fmt: skip
+def test_changes_of_saved_values_are_noticed(change):
+    x = leaf(1.0, 2.0)
+    y = x * 1.0
+    z = (y * y).sum()
+    change(y)
+    with pytest.raises(GradError, match=r"input 0 of mul, shape \(2,\), was changed in place"):
+        z.backward()
+
+
+def test_changes_of_what_is_not_saved_are_fine():
+    x = leaf(1.0, 2.0)
+    y = x + 1.0
+    z = y + 1.0
+    y.zero_()
+    z.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
+def test_in_place_results_keep_their_history():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.add_(x)
+    y.exp_()
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 3 * np.exp([3.0, 6.0]), rtol=1e-6)
+
+
+def test_in_place_on_leaves():
+    x = leaf(1.0, 2.0)
+    for change in (lambda: x.add_(1.0), lambda: x.zero_(), lambda: x.__setitem__(0, 1.0)):
+        with pytest.raises(GradError, match="in-place change of a leaf"):
+            change()
+    with rv.no_grad():
+        x.add_(1.0)
+    assert x.tolist() == [2.0, 3.0]
+
+
+def test_assigning_rows_of_a_result():
+    x = rv.ones(3, 2, requires_grad=True)
+    r = leaf(5.0, 6.0)
+    y = x * 2
+    y[1] = r
+    (y * y).sum().backward()
+    assert r.grad.tolist() == [10.0, 12.0] and x.grad.tolist() == [[8.0, 8.0], [0.0, 0.0], [8.0, 8.0]]
+
+
+def test_grad_of_inner_tensors():
+    x = leaf(3.0)
+    y = x * x
+    z = (y * y).sum()
+    gy, gx = rv.autograd.grad(z, [y, x])
+    assert gy.tolist() == [18.0] and gx.tolist() == [108.0] and x.grad is None
+
+
+def test_grad_of_unused():
+    x, y = leaf(1.0), leaf(1.0)
+    with pytest.raises(GradError, match=r"inputs\[1\], shape \(1,\), was not used"):
+        rv.autograd.grad((x * 2).sum(), [x, y])
+    assert rv.autograd.grad((x * 2).sum(), [x, y], allow_unused=True)[1] is None
+
+
+def test_third_derivative():
+    x = rv.tensor(2.0, requires_grad=True)
+    y = x**4
+    for wanted in (32.0, 48.0, 48.0):
+        (y,) = rv.autograd.grad(y, x, create_graph=True)
+        np.testing.assert_allclose(y.item(), wanted, rtol=1e-5)
+
+
+def test_create_graph_into_grad():
+    x = leaf(3.0)
+    (x**2).sum().backward(create_graph=True)
+    penalty = (x.grad**2).sum()
+    assert penalty.requires_grad
+    (g,) = rv.autograd.grad(penalty, x)
+    assert g.tolist() == [24.0]
+
+
+def test_backward_with_several_heads():
+    x = leaf(1.0, 2.0)
+    rv.autograd.backward([(x * 2).sum(), x * x], [None, rv.ones(2)])
+    assert x.grad.tolist() == [4.0, 6.0]
+
+
+def test_detach_cuts():
+    x = leaf(2.0)
+    (x * x.detach()).sum().backward()
+    assert x.grad.tolist() == [2.0]
+
+
+def test_arrays_give_gradients_nothing():
+    x = leaf(2.0)
+    y = (x * np.array([3.0], np.float32)).sum()
+    y.backward()
+    assert x.grad.tolist() == [3.0]
+
+
+def test_float64_stays():
+    x = rv.ones(2, dtype="float64", requires_grad=True)
+    (x.sum() * 2).backward()
+    assert x.grad.dtype == np.float64
+    y = rv.ones(2, requires_grad=True)
+    (y.to("float64") * x).sum().backward()
+    assert y.grad.dtype == np.float32
+
+
+def test_deep_chain():
+    """No recursion: a chain of 20,000 ops goes backward."""
+    x = leaf(1.0)
+    y = x
+    for _ in range(20_000):
+        y = y + 0.0
+    y.backward(rv.ones(1))
+    assert x.grad.tolist() == [1.0]
+    del y  # nor when it is freed
+
+
+def test_gradients_in_several_threads():
+    import threading
+
+    results = []
+
+    def work(k):
+        x = rv.full((100,), float(k), requires_grad=True)
+        for _ in range(30):
+            x.grad = None
+            (x * x).sum().backward()
+        results.append(x.grad.tolist() == [2.0 * k] * 100)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert results == [True] * 4
+
+
+def test_overwritten_values_get_no_gradient():
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    y.zero_()
+    (y + x).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+    x = rv.tensor(2.0, requires_grad=True)
+    y = x * x
+    y.fill_(5.0)
+    (y * x).backward()
+    assert x.grad.item() == 5.0
+
+
+def _number(lib, w):
+    x = w * 2
+    x[0, 1] += w[1, 1] * 5
+    return x
+
+
+def _into_constant(lib, w):
+    x = lib.zeros(4, 2, 3)
+    x[1].copy_(w)
+    x[2:].transpose(0, 2)[1].add_(w[0, 0] * w[1, 1])
+    return x + 1
+
+
+def _zeroed(lib, w):
+    x = w * 1
+    x.T[1].fill_(7.0)
+    x[:, 2].zero_()
+    return x * w
+
+
+def _view_used(lib, w):
+    x = w * 1
+    view = x[0]
+    view.add_(w[1])
+    view.sub_(1.5)
+    return view * x[1] + x.sum()
+
+
+def _twice(lib, w):
+    x = w.exp() + 0
+    for i in range(2):
+        x[i] += (x[1 - i] + 0) * w[i, 0]
+    return x.reshape(3, 2)[::2]
+
+
+def _of_a_number(lib, w):
+    x = w.sum() * 1
+    x.reshape(1, 1)[0].add_(w[0, 0])
+    return x * x
+
+
+@pytest.mark.parametrize(
+    "script", [_number, _into_constant, _zeroed, _view_used, _twice, _of_a_number], ids=lambda f: f.__name__
+)
+def test_changes_through_views_as_in_pytorch(script):
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib in (rv, torch):
+        w = lib.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 4.0]], dtype=lib.float64, requires_grad=True)
+        out = script(lib, w)
+        (out * out).sum().backward()
+        results.append((out.detach().numpy(), w.grad.numpy()))
+    for ours, theirs in zip(*results):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_changes_through_views_that_are_refused():
+    w = leaf(1.0, 2.0)
+    with pytest.raises(GradError, match="in-place change of a leaf tensor"):
+        w[0].zero_()
+    y = w * 3
+    with pytest.raises(GradError, match="through a view"):
+        y.detach().add_(w)
+    old = y[:1]
+    y.add_(1)
+    with pytest.raises(GradError, match="make the view again"):
+        old.zero_()
+    with pytest.raises(GradError, match="through a view"):
+        rv.compile(lambda: (w * 3)[0].zero_())()
+    assert w.tolist() == [1.0, 2.0] and y.tolist() == [4.0, 7.0]
+
+
+def test_a_view_that_was_written_through_is_saved_as_it_was():
+    w = leaf(1.0, 2.0)
+    y = w * 3
+    squares = (y * y).sum()
+    y[0] += w[1]
+    with pytest.raises(GradError, match="was changed in place after it was saved"):
+        squares.backward()
+
+
+def test_gradients_of_numbers_accumulate():
+    x = rv.tensor(3.0, requires_grad=True)
+    for _ in range(2):
+        x.backward()
+        (x + 1).backward()
+    assert x.grad.item() == 4.0
+    (x + 1).backward()
+    assert rv.tensor(1.0).add(1.0).item() == 2.0  # the shared number was not written to
+
+
+@pytest.mark.parametrize("change", [lambda y: y.zero_(), lambda y: y.add_(1.0), lambda y: y.mul_(3.0)])
+def test_a_view_of_a_changed_result_is_refused(change):
+    y = rv.ones(2, 3, requires_grad=True) * 2
+    view = y.T
+    change(y)
+    with pytest.raises(GradError, match="make the view again"):
+        view + 1
+    with pytest.raises(GradError, match="make the view again"):
+        view.backward(rv.ones(3, 2))
+    y.T.sum()
+
+
+def _copy_through_a_view(b, v, w):
+    b[2:].copy_(w * 2)
+
+
+def _copy(b, v, w):
+    b.copy_((w * 2).repeat(2))
+
+
+def _assign_a_part(b, v, w):
+    b[:2] = w * 2
+
+
+def _copy_through_another_old_view(b, v, w):
+    b_view = v[:2]
+    b_view.copy_(w * 2)
+
+
+USES = {
+    "arithmetic": lambda u, w: u * 3 + w.sum(),
+    "view": lambda u, w: u[:1],
+    "alone": lambda u, w: u + 1.0,
+    "joined": lambda u, w: rv.cat([u, w]),
+    "copied": lambda u, w: rv.zeros(3).copy_(u),
+    "written": lambda u, w: u.fill_(1.0),
+    "added in place": lambda u, w: rv.zeros(3).index_add_(0, rv.tensor([0, 1, 2]), u),
+    "backward": lambda u, w: u.sum().backward(),
+    "compiled": rv.compile(lambda u, w: u * w.sum()),
+    "captured": lambda u, w: rv.compile(lambda: u * w.sum())(),
+}
+
+
+@pytest.mark.parametrize("change", [_copy_through_a_view, _copy, _assign_a_part, _copy_through_another_old_view])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_view_older_than_the_history_of_its_base_is_refused(change, use):
+    for _ in range(2):  # first calls of a signature go another way
+        w = leaf(1.0, 1.0)
+        b = rv.zeros(4)
+        v, u, apart = b[:3], b[:3], b.detach()[:3]
+        change(b, v, w)
+        with pytest.raises(GradError, match="make the view again|through a view"):
+            use(u, w)
+        with rv.no_grad():  # values alone
+            assert (u * 3).tolist() == (b[:3] * 3).tolist()
+        z = (apart * 3).sum() + w.sum()  # without history, as asked for
+        z.backward()
+        assert w.grad.tolist() == [1.0, 1.0]
+
+
+def test_compiled_functions_see_a_captured_tensor_get_a_history():
+    w = leaf(1.0, 1.0)
+    b = rv.zeros(4)
+    u, s = b[:2], leaf(1.0, 1.0)
+    whole, part = rv.compile(lambda: b.sum() * s.sum()), rv.compile(lambda: (u * s).sum())
+    whole().backward()
+    part().backward()
+    b[:2] = w * 2
+    with pytest.raises(rv.TraceError, match="compute it inside, or use its detach"):
+        whole()
+    with pytest.raises(GradError, match="make the view again"):
+        part()
+
+
+def test_a_leaf_copied_into_a_tensor_stays_the_leaf():
+    w = leaf(1.0, 2.0)
+    b = rv.zeros(2).copy_(w)
+    (b * 3).sum().backward()
+    assert w.grad.tolist() == [3.0, 3.0] and b.grad is None and not b.is_leaf
+
+
+def test_views_of_parameters_follow_their_updates():
+    w = rv.ones(2, 3, requires_grad=True)
+    view = w.T
+    with rv.no_grad():
+        w.mul_(2.0)
+    (view * view).sum().backward()
+    assert w.grad.tolist() == [[4.0] * 3] * 2
+
+
+# ---------------------------------------------------------------- hooks
+
+
+def run_with_hooks(lib):
+    """The same script in both libraries: what hooks see, and what they change."""
+    seen = []
+    x = lib.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x * x
+    handles = [y.register_hook(lambda g: seen.append(g.tolist())), y.register_hook(lambda g: g * 2)]
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    x.register_hook(lambda g: g + 1)
+    y.retain_grad()
+    (y.sum() + (y * 3).sum()).backward(retain_graph=True)
+    results = [x.grad.tolist(), y.grad.tolist(), list(seen)]
+    handles[1].remove()
+    x.grad = None
+    loss = (y * y).sum()
+    results.append(lib.autograd.grad(loss, [x, y], retain_graph=True)[1].tolist())
+    loss.backward()
+    return [*results, x.grad.tolist(), seen]
+
+
+def test_hooks_as_in_pytorch():
+    torch = pytest.importorskip("torch")
+    assert run_with_hooks(rv) == run_with_hooks(torch)
+
+
+@pytest.mark.parametrize("asked", ["x", "y", "z", "u", "xy", "yx", "yz", "xz", "xyz", "yu"])
+def test_hooks_on_the_way_to_what_is_asked_for_as_in_pytorch(asked):
+    torch = pytest.importorskip("torch")
+    seen = {}
+    for lib in (rv, torch):
+        x, u = lib.ones(2, requires_grad=True), lib.ones(2, requires_grad=True)
+        y = x * 3
+        z = y * 2
+        tensors, calls = {"x": x, "y": y, "z": z, "u": u}, []
+        for factor, (name, t) in enumerate(tensors.items(), 7):
+            t.register_hook(lambda g, name=name, factor=factor: calls.append(name) or g * factor)
+        gradients = lib.autograd.grad((z * u).sum(), [tensors[name] for name in asked])
+        seen[lib] = [g.tolist() for g in gradients], sorted(calls)
+    assert seen[rv] == seen[torch]
+
+
+def test_hooks_see_each_gradient_and_replace_it():
+    first, *_ = results = run_with_hooks(rv)
+    assert first == [17.0, 33.0, 49.0] and results[2] == [[4.0] * 3, [8.0] * 3]
+
+
+def test_a_hook_goes_with_its_tensor():
+    from ranvier.autograd import hooks
+
+    gc.collect()
+    x = rv.ones(3, requires_grad=True)
+    assert not hooks.any_hooks()
+    handle = x.register_hook(lambda g: g * 2)
+    y = x * 2
+    y.register_hook(lambda g: g * 5)
+    assert hooks.any_hooks()
+    y.sum().backward()
+    assert x.grad.tolist() == [20.0] * 3
+    del y
+    with handle:
+        pass
+    handle.remove()
+    assert not hooks.any_hooks()
+    x.register_hook(lambda g: g)
+    del x
+    gc.collect()
+    assert not hooks.any_hooks()
+
+
+def test_a_hook_that_refers_to_its_own_leaf_goes_with_it():
+    from ranvier.autograd import hooks
+
+    gc.collect()
+    x = rv.ones(3, requires_grad=True)
+    x.register_hook(lambda g, x=x: g * x.detach())
+    alive = weakref.ref(x)
+    del x
+    gc.collect()
+    assert alive() is None and not hooks.any_hooks()
+
+
+def test_copies_have_no_hooks():
+    x = rv.ones(2, requires_grad=True)
+    x.register_hook(lambda g: g * 10)
+    for twin in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        twin.sum().backward()
+        assert twin.grad.tolist() == [1.0, 1.0]
+
+
+def test_a_retained_gradient_is_what_all_hooks_have_made_of_it():
+    x = rv.ones(2, requires_grad=True)
+    y = x * 3
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    assert y.grad.tolist() == [10.0, 10.0] and x.grad.tolist() == [30.0, 30.0]
+
+
+def test_a_leaf_hook_runs_once_through_a_compiled_forward_pass():
+    w = rv.ones(3, requires_grad=True)
+    seen = []
+    w.register_hook(lambda g: g * 10)
+    w.register_hook(lambda g: seen.append(1))
+    forward = rv.compile(lambda x: (w * x).sum())
+    (forward(rv.ones(3)) + w.sum()).backward()  # the hook gets the sum of both
+    assert w.grad.tolist() == [20.0] * 3 and len(seen) == 1
+
+
+def test_compiled_steps_see_hooks_come_and_go():
+    x = rv.ones(3, requires_grad=True)
+
+    @rv.compile
+    def step():
+        x.grad = None
+        (x * x).sum().backward()
+        return x.grad
+
+    assert step().tolist() == [2.0] * 3
+    handle = x.register_hook(lambda g: g.clamp(max=1.5))
+    assert step().tolist() == [1.5] * 3
+    handle.remove()
+    assert step().tolist() == [2.0] * 3
+
+
+def test_hooks_of_several_outputs():
+    x = rv.tensor([[3.0, 1.0], [2.0, 4.0]], requires_grad=True)
+    var, mean = rv.var_mean(x, 1)
+    mean.register_hook(lambda g: g * 10)
+    (var + mean).sum().backward()
+    plain = rv.tensor(x.tolist(), requires_grad=True)
+    var, mean = rv.var_mean(plain, 1)
+    (var + mean * 10).sum().backward()
+    assert x.grad.tolist() == plain.grad.tolist()
+
+
+def test_hook_messages():
+    x = rv.ones(3, requires_grad=True)
+    with pytest.raises(rv.GradError, match=r"register_hook: the tensor of shape \(3,\) does not require a gradient"):
+        rv.ones(3).register_hook(print)
+    with pytest.raises(rv.DTypeError, match="register_hook: hook=1 of type int must be a function"):
+        x.register_hook(1)
+    with (
+        x.register_hook(lambda g: g[:1]),
+        pytest.raises(rv.ShapeError, match="hook: .* must be None or a gradient like the one"),
+    ):
+        x.sum().backward()
+    assert x.grad is None

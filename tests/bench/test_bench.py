@@ -1,0 +1,301 @@
+"""The benchmarks' own logic: what is measured, how it is judged, and that each row can be measured again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+if not (ROOT / "bench").is_dir():
+    pytest.skip("the benchmarks are not installed", allow_module_level=True)
+sys.path.insert(0, str(ROOT))
+
+import ranvier as rv  # noqa: E402
+
+from bench import __main__ as command_line  # noqa: E402
+from bench import chains, lab, native, peak, plans, products, reads, report, runner, steps, sweep, threads  # noqa: E402
+from bench.runner import US, Row, Settings, Target  # noqa: E402
+
+
+def bench(*words: str) -> subprocess.CompletedProcess:
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(rv.__file__).parents[1])]),
+    }  # this very package
+    return subprocess.run([sys.executable, "-m", "bench", *words], cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def test_groups() -> None:
+    assert command_line.choose(["kernels", "steps"])[0] == ["steps", "ops", "products", "chains", "optimizers"]
+    assert command_line.choose([])[0] == list(command_line.GROUPS)
+    assert command_line.choose(["lab", "matmul", "2x3x4"]) == (["lab"], ("matmul", "2x3x4"))
+    with pytest.raises(ValueError, match="unknown groups.*nonsense"):
+        command_line.choose(["nonsense"])
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(2), Settings(1, quick=True, isa="v3"), Settings(1, words=("softmax", "8x8", "dim=1"))]
+)
+def test_a_row_names_the_command_that_measures_it(settings: Settings) -> None:
+    case = "(1, 2) @ (2, 3) float32, A^T B"
+    group = "lab" if settings.words else "products"
+    words = shlex.split(command_line.reproduce(group, case, settings))
+    assert words[:3] == ["python", "-m", "bench"]
+    options = command_line.parser().parse_intermixed_args(words[3:])
+    groups, words_of_lab = command_line.choose(options.groups)
+    again = command_line.settings_of(options, words_of_lab)
+    assert groups == [group] and words_of_lab == settings.words
+    assert (again.threads, again.quick, again.isa) == (settings.threads, settings.quick, settings.isa)
+    assert again.only == ("" if settings.words else case) and again.wants(case)
+
+
+def test_a_run_from_end_to_end(tmp_path: Path) -> None:
+    pytest.importorskip("ranvier._native")
+    file = tmp_path / "rows.json"
+    alone = ("--without", "torch,jax")
+    first = bench("products", "--quick", "--dtype", "float32", "--only", "(4, 2) @ (2, 4)", "--json", str(file), *alone)
+    assert first.returncode == 0, first.stderr
+    (result,) = json.loads(file.read_text())["results"]
+    (row,) = result["rows"]
+    assert "torch" not in row["values"] and "torch" not in result["versions"]
+    assert row["values"][US] > 0 and row["threads"] == 1 and row["peak_percent"] > 0
+    again = bench(*shlex.split(row["command"])[3:], "--markdown", *alone)
+    assert again.returncode == 0, again.stderr
+    assert f"| {row['case']} | 1 | us |" in again.stdout and "GB/s" in again.stdout
+
+
+@pytest.mark.parametrize("group", ["products", "ops"])
+def test_numpy_can_be_left_out(group: str, tmp_path: Path) -> None:
+    pytest.importorskip("ranvier._native")
+    file = tmp_path / "rows.json"
+    case = {"products": "(4, 2) @ (2, 4)", "ops": "cat of two 64x64, dim=0"}[group]
+    done = bench(
+        group, "--quick", "--dtype", "float32", "--only", case, "--json", str(file), "--without", "numpy,torch,jax"
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(file.read_text())["results"]
+    assert [set(row["values"]) for row in result["rows"]] == [{US}]
+
+
+def test_faults_are_told_without_a_traceback() -> None:
+    done = bench("lab", "matmul", "32x")
+    assert done.returncode == 2 and "is no list of shapes" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_text_that_is_in_no_case() -> None:
+    done = bench("optimizers", "--quick", "--only", "nonsense", "--without", "torch,jax")
+    assert done.returncode == 1 and "no case of optimizers has 'nonsense' in its name" in done.stderr
+
+
+def test_threads_alone_and_beside_a_busy_process() -> None:
+    settings = Settings(2, quick=True, only="exp of 4K", seconds=0.01)
+    before = rv.get_num_threads()
+    try:
+        rows = threads.measure(settings, None)
+    finally:
+        rv.set_num_threads(before)
+    assert [r.case for r in rows] == ["exp of 4K numbers, alone", "exp of 4K numbers, beside a busy process"]
+    assert all(r.values[US] > 0 and r.values[threads.ONE] > 0 for r in rows)
+    assert threads.measure(Settings(1), None) == []
+
+
+# ---------------------------------------------------------------- the laboratory
+
+
+@pytest.mark.parametrize(
+    "words, shapes",
+    [
+        ("matmul 32x784x128", ((32, 784), (784, 128))),
+        ("matmul 32x784x128 transpose_a=True", ((784, 32), (784, 128))),
+        ("matmul 32x784x128 transpose_b=True", ((32, 784), (128, 784))),
+        ("matmul 5x2x3,3x4", ((5, 2, 3), (3, 4))),
+        ("add 8x8", ((8, 8), (8, 8))),
+        ("softmax 64x1000 dim=1", ((64, 1000),)),
+    ],
+)
+def test_cases(words: str, shapes: tuple) -> None:
+    (case,) = lab.parse(tuple(words.split()))
+    assert case.shapes == shapes
+
+
+def test_several_cases_share_attributes() -> None:
+    cases = lab.parse(("sum", "4x5", "dim=(1,)", "6x7"))
+    assert [c.shapes for c in cases] == [((4, 5),), ((6, 7),)]
+    assert all(dict(c.attrs) == {"dim": (1,)} for c in cases)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ((), "nothing is no op"),
+        (("nonsense", "4"), "nonsense is no op"),
+        (("matmul",), "needs shapes"),
+        (("matmul", "4x4"), "must be MxKxN"),
+        (("matmul", "4x-4x4"), "no list of shapes"),
+        (("softmax", "4x4", "axis=1"), "unknown attributes"),
+    ],
+)
+def test_wrong_words(words: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        lab.parse(words)
+
+
+def test_a_wrong_product_is_refused() -> None:
+    a, b = np.random.default_rng(0).standard_normal((2, 8, 8)).astype(np.float32)
+    lab.check("right", a @ b, a, b)
+    wrong = a @ b
+    wrong[3, 3] += 1e-3
+    with pytest.raises(ArithmeticError, match="wrong gives a wrong product"):
+        lab.check("wrong", wrong, a, b)
+
+
+def test_laboratory_measures_variants_and_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ranvier._native")
+    monkeypatch.setattr(products, "torch_or_none", lambda settings: None)
+    monkeypatch.setattr(products, "jax_or_none", lambda: None)
+    machine = peak.Peak(1e11, 1e11, 1e10, "", "")
+    settings = Settings(1, words=("matmul", "8x512x8", "transpose_b=True"), dtypes=("float32",), seconds=0.01)
+    rows = lab.measure(settings, machine)
+    fit = [v for v in lab.VARIANTS[1:] if v not in ("strips", "lines")]  # for B as it lies, and for one row
+    ours = [US, f"{US}, in a plan", *(f"{US}, {v}" for v in fit), "numpy"]
+    assert [r.case for r in rows][: len(ours)] == ours  # eight columns are not packed
+    for r in rows:
+        assert r.values["GFLOP/s"] == pytest.approx(2 * 8 * 8 * 512 / r.values["us"] / 1e3)
+        assert r.values["% of FMA peak"] == pytest.approx(r.values["GFLOP/s"])
+    settings = Settings(1, words=("matmul", "8x64x64"), dtypes=("float32",), seconds=0.01)
+    assert f"{US}, B packed once" in [r.case for r in lab.measure(settings, machine)]
+    settings = Settings(1, words=("matmul", "8x8x8"), dtypes=("float32",), seconds=0.01)
+    cases = [r.case for r in lab.measure(settings, machine)]
+    assert f"{US}, outer_packed" in cases and f"{US}, inner" not in cases  # B^T does not lie along k
+
+
+# ---------------------------------------------------------------- contenders do the same work
+
+
+def test_instructions_in_a_plan_compute_what_the_function_does() -> None:
+    pytest.importorskip("ranvier._native")
+    x = rv.randn(10)
+    run, (out,) = plans.in_plan(lambda x: rv.exp(x) + 1, [x], copies=3)
+    run(2)
+    np.testing.assert_array_equal(out, (rv.exp(x) + 1).numpy())
+
+
+@pytest.mark.skipif(native.compiled() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("chain", chains.CHAINS, ids=lambda c: c.name)
+def test_chains_by_hand_compute_the_formula(chain: chains.Chain) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.uniform(-2, 2, 100).astype(np.float32) ** 2 for _ in range(chain.inputs)]
+    expected = chain.formula(np, *arrays)
+    np.testing.assert_allclose(chain.formula(rv, *map(rv.from_numpy, arrays)).numpy(), expected, rtol=1e-5)
+    operands = [arrays[min(i, len(arrays) - 1)] for i in range(3)]
+    for members in (1, 2):
+        out = np.zeros(100, np.float32)
+        native.on_pieces(f"chain_{chain.name}", (*operands, out), members, 2)
+        np.testing.assert_allclose(out, expected, rtol=1e-5)
+
+
+@pytest.mark.skipif(native.compiled() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_plain_loop_multiplies(dtype: type) -> None:
+    a, b = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(3, 4)
+    run = lab.plain_loop(a, b)
+    run(3)
+    out = next(c.cell_contents for c in run.__closure__ if getattr(c.cell_contents, "shape", 0) == (2, 4))
+    np.testing.assert_array_equal(out, a @ b)
+
+
+@pytest.mark.parametrize("layout", products.LAYOUTS)
+def test_layouts_are_the_same_product(layout: str) -> None:
+    a, b = products.operands(3, 4, 5, "float64", layout)
+    x, y = products.views(a, b, layout)
+    assert x.shape == (3, 4) and y.shape == (4, 5)
+    assert (a.base is None or a.flags.c_contiguous) and b.flags.c_contiguous
+
+
+def test_sweep_is_reproducible_and_covers_the_range() -> None:
+    shapes = sweep.shapes()
+    assert shapes == sweep.shapes() and len(shapes) == 200
+    sizes = np.array(shapes)
+    assert sizes.min() == 1 and 2500 < sizes.max() <= 3000
+    assert 30 < np.median(sizes) < 100  # log-uniform: the middle is near sqrt(3000)
+
+
+# ---------------------------------------------------------------- judging
+
+
+def test_targets() -> None:
+    row = Row("g", "c", "us", {US: 2.0, f"{US} eager": 1.0, "numpy": 5.0, "torch": 4.0}, peak_percent=89)
+    row.targets = [
+        Target(3),
+        Target(2, "best peer"),
+        Target(2.1, "best peer"),
+        Target(2.5, "numpy"),
+        Target(90, "peak"),
+        Target(2, "jax"),
+    ]
+    assert row.verdicts() == [
+        ("<= 3", True), (">= 2x best peer", True), (">= 2.1x best peer", False), (">= 2.5x numpy", True),
+        (">= 90% of peak", False), (">= 2x jax", None),
+    ]  # fmt: skip
+    row.command = "python -m bench g"
+    text = report.missed([row])
+    assert text.startswith("1 targets missed") and ">= 2.1x best peer; >= 90% of peak" in text and row.command in text
+
+
+def test_rates_are_better_when_larger() -> None:
+    row = Row("g", "c", "GB/s", {US: 20.0, "torch": 10.0}, rate=True, targets=[Target(15), Target(2, "torch")])
+    assert row.advantage("torch") == 2 and row.verdicts() == [(">= 15", True), (">= 2x torch", True)]
+
+
+def test_the_better_way_of_a_contender_counts() -> None:
+    assert runner.merge({"loop, 1": 2.0, "loop, 2": 1.0, US: 3.0}) == {"loop": 1.0, US: 3.0}
+
+
+def test_every_turn_begins_with_a_pause_and_an_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list = []
+    monkeypatch.setattr(runner.time, "sleep", lambda s: log.append(s))
+    runner.start(log.append, Settings(2))
+    runner.start(log.append, Settings(1))
+    assert log == [runner.SETTLE, 1, 1]
+
+
+def test_steps_carry_their_targets() -> None:
+    for mlp, (compiled, _) in steps.TARGETS.items():
+        assert compiled, f"{mlp.name} has no target"
+
+
+def test_peaks_are_plausible() -> None:
+    measured = peak.measure_peak(1, 0.05)
+    assert 1e9 < measured.flops64 < 1.5 * measured.flops < 1e13
+    assert 1e8 < measured.bytes < 1e13
+
+
+@pytest.mark.skipif(native.compiled() is None, reason="needs a compiler")
+def test_reading_goes_over_all_of_the_matrix() -> None:
+    numbers = reads.memory(16 * 64, huge=False)
+    numbers[:] = np.arange(numbers.size) % 7
+    assert numbers.ctypes.data % (2 << 20) == 0
+    for streams, side_by_side in reads.ORDERS.values():
+        assert reads.reader([numbers], 16, 64, streams, side_by_side)(3) == 3 * numbers.sum()
+    rows = reads.measure(Settings(2, only="L1", seconds=0.01), peak.Peak(1e11, 1e11, 1e10, "", ""))
+    assert len(rows) == 2 and all(r.rate and set(r.values) == set(reads.ORDERS) for r in rows)
+
+
+def test_peaks_and_cases_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ranvier._native")
+    monkeypatch.setattr(native, "compiled", lambda: None)
+    monkeypatch.setattr(chains, "torch_or_none", lambda settings: None)
+    measured = peak.measure_peak(1, 0.01)
+    assert measured.width == 0 and measured.flops > 1e8 and "NumPy" in measured.how
+    (row,) = chains.measure(Settings(1, quick=True, only="affine, L1", seconds=0.01), measured)
+    assert "loop" not in row.values and row.verdicts() == [(row.targets[0].text(), None)]

@@ -1,0 +1,321 @@
+"""Every optimizer against PyTorch's: trajectories, states, groups; eager and compiled."""
+
+import numpy as np
+import pytest
+import ranvier as rv
+from ranvier import optim
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(autouse=True)
+def double_scalars():
+    """PyTorch keeps scalar states, such as NAdam's product, in its default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+DECAY = dict(lr=0.1, weight_decay=0.1)
+# name -> several sets of options
+CASES = {
+    "SGD": [
+        dict(lr=0.1), dict(lr=0.1, momentum=0.9), dict(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+        dict(lr=0.05, momentum=0.8, dampening=0.3, maximize=True),
+    ],
+    "Adam": [
+        dict(), dict(lr=0.1, weight_decay=0.1), dict(lr=0.05, amsgrad=True, betas=(0.5, 0.7), eps=1e-3),
+        dict(lr=0.05, decoupled_weight_decay=True, weight_decay=0.2, maximize=True),
+    ],
+    "AdamW": [dict(), dict(lr=0.1, weight_decay=0.3, amsgrad=True)],
+    "Adamax": [dict(), dict(lr=0.1, weight_decay=0.1, betas=(0.8, 0.9)), dict(lr=0.1, maximize=True)],
+    "NAdam": [dict(), DECAY, dict(**DECAY, decoupled_weight_decay=True)],
+    "RAdam": [dict(), DECAY, dict(**DECAY, decoupled_weight_decay=True)],
+    "RMSprop": [
+        dict(), dict(lr=0.02, momentum=0.9), dict(lr=0.02, centered=True, weight_decay=0.1),
+        dict(lr=0.02, centered=True, momentum=0.7, alpha=0.8, maximize=True),
+    ],
+    "Adagrad": [dict(), dict(lr=0.1, lr_decay=0.05, weight_decay=0.1, initial_accumulator_value=0.5)],
+    "Adadelta": [dict(), dict(lr=0.5, rho=0.8, weight_decay=0.1, maximize=True)],
+    "ASGD": [dict(), dict(lr=0.1, lambd=0.01, alpha=0.5, t0=3, weight_decay=0.1)],
+    "Rprop": [dict(), dict(lr=0.1, etas=(0.4, 1.3), step_sizes=(1e-3, 0.2)), dict(maximize=True)],
+}  # fmt: skip
+PAIRS = [(name, options) for name, sets in CASES.items() for options in sets]
+SHAPES = [(5, 3), (7,), (), (2, 2, 2), (40, 9)]
+
+
+def problem(dtype, seed=0):
+    """Parameters, and a target for each: the loss has all signs of gradients."""
+    random = np.random.default_rng(seed)
+    start, targets = ([random.normal(size=s).astype(dtype) for s in SHAPES] for _ in range(2))
+    return start, targets
+
+
+def tensors(start, dtype):
+    ours = [rv.tensor(a, requires_grad=True) for a in start]
+    theirs = [torch.tensor(a, requires_grad=True) for a in start]
+    return ours, theirs
+
+
+def loss_of(params, targets, lib):
+    total = 0
+    for p, t in zip(params, targets, strict=True):
+        gap = p - lib.tensor(t)
+        total = total + (gap * gap * gap * gap).sum() + 0.3 * (gap * gap).sum()
+    return total
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name, options", PAIRS)
+def test_trajectory_is_pytorchs(name, options, dtype, compiled):
+    start, targets = problem(dtype)
+    ours, theirs = tensors(start, dtype)
+    mine, other = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+    sign = -0.05 if options.get("maximize") else 0.05
+
+    def step():
+        mine.zero_grad()
+        (loss_of(ours, targets, rv) * sign).backward()
+        mine.step()
+
+    run = rv.compile(step) if compiled else step
+    # float32 sums differ in their last bits, and signs of gradients near 0 may then differ in Rprop
+    rtol = 1e-9 if dtype == "float64" else 1e-4
+    for t in range(20):
+        run()
+        other.zero_grad()
+        (loss_of(theirs, targets, torch) * sign).backward()
+        other.step()
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(
+                p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=rtol, err_msg=f"step {t}"
+            )
+    for p, q in zip(ours, theirs, strict=True):
+        for key, value in other.state[q].items():
+            if value is None or key == "momentum_buffer" and name == "SGD" and not options.get("momentum"):
+                continue
+            np.testing.assert_allclose(
+                np.asarray(mine.state[p][key]),
+                value.detach().numpy(),
+                rtol=max(rtol, 1e-6),
+                atol=rtol,
+                err_msg=key,
+            )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_state_dict_goes_both_ways_with_pytorch(name):
+    options = CASES[name][-1]
+    start, targets = problem("float64")
+    ours, theirs = tensors(start, "float64")
+    mine, other = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+    for _ in range(3):
+        other.zero_grad()
+        loss_of(theirs, targets, torch).backward()
+        other.step()
+    mine.load_state_dict(other.state_dict())
+    with rv.no_grad():
+        for p, q in zip(ours, theirs, strict=True):
+            p.copy_(q.detach().numpy())
+    saved = mine.state_dict()
+    assert saved["param_groups"][0]["params"] == list(range(len(SHAPES)))
+    assert saved["param_groups"][0].keys() >= {k for k in options} | {"lr"}
+    resumed = [rv.tensor(p.detach().numpy(), requires_grad=True) for p in ours]
+    third = getattr(optim, name)(resumed)
+    third.load_state_dict(saved)
+    for _ in range(3):
+        for optimizer, params, lib in ((mine, ours, rv), (other, theirs, torch), (third, resumed, rv)):
+            optimizer.zero_grad()
+            loss_of(params, targets, lib).backward()
+            optimizer.step()
+    for p, q, r in zip(ours, theirs, resumed, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-9, atol=1e-9)
+        np.testing.assert_array_equal(p.detach().numpy(), r.detach().numpy())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_parameters_without_gradient_keep_their_own_time(name):
+    """Tensors that get gradients at different steps count their own steps."""
+    start, targets = problem("float64")
+    ours, theirs = tensors(start, "float64")
+    mine, other = getattr(optim, name)(ours), getattr(torch.optim, name)(theirs)
+    for t in range(12):
+        for optimizer, params, lib in ((mine, ours, rv), (other, theirs, torch)):
+            optimizer.zero_grad()
+            live = [i for i in range(len(SHAPES)) if (t + i) % 3 != 0]
+            loss_of([params[i] for i in live], [targets[i] for i in live], lib).backward()
+            optimizer.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_groups_dtypes_and_changed_rates(compiled):
+    start, targets = problem("float64")
+    start = [a.astype("float32" if i % 2 else "float64") for i, a in enumerate(start)]
+    targets = [t.astype(a.dtype) for t, a in zip(targets, start, strict=True)]
+    ours, theirs = tensors(start, None)
+    mine = optim.Adam([{"params": ours[:2]}, {"params": ours[2:4], "lr": 0.05, "betas": (0.8, 0.9)}], lr=0.01)
+    other = torch.optim.Adam(
+        [{"params": theirs[:2]}, {"params": theirs[2:4], "lr": 0.05, "betas": (0.8, 0.9)}], lr=0.01
+    )
+    traces = []
+
+    def step():
+        traces.append(1)
+        mine.zero_grad()
+        for p, t in zip(ours[:used], targets, strict=False):
+            loss_of([p], [t], rv).backward()
+        mine.step()
+
+    run = rv.compile(step) if compiled else step
+    used = 4
+    for t in range(12):
+        if t == 4:
+            used = 5
+            mine.add_param_group({"params": ours[4:], "weight_decay": 0.1})
+            other.add_param_group({"params": theirs[4:], "weight_decay": 0.1})
+        for optimizer in (mine, other):
+            optimizer.param_groups[0]["lr"] = 0.01 * (t + 1)
+            optimizer.param_groups[1]["betas"] = (0.5 + t / 100, 0.9)
+        if t == 8:
+            for optimizer in (mine, other):
+                optimizer.param_groups[1]["maximize"] = True
+        run()
+        other.zero_grad()
+        for p, target in zip(theirs[:used], targets, strict=False):
+            loss_of([p], [target], torch).backward()
+        other.step()
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-4, atol=1e-5)
+    if compiled:
+        assert len(traces) == 3  # the first, the new group, the flag; never for a number
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "NAdam", "RMSprop", "Rprop"])
+def test_eager_and_compiled_steps_take_turns(name):
+    """Also with parameters that get no gradient, and states that are loaded, between compiled steps."""
+    start, targets = problem("float64")
+    ours, theirs = tensors(start, "float64")
+    options = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
+    mine, other = (getattr(m, name)(p, lr=0.01, **options) for m, p in ((optim, ours), (torch.optim, theirs)))
+
+    def step(optimizer, params, lib, live):
+        optimizer.zero_grad()
+        loss_of([params[i] for i in live], [targets[i] for i in live], lib).backward()
+        optimizer.step()
+
+    everything = list(range(len(SHAPES)))
+    compiled = rv.compile(lambda: step(mine, ours, rv, everything))
+    for t, what in enumerate("ccecpccplcclpec"):
+        live = [i for i in everything if what != "p" or i % 2]
+        if what == "l":
+            for optimizer in (mine, other):
+                optimizer.load_state_dict(optimizer.state_dict())
+        if what == "c":
+            compiled()
+        else:
+            step(mine, ours, rv, live)
+        step(other, theirs, torch, live)
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-9, err_msg=f"{t} {what}")
+
+
+def test_closure_and_zero_grad():
+    w = rv.tensor([3.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad(set_to_none=False)
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 9.0
+    assert w.item() == pytest.approx(2.4)
+    optimizer.zero_grad(set_to_none=False)
+    assert w.grad.item() == 0.0
+    optimizer.zero_grad()
+    assert w.grad is None
+    optimizer.step()
+    assert w.item() == pytest.approx(2.4)
+
+
+def test_replaced_data_and_backends():
+    w = rv.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+    for name in ("numpy", None, "numpy"):
+        with rv.backend(name) if name else rv.enable_grad():
+            optimizer.zero_grad()
+            w.sum().backward()
+            optimizer.step()
+    assert w.tolist() == [-2.0, -1.0]
+    w.data = rv.tensor([5.0, 5.0])
+    optimizer.step()
+    assert w.tolist() == [4.0, 4.0]
+
+
+def test_an_update_marks_saved_values_as_changed():
+    w = rv.tensor([2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(rv.GradError, match="changed in place"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda w: optim.Adam([]), "Adam: params is empty"),
+        (lambda w: optim.Adam(w), "one Tensor"),
+        (lambda w: optim.Adam([w * 2]), "no leaf"),
+        (lambda w: optim.Adam([w, w]), "there already"),
+        (lambda w: optim.Adam([np.ones(2)]), "params\\[0\\] is a ndarray"),
+        (lambda w: optim.Adam([rv.tensor([1])]), "dtype int64"),
+        (lambda w: optim.Adam({w}), "set"),
+        (lambda w: optim.Adam([w], lr=-1), "Adam: lr=-1 must be >= 0"),
+        (lambda w: optim.Adam([w], lr=float("nan")), "Adam: lr=nan must be >= 0"),
+        (lambda w: optim.Adam([w], betas=(0.9, 1.0)), "betas\\[1\\]=1.0 must be in \\[0, 1\\)"),
+        (lambda w: optim.Adam([w], eps=-1e-8), "eps"),
+        (lambda w: optim.SGD([w], nesterov=True), "momentum > 0"),
+        (lambda w: optim.Adadelta([w], rho=1.5), "rho=1.5"),
+        (lambda w: optim.Rprop([w], etas=(0.5, 0.9)), "etas"),
+        (lambda w: optim.RMSprop([w], momentum=-1), "momentum"),
+        (lambda w: optim.Adam([{"params": [w], "momentum": 1}]), "unknown options \\['momentum'\\]"),
+        (lambda w: optim.Adam([{"lr": 1}]), "params"),
+        (lambda w: optim.SGD([w], differentiable=True), "differentiable"),
+    ],
+)
+def test_mistakes_are_named(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(rv.tensor([1.0], requires_grad=True))
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    w, v = rv.tensor([1.0], requires_grad=True), rv.tensor([1.0, 2.0], requires_grad=True)
+    small, large = optim.Adam([w], lr=0.5), optim.Adam([v])
+    w.sum().backward()
+    small.step()
+    with pytest.raises(ValueError, match="shape \\(1,\\)"):
+        large.load_state_dict(small.state_dict())
+    assert large.param_groups[0]["lr"] == 1e-3 and not large.state
+    with pytest.raises(ValueError, match="groups of"):
+        optim.Adam([{"params": [w]}, {"params": [v]}]).load_state_dict(small.state_dict())
+
+
+def test_named_parameters_and_repr():
+    w = rv.tensor([1.0], requires_grad=True)
+    optimizer = optim.Adam([("layer.weight", w)])
+    assert optimizer.param_groups[0]["param_names"] == ["layer.weight"]
+    assert "lr=0.001" in repr(optimizer)
+
+
+def test_penalties():
+    w = rv.tensor([1.0, -2.0], requires_grad=True)
+    (optim.l1_penalty([w]) + optim.l2_penalty([("w", w)])).backward()
+    assert w.grad.tolist() == [3.0, -5.0]
+    with pytest.raises(ValueError, match="empty"):
+        optim.l1_penalty([])

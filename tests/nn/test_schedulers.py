@@ -1,0 +1,223 @@
+"""Every schedule against PyTorch's, over hundreds of steps."""
+
+import math
+
+import numpy as np
+import pytest
+import ranvier as rv
+from ranvier import optim
+from ranvier.optim import lr_scheduler as S
+
+torch = pytest.importorskip("torch")
+T = torch.optim.lr_scheduler
+pytestmark = pytest.mark.filterwarnings("ignore:.*before optimizer.step", "ignore:Detected call")
+
+
+def optimizers(lrs=(0.5, 0.05), cls="SGD", **options):
+    """The same two-group optimizer here and in PyTorch."""
+    ours = getattr(optim, cls)(
+        [{"params": [rv.tensor([1.0], requires_grad=True)], "lr": lr} for lr in lrs], lr=lrs[0], **options
+    )
+    theirs = getattr(torch.optim, cls)(
+        [{"params": [torch.ones(1, requires_grad=True)], "lr": lr} for lr in lrs], lr=lrs[0], **options
+    )
+    return ours, theirs
+
+
+def rates(optimizer):
+    return [(g["lr"], g.get("momentum", 0.0), g["betas"][0] if "betas" in g else 0.0) for g in optimizer.param_groups]
+
+
+CASES = {
+    "lambda": (lambda m, o: m.LambdaLR(o, [lambda t: 0.95**t, lambda t: 1 / (t + 1)]), {}),
+    "multiplicative": (lambda m, o: m.MultiplicativeLR(o, lambda t: 0.99 + 0.005 * (t % 3)), {}),
+    "step": (lambda m, o: m.StepLR(o, 30, gamma=0.3), {}),
+    "multistep": (lambda m, o: m.MultiStepLR(o, [10, 10, 80, 200], gamma=0.5), {}),
+    "constant": (lambda m, o: m.ConstantLR(o, factor=0.25, total_iters=7), {}),
+    "linear": (lambda m, o: m.LinearLR(o, 0.1, 0.8, total_iters=50), {}),
+    "linear to zero": (lambda m, o: m.LinearLR(o, 1.0, 0.0, total_iters=50), {}),
+    "exponential": (lambda m, o: m.ExponentialLR(o, 0.97), {}),
+    "polynomial": (lambda m, o: m.PolynomialLR(o, total_iters=120, power=2.0), {}),
+    "cosine": (lambda m, o: m.CosineAnnealingLR(o, T_max=40, eta_min=0.001), {}),
+    "cosine short": (lambda m, o: m.CosineAnnealingLR(o, T_max=1), {}),
+    "restarts": (lambda m, o: m.CosineAnnealingWarmRestarts(o, 10, 1, 0.001), {}),
+    "restarts growing": (lambda m, o: m.CosineAnnealingWarmRestarts(o, 5, 2), {}),
+    "onecycle": (lambda m, o: m.OneCycleLR(o, [0.3, 0.7], total_steps=310), {"momentum": 0.9}),
+    "onecycle adam": (lambda m, o: m.OneCycleLR(o, 0.3, epochs=31, steps_per_epoch=10), {"cls": "Adam"}),
+    "onecycle linear": (
+        lambda m, o: m.OneCycleLR(o, 0.3, total_steps=310, anneal_strategy="linear", three_phase=True),
+        {"momentum": 0.9},
+    ),
+    "cyclic": (lambda m, o: m.CyclicLR(o, 0.01, 0.1, step_size_up=20), {"momentum": 0.9}),
+    "cyclic 2": (lambda m, o: m.CyclicLR(o, 0.01, 0.1, 20, 35, mode="triangular2"), {"cls": "Adam"}),
+    "cyclic exp": (
+        lambda m, o: m.CyclicLR(o, 0.01, [0.1, 0.2], 20, mode="exp_range", gamma=0.99, cycle_momentum=False),
+        {},
+    ),
+    "cyclic fn": (
+        lambda m, o: m.CyclicLR(o, 0.01, 0.1, 20, scale_fn=lambda x: 1 / (5 * x), cycle_momentum=False), {},
+    ),
+    "chained": (lambda m, o: m.ChainedScheduler([m.ConstantLR(o, 0.1, 9), m.ExponentialLR(o, 0.9)]), {}),
+    "chained cosine": (
+        lambda m, o: m.ChainedScheduler([m.LinearLR(o, 0.1, 1.0, 9), m.CosineAnnealingLR(o, 50)]), {},
+    ),
+    "sequential": (
+        lambda m, o: m.SequentialLR(o, [m.LinearLR(o, 0.1, 1.0, 10), m.CosineAnnealingLR(o, 90)], [10]), {},
+    ),
+    "sequential 3": (
+        lambda m, o: m.SequentialLR(
+            o, [m.ConstantLR(o, 0.1, 20), m.ExponentialLR(o, 0.9), m.StepLR(o, 20, 0.5)], [20, 60]
+        ), {},
+    ),
+    "sequential restarts": (
+        lambda m, o: m.SequentialLR(
+            o, [m.LinearLR(o, 0.2, 1.0, 5), m.CosineAnnealingWarmRestarts(o, 7, 2)], [5]
+        ),
+        {},
+    ),
+    "sequential of chained": (
+        lambda m, o: m.ChainedScheduler(
+            [m.SequentialLR(o, [m.ConstantLR(o, 0.5, 3), m.ExponentialLR(o, 0.99)], [8]), m.StepLR(o, 40)]
+        ), {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_are_pytorchs(name):
+    make, options = CASES[name]
+    ours, theirs = optimizers(**options)
+    mine, other = make(S, ours), make(T, theirs)
+    for t in range(300):
+        np.testing.assert_allclose(rates(ours), rates(theirs), rtol=1e-9, atol=1e-15, err_msg=f"step {t}")
+        assert mine.get_last_lr() == [g["lr"] for g in ours.param_groups]
+        ours.step()
+        theirs.step()
+        mine.step()
+        other.step()
+
+
+CLOSED_FORMS = {
+    "step": lambda t: 0.5 * 0.3 ** (t // 30),
+    "exponential": lambda t: 0.5 * 0.97**t,
+    "polynomial": lambda t: 0.5 * (1 - min(t, 120) / 120) ** 2,
+    "cosine": lambda t: 0.001 + (0.5 - 0.001) * (1 + math.cos(math.pi * t / 40)) / 2,
+    "linear": lambda t: 0.5 * (0.1 + 0.7 * min(t, 50) / 50),
+    "constant": lambda t: 0.5 * (0.25 if t < 7 else 1),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_values_follow_the_closed_form(name):
+    ours, _ = optimizers()
+    scheduler = CASES[name][0](S, ours)
+    for t in range(200):
+        assert ours.param_groups[0]["lr"] == pytest.approx(CLOSED_FORMS[name](t), rel=1e-9, abs=1e-12), t
+        scheduler.step()
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+def test_plateau_is_pytorchs(mode, threshold_mode):
+    ours, theirs = optimizers()
+    options = dict(
+        mode=mode,
+        factor=0.5,
+        patience=3,
+        threshold=0.01,
+        threshold_mode=threshold_mode,
+        cooldown=2,
+        min_lr=[0.01, 0.002],
+    )
+    mine, other = S.ReduceLROnPlateau(ours, **options), T.ReduceLROnPlateau(theirs, **options)
+    random = np.random.default_rng(0)
+    for t in range(200):
+        value = float(np.exp(-t / 40) + 0.1 * random.normal())
+        mine.step(value)
+        other.step(value)
+        assert rates(ours) == rates(theirs), t
+        assert mine.get_last_lr() == list(other.get_last_lr())
+    assert ours.param_groups[0]["lr"] < 0.5
+
+
+@pytest.mark.parametrize("epoch", [0, 0.25, 3.5, 9.99, 10, 17.25, 40])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_restarts_take_fractions_of_epochs(epoch, factor):
+    ours, theirs = optimizers()
+    mine, other = (
+        S.CosineAnnealingWarmRestarts(ours, 5, factor),
+        T.CosineAnnealingWarmRestarts(theirs, 5, factor),
+    )
+    mine.step(epoch)
+    other.step(epoch)
+    np.testing.assert_allclose(rates(ours), rates(theirs), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n not in ("lambda", "multiplicative", "cyclic fn")])
+def test_state_dict_goes_on_where_it_was(name):
+    make, options = CASES[name]
+    first, _ = optimizers(**options)
+    scheduler = make(S, first)
+    for _ in range(37):
+        scheduler.step()
+    second, _ = optimizers(**options)
+    resumed = make(S, second)
+    second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(scheduler.state_dict())
+    for _ in range(50):
+        assert rates(first) == rates(second)
+        scheduler.step()
+        resumed.step()
+
+
+@pytest.mark.parametrize("name", ["step", "linear", "exponential", "cosine", "polynomial"])
+def test_resuming_by_last_epoch_is_pytorchs(name):
+    ours, theirs = optimizers()
+    for module, optimizer in ((S, ours), (T, theirs)):
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        maker = {
+            "step": lambda m, o: m.StepLR(o, 30, last_epoch=12),
+            "linear": lambda m, o: m.LinearLR(o, 0.1, 0.8, 50, last_epoch=12),
+            "exponential": lambda m, o: m.ExponentialLR(o, 0.97, last_epoch=12),
+            "cosine": lambda m, o: m.CosineAnnealingLR(o, 40, 0.001, last_epoch=12),
+            "polynomial": lambda m, o: m.PolynomialLR(o, 120, 2.0, last_epoch=12),
+        }[name]
+        scheduler = maker(module, optimizer)
+        for _ in range(20):
+            scheduler.step()
+    np.testing.assert_allclose(rates(ours), rates(theirs), rtol=1e-12)
+
+
+def test_mistakes_are_named():
+    ours, _ = optimizers()
+    other, _ = optimizers()
+    with pytest.raises(TypeError, match="StepLR: optimizer=int must be an Optimizer"):
+        S.StepLR(3, 1)
+    with pytest.raises(KeyError, match="initial_lr"):
+        S.StepLR(ours, 1, last_epoch=3)
+    with pytest.raises(ValueError, match="ConstantLR: factor=0"):
+        S.ConstantLR(ours, 0)
+    with pytest.raises(ValueError, match="2 parameter groups"):
+        S.OneCycleLR(ours, [0.1], total_steps=3, cycle_momentum=False)
+    with pytest.raises(ValueError, match="total_steps, or epochs"):
+        S.OneCycleLR(ours, 0.1)
+    with pytest.raises(ValueError, match="needs a metric"):
+        S.ChainedScheduler([S.ReduceLROnPlateau(ours)])
+    with pytest.raises(ValueError, match="another optimizer"):
+        S.ChainedScheduler([S.StepLR(ours, 1), S.StepLR(other, 1)])
+    with pytest.raises(ValueError, match="1 milestones, not 2"):
+        S.SequentialLR(ours, [S.StepLR(ours, 1), S.StepLR(ours, 1)], [1, 2])
+    with pytest.raises(ValueError, match="cycle_momentum"):
+        S.CyclicLR(optimizers(cls="Adagrad")[0], 0.1, 0.2)
+    scheduler = S.OneCycleLR(ours, 0.1, total_steps=2, cycle_momentum=False)
+    scheduler.step()
+    scheduler.step()
+    with pytest.raises(ValueError, match="past the end"):
+        scheduler.step()
+
+
+def test_a_skipped_first_rate_is_told():
+    ours, _ = optimizers()
+    with pytest.warns(UserWarning, match="before optimizer.step"):
+        S.StepLR(ours, 1).step()
