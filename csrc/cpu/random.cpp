@@ -115,10 +115,10 @@ template <int kPer, class T, class F>
 void generate(T* out, int64_t n, const View& state, int64_t offset, Team& team, F&& make) {
   const uint64_t key = static_cast<uint64_t>(state.ptr<int64_t>()[0]);
   const uint64_t first = static_cast<uint64_t>(state.ptr<int64_t>()[state.stride[0]]) + offset;
-  const int64_t blocks = div_up(n, kPer);
-  team.each(div_up(blocks, kSpan), [&](int64_t chunk) {
+  const int64_t blocks = ceil_div(n, kPer);
+  team.each(ceil_div(blocks, kSpan), [&](int64_t chunk) {
     Words w;
-    const int64_t end = least(blocks, (chunk + 1) * kSpan);
+    const int64_t end = min(blocks, (chunk + 1) * kSpan);
     for (int64_t b = chunk * kSpan; b < end; b += kBatch) {
       philox_batch(w, first + b, key);
       const int64_t left = n - b * kPer;
@@ -293,7 +293,7 @@ void randperm_run(const Args& a, Team& team) {
     for (int j = 0; j < kBatch; ++j)
       for (int k = 0; k < 4; ++k) to[4 * j + k] = w.x[k][j];
   });
-  uint64_t* items = reinterpret_cast<uint64_t*>(local_scratch(16 * most(1, n)));
+  uint64_t* items = reinterpret_cast<uint64_t*>(local_scratch(16 * max(1, n)));
   for (int64_t i = 0; i < n; ++i) items[i] = uint64_t{keys[i]} << 32 | static_cast<uint64_t>(i);
   items = radix_sort<32, 4>(items, items + n, n, [](uint64_t item) { return item; });
   for (int64_t i = 0; i < n; ++i) a.out[0].ptr<int64_t>()[i] = static_cast<int64_t>(items[i] & 0xffffffff);

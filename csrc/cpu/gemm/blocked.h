@@ -21,7 +21,7 @@ struct Blocks {
   template <class T>
   static int64_t piece(int64_t k, int64_t deep = kDeep) {
     deep /= static_cast<int64_t>(sizeof(T));
-    return k <= deep + deep / kSlack ? k : pieces(pieces(k, pieces(k, deep)), 8) * 8;
+    return k <= deep + deep / kSlack ? k : ceil_div(ceil_div(k, ceil_div(k, deep)), 8) * 8;
   }
   // ahead: B is in panels already, whatever m.
   template <class T>
@@ -30,19 +30,19 @@ struct Blocks {
     const bool few = m <= 3 && !ahead;  // B is used once: it is read in long runs along its rows
     Blocks b;
     b.runs = k > 0 && k <= 16 && !few && !pack_a;  // its groups are others than copies have
-    b.tile_rows = kRows * most(1, kTileRows / kRows);
+    b.tile_rows = kRows * max(1, kTileRows / kRows);
     b.k = few && is_far<T>(n, k) ? piece<T>(k, 128) : piece<T>(k);
-    b.tile_cols = nr * most(1, (few || pack_a ? 1024 : 512) / item / nr);
+    b.tile_cols = nr * max(1, (few || pack_a ? 1024 : 512) / item / nr);
     // Small products still give a few tiles to share out.
-    const int64_t small_rows = kRows * most(1, 56 / kRows), small_cols = nr * most(1, 64 / nr);
-    auto tiles = [&] { return pieces(m, b.tile_rows) * pieces(n, b.tile_cols); };
-    if (tiles() < 12) b.tile_rows = least(b.tile_rows, small_rows);
+    const int64_t small_rows = kRows * max(1, 56 / kRows), small_cols = nr * max(1, 64 / nr);
+    auto tiles = [&] { return ceil_div(m, b.tile_rows) * ceil_div(n, b.tile_cols); };
+    if (tiles() < 12) b.tile_rows = min(b.tile_rows, small_rows);
     if (!few && tiles() < 12) b.tile_cols = pack_a ? b.tile_cols / 2 : small_cols;
-    b.rows = pack_a ? pieces(pieces(m, most(1, pieces(m, 2048))), b.tile_rows) * b.tile_rows : m;
+    b.rows = pack_a ? ceil_div(ceil_div(m, max(1, ceil_div(m, 2048))), b.tile_rows) * b.tile_rows : m;
     b.cols = pack_a && pack_b ? 8192 / item : pack_b && !b.streams(m) ? 1024 / item : 2048;
     if (b.runs) {  // B in L1
       b.tile_rows = 56 / kRows * kRows;
-      b.tile_cols = nr * most(64 / nr, least(1024, (16 << 10) / (k * item)) / nr);
+      b.tile_cols = nr * max(64 / nr, min(1024, (16 << 10) / (k * item)) / nr);
     }
     return b;
   }
@@ -52,11 +52,11 @@ struct Blocks {
   // Elements of the copies: of A's rows and of B's columns, common to the crew; of each member's panels of B.
   // The former end at a cache line, where the others begin.
   int64_t a_elements(int64_t m, bool pack_a) const {
-    return pack_a ? pieces(pieces(least(m, rows), kRows) * kRows * k, 16) * 16 : 0;
+    return pack_a ? ceil_div(ceil_div(min(m, rows), kRows) * kRows * k, 16) * 16 : 0;
   }
   template <class T>
   int64_t b_elements(int64_t m, int64_t n, bool pack_b) const {
-    return pack_b && !streams(m) ? pieces(least(n, cols), kCols<T>) * kCols<T> * k : 0;
+    return pack_b && !streams(m) ? ceil_div(min(n, cols), kCols<T>) * kCols<T> * k : 0;
   }
   template <class T>
   int64_t local_bytes(int64_t m, bool pack_b) const {
@@ -96,12 +96,12 @@ template <class T>
   }
   // Columns from `at` on, two vectors of them or what is left.
   auto some = [&](const T* a, int64_t i, int64_t end, int64_t at, const T* from) __attribute__((always_inline)) {
-    const int cols = static_cast<int>(least(nr, t.cols - at)), vectors = cols > L ? 2 : 1,
+    const int cols = static_cast<int>(min(nr, t.cols - at)), vectors = cols > L ? 2 : 1,
               tail = cols - (vectors - 1) * L;
     call(pick_outer<T>(t.a.lie, static_cast<int>(end - i), vectors, tail < L), a, i, at, from, tail);
   };
   if (t.runs) {
-    each_group(t.rows, t.cols <= nr ? kRows : least(8, kRows), [&](int64_t g, int64_t i, int64_t end) {
+    each_group(t.rows, t.cols <= nr ? kRows : min(8, kRows), [&](int64_t g, int64_t i, int64_t end) {
       const T* const a = t.a.group(g, i);
       const auto whole = pick_outer<T>(t.a.lie, static_cast<int>(end - i), 2, false);
       int64_t at = j;
@@ -127,25 +127,25 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
   T* const a_panels = reinterpret_cast<T*>(scratch);
   T* const b_panels = a_panels + blocks.a_elements(m, a.packs);
   for (int64_t js = 0; js < n; js += blocks.cols) {
-    const int64_t ns = least(blocks.cols, n - js), col_tiles = pieces(ns, blocks.tile_cols);
+    const int64_t ns = min(blocks.cols, n - js), col_tiles = ceil_div(ns, blocks.tile_cols);
     for (int64_t is = 0; is < m; is += blocks.rows) {
-      const int64_t ms = least(blocks.rows, m - is), row_tiles = pieces(ms, blocks.tile_rows);
+      const int64_t ms = min(blocks.rows, m - is), row_tiles = ceil_div(ms, blocks.tile_rows);
       for (int64_t ps = 0; ps < k; ps += blocks.k) {
-        const int64_t kc = least(blocks.k, k - ps);
+        const int64_t kc = min(blocks.k, k - ps);
         const bool last = ps + kc == k;
-        const int64_t a_chunks = a.packs ? row_tiles : 0, b_chunks = pack_b ? pieces(ns, kPanelGroup * nr) : 0;
+        const int64_t a_chunks = a.packs ? row_tiles : 0, b_chunks = pack_b ? ceil_div(ns, kPanelGroup * nr) : 0;
         if (a_chunks + b_chunks > 0)
           crew.each(a_chunks + b_chunks, [&](int64_t q) {
             if (q < a_chunks) {
               const int64_t i = q * blocks.tile_rows;
-              return a.pack(a_panels + i * kc, is + i, least(blocks.tile_rows, ms - i), ps, kc);
+              return a.pack(a_panels + i * kc, is + i, min(blocks.tile_rows, ms - i), ps, kc);
             }
             const int64_t j = (q - a_chunks) * kPanelGroup * nr;
-            b.panels(b_panels + j * kc, js + j, least(kPanelGroup * nr, ns - j), ps, kc);
+            b.panels(b_panels + j * kc, js + j, min(kPanelGroup * nr, ns - j), ps, kc);
           });
         crew.each(row_tiles * col_tiles, [&](int64_t t) {
           const int64_t i = t % row_tiles * blocks.tile_rows, j = t / row_tiles * blocks.tile_cols;
-          const int64_t rows = least(blocks.tile_rows, ms - i), cols = least(blocks.tile_cols, ns - j);
+          const int64_t rows = min(blocks.tile_rows, ms - i), cols = min(blocks.tile_cols, ns - j);
           bool in_panels = b.packs;
           if constexpr (requires { b.ahead; }) in_panels = in_panels || b.ahead;
           TileJob<T> job{{},
@@ -166,7 +166,7 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
             T* const panels = reinterpret_cast<T*>(local());
             job.b = panels;
             for (int64_t at = 0; at < cols; at += kStream * nr) {
-              job.cols = least(kStream * nr, cols - at);
+              job.cols = min(kStream * nr, cols - at);
               b.panels(panels, js + j + at, job.cols, ps, kc);
               run_tile(job);
               job.c += kStream * nr;
@@ -176,7 +176,7 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
             job.b = b_panels + j * kc;
             run_tile(job);
           } else if constexpr (requires { b.ahead; }) {
-            if (in_panels) job.b = b.ahead + ps * pieces(n, nr) * nr + (js + j) * kc;
+            if (in_panels) job.b = b.ahead + ps * ceil_div(n, nr) * nr + (js + j) * kc;
             else job.b = b.p + (js + j) + ps * b.s_k, job.b_row = b.s_k, job.b_panel = nr;
             run_tile(job);
           }
@@ -191,15 +191,15 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
 // all columns.
 template <class T>
 int64_t ahead_bytes(int64_t n, int64_t k) {
-  return pieces(n, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T));
+  return ceil_div(n, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T));
 }
 template <class T, class B, class Crew>
 void pack_ahead(T* panels, const B& b, int64_t n, int64_t k, Crew& crew) {
   constexpr int64_t group = kPanelGroup * kCols<T>;
-  const int64_t piece = Blocks::piece<T>(k), groups = pieces(n, group);
-  crew.each(groups * pieces(k, piece), [&](int64_t t) {
-    const int64_t j = t % groups * group, ps = t / groups * piece, kc = least(piece, k - ps);
-    b.panels(panels + ps * pieces(n, kCols<T>) * kCols<T> + j * kc, j, least(group, n - j), ps, kc);
+  const int64_t piece = Blocks::piece<T>(k), groups = ceil_div(n, group);
+  crew.each(groups * ceil_div(k, piece), [&](int64_t t) {
+    const int64_t j = t % groups * group, ps = t / groups * piece, kc = min(piece, k - ps);
+    b.panels(panels + ps * ceil_div(n, kCols<T>) * kCols<T> + j * kc, j, min(group, n - j), ps, kc);
   });
 }
 

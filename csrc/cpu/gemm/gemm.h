@@ -70,8 +70,8 @@ struct Product {
     }
     pack_b = n > 1 && (b.col != 1 || pays_copy_b());
     pack_a = !lies(a.row, a.col) || (pack_b && pays_copy_a());
-    const bool few_tiles = m * n <= (1 << 14) && pieces(m, 56) * pieces(n, 64) < 8;
-    if (few_tiles && k >= 1024 && k >= 2 * most(m, n)) way = Way::slices, slices = least(8, k / 256);
+    const bool few_tiles = m * n <= (1 << 14) && ceil_div(m, 56) * ceil_div(n, 64) < 8;
+    if (few_tiles && k >= 1024 && k >= 2 * max(m, n)) way = Way::slices, slices = min(8, k / 256);
   }
   // The product by B's panels, which were made before (`pack_ahead`).
   void take(const T* panels) {
@@ -122,7 +122,7 @@ struct Product {
   }
   int64_t row_slices() const {
     const bool small = n <= kNarrow * kLanes<T> || n * k * static_cast<int64_t>(sizeof(T)) < (128 << 10);
-    return small ? 1 : most(1, least(8, k / 32));
+    return small ? 1 : max(1, min(8, k / 32));
   }
   bool pays_lines() const {
     constexpr int64_t L = kLanes<T>;
@@ -156,7 +156,7 @@ struct Product {
   bool pays_turned() const {
     constexpr int64_t L = kLanes<T>, deep = kVecBytes == 64 ? 2 : 8;
     return b.col != 1 && !collide(b.col) && m > L && n >= m && k >= 16 * L && k >= deep * m &&
-           turned_bytes() <= (512 << 10) && pieces(m, L) * L * 4 <= m * 5;
+           turned_bytes() <= (512 << 10) && ceil_div(m, L) * L * 4 <= m * 5;
   }
   // Vectors of C with few columns are mostly empty, those of C^T are full where A^T lies in rows: 64 x 32 x 10 in 0.29
   // us, not 0.43; 512 x 512 x 10 in 26, not 79 (gradients of the weights of few inputs).
@@ -176,17 +176,17 @@ struct Product {
     static constexpr Way ways[] = {Way::outer,  Way::outer,  Way::outer, Way::inner, Way::slices,
                                    Way::turned, Way::strips, Way::lines, Way::outer};
     way = ways[static_cast<int>(v)];
-    slices = way == Way::slices ? least(8, k / 256) : way == Way::strips && m == 1 ? row_slices() : 1;
+    slices = way == Way::slices ? min(8, k / 256) : way == Way::strips && m == 1 ? row_slices() : 1;
     pack_a = v == Variant::outer_packed || !lies(a.row, a.col);
     pack_b = n > 1 && (b.col != 1 || v == Variant::outer_packed || v == Variant::outer_packed_b);
   }
 
-  int64_t slice_k() const { return pieces(pieces(k, slices), 16) * 16; }
+  int64_t slice_k() const { return ceil_div(ceil_div(k, slices), 16) * 16; }
   int64_t inner_bytes() const {
-    return b.row == 1 || k == 1 ? 0 : pieces(n * k * static_cast<int64_t>(sizeof(T)), 64) * 64;
+    return b.row == 1 || k == 1 ? 0 : ceil_div(n * k * static_cast<int64_t>(sizeof(T)), 64) * 64;
   }
   int64_t turned_bytes() const {
-    return a.row == 1 ? 0 : pieces(m, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T));
+    return a.row == 1 ? 0 : ceil_div(m, kCols<T>) * kCols<T> * k * static_cast<int64_t>(sizeof(T));
   }
   // Of the whole product, or of its slices: the last of them, which may be shorter, is cut like the others.
   Blocks blocks() const {
@@ -199,7 +199,7 @@ struct Product {
   }
   // Scratch of each member of the crew.
   int64_t local_bytes() const { return way == Way::outer ? blocks().template local_bytes<T>(m, pack_b) : 0; }
-  int64_t partial_bytes() const { return pieces(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
+  int64_t partial_bytes() const { return ceil_div(m * n * static_cast<int64_t>(sizeof(T)), 64) * 64; }
   // Scratch common to the crew: packed panels, or for each slice its partial product and panels.
   int64_t bytes() const {
     if (way == Way::inner) return inner_bytes();
@@ -223,18 +223,18 @@ void run_inner(const Product<T>& q, const T* bias, Done&& done, std::byte* scrat
     turn_columns(turned, static_cast<int>(q.n), b, b_col, q.b.row, q.k);
     b = turned, b_col = q.k;
   }
-  const int64_t rows_of_tile = q.n <= 8 ? 16 : tile, col_tiles = pieces(q.n, tile);
+  const int64_t rows_of_tile = q.n <= 8 ? 16 : tile, col_tiles = ceil_div(q.n, tile);
   const int step = inner_cols<T>(q.m, q.k);
   const int64_t fit = (40 << 10) / (q.k * static_cast<int64_t>(sizeof(T))) - kInnerRows,
-                block = most(1, fit / step) * step;
-  crew.each(pieces(q.m, rows_of_tile) * col_tiles, [&](int64_t t) {
-    const int64_t i0 = t / col_tiles * rows_of_tile, i1 = least(q.m, i0 + rows_of_tile);
-    const int64_t j0 = t % col_tiles * tile, j1 = least(q.n, j0 + tile);
+                block = max(1, fit / step) * step;
+  crew.each(ceil_div(q.m, rows_of_tile) * col_tiles, [&](int64_t t) {
+    const int64_t i0 = t / col_tiles * rows_of_tile, i1 = min(q.m, i0 + rows_of_tile);
+    const int64_t j0 = t % col_tiles * tile, j1 = min(q.n, j0 + tile);
     for (int64_t jb = j0; jb < j1; jb += block)
       for (int64_t i = i0; i < i1; i += kInnerRows) {
-        const int rows = static_cast<int>(least(kInnerRows, i1 - i));
-        for (int64_t j = jb; j < least(j1, jb + block); j += step) {
-          const int cols = static_cast<int>(least(step, j1 - j));
+        const int rows = static_cast<int>(min(kInnerRows, i1 - i));
+        for (int64_t j = jb; j < min(j1, jb + block); j += step) {
+          const int cols = static_cast<int>(min(step, j1 - j));
           pick_inner<T>(step, cols, rows)(q.k, q.a.p + i * q.a.row, q.a.row, b + j * b_col, b_col, cols,
                                           q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
         }
@@ -266,11 +266,11 @@ void run_row(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch
     pick_narrow<T>(q.n)(q.k, q.a.p, q.a.col, q.b.p, q.b.row, q.n, q.c.p, bias);
     return done(0, 1, 0, q.n);
   }
-  const int64_t part = q.partial_bytes() / static_cast<int64_t>(sizeof(T)), col_tiles = pieces(q.n, widest);
+  const int64_t part = q.partial_bytes() / static_cast<int64_t>(sizeof(T)), col_tiles = ceil_div(q.n, widest);
   T* const partial = reinterpret_cast<T*>(scratch);
   crew.each(q.slices * col_tiles, [&](int64_t t) {
     const int64_t s = t / col_tiles, j = t % col_tiles * widest, p0 = q.k * s / q.slices, p1 = q.k * (s + 1) / q.slices;
-    strips(1, least(widest, q.n - j), p1 - p0, q.a.p + p0 * q.a.col, 0, q.a.col, q.b.p + p0 * q.b.row + j, q.b.row,
+    strips(1, min(widest, q.n - j), p1 - p0, q.a.p + p0 * q.a.col, 0, q.a.col, q.b.p + p0 * q.b.row + j, q.b.row,
            q.slices == 1 ? q.c.p + j : partial + s * part + j, 0, q.slices == 1 && bias ? bias + j : nullptr);
   });
   if (q.slices > 1) sum_slices(q, 0, q.slices, partial, part, bias);
@@ -280,11 +280,11 @@ void run_row(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch
 // Hardly any k: rows of C in long runs, B in L1.
 template <class T, class Done, class Crew>
 void run_strips(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
-  const int64_t cols = most(1024, least(8192, (24 << 10) / q.k / 64 * 64)) / static_cast<int64_t>(sizeof(T));
-  const int64_t rows = least(64, pieces(q.m, 4)), col_tiles = pieces(q.n, cols);
-  crew.each(pieces(q.m, rows) * col_tiles, [&](int64_t t) {
+  const int64_t cols = max(1024, min(8192, (24 << 10) / q.k / 64 * 64)) / static_cast<int64_t>(sizeof(T));
+  const int64_t rows = min(64, ceil_div(q.m, 4)), col_tiles = ceil_div(q.n, cols);
+  crew.each(ceil_div(q.m, rows) * col_tiles, [&](int64_t t) {
     const int64_t i = t / col_tiles * rows, j = t % col_tiles * cols;
-    const int64_t tile_rows = least(rows, q.m - i), tile_cols = least(cols, q.n - j);
+    const int64_t tile_rows = min(rows, q.m - i), tile_cols = min(cols, q.n - j);
     strips(tile_rows, tile_cols, q.k, q.a.p + i * q.a.row, q.a.row, q.a.col, q.b.p + j, q.b.row,
            q.c.p + i * q.c.row + j, q.c.row, bias ? bias + j : nullptr);
     done(i, tile_rows, j, tile_cols);
@@ -293,7 +293,7 @@ void run_strips(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
 
 template <class T, class Done, class Crew>
 void run_lines(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
-  const int64_t tiles = pieces(q.n, 4 * kLanes<T>);
+  const int64_t tiles = ceil_div(q.n, 4 * kLanes<T>);
   crew.each(tiles, [&](int64_t t) {
     const int64_t j = q.n * t / tiles, cols = q.n * (t + 1) / tiles - j;
     // A is read once for two columns: where its vectors lie across lines of the cache, a copy takes 1 % and saves 30.
@@ -311,26 +311,26 @@ void run_lines(const Product<T>& q, const T* bias, Done&& done, Crew& crew) {
 template <class T, class Done, class Crew>
 void run_turned(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
   constexpr int L = kLanes<T>, W = kCols<T>;
-  const int64_t groups = pieces(q.n, kRows * most(1, least(4, q.n / (8 * kRows))));
+  const int64_t groups = ceil_div(q.n, kRows * max(1, min(4, q.n / (8 * kRows))));
   T* const panels = reinterpret_cast<T*>(scratch);
   const bool lies = q.a.row == 1;                                        // A^T in rows: read as it lies
   const int64_t panel_row = lies ? q.a.col : W, panel = lies ? 1 : q.k;  // from one row to the next; from one column
-  const int64_t strip = lies ? 8 * W : q.m, strips = pieces(q.m, strip);
+  const int64_t strip = lies ? 8 * W : q.m, strips = ceil_div(q.m, strip);
   if (!lies)
-    crew.each(pieces(q.m, L), [&](int64_t t) {
+    crew.each(ceil_div(q.m, L), [&](int64_t t) {
       const int64_t i = t * L;
       T* const to = panels + i / W * W * q.k + i % W;
-      pack_rows(to, W, L, q.a.p + i * q.a.row, static_cast<int>(least(L, q.m - i)), q.a.row, q.k);
+      pack_rows(to, W, L, q.a.p + i * q.a.row, static_cast<int>(min(L, q.m - i)), q.a.row, q.k);
     });
   crew.each(groups * strips, [&](int64_t t) {
-    const int64_t group = t / strips, i0 = t % strips * strip, i1 = least(q.m, i0 + strip);
-    const int64_t j0 = q.n * group / groups, j1 = q.n * (group + 1) / groups, parts = pieces(j1 - j0, kRows);
+    const int64_t group = t / strips, i0 = t % strips * strip, i1 = min(q.m, i0 + strip);
+    const int64_t j0 = q.n * group / groups, j1 = q.n * (group + 1) / groups, parts = ceil_div(j1 - j0, kRows);
     alignas(64) T tile[(kRows + L - 1) / L * L * W] = {};
     for (int64_t g = 0, j = j0; g < parts; ++g) {
       const int64_t end = j0 + (j1 - j0) * (g + 1) / parts;
       const int rows = static_cast<int>(end - j);
       for (int64_t i = i0; i < i1; i += W) {
-        const int count = static_cast<int>(least(W, i1 - i)), vectors = count > L ? 2 : 1;
+        const int count = static_cast<int>(min(W, i1 - i)), vectors = count > L ? 2 : 1;
         const int tail = lies ? count - (vectors - 1) * L : L;
         const auto b = TileA<T>::as_it_lies(q.b.p + j * q.b.col, q.b.col, q.b.row);
         // the next rows of a large B^T, while these ones meet the last of A's columns
@@ -342,7 +342,7 @@ void run_turned(const Product<T>& q, const T* bias, Done&& done, std::byte* scra
           for (int r = 0; r < rows; ++r)
             for (int v = 0; v < W; v += L) store(tile + r * W + v, load(tile + r * W + v) + splat(bias[j + r]));
         for (int r = 0; r < rows; r += L) {
-          const int lanes = static_cast<int>(least(L, rows - r));
+          const int lanes = static_cast<int>(min(L, rows - r));
           pack_rows(q.c.p + i * q.c.row + j + r, q.c.row, lanes, tile + r * W, L, W, count);
         }
       }
@@ -363,18 +363,18 @@ void run_outer(const Product<T>& q, int64_t k0, int64_t k, T* c, int64_t c_row, 
 // Partial products of the slices, then their sum in the order of k.
 template <class T, class Done, class Crew>
 void run_slices(const Product<T>& q, const T* bias, Done&& done, std::byte* scratch, Crew& crew) {
-  const int64_t part = q.partial_bytes(), panels = q.packed_bytes(), step = q.slice_k(), count = pieces(q.k, step);
+  const int64_t part = q.partial_bytes(), panels = q.packed_bytes(), step = q.slice_k(), count = ceil_div(q.k, step);
   std::byte* const packed = scratch + q.slices * part;
   crew.each(count, [&](int64_t s) {
     Solo solo;
     const auto local = [&] { return packed + (s + 1) * panels - q.blocks().template local_bytes<T>(q.m, q.pack_b); };
     run_outer(
-        q, s * step, least(step, q.k - s * step), reinterpret_cast<T*>(scratch + s * part), q.n,
+        q, s * step, min(step, q.k - s * step), reinterpret_cast<T*>(scratch + s * part), q.n,
         static_cast<const T*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, packed + s * panels, local, solo);
   });
   constexpr int64_t rows = 16;
-  crew.each(pieces(q.m, rows), [&](int64_t t) {
-    const int64_t i0 = t * rows, i1 = least(q.m, i0 + rows);
+  crew.each(ceil_div(q.m, rows), [&](int64_t t) {
+    const int64_t i0 = t * rows, i1 = min(q.m, i0 + rows);
     for (int64_t i = i0; i < i1; ++i)
       sum_slices(q, i, count, reinterpret_cast<const T*>(scratch), part / static_cast<int64_t>(sizeof(T)), bias);
     done(i0, i1 - i0, 0, q.n);

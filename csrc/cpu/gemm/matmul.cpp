@@ -60,7 +60,7 @@ struct Operands {
     c.dtype = args.in[0].dtype, c.data = args.shared;
     for (int d = c.ndim - 1; d >= 0; --d) c.stride[d] = stride, stride *= c.shape[d];
   }
-  int64_t product_bytes() const { return product < 0 ? pieces(c.size() * item_size(c.dtype), 64) * 64 : 0; }
+  int64_t product_bytes() const { return product < 0 ? ceil_div(c.size() * item_size(c.dtype), 64) * 64 : 0; }
   int first_extra() const { return has_bias ? 3 : 2; }
   static void exchange(int64_t& x, int64_t& y) {
     const int64_t z = x;
@@ -142,8 +142,8 @@ void run_product(const Args& args, const Operands& o, Team& team) {
 
   // Scratch of a thread: a panel of B, and for whole products theirs.
   const bool whole = batch.whole();
-  const int64_t own = whole ? pieces(bytes_of(batch.split, batch.q), 64) * 64 : 0;
-  const int64_t panel = pieces(local_bytes_of(batch.split, batch.q), 64) * 64;
+  const int64_t own = whole ? ceil_div(bytes_of(batch.split, batch.q), 64) * 64 : 0;
+  const int64_t panel = ceil_div(local_bytes_of(batch.split, batch.q), 64) * 64;
   const auto local = [bytes = static_cast<size_t>(own + panel)] { return local_scratch(bytes); };
 
   auto one = [&](int64_t index, auto& crew, std::byte* scratch) {
@@ -160,8 +160,8 @@ void run_product(const Args& args, const Operands& o, Team& team) {
           for (int64_t j = j0; j < j0 + cols; ++j) q.c.p[i * q.c.row + j] += bias[(q.swapped ? i : j) * bias_step];
     };
     if (q.k > 0) return run_either(batch.split, q, inside ? bias : nullptr, done, scratch, local, crew);
-    crew.each(pieces(q.m, 64), [&](int64_t t) {
-      const int64_t i0 = t * 64, rows = least(64, q.m - i0);
+    crew.each(ceil_div(q.m, 64), [&](int64_t t) {
+      const int64_t i0 = t * 64, rows = min(64, q.m - i0);
       for (int64_t i = i0; i < i0 + rows; ++i)
         for (int64_t j = 0; j < q.n; ++j) q.c.p[i * q.c.row + j] = inside ? bias[j] : T(0);
       done(i0, rows, 0, q.n);

@@ -3,12 +3,9 @@
 // B in panels of kCols columns, A in panels of kRows rows.
 #pragma once
 #include "cpu/gemm/micro.h"
+#include "cpu/simd/ints.h"
 
 namespace rv::RV_ISA::gemm {
-
-inline constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-inline constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-inline constexpr int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
 template <class T>
 inline constexpr int kCols = 2 * kLanes<T>;  // columns of a panel of B
@@ -29,7 +26,7 @@ void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t
   int64_t p = 0;
   if (rows == L && k >= E) {
     for (; p < k; p += E) {
-      p = least(p, k - E);  // the last step may overlap the one before it
+      p = min(p, k - E);  // the last step may overlap the one before it
 #pragma GCC unroll 4
       for (int g = 0; g < E; ++g) v[g] = load_blocks(src + g * stride + p, E * stride);
       transpose_blocks<T>(v);
@@ -42,7 +39,7 @@ void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t
   }
   alignas(16) T block[L * E] = {};  // rows that are not there stay zero
   for (; p < k; p += E) {
-    const int steps = static_cast<int>(least(E, k - p));
+    const int steps = static_cast<int>(min(E, k - p));
     for (int i = 0; i < rows; ++i) {
       if (steps == E) memcpy(block + i * E, src + i * stride + p, 16);
       else
@@ -62,7 +59,7 @@ template <class T>
 void turn_columns(T* dst, int count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>;
   for (int64_t p = 0; p < k; p += L, src += L * s_p, dst += L) {
-    const int rows = static_cast<int>(least(L, k - p));
+    const int rows = static_cast<int>(min(L, k - p));
     if (s_j == 1 && count >= E) {
       pack_rows(dst, k, rows, src, rows, s_p, count);
     } else if (s_j == 1 && s_p >= 2 && count > 1 && p + L < k) {  // blocks reach into the next row
@@ -85,7 +82,7 @@ template <class T>
   constexpr int L = kLanes<T>, W = kCols<T>;
   if (s_j == 1) {  // row by row over all panels: whole lines of the cache in the order in which they lie
     const int64_t whole = count / W * W;
-    const int first = static_cast<int>(least(L, count - whole)), second = static_cast<int>(count - whole) - first;
+    const int first = static_cast<int>(min(L, count - whole)), second = static_cast<int>(count - whole) - first;
     for (int64_t p = 0; p < k; ++p, src += s_p) {
       T* to = dst + p * W;
       for (int64_t j = 0; j < whole; j += W, to += W * k) {
@@ -100,10 +97,10 @@ template <class T>
   }
   for (int64_t j = 0; j < count; j += W, dst += W * k) {
     const T* const from = src + j * s_j;
-    const int64_t have = least(W, count - j);
+    const int64_t have = min(W, count - j);
     if (s_p == 1) {
       for (int i = 0; i < W; i += L)
-        pack_rows(dst + i, W, L, from + i * s_j, static_cast<int>(most(0, least(L, have - i))), s_j, k);
+        pack_rows(dst + i, W, L, from + i * s_j, static_cast<int>(max(0, min(L, have - i))), s_j, k);
     } else {
       for (int64_t p = 0; p < k; ++p)
         for (int i = 0; i < W; ++i) dst[p * W + i] = i < have ? from[i * s_j + p * s_p] : T(0);
@@ -125,7 +122,7 @@ void pack_panel(T* dst, int rows, bool whole, const T* src, int64_t s_i, int64_t
     }
   } else if (s_p == 1) {  // E columns at a time: vectors overlap into the next column, which comes next
     const T* at[V * L];
-    for (int i = 0; i < V * L; ++i) at[i] = src + least(i, rows - 1) * s_i;
+    for (int i = 0; i < V * L; ++i) at[i] = src + min(i, rows - 1) * s_i;
     for (; p + E < k; p += E) {
       if (p % line == 0)
         for (int i = 0; i < kRows; ++i) __builtin_prefetch(at[i] + kRows * s_i + p);  // the next panel's
@@ -167,7 +164,7 @@ struct TileA {
 // Rows of a tile in groups of at most `size`, all of about the same size: f(group, begin, end).
 template <class F>
 RV_INLINE void each_group(int64_t rows, int64_t size, F&& f) {
-  const int64_t groups = pieces(rows, size);
+  const int64_t groups = ceil_div(rows, size);
   for (int64_t g = 0, i = 0; g < groups; ++g) {
     const int64_t end = rows * (g + 1) / groups;
     f(g, i, end);
@@ -195,7 +192,7 @@ struct Strided {
     for (int64_t q = 0; q < k; q += step)
       each_group(rows, kRows, [&](int64_t g, int64_t i, int64_t end) {
         pack_panel(dst + (g * k + q) * kRows, static_cast<int>(end - i), i + kRows <= rows,
-                   from + i * s_outer + q * s_k, s_outer, s_k, least(step, k - q));
+                   from + i * s_outer + q * s_k, s_outer, s_k, min(step, k - q));
       });
   }
   // B's columns [j0, j0 + count), as panels.

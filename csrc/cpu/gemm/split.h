@@ -48,16 +48,16 @@ struct Split {
     if (!s.pays(tiles ? kAmxSpeed : kDotSpeed, ahead)) s.terms = 0;
     if (!s.terms) return s;
     const int64_t deep = 512 / s.terms / kTileK * kTileK;
-    s.piece = pieces(pieces(k, pieces(k, deep)), kTileK) * kTileK;
+    s.piece = ceil_div(ceil_div(k, ceil_div(k, deep)), kTileK) * kTileK;
     s.tile_rows = 128, s.tile_cols = 256;  // small products still give a few tiles to share out
-    if (pieces(m, s.tile_rows) * pieces(n, s.tile_cols) < 16) s.tile_cols = 64;
-    if (pieces(m, s.tile_rows) * pieces(n, s.tile_cols) < 16) s.tile_rows = 64;
+    if (ceil_div(m, s.tile_rows) * ceil_div(n, s.tile_cols) < 16) s.tile_cols = 64;
+    if (ceil_div(m, s.tile_rows) * ceil_div(n, s.tile_cols) < 16) s.tile_rows = 64;
     return s;
   }
   explicit operator bool() const { return terms > 0; }
 
   bool pays(const UnitSpeed& speed, bool ahead) const {
-    const auto whole = [](int64_t x, int64_t unit) { return static_cast<double>(pieces(x, unit) * unit); };
+    const auto whole = [](int64_t x, int64_t unit) { return static_cast<double>(ceil_div(x, unit) * unit); };
     const double rows = whole(m, kTile), cols = whole(n, kTile), deep = whole(k, kTileK);
     const int products = terms == 3 ? 6 : terms == 2 ? 3 : 1;
     const double unit = rows * cols * deep * products * speed.per_product +
@@ -66,18 +66,18 @@ struct Split {
            unit < static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * speed.fma;
   }
 
-  int64_t blocks(int64_t depth) const { return pieces(depth, kTileK); }
+  int64_t blocks(int64_t depth) const { return ceil_div(depth, kTileK); }
   int64_t panel_words() const { return blocks(piece) * terms * kTileWords; }
-  int64_t panels(int64_t extent) const { return pieces(least(extent, kSuper), kTile); }
-  static int64_t range_bytes(int64_t panels) { return pieces(panels * static_cast<int64_t>(sizeof(Range)), 64) * 64; }
+  int64_t panels(int64_t extent) const { return ceil_div(min(extent, kSuper), kTile); }
+  static int64_t range_bytes(int64_t panels) { return ceil_div(panels * static_cast<int64_t>(sizeof(Range)), 64) * 64; }
   // Scratch common to the crew: ranges, panels of A, panels of B.
   int64_t scratch_panels() const { return panels(m) + (ahead ? 0 : panels(n)); }
   int64_t bytes() const { return range_bytes(scratch_panels()) + scratch_panels() * panel_words() * 2; }
   // B's terms made before: ranges of panels over all of k, then pieces of k one after the other, in each all panels.
-  int64_t all_panels() const { return pieces(n, kTile); }
+  int64_t all_panels() const { return ceil_div(n, kTile); }
   int64_t ahead_bytes() const { return range_bytes(all_panels()) + all_panels() * blocks(k) * terms * kTileWords * 2; }
   int64_t ahead_word(int64_t ps, int64_t panel) const {
-    return (all_panels() * blocks(ps) + panel * blocks(least(piece, k - ps))) * terms * kTileWords;
+    return (all_panels() * blocks(ps) + panel * blocks(min(piece, k - ps))) * terms * kTileWords;
   }
 
   // Scratch of each member: a tile of C that is not whole, or what FMA needs for a tile.
@@ -85,10 +85,10 @@ struct Split {
     int64_t most_bytes = 4 * kTile * kTile * 4;
     for (const int64_t rows : {tile_rows, m % tile_rows})
       for (const int64_t cols : {tile_cols, n % tile_cols})
-        if (rows > 0 && cols > 0) most_bytes = most(most_bytes, fma_bytes(part(q, 0, rows, 0, cols)));
+        if (rows > 0 && cols > 0) most_bytes = max(most_bytes, fma_bytes(part(q, 0, rows, 0, cols)));
     return most_bytes;
   }
-  static int64_t fma_bytes(const Product<float>& q) { return pieces(q.bytes(), 64) * 64 + q.local_bytes(); }
+  static int64_t fma_bytes(const Product<float>& q) { return ceil_div(q.bytes(), 64) * 64 + q.local_bytes(); }
   static Product<float> part(const Product<float>& q, int64_t i, int64_t rows, int64_t j, int64_t cols) {
     return Product<float>::of(rows, cols, q.k, {q.a.p + i * q.a.row, q.a.row, q.a.col},
                               {q.b.p + j * q.b.col, q.b.row, q.b.col}, {q.c.p + i * q.c.row + j, q.c.row, 1});
@@ -128,7 +128,7 @@ void split_tile(const uint16_t* a, const uint16_t* b, int64_t panel, int64_t blo
   constexpr int64_t step = 2 * kTile;
   for (int64_t j = 0; j < cols; j += step)
     for (int64_t i = 0; i < rows; i += step) {
-      const int64_t have_rows = least(step, rows - i), have_cols = least(step, cols - j);
+      const int64_t have_rows = min(step, rows - i), have_cols = min(step, cols - j);
       UnitJob job{
           a + i / kTile * panel, b + j / kTile * panel, panel, panel, blocks, c + i * c_row + j, c_row, accumulate};
       const UnitBlock block = pick_unit<kTerms>(have_rows, have_cols);
@@ -149,8 +149,8 @@ void split_tile(const uint16_t* a, const uint16_t* b, int64_t panel, int64_t blo
 
 template <int kTerms>
 Range split_columns(uint16_t* to, const Matrix<const float>& b, int64_t j, int64_t n, int64_t ps, int64_t depth) {
-  return split_panel<kTerms, true>(to, static_cast<int>(least(kTile, n - j)), b.p + j * b.col + ps * b.row, b.col,
-                                   b.row, depth);
+  return split_panel<kTerms, true>(to, static_cast<int>(min(kTile, n - j)), b.p + j * b.col + ps * b.row, b.col, b.row,
+                                   depth);
 }
 // B as products with Split::ahead take it.
 template <int kTerms, class Crew>
@@ -161,7 +161,7 @@ void split_ahead(const Split& s, const Matrix<const float>& b, std::byte* to, Cr
     ranges[panel] = kNoRange;
     for (int64_t ps = 0; ps < s.k; ps += s.piece)
       ranges[panel].merge(
-          split_columns<kTerms>(words + s.ahead_word(ps, panel), b, panel * kTile, s.n, ps, least(s.piece, s.k - ps)));
+          split_columns<kTerms>(words + s.ahead_word(ps, panel), b, panel * kTile, s.n, ps, min(s.piece, s.k - ps)));
   });
 }
 
@@ -175,16 +175,16 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
   uint16_t* const own_b = packed_a + s.panels(q.m) * s.panel_words();
   auto tile_range = [](const Range* ranges, int64_t from, int64_t count) {
     Range all = kNoRange;
-    for (int64_t i = from / kTile; i < pieces(from + count, kTile); ++i) all.merge(ranges[i]);
+    for (int64_t i = from / kTile; i < ceil_div(from + count, kTile); ++i) all.merge(ranges[i]);
     return all;
   };
   for (int64_t js = 0; js < q.n; js += Split::kSuper) {
-    const int64_t ns = least(Split::kSuper, q.n - js), col_tiles = pieces(ns, s.tile_cols);
+    const int64_t ns = min(Split::kSuper, q.n - js), col_tiles = ceil_div(ns, s.tile_cols);
     for (int64_t is = 0; is < q.m; is += Split::kSuper) {
-      const int64_t ms = least(Split::kSuper, q.m - is), row_tiles = pieces(ms, s.tile_rows);
+      const int64_t ms = min(Split::kSuper, q.m - is), row_tiles = ceil_div(ms, s.tile_rows);
       for (int64_t ps = 0; ps < q.k; ps += s.piece) {
-        const int64_t depth = least(s.piece, q.k - ps), blocks = s.blocks(depth), panel = blocks * kTerms * kTileWords;
-        const int64_t panels_a = pieces(ms, kTile), panels_b = s.ahead ? 0 : pieces(ns, kTile);
+        const int64_t depth = min(s.piece, q.k - ps), blocks = s.blocks(depth), panel = blocks * kTerms * kTileWords;
+        const int64_t panels_a = ceil_div(ms, kTile), panels_b = s.ahead ? 0 : ceil_div(ns, kTile);
         const Range* const range_b = s.ahead ? reinterpret_cast<const Range*>(s.ahead) + js / kTile : own_range_b;
         const uint16_t* const packed_b =
             s.ahead ? reinterpret_cast<const uint16_t*>(s.ahead + Split::range_bytes(s.all_panels())) +
@@ -194,7 +194,7 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
           Range found;
           if (t < panels_a) {
             const int64_t i = t * kTile;
-            found = split_panel<kTerms, false>(packed_a + t * panel, static_cast<int>(least(kTile, ms - i)),
+            found = split_panel<kTerms, false>(packed_a + t * panel, static_cast<int>(min(kTile, ms - i)),
                                                q.a.p + (is + i) * q.a.row + ps * q.a.col, q.a.row, q.a.col, depth);
           } else {
             const int64_t j = (t - panels_a) * kTile;
@@ -206,7 +206,7 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
         });
         crew.each(row_tiles * col_tiles, [&](int64_t t) {
           const int64_t i = t % row_tiles * s.tile_rows, j = t / row_tiles * s.tile_cols;
-          const int64_t rows = least(s.tile_rows, ms - i), cols = least(s.tile_cols, ns - j);
+          const int64_t rows = min(s.tile_rows, ms - i), cols = min(s.tile_cols, ns - j);
           float* const c = q.c.p + (is + i) * q.c.row + js + j;
           unit_begin();
           split_tile<kTerms>(packed_a + i / kTile * panel, packed_b + j / kTile * panel, panel, blocks, c, q.c.row,
@@ -221,7 +221,7 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
             std::byte* const own = local();
             run(
                 part, static_cast<const float*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, own,
-                [&] { return own + pieces(part.bytes(), 64) * 64; }, solo);
+                [&] { return own + ceil_div(part.bytes(), 64) * 64; }, solo);
           }
           if (bias)
             for (int64_t r = 0; r < rows; ++r)

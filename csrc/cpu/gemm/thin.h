@@ -62,7 +62,7 @@ template <class T>
 void strips(int64_t rows, int64_t cols, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row,
             T* c, int64_t c_row, const T* bias) {
   for (int64_t p = 0; p < k;) {
-    const int64_t some = least(rows == 1 ? 4 : kStripRows, k - p);
+    const int64_t some = min(rows == 1 ? 4 : kStripRows, k - p);
     const T* const add = p + some == k ? bias : nullptr;
     auto each = [&]<int R>(std::integral_constant<int, R>) __attribute__((always_inline)) {
       const auto call = [&]<int M>(std::integral_constant<int, M>, int64_t i) __attribute__((always_inline)) {
@@ -78,9 +78,9 @@ void strips(int64_t rows, int64_t cols, int64_t k, const T* a, int64_t a_row, in
       case 2: each(std::integral_constant<int, 2>{}); break;
       case 3: each(std::integral_constant<int, 3>{}); break;
       case 4: each(std::integral_constant<int, 4>{}); break;
-      case 5: each(std::integral_constant<int, least(5, kStripRows)>{}); break;
-      case 6: each(std::integral_constant<int, least(6, kStripRows)>{}); break;
-      case 7: each(std::integral_constant<int, least(7, kStripRows)>{}); break;
+      case 5: each(std::integral_constant<int, min(5, kStripRows)>{}); break;
+      case 6: each(std::integral_constant<int, min(6, kStripRows)>{}); break;
+      case 7: each(std::integral_constant<int, min(7, kStripRows)>{}); break;
       default: each(std::integral_constant<int, kStripRows>{});
     }
     p += some;
@@ -139,10 +139,10 @@ inline Narrow<T> pick_narrow(int64_t n) {
 template <class T>
 void lines(int64_t k, const T* a, const T* b, int64_t b_col, int64_t cols, T* c, const T* bias) {
   constexpr int L = kLanes<T>;
-  const int64_t half = pieces(cols, 2), second = cols - half;
+  const int64_t half = ceil_div(cols, 2), second = cols - half;
   vec<T> part[2][L] = {};  // sums along k of L columns of each stream, lanes apart
   for (int64_t h = 0; h < half; h += L) {
-    const int count = static_cast<int>(least(L, half - h));
+    const int count = static_cast<int>(min(L, half - h));
     for (int g = 0; g < count; ++g) {
       const T* const x = b + (h + g) * b_col;
       const T* const y = x + (h + g < second ? half * b_col : 0);
@@ -157,12 +157,12 @@ void lines(int64_t k, const T* a, const T* b, int64_t b_col, int64_t cols, T* c,
         step(p + L, 1, [](const T* q) { return load(q); });
       }
       for (; p < k; p += L)
-        step(p, 0, [rest = static_cast<int>(least(L, k - p))](const T* q) { return load_n(q, rest); });
+        step(p, 0, [rest = static_cast<int>(min(L, k - p))](const T* q) { return load_n(q, rest); });
       for (int s = 0; s < 2; ++s) part[s][g] = sum[s][0] + sum[s][1];
     }
     for (int s = 0; s < 2; ++s) {
       const int64_t j = h + s * half;
-      const int there = static_cast<int>(s ? least(count, second - h) : count);
+      const int there = static_cast<int>(s ? min(count, second - h) : count);
       if (there <= 0) continue;
       vec<T> total = sums<T>(part[s]);
       if (bias) total += load_n(bias + j, there);

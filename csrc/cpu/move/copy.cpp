@@ -5,6 +5,7 @@
 #include "cpu/move/bytes.h"
 #include "cpu/kernels.h"
 #include "cpu/simd/simd.h"
+#include "cpu/simd/ints.h"
 
 namespace rv::RV_ISA {
 namespace {
@@ -12,7 +13,6 @@ namespace {
 constexpr int64_t kChunkBytes = 64 << 10;  // that one member copies at a time
 
 int64_t magnitude(int64_t n) { return n < 0 ? -n : n; }
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The axes that matter, outermost first; strides in elements.
 struct Axes {
@@ -82,8 +82,7 @@ void copy_rows(const Axes& x, const T* src, T* dst, Team& team) {
       int64_t f, t;
       x.locate(i / pieces, 1, f, t);
       const int64_t c = i % pieces * chunk;
-      copy_row(src + f + c * x.from[last], x.from[last], dst + t + c * x.to[last], x.to[last],
-               smaller(chunk, width - c));
+      copy_row(src + f + c * x.from[last], x.from[last], dst + t + c * x.to[last], x.to[last], min(chunk, width - c));
     });
     return;
   }
@@ -95,7 +94,7 @@ void copy_rows(const Axes& x, const T* src, T* dst, Team& team) {
       at[d] = rest % x.shape[d];
       rest /= x.shape[d];
     }
-    for (const int64_t end = smaller(rows, row + per);;) {
+    for (const int64_t end = min(rows, row + per);;) {
       copy_row(src + f, x.from[last], dst + t, x.to[last], width);
       if (++row == end) break;
       int d = last - 1;
@@ -152,7 +151,7 @@ void copy_blocks(Axes x, int axis, const T* src, T* dst, Team& team) {
   const int far = x.n - 2, near = x.n - 3;
   exchange(x, axis, near);
   const int64_t bytes = x.shape[x.n - 1] * kItem;
-  const auto cut = [](int64_t most, int64_t size) { return smaller(most > 1 ? most : 1, size); };
+  const auto cut = [](int64_t most, int64_t size) { return min(most > 1 ? most : 1, size); };
   const int64_t fars = cut(kRun / bytes, x.shape[far]), nears = cut(kChunkBytes / (fars * bytes), x.shape[near]);
   const int64_t across = (x.shape[far] + fars - 1) / fars, along = (x.shape[near] + nears - 1) / nears;
   const auto steps = bytes == 64    ? copy_steps<64>
@@ -162,9 +161,8 @@ void copy_blocks(Axes x, int axis, const T* src, T* dst, Team& team) {
   team.each(x.outer(3) * across * along, [&](int64_t i) {
     int64_t f, t;
     x.locate(i / (across * along), 3, f, t);
-    const int64_t first = i / along % across * fars, begin = i % along * nears,
-                  n = smaller(nears, x.shape[near] - begin);
-    for (int64_t j = first; j < smaller(first + fars, x.shape[far]); ++j)
+    const int64_t first = i / along % across * fars, begin = i % along * nears, n = min(nears, x.shape[near] - begin);
+    for (int64_t j = first; j < min(first + fars, x.shape[far]); ++j)
       steps(reinterpret_cast<const char*>(src + f + j * x.from[far] + begin * x.from[near]), x.from[near] * kItem,
             reinterpret_cast<char*>(dst + t + j * x.to[far] + begin * x.to[near]), x.to[near] * kItem, n, bytes);
   });
@@ -227,7 +225,7 @@ void transpose(const T* src, int64_t from, T* dst, int64_t to, int64_t rows, int
   const int64_t whole_rows = rows / kN * kN, whole_columns = columns / kN * kN;
   for (int64_t c0 = 0; c0 < whole_columns; c0 += kLine)
     for (int64_t r = 0; r < whole_rows; r += kN)
-      for (int64_t c = c0; c < smaller(c0 + kLine, whole_columns); c += kN)
+      for (int64_t c = c0; c < min(c0 + kLine, whole_columns); c += kN)
         Block<T>::run(src + c * from + r, from, dst + r * to + c, to);
   for (int64_t r = 0; r < whole_rows; ++r)
     for (int64_t c = whole_columns; c < columns; ++c) dst[r * to + c] = src[c * from + r];
@@ -255,8 +253,7 @@ void copy_transposed(Axes x, int axis, const T* src, T* dst, Team& team) {
     int64_t f, t;
     x.locate(i / (panels * pieces), 2, f, t);
     const int64_t r = i / pieces % panels * kRows, c = i % pieces * width;
-    transpose(src + f + r + c * from, from, dst + t + r * to + c, to, smaller(kRows, rows - r),
-              smaller(width, columns - c));
+    transpose(src + f + r + c * from, from, dst + t + r * to + c, to, min(kRows, rows - r), min(width, columns - c));
   });
 }
 

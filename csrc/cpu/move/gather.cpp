@@ -41,8 +41,8 @@ void gather_as(const Args& a, Team& team) {
   Walk<2> walk;  // index, input without dim
   for (int d = 0; d < index.ndim; ++d) walk.axis(index.shape[d], index.stride[d], d == dim ? 0 : input.stride[d]);
   const int64_t size = walk.size(), si = walk.step(0), sx = walk.step(1);
-  team.each(div_up(size, kMove), [&](int64_t chunk) {
-    walk.rows(chunk * kMove, least(size, (chunk + 1) * kMove), [&](const int64_t* at, int64_t n, int64_t flat) {
+  team.each(ceil_div(size, kMove), [&](int64_t chunk) {
+    walk.rows(chunk * kMove, min(size, (chunk + 1) * kMove), [&](const int64_t* at, int64_t n, int64_t flat) {
       const I* ip = index.ptr<I>() + at[0];
       const U* x = input.ptr<U>() + at[1];
       U* o = out.ptr<U>() + flat;
@@ -67,7 +67,7 @@ const char* index_fits(const Args& a, const View& index) {
   if (!is_index(index)) return "index must be int32 or int64";
   if (index.ndim != x.ndim) return "index must have as many axes as input";
   const int64_t dim = a.ints[0];
-  if (dim < 0 || dim >= most(1, x.ndim)) return "dim out of range";
+  if (dim < 0 || dim >= max(1, x.ndim)) return "dim out of range";
   for (int d = 0; d < x.ndim; ++d)
     if (d != dim && index.shape[d] > x.shape[d]) return "index must not exceed input outside dim";
   return nullptr;
@@ -99,12 +99,12 @@ void scatter_as(const Args& a, Team& team) {
     if (d != dim) lines.axis(index.shape[d], index.stride[d], src.stride[d], out.stride[d]);
     if (d > dim) inner *= index.shape[d];
   }
-  const int64_t size = lines.size(), per_chunk = most(16, kMove / most(1, count));
+  const int64_t size = lines.size(), per_chunk = max(16, kMove / max(1, count));
   const int64_t si = lines.step(0), ss = lines.step(1), so = lines.step(2);
   bool good = true;
   const auto pass = [&](auto put) {
-    team.each(div_up(size, per_chunk), [&](int64_t chunk) {
-      const int64_t end = least(size, (chunk + 1) * per_chunk);
+    team.each(ceil_div(size, per_chunk), [&](int64_t chunk) {
+      const int64_t end = min(size, (chunk + 1) * per_chunk);
       lines.rows(chunk * per_chunk, end, [&](const int64_t* at, int64_t n, int64_t line) {
         for (int64_t k = 0; k < count; ++k) {
           const I* ip = index.ptr<I>() + at[0] + k * di;

@@ -22,7 +22,7 @@ struct Layout {
     for (int k = 0; k < n; ++k) {
       axes[k] = static_cast<int>(axis[k]);
       neighbours = neighbours && axis[k] == axis[0] + k;
-      ndim = static_cast<int>(most(ndim, indices[k].ndim));
+      ndim = static_cast<int>(max(ndim, indices[k].ndim));
     }
     for (int d = 0; d < ndim; ++d) {
       shape[d] = 1;
@@ -70,8 +70,8 @@ bool find_offsets(const View& x, const View* indices, const Layout& l, int64_t* 
   for (int k = 0; k < l.n_axes; ++k)
     for (int d = 0; d < l.ndim; ++d) walks[k].axis(l.shape[d], broadcast_stride(indices[k], d, l.ndim));
   bool good = true;
-  team.each(div_up(l.count, kMove), [&](int64_t chunk) {
-    const int64_t begin = chunk * kMove, end = least(l.count, begin + kMove);
+  team.each(ceil_div(l.count, kMove), [&](int64_t chunk) {
+    const int64_t begin = chunk * kMove, end = min(l.count, begin + kMove);
     for (int k = 0; k < l.n_axes; ++k) {
       const View& index = indices[k];
       const int64_t extent = x.shape[l.axes[k]], stride = x.stride[l.axes[k]], step = walks[k].step(0);
@@ -102,22 +102,22 @@ void index_get_as(const Args& a, Team& team) {
   const int64_t width = post.size(), total = pre.size() * l.count * width;
   const bool plain = post.ndim == 0 || (post.ndim == 1 && post.stride[0][0] == 1);
   const U* from = x.ptr<U>();
-  team.each(div_up(total, kMove), [&](int64_t chunk) {
+  team.each(ceil_div(total, kMove), [&](int64_t chunk) {
     int64_t at = chunk * kMove;
-    const int64_t end = least(total, at + kMove);
+    const int64_t end = min(total, at + kMove);
     int64_t row = at / width, column = at % width, p = row / l.count, b = row % l.count, base = pre.offset(0, p);
     while (at < end) {
       U* to = out.ptr<U>() + at;
       if (width == 1) {  // all the tuples b that are left, one element each
-        const int64_t n = least(l.count - b, end - at);
+        const int64_t n = min(l.count - b, end - at);
         for (int64_t j = 0; j < n; ++j) to[j] = from[base + offsets[b + j]];
         at += n;
         b += n;
       } else {  // one row (p, b), or the part of it in this chunk
-        const int64_t n = least(width - column, end - at);
+        const int64_t n = min(width - column, end - at);
         const U* source = from + base + offsets[b];
-        const char* next = reinterpret_cast<const char*>(from + base + offsets[least(b + kAheadRows, l.count - 1)]);
-        for (int64_t i = 0; i < least(width * static_cast<int64_t>(sizeof(U)), 1024); i += 64)
+        const char* next = reinterpret_cast<const char*>(from + base + offsets[min(b + kAheadRows, l.count - 1)]);
+        for (int64_t i = 0; i < min(width * static_cast<int64_t>(sizeof(U)), 1024); i += 64)
           __builtin_prefetch(next + i);
         if (plain) copy_row(to, 1, source + column, 1, n);
         else
@@ -207,9 +207,9 @@ void index_put_as(const Args& a, Team& team) {
   for (int d = 0; d < l.ndim; ++d) tuples.axis(l.shape[d], broadcast_stride(values, l.n_pre + d, ndim));
   for (int d = 0; d < l.n_post; ++d)
     post.axis(x.shape[l.post[d]], out.stride[l.post[d]], broadcast_stride(values, l.n_pre + l.ndim + d, ndim));
-  const int64_t width = post.size(), blocks = div_up(width, kColumns), so = post.step(0), sv = post.step(1);
+  const int64_t width = post.size(), blocks = ceil_div(width, kColumns), so = post.step(0), sv = post.step(1);
   team.each(pre.size() * blocks, [&](int64_t chunk) {
-    const int64_t p = chunk / blocks, q = chunk % blocks * kColumns, q_end = least(width, q + kColumns);
+    const int64_t p = chunk / blocks, q = chunk % blocks * kColumns, q_end = min(width, q + kColumns);
     T* to = out.ptr<T>() + pre.offset(0, p);
     const T* from = values.ptr<T>() + pre.offset(1, p);
     tuples.rows(0, l.count, [&](const int64_t* at, int64_t n, int64_t b) {
@@ -240,7 +240,7 @@ void index_put_as(const Args& a, Team& team) {
         };
         if (post.ndim <= 1) {
           const int64_t shift[2] = {q * so, q * sv};
-          const int64_t next = offsets[b + least(j + kAheadRows, n - 1)];
+          const int64_t next = offsets[b + min(j + kAheadRows, n - 1)];
           for (int64_t i = q; i < q_end; i += 64 / static_cast<int64_t>(sizeof(T)))
             __builtin_prefetch(to + next + i * so);
           put(shift, q_end - q);
@@ -259,7 +259,7 @@ void index_put_run(const Args& a, Team& team) {
 }
 
 double index_put_cost(const Args& a) {
-  const double x = a.in[0].size(), axis = most(1, a.in[0].shape[a.ints[0]]);
+  const double x = a.in[0].size(), axis = max(1, a.in[0].shape[a.ints[0]]);
   return 60 + 0.1 * x + (1.0 + 0.2 * x / axis) * a.in[2].size();
 }
 

@@ -24,9 +24,9 @@ template <class U>
 void cat_elements(const Args& a, Team& team) {
   U* to = a.out[0].ptr<U>();
   const int n = a.n_in;
-  const int64_t rows = a.out[0].size() / n, per_chunk = most(1, kMove / n);
-  team.each(div_up(rows, per_chunk), [&](int64_t chunk) {
-    const int64_t begin = chunk * per_chunk, end = least(rows, begin + per_chunk);
+  const int64_t rows = a.out[0].size() / n, per_chunk = max(1, kMove / n);
+  team.each(ceil_div(rows, per_chunk), [&](int64_t chunk) {
+    const int64_t begin = chunk * per_chunk, end = min(rows, begin + per_chunk);
     if (n == 2) return interleave<2>(a.in, to, begin, end);
     if (n == 3) return interleave<3>(a.in, to, begin, end);
     if (n == 4) return interleave<4>(a.in, to, begin, end);
@@ -43,13 +43,13 @@ void cat_runs(const Args& a, int dim, int64_t inner, Team& team) {
   const View& out = a.out[0];
   const int64_t size = out.size(), row = out.shape[dim] * inner;
   const auto run = [&](int k) { return length_of(a.in[k], out, dim) * inner; };
-  team.each(div_up(size, kMove), [&](int64_t chunk) {
+  team.each(ceil_div(size, kMove), [&](int64_t chunk) {
     int64_t at = chunk * kMove, r = at / row, skip = at % row;  // skip: within the run of input k
-    const int64_t end = least(size, at + kMove);
+    const int64_t end = min(size, at + kMove);
     int k = 0;
     for (; skip >= run(k); ++k) skip -= run(k);
     for (;;) {
-      const int64_t length = run(k), n = least(length - skip, end - at);
+      const int64_t length = run(k), n = min(length - skip, end - at);
       copy_row(out.ptr<U>() + at, 1, a.in[k].template ptr<U>() + r * length + skip, 1, n);
       if ((at += n) == end) return;
       skip = 0;
@@ -62,7 +62,7 @@ template <class U>
 void cat_strided(const Args& a, int dim, Team& team) {
   const View& out = a.out[0];
   int64_t chunks = 0;
-  for (int k = 0; k < a.n_in; ++k) chunks += div_up(a.in[k].size(), kMove);
+  for (int k = 0; k < a.n_in; ++k) chunks += ceil_div(a.in[k].size(), kMove);
   struct Place {
     int input = -1;
     int64_t first = 0, past = 0, start = 0, length = 0;  // chunks of `input`; its place along dim
@@ -75,7 +75,7 @@ void cat_strided(const Args& a, int dim, Team& team) {
     while (chunk >= at.past) {
       const View& x = a.in[++at.input];
       at.first = at.past;
-      at.past += div_up(x.size(), kMove);
+      at.past += ceil_div(x.size(), kMove);
       at.start += at.length;
       at.length = length_of(x, out, dim);
       at.walk = {};
@@ -84,7 +84,7 @@ void cat_strided(const Args& a, int dim, Team& team) {
       }
     }
     const Walk<2>& walk = at.walk;
-    const int64_t begin = (chunk - at.first) * kMove, end = least(walk.size(), begin + kMove);
+    const int64_t begin = (chunk - at.first) * kMove, end = min(walk.size(), begin + kMove);
     const U* from = a.in[at.input].template ptr<U>();
     U* to = out.ptr<U>() + at.start * out.stride[dim];
     walk.rows(begin, end, [&](const int64_t* offset, int64_t n, int64_t) {
@@ -143,9 +143,9 @@ void pad_as(const Args& a, Team& team) {
   const int last = x.ndim - 1;
   const int64_t width = out.shape[last], inside = x.shape[last], before = a.ints[last];
   if (width == 0) return;
-  const int64_t rows = out.size() / width, per_chunk = most(1, kMove / width);
-  team.each(div_up(rows, per_chunk), [&](int64_t chunk) {
-    const int64_t begin = chunk * per_chunk, end = least(rows, begin + per_chunk);
+  const int64_t rows = out.size() / width, per_chunk = max(1, kMove / width);
+  team.each(ceil_div(rows, per_chunk), [&](int64_t chunk) {
+    const int64_t begin = chunk * per_chunk, end = min(rows, begin + per_chunk);
     int64_t index[kMaxDims] = {}, rest = begin;  // of the row in out
     for (int d = last - 1; d >= 0; --d) {
       index[d] = rest % out.shape[d];
@@ -193,13 +193,13 @@ void triangle_as(const Args& a, Team& team) {
   if (columns == 0) return;
   Walk<1> start;  // of each row in x
   for (int d = 0; d + 1 < x.ndim; ++d) start.axis(x.shape[d], x.stride[d]);
-  const int64_t rows = start.size(), per_chunk = most(1, kMove / columns), step = x.stride[x.ndim - 1];
-  team.each(div_up(rows, per_chunk), [&](int64_t chunk) {
-    const int64_t end = least(rows, (chunk + 1) * per_chunk);
+  const int64_t rows = start.size(), per_chunk = max(1, kMove / columns), step = x.stride[x.ndim - 1];
+  team.each(ceil_div(rows, per_chunk), [&](int64_t chunk) {
+    const int64_t end = min(rows, (chunk + 1) * per_chunk);
     for (int64_t row = chunk * per_chunk; row < end; ++row) {
       const U* from = x.ptr<U>() + start.offset(0, row);
       U* to = out.ptr<U>() + row * columns;
-      const int64_t edge = least(columns, most(0, row % height + diagonal + (upper ? 0 : 1)));
+      const int64_t edge = min(columns, max(0, row % height + diagonal + (upper ? 0 : 1)));
       const int64_t begin = upper ? edge : 0, stop = upper ? columns : edge;
       for (int64_t j = 0; j < begin; ++j) to[j] = 0;
       copy_row(to + begin, 1, from + begin * step, step, stop - begin);

@@ -73,7 +73,7 @@ constexpr int64_t kRun = 16, kRadixFrom = 200;
 template <class Item>
 Item* merge_sort(Item* items, Item* spare, int64_t n) {
   for (int64_t run = 0; run < n; run += kRun) {
-    const int64_t end = least(n, run + kRun);
+    const int64_t end = min(n, run + kRun);
     for (int64_t i = run + 1; i < end; ++i) {
       const Item x = items[i];
       int64_t j = i;
@@ -84,7 +84,7 @@ Item* merge_sort(Item* items, Item* spare, int64_t n) {
   Item *from = items, *to = spare;
   for (int64_t width = kRun; width < n; width *= 2) {
     for (int64_t begin = 0; begin < n; begin += 2 * width) {
-      const int64_t middle = least(n, begin + width), end = least(n, begin + 2 * width);
+      const int64_t middle = min(n, begin + width), end = min(n, begin + 2 * width);
       int64_t i = begin, j = middle;
       for (int64_t k = begin; k < end; ++k) {
         const bool right = i == middle || (j < end && from[j] < from[i]);
@@ -169,11 +169,11 @@ void order_lines(const Args& a, Team& team) {
   Walk<2> lines;  // x, results
   for (int d = 0; d < x.ndim; ++d)
     if (d != dim) lines.axis(x.shape[d], x.stride[d], values.stride[d]);
-  const int64_t size = lines.size(), per_chunk = most(1, 4096 / most(1, n));
+  const int64_t size = lines.size(), per_chunk = max(1, 4096 / max(1, n));
   const bool full = k == n || sorts(n, k);
-  team.each(div_up(size, per_chunk), [&](int64_t chunk) {
-    Item* items = reinterpret_cast<Item*>(local_scratch(sizeof(Item) * most(1, full ? 2 * n : k)));
-    const int64_t end = least(size, (chunk + 1) * per_chunk);
+  team.each(ceil_div(size, per_chunk), [&](int64_t chunk) {
+    Item* items = reinterpret_cast<Item*>(local_scratch(sizeof(Item) * max(1, full ? 2 * n : k)));
+    const int64_t end = min(size, (chunk + 1) * per_chunk);
     for (int64_t line = chunk * per_chunk; line < end; ++line) {
       const T* from = x.ptr<T>() + lines.offset(0, line);
       const int64_t to = lines.offset(1, line);
@@ -205,7 +205,7 @@ double topk_cost(const Args& a) { return 100 + 1.5 * a.in[0].size() + 20.0 * a.o
 const char* order_check(const Args& a) {
   if (a.n_in != 1 || a.n_out != 2 || a.n_ints != 2) return "takes one input, dim and a flag; gives values and indices";
   const View &x = a.in[0], &values = a.out[0], &indices = a.out[1];
-  if (a.ints[0] < 0 || a.ints[0] >= most(1, x.ndim)) return "dim out of range";
+  if (a.ints[0] < 0 || a.ints[0] >= max(1, x.ndim)) return "dim out of range";
   if (values.dtype != x.dtype || indices.dtype != DType::i64 || !same_shape(values, indices)) return "wrong results";
   if (!values.contiguous() || !indices.contiguous() || values.ndim != x.ndim) return "results must be contiguous";
   for (int d = 0; d < x.ndim; ++d) {

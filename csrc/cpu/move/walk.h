@@ -4,12 +4,9 @@
 #pragma once
 #include "core/kernel.h"
 #include "cpu/move/bytes.h"
+#include "cpu/simd/ints.h"
 
 namespace rv::RV_ISA {
-
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-inline int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Elements that one chunk of work moves: enough to hide its set-up, few enough to balance the team.
 inline constexpr int64_t kMove = 16384;
@@ -73,7 +70,7 @@ struct Walk {
     }
     const int last = ndim - 1;
     while (begin < end) {
-      const int64_t n = least(shape[last] - index[last], end - begin);
+      const int64_t n = min(shape[last] - index[last], end - begin);
       f(offset, n, begin);
       begin += n;
       for (int k = 0; k < K; ++k) offset[k] -= index[last] * stride[k][last];
@@ -151,8 +148,8 @@ void copy_all(const View& to, const View& from, Team& team) {
   Walk<1> walk;
   for (int d = 0; d < from.ndim; ++d) walk.axis(from.shape[d], from.stride[d]);
   const int64_t size = walk.size();
-  team.each(div_up(size, kMove), [&](int64_t chunk) {
-    walk.rows(chunk * kMove, least(size, (chunk + 1) * kMove), [&](const int64_t* at, int64_t n, int64_t flat) {
+  team.each(ceil_div(size, kMove), [&](int64_t chunk) {
+    walk.rows(chunk * kMove, min(size, (chunk + 1) * kMove), [&](const int64_t* at, int64_t n, int64_t flat) {
       copy_row(to.ptr<U>() + flat, 1, from.ptr<U>() + at[0], walk.step(0), n);
     });
   });

@@ -11,7 +11,7 @@ inline constexpr int64_t kSpan = 8192;  // elements of a chunk
 
 inline int64_t span_count(const View* tensors, int count) {
   int64_t n = 0;
-  for (int i = 0; i < count; ++i) n += div_up(tensors[i].size(), kSpan);
+  for (int i = 0; i < count; ++i) n += ceil_div(tensors[i].size(), kSpan);
   return n;
 }
 
@@ -40,11 +40,11 @@ void each_span(const View* tensors, int count, Team& team, F&& f) {
     while (left < at.first) {
       at.size = tensors[--at.tensor].size();
       at.past = at.first;
-      at.first -= div_up(at.size, kSpan);
+      at.first -= ceil_div(at.size, kSpan);
     }
     const int64_t chunk = at.first + at.past - 1 - left;
     const int64_t begin = (chunk - at.first) * kSpan;
-    f(at.tensor, begin, least(at.size, begin + kSpan), chunk);
+    f(at.tensor, begin, min(at.size, begin + kSpan), chunk);
   });
 }
 

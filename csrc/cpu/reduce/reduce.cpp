@@ -5,6 +5,7 @@
 #include "cpu/reduce/reduce.h"
 
 #include "cpu/kernels.h"
+#include "cpu/simd/ints.h"
 
 namespace rv::RV_ISA {
 namespace {
@@ -15,9 +16,6 @@ constexpr int64_t kPackedRows = 16;   // rows of a block of columns that has to 
 constexpr int64_t kChunkItems = 1 << 16;
 constexpr int64_t kEnoughTasks = 32;  // from here on, reductions are not cut into chunks
 
-int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t line(int64_t bytes) { return (bytes + 63) & ~int64_t(63); }
 
 struct Axis {

@@ -4,14 +4,12 @@
 #include <cstring>
 
 #include "cpu/tile/program.h"
+#include "cpu/simd/ints.h"
 
 namespace rv::RV_ISA {
 
 inline constexpr int64_t kShortRow = 32;  // rows below it are gathered several to a tile
 inline constexpr int64_t kLongRow = 512;  // likewise where all operands repeat from row to row
-
-RV_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-RV_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // ---- typed copies
 
@@ -182,7 +180,7 @@ void move_rows(const TileSpace& s, int k, std::byte* data, const TileCursor& c, 
   int64_t at[kMaxDims];
   for (int d = 0; d <= last; ++d) at[d] = c.at[d];
   while (n > 0) {
-    const int64_t run = min64(n, inner - at[last]);
+    const int64_t run = min(n, inner - at[last]);
     if (to_tile) gather_as(p, step, tile, run);
     else scatter_as(tile, p, step, run);
     tile += run;
