@@ -23,7 +23,7 @@ from .runner import US, Contender, Row, Settings, aligned, race, repeat
 
 # of matrix products, as csrc/cpu/gemm/gemm.h numbers them
 VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices", "turned", "strips", "lines", "outer_packed_b")
-LEFT_OUT = {"highest": 2**-24, "high": 2**-15, "medium": 2**-7}  # by precision, of the sum of |a| |b| (docs/design.md)
+LEFT_OUT = {"highest": 2**-24, "high": 2**-15, "medium": 2**-7}  # by precision, of the sum of |a| |b| (docs/design/numerics.md)
 LOOP_LIMIT = 2e9  # operations; a plain loop of more takes too long
 
 

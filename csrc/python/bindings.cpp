@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The module ranvier._native: see docs/design.md.
+// The module ranvier._native: see docs/design/plan.md.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

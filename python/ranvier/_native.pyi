@@ -1,4 +1,4 @@
-"""The native core; docs/design.md says what crosses this border."""
+"""The native core; docs/design/plan.md says what crosses this border."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, final

@@ -1,4 +1,4 @@
-"""Lowering: a Graph becomes the slots and instructions of a native Plan (docs/design.md)."""
+"""Lowering: a Graph becomes the slots and instructions of a native Plan (docs/design/plan.md)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Place:
 
 
 def encode_program(inputs: list[Value], body: list[Node], outputs: list[Value], rows: dict[str, int]) -> tuple:
-    """ints and floats of a tile program (docs/design.md)."""
+    """ints and floats of a tile program (docs/design/kernels.md)."""
     register: dict[Any, int] = {value: i for i, value in enumerate(inputs)}
     constants: dict[tuple, int] = {}
     codes: list[int] = []
