@@ -1,5 +1,7 @@
 """python -m bench [group ...]: Ranvier beside its peers, on this machine, now.
 python -m bench lab OP CASE ... [attribute=value ...]: one kernel, its variants, and the machine's peaks.
+python -m bench tune [MxKxN ...] [attribute=value ...]: what the choice among the variants of matrix products costs.
+python -m bench record: all that docs/performance.md shows, recorded; python -m bench render: the page from the records.
 
 Only ratios within one run mean something: all contenders of a case take turns in one process, with the same number of
 threads (and that many processors), on data that is theirs already. Groups:
@@ -10,6 +12,7 @@ threads (and that many processors), on data that is theirs already. Groups:
   sweep       200 random matrix products    overhead    eager calls, fit, compilation, imports
   threads     what more than one thread brings, also beside a busy process
   reads       bandwidth of L1, L2 and L3 by the order of reading
+  tune        matrix products, every variant forced
   kernels     ops, products, chains and optimizers
 
 In the laboratory a CASE is the shapes of all operands, such as 32x784,784x128; one shape is every operand's, except
@@ -28,14 +31,19 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from importlib import import_module
+from pathlib import Path
 
+from . import records, render, tune
+from .lab import parse
 from .peers import environment_for, pin
-from .report import markdown, missed, peaks, table
+from .report import missed, peaks, table
 from .runner import Row, Settings, Target, environment
 
 SETS = {"kernels": ("ops", "products", "chains", "optimizers")}
-GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "threads", "reads")
+GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "tune", "threads", "reads")
+WITH_WORDS = ("lab", "tune")  # what follows is theirs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,15 +65,26 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--isa", default="", help="instruction sets to measure in turn, such as v2,v3,v4")
     result.add_argument("--json", metavar="FILE", help="write rows, machine, flags and versions there as well")
-    result.add_argument("--markdown", action="store_true", help="print tables to paste into a page")
+    result.add_argument(
+        "--record",
+        nargs="?",
+        const=str(records.FOLDER),
+        metavar="FOLDER",
+        help="write a record of each group (bench/records)",
+    )
+    result.add_argument(
+        "--check",
+        action="store_true",
+        help="tune: fail where regrets are large; render: where the page is not the records'",
+    )
     result.add_argument("--child", metavar="FILE", help=argparse.SUPPRESS)
     return result
 
 
 def choose(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """The groups to run, and the laboratory's words."""
-    if words[:1] == ["lab"]:
-        return ["lab"], tuple(words[1:])
+    if words[:1] and words[0] in WITH_WORDS:
+        return words[:1], tuple(words[1:])
     unknown = set(words) - set(GROUPS) - set(SETS)
     if unknown:
         raise ValueError(f"unknown groups {sorted(unknown)}; there are lab, {', '.join(GROUPS)}, {', '.join(SETS)}")
@@ -76,12 +95,17 @@ def choose(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
 def main() -> None:
     commands = parser()
     options = commands.parse_intermixed_args()
+    if options.groups == ["render"]:
+        sys.exit(render.render(options.check))
+    if options.groups == ["record"]:
+        record(options.quick)
+        return
     try:
         groups, words = choose(options.groups)
         if groups == ["lab"]:
-            from .lab import parse
-
             parse(words)
+        elif words:
+            tune.cases(words)
     except ValueError as error:
         commands.error(str(error))
     if options.child:
@@ -101,16 +125,28 @@ def main() -> None:
             else "bench: nothing to measure"
         )
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
-    if options.markdown:
-        print(markdown(rows, results, command))
-    else:
-        print(table(rows) + "\n")
-        print(*map(peaks, results), sep="\n")
-        if any(r.targets for r in rows):
-            print("\n" + missed(rows))
+    print(table(rows + tune.summary([r for r in rows if r.suite == "tune"])) + "\n")
+    print(*map(peaks, results), sep="\n")
+    busy = ", ".join(filter(None, (r["busy"] for r in results)))
+    if busy:
+        print(f"The machine was not quiet: {busy}.")
+    if any(r.targets for r in rows):
+        print("\n" + missed(rows))
+    if options.record:
+        records.save(Path(options.record), command, time.strftime("%Y-%m-%d"), results)
     if options.json:
         with open(options.json, "w") as f:
             json.dump({"command": command, "load": load(), "results": results}, f, indent=1)
+    if options.check and groups == ["tune"] and not busy:
+        sys.exit(tune.judge(rows))
+
+
+def record(quick: bool) -> None:
+    """Runs all suites of the page and writes it."""
+    for suite, words in render.SUITES.items():
+        command = [sys.executable, "-m", "bench", suite, *words.split(), "--record", *(["--quick"] if quick else [])]
+        subprocess.run(command, check=True)
+    render.render(check=False)
 
 
 def settings_of(options: argparse.Namespace, words: tuple[str, ...]) -> Settings:
@@ -140,8 +176,10 @@ def child(path: str, groups: list[str], settings: Settings) -> None:
     import ranvier as rv
 
     from .peak import measure_peak
+    from .quiet import Watch
 
     rv.set_num_threads(settings.threads)
+    watch = Watch()
     peak = measure_peak(settings.threads, 0.1 if settings.quick else 0.4)
     rows = []
     for group in groups:
@@ -149,14 +187,18 @@ def child(path: str, groups: list[str], settings: Settings) -> None:
         found = import_module(f".{group}", __package__).measure(settings, peak)
         found = [r for r in found if settings.wants(r.case)]
         for r in found:
-            r.threads = settings.threads
+            r.threads, r.suite = settings.threads, group
             r.command = r.command or reproduce(group, r.case, settings)
             r.case += f" [{settings.isa}]" if settings.isa else ""
         rows += found
+    result = {
+        "threads": settings.threads,
+        "peak": vars(peak),
+        "busy": watch.reasons(),
+        "rows": [r.json() for r in rows],
+    }
     with open(path, "w") as f:
-        json.dump(
-            {"threads": settings.threads, "peak": vars(peak), "rows": [r.json() for r in rows], **environment()}, f
-        )
+        json.dump({**result, **environment()}, f)
 
 
 def reproduce(group: str, case: str, settings: Settings) -> str:

@@ -23,7 +23,12 @@ from .runner import US, Contender, Row, Settings, aligned, race, repeat
 
 # of matrix products, as csrc/cpu/gemm/gemm.h numbers them
 VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices", "turned", "strips", "lines", "outer_packed_b")
-LEFT_OUT = {"highest": 2**-24, "high": 2**-15, "medium": 2**-7}  # by precision, of the sum of |a| |b| (docs/design/numerics.md)
+PACKED = "B packed once"  # as a plan whose weights do not change does it
+LEFT_OUT = {
+    "highest": 2**-24,
+    "high": 2**-15,
+    "medium": 2**-7,
+}  # by precision, of the sum of |a| |b| (docs/design/numerics.md)
 LOOP_LIMIT = 2e9  # operations; a plain loop of more takes too long
 
 
@@ -39,6 +44,11 @@ class Case:
     def is_product(self) -> bool:
         """Whether it is a plain product of two matrices, which may run as several variants."""
         return self.op == "matmul" and [len(s) for s in self.shapes] == [2, 2]
+
+    def layout(self) -> str:
+        """Of a product: which operands are stored transposed, as `products` says it."""
+        a, b = (dict(self.attrs).get(f"transpose_{x}") for x in "ab")
+        return f"A{'^T' * bool(a)} B{'^T' * bool(b)}"
 
 
 def parse(words: tuple[str, ...]) -> list[Case]:
@@ -81,20 +91,25 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
     return [r for case in parse(settings.words) for dtype in settings.dtypes for r in one(case, dtype, settings, peak)]
 
 
-def one(case: Case, dtype: str, settings: Settings, peak: Peak) -> list[Row]:
-    """A row for each contender."""
+def prepare(case: Case, dtype: str, peak: Peak) -> tuple[list[np.ndarray], int, int, int]:
+    """Operands; operations and bytes; how many executions one native call shall make."""
     from ranvier.ops import OPS
 
-    op, attrs = OPS[case.op], dict(case.attrs)
+    op = OPS[case.op]
     rng = np.random.default_rng(0)
     arrays = [aligned(rng.uniform(*op.domain, shape).astype(dtype)) for shape in case.shapes]
-    full = op.bind(**attrs).attrs
+    full = op.bind(**dict(case.attrs)).attrs
     specs = op.infer(*arrays, **full)
     outs = specs if isinstance(specs, list) else [specs]
     moved = sum(a.nbytes for a in arrays) + sum(int(np.prod(shape)) * np.dtype(d).itemsize for shape, d in outs)
     flops = op.flops(*arrays, **full) if callable(op.flops) else op.flops * int(np.prod(outs[0][0]))
     least = max(flops / peak.of(dtype), moved / peak.bytes / 10)  # seconds
-    copies = int(min(256, max(1, 3e-4 / least)))
+    return arrays, flops, moved, int(min(256, max(1, 3e-4 / least)))
+
+
+def one(case: Case, dtype: str, settings: Settings, peak: Peak) -> list[Row]:
+    """A row for each contender."""
+    arrays, flops, moved, copies = prepare(case, dtype, peak)
     seconds = race(contenders(case, arrays, settings, copies), settings)
     seconds = {name: s / (copies if ", " in name else 1) for name, s in seconds.items()}
     rows = []
@@ -120,43 +135,56 @@ def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies:
         alone, _ = in_plan(call, tensors, copies)
         others = by_name(op, attrs, arrays, settings)
         return {US: others.pop(US), f"{US}, in a plan": alone, **others}
-    layout = f"A{'^T' * bool(attrs.get('transpose_a'))} B{'^T' * bool(attrs.get('transpose_b'))}"
+    layout = case.layout()
     others = products.contenders(*arrays, layout, settings)
     del others[US]  # it knows no attributes
-    result = {US: repeat(lambda: call(*tensors))}
-    precision = attrs.get("precision", "highest") if arrays[0].dtype == np.float32 else "highest"
-    ways = {
-        name if number else "in a plan": partial(in_plan, call, tensors, copies, 32 * number)
-        for number, name in enumerate(VARIANTS)
-    }
-    ways["B packed once"] = partial(in_plan, lambda a: call(a, tensors[1]), tensors[:1], copies, frozen=True)
-    for name, make in ways.items():
+    ours = variants(case, arrays, copies)
+    ours = {"in a plan": ours.pop(VARIANTS[0]), **ours}
+    (m, k), (_, n) = (v.shape for v in products.views(*arrays, layout))
+    if layout == "A B" and 2 * m * k * n <= LOOP_LIMIT and native.compiled() is not None:
+        others["plain loop"] = plain_loop(*arrays)
+    torch = torch_or_none(settings)
+    if attrs.get("precision") == "medium" and torch is not None:
+        halves = products.views(*(torch.from_numpy(a).bfloat16() for a in arrays), layout)
+        others["torch bfloat16"] = products.product(*halves)
+    return {US: repeat(lambda: call(*tensors)), **{f"{US}, {name}": run for name, run in ours.items()}, **others}
+
+
+def variants(case: Case, arrays: list[np.ndarray], copies: int) -> dict[str, Contender]:
+    """Each variant of a product that fits the operands, and B packed once, in plans of `copies` executions; all are checked."""
+    import ranvier as rv
+    from ranvier.ops import OPS
+
+    tensors = [rv.from_numpy(a) for a in arrays]
+    call = partial(OPS[case.op], **dict(case.attrs))
+    makers = {name: partial(in_plan, call, tensors, copies, 32 * i) for i, name in enumerate(VARIANTS)}
+    makers[PACKED] = partial(in_plan, lambda a: call(a, tensors[1]), tensors[:1], copies, frozen=True)
+    precision = dict(case.attrs).get("precision", "highest") if arrays[0].dtype == np.float32 else "highest"
+    expected = exact(*products.views(*arrays, case.layout()), LEFT_OUT[precision])
+    result = {}
+    for name, make in makers.items():
         try:
             run, (out,) = make()
         except ValueError:  # it does not fit these operands
             continue
         run(1)
-        check(name, out, *products.views(*arrays, layout), LEFT_OUT[precision])
-        result[f"{US}, {name}"] = run
-    (m, k), (_, n) = (v.shape for v in products.views(*arrays, layout))
-    if layout == "A B" and 2 * m * k * n <= LOOP_LIMIT and native.compiled() is not None:
-        others["plain loop"] = plain_loop(*arrays)
-    torch = torch_or_none(settings)
-    if precision == "medium" and torch is not None:
-        halves = products.views(*(torch.from_numpy(a).bfloat16() for a in arrays), layout)
-        others["torch bfloat16"] = products.product(*halves)
-    return result | others
+        check(name, out, *expected)
+        result[name] = run
+    return result
 
 
-def check(what: str, out: np.ndarray, a: np.ndarray, b: np.ndarray, left_out: float = 0.0) -> None:
-    """Raise unless `out` is a @ b: each sum of k products may be wrong by k roundings of its terms and what the precision leaves out."""
-    wide = [x.astype(np.float64) for x in (a, b)]
-    bound = (a.shape[1] * np.finfo(out.dtype).eps + left_out) * (np.abs(wide[0]) @ np.abs(wide[1]))
-    worst = np.max(np.abs(out - wide[0] @ wide[1]) - bound, initial=0)
+def exact(a: np.ndarray, b: np.ndarray, left_out: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """a @ b, and how wrong each element may be: k roundings of its terms and what the precision leaves out."""
+    bound = a.shape[1] * np.finfo(a.dtype).eps + left_out
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return a @ b, bound * (np.abs(a) @ np.abs(b))
+
+
+def check(what: str, out: np.ndarray, product: np.ndarray, bound: np.ndarray) -> None:
+    """Raise unless `out` is `product`."""
+    worst = np.max(np.abs(out - product) - bound, initial=0)
     if not worst <= 0:
-        raise ArithmeticError(
-            f"lab: {what} gives a wrong product of {a.shape} and {b.shape}: {worst} beyond its rounding"
-        )
+        raise ArithmeticError(f"lab: {what} gives a wrong product of shape {out.shape}: {worst} beyond its rounding")
 
 
 def plain_loop(a: np.ndarray, b: np.ndarray) -> Contender:

@@ -15,9 +15,11 @@ from .runner import US, Contender, Settings, repeat
 def environment_for(threads: int) -> dict[str, str]:
     """Environment variables that give every library `threads` threads; libraries read them when they are loaded."""
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    # OpenBLAS chooses its kernels and blocks by the processor, whatever else this shell asks for
+    kept = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     # OpenBLAS's workers sleep after 2^24 cycles without work instead of 2^28, which is shorter than a turn's pause
     return {
-        **os.environ,
+        **kept,
         **dict.fromkeys(variables, str(threads)),
         "OPENBLAS_THREAD_TIMEOUT": "24",
         "JAX_PLATFORMS": "cpu",

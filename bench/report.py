@@ -1,4 +1,4 @@
-"""Results as text: aligned for a terminal, or as Markdown for docs/performance.md."""
+"""Results as text: aligned for a terminal, or as cells for the tables of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -39,29 +39,6 @@ def table(rows: list[Row]) -> str:
                 "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
             )
     return "\n".join(lines).strip("\n")
-
-
-def markdown(rows: list[Row], results: list[dict], command: str) -> str:
-    """The tables with the machine, the versions and the command that they come from."""
-    first = results[0]
-    versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
-    lines = [
-        f"`{command}`",
-        "",
-        f"{first['cpu'] or first['machine']}, {versions}; Ranvier on {first['ranvier'].get('isa', 'NumPy')}.",
-    ]
-    lines += [peaks(r) + "." for r in results]
-    for group, cells in groups(rows):
-        head, *body = cells
-        lines += [
-            "",
-            f"### {group[0].upper()}{group[1:]}",
-            "",
-            pipes(head),
-            "|" + "---|" * len(head),
-            *map(pipes, body),
-        ]
-    return "\n".join(lines)
 
 
 def pipes(cells: list[str]) -> str:

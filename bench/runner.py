@@ -9,6 +9,7 @@ warm and its own workers awake.
 from __future__ import annotations
 
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class Row:
     threads: int = 1
     ours: str = US  # the contender that the ratios are about
     command: str = ""  # that measures this row alone
+    suite: str = ""
 
     def advantage(self, peer: str) -> float | None:
         """How many times better ours is than `peer`."""
@@ -190,8 +192,6 @@ def quantile(values: list[float], q: float) -> float:
 
 def environment() -> dict[str, Any]:
     """The machine and the versions that were measured."""
-    import ranvier as rv
-
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     for module, name in {
         "torch": "torch",
@@ -201,12 +201,38 @@ def environment() -> dict[str, Any]:
     }.items():
         if module in sys.modules and sys.modules[module] is not None:  # it has taken part
             versions[name] = metadata.version(name)
-    return {"machine": platform.machine(), "cpu": cpu_name(), "versions": versions, "ranvier": rv.config.config()}
+    if found := openblas():
+        versions["numpy"] += f" ({found})"
+    return {"cpu": cpu_name(), "isa": isa(), "versions": versions}
+
+
+def openblas() -> str:
+    """Which OpenBLAS NumPy's products run on, and its kernels, which it chooses by the processor."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return ""
+    found = (
+        f"OpenBLAS {x['version']} {x['architecture']}" for x in threadpool_info() if x["internal_api"] == "openblas"
+    )
+    return ", ".join(dict.fromkeys(found))
+
+
+def isa() -> str:
+    """What Ranvier's kernels are compiled for, and the units for bf16 that they use."""
+    import ranvier as rv
+
+    config = rv.config.config()
+    return " ".join([config.get("isa", "NumPy"), *(u for u in ("amx", "avx512_bf16") if config.get(u) == "used")])
 
 
 def cpu_name() -> str:
+    """Name, family and model: one name may stand for several."""
     try:
         with open("/proc/cpuinfo") as f:
-            return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "")
-    except OSError:
-        return platform.processor()
+            first = dict(
+                re.split(r"\s*:\s*", line.strip(), maxsplit=1) for line in f.read().split("\n\n")[0].splitlines()
+            )
+        return f"{first['model name']} (family {first['cpu family']}, model {first['model']})"
+    except (OSError, KeyError, ValueError):
+        return platform.processor() or platform.machine()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -20,7 +21,25 @@ sys.path.insert(0, str(ROOT))
 import ranvier as rv  # noqa: E402
 
 from bench import __main__ as command_line  # noqa: E402
-from bench import chains, lab, native, peak, plans, products, reads, report, runner, steps, sweep, threads  # noqa: E402
+from bench import (  # noqa: E402
+    chains,
+    lab,
+    native,
+    peak,
+    peers,
+    plans,
+    products,
+    quiet,
+    reads,
+    records,
+    render,
+    report,
+    runner,
+    steps,
+    sweep,
+    threads,
+    tune,
+)  # fmt: skip
 from bench.runner import US, Row, Settings, Target  # noqa: E402
 
 
@@ -39,6 +58,7 @@ def test_groups() -> None:
     assert command_line.choose(["kernels", "steps"])[0] == ["steps", "ops", "products", "chains", "optimizers"]
     assert command_line.choose([])[0] == list(command_line.GROUPS)
     assert command_line.choose(["lab", "matmul", "2x3x4"]) == (["lab"], ("matmul", "2x3x4"))
+    assert command_line.choose(["tune", "2x3x4"]) == (["tune"], ("2x3x4",))
     with pytest.raises(ValueError, match="unknown groups.*nonsense"):
         command_line.choose(["nonsense"])
 
@@ -69,9 +89,14 @@ def test_a_run_from_end_to_end(tmp_path: Path) -> None:
     (row,) = result["rows"]
     assert "torch" not in row["values"] and "torch" not in result["versions"]
     assert row["values"][US] > 0 and row["threads"] == 1 and row["peak_percent"] > 0
-    again = bench(*shlex.split(row["command"])[3:], "--markdown", *alone)
+    again = bench(*shlex.split(row["command"])[3:], "--record", str(tmp_path / "records"), *alone)
     assert again.returncode == 0, again.stderr
-    assert f"| {row['case']} | 1 | us |" in again.stdout and "GB/s" in again.stdout
+    assert row["case"] in again.stdout and "GB/s" in again.stdout
+    (record,) = records.load(tmp_path / "records")
+    assert (
+        record["suite"] == "products" and "--record" not in record["command"] and str(tmp_path) not in record["command"]
+    )
+    assert [r.case for r in record["rows"]] == [row["case"]] and f"| {row['case']} | 1 | us |" in render.section(record)
 
 
 @pytest.mark.parametrize("group", ["products", "ops"])
@@ -152,11 +177,11 @@ def test_wrong_words(words: tuple, message: str) -> None:
 
 def test_a_wrong_product_is_refused() -> None:
     a, b = np.random.default_rng(0).standard_normal((2, 8, 8)).astype(np.float32)
-    lab.check("right", a @ b, a, b)
+    lab.check("right", a @ b, *lab.exact(a, b))
     wrong = a @ b
     wrong[3, 3] += 1e-3
     with pytest.raises(ArithmeticError, match="wrong gives a wrong product"):
-        lab.check("wrong", wrong, a, b)
+        lab.check("wrong", wrong, *lab.exact(a, b))
 
 
 def test_laboratory_measures_variants_and_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +202,135 @@ def test_laboratory_measures_variants_and_peaks(monkeypatch: pytest.MonkeyPatch)
     settings = Settings(1, words=("matmul", "8x8x8"), dtypes=("float32",), seconds=0.01)
     cases = [r.case for r in lab.measure(settings, machine)]
     assert f"{US}, outer_packed" in cases and f"{US}, inner" not in cases  # B^T does not lie along k
+
+
+# ---------------------------------------------------------------- the choice of variants
+
+
+def test_tuning_forces_every_variant_that_fits() -> None:
+    pytest.importorskip("ranvier._native")
+    settings = Settings(1, words=("33x3x64",), dtypes=("float32", "float64"), seconds=0.01)
+    rows = tune.measure(settings, peak.Peak(1e11, 1e11, 1e10, "", ""))
+    assert [r.case for r in rows] == 2 * ["33x3x64, A B", "33x3x64, A^T B", "33x3x64, A B^T"]
+    for row in rows:
+        assert {tune.CHOSEN, "outer", "outer_packed"} <= set(row.values) <= set(lab.VARIANTS)
+        assert row.unit == "us" and all(v > 0 for v in row.values.values()) and tune.regret(row) >= 1
+        assert row.command.startswith("python -m bench lab matmul 33x3x64 ")
+        lab.parse(tuple(row.command.split(" --")[0].split()[4:]))
+    assert [r.values["shapes"] for r in tune.summary(rows)] == 6 * [1]
+
+
+def test_a_shape_that_looks_slow_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def one(case: lab.Case, dtype: str, settings: Settings, peak: object) -> Row:
+        seen.append(settings.seconds)
+        return Row("g", f"{case.text}, A B", "us", {tune.CHOSEN: 1.2 if len(seen) == 1 else 1.0, "outer": 1.0})
+
+    monkeypatch.setattr(tune, "one", one)
+    rows = tune.measure(Settings(1, words=("2x3x4",), dtypes=("float32",), seconds=1.0), None)  # type: ignore[arg-type]
+    assert seen == [0.2, 1.0, 0.2, 0.2] and [tune.regret(r) for r in rows] == [1, 1, 1]
+
+
+def test_regrets_are_judged() -> None:
+    def row(shape: str, chosen: float, layout: str = "A B") -> Row:
+        values = {tune.CHOSEN: chosen, "outer": 2.0, "inner": 1.0}
+        return Row(
+            "variants, float32 (x)", f"{shape}, {layout}", "us", values, ours=tune.CHOSEN, command=f"lab {shape}"
+        )
+
+    assert tune.judge([row("1x1x1", 1.14), row("2x2x2", 0.9)]) == ""  # better than what was forced: no regret
+    assert "mean regret 1.20" in tune.judge([row("1x1x1", 1.4), row("2x2x2", 1.0)])
+    assert tune.judge([*[row("1x1x1", 1.0)] * 9, row("2x2x2", 1.6)]) == "regret 1.60, at most 1.5: lab 2x2x2"
+    first, second = tune.summary([row("1x1x1", 1.4), row("2x2x2", 1.0), row("3x3x3", 1.0, "A B^T")])
+    assert first.case == "A B; worst: 1x1x1" and first.values == {"shapes": 2, "mean": pytest.approx(1.2), "worst": 1.4}
+    assert second.case == "A B^T; worst: 3x3x3" and second.values["worst"] == 1
+
+
+@pytest.mark.parametrize(("busy", "code"), [("", 1), ("others use 1.0 of our processors", 0)])
+def test_a_busy_machine_is_not_judged(
+    busy: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    row = Row(
+        "variants, float32 (x)", "1x1x1, A B", "us", {tune.CHOSEN: 2.0, "outer": 1.0}, ours=tune.CHOSEN, suite="tune"
+    )
+    result = {"rows": [row.json()], "busy": busy, "threads": 1, "peak": vars(peak.Peak(1e11, 1e11, 1e10, "a", "b"))}
+    monkeypatch.setattr(command_line, "in_child", lambda threads, isa: result)
+    monkeypatch.setattr(sys, "argv", ["bench", "tune", "--check"])
+    if code:
+        with pytest.raises(SystemExit, match="mean regret 2.00"):
+            command_line.main()
+    else:
+        command_line.main()
+        assert f"The machine was not quiet: {busy}" in capsys.readouterr().out
+
+
+def test_what_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert quiet.verdict(1.05, 0.05, 0.01) == ""
+    assert quiet.verdict(1.5, 0.7, 0.3).count(", ") == 2
+    watch = quiet.Watch()
+    monkeypatch.setattr(quiet, "processors", lambda: (watch._before[0] + 1e6, watch._before[1]))
+    assert "others use" in watch.reasons() and "hypervisor" not in watch.reasons()
+
+
+# ---------------------------------------------------------------- records and the page
+
+
+def test_a_record_keeps_what_a_page_shows(tmp_path: Path) -> None:
+    rows = [
+        Row(
+            "a", "x", "us", {US: 1.23456, "torch": 2.0}, peak_percent=50.0, targets=[Target(1)], suite="s", command="c"
+        ),
+        Row("a", "y", "us", {US: 1234567.0}, suite="s"),
+        Row("b", "z", "GB/s", {"chosen": 3}, rate=True, threads=2, ours="chosen", suite="s"),
+    ]
+    result = {
+        "cpu": "Some CPU (R) 9",
+        "isa": "v4",
+        "busy": "",
+        "versions": {},
+        "threads": 1,
+        "peak": {"flops": 123456.0},
+    }
+    (path,) = records.save(
+        tmp_path, f"bench s --record {tmp_path} --quick", "2026-01-02", [{**result, "rows": [r.json() for r in rows]}]
+    )
+    assert path.name == "some-cpu-r-9-s.json" and len(path.read_text().splitlines()) < 40
+    (record,) = records.load(tmp_path)
+    kept = [
+        Row(r.group, r.case, r.unit, r.values, r.rate, r.peak_percent, [], r.threads, r.ours, "", "s") for r in rows
+    ]
+    kept[0].values[US], kept[1].values[US] = 1.235, 1235000.0
+    assert record["rows"] == kept and record["command"] == "bench s --quick" and record["date"] == "2026-01-02"
+    assert record["runs"] == [{"threads": 1, "peak": {"flops": 123500.0}}]
+
+
+def test_the_page_is_what_the_records_give() -> None:
+    assert render.render(check=True) == ""
+
+
+def test_a_page_that_differs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "PAGE", tmp_path / "page.md")
+    render.render(check=False)
+    assert render.render(check=True) == ""
+    (tmp_path / "page.md").write_text(render.PAGE.read_text() + "2")
+    assert "python -m bench render" in render.render(check=True)
+
+
+def test_the_page_shows_every_suite_that_is_recorded() -> None:
+    shown = re.findall(r"^<!-- (\w+) -->$", render.TEMPLATE.read_text(), re.M)
+    assert sorted(shown) == sorted(["commands", *render.SUITES]) and set(render.SUITES) <= set(command_line.GROUPS)
+    for suite, words in render.SUITES.items():
+        command_line.parser().parse_intermixed_args([suite, *words.split()])
+
+
+def test_peers_choose_their_kernels_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    monkeypatch.setenv("OPENBLAS_L2_SIZE", "1")
+    assert not {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} & set(peers.environment_for(1))
+    pytest.importorskip("threadpoolctl")
+    if any("openblas" in str(x) for x in np.show_config("dicts")["Build Dependencies"].values()):  # type: ignore[index]
+        assert runner.openblas().startswith("OpenBLAS ")
 
 
 # ---------------------------------------------------------------- contenders do the same work
