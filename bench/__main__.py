@@ -96,7 +96,7 @@ def main() -> None:
     commands = parser()
     options = commands.parse_intermixed_args()
     if options.groups == ["render"]:
-        sys.exit(render.render(options.check))
+        sys.exit(render.render(options.check) or None)
     if options.groups == ["record"]:
         record(options.quick)
         return
@@ -138,7 +138,7 @@ def main() -> None:
         with open(options.json, "w") as f:
             json.dump({"command": command, "load": load(), "results": results}, f, indent=1)
     if options.check and groups == ["tune"] and not busy:
-        sys.exit(tune.judge(rows))
+        sys.exit(tune.judge(rows) or None)
 
 
 def record(quick: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from . import records
@@ -53,7 +54,7 @@ def stamp(record: dict[str, Any]) -> str:
     parts = [f"`{record['command']}`", f"revision {record['revision']}, {record['date']}, {record['isa']}", versions]
     parts += [peaks(run) for run in record["runs"]]
     busy = f" **Busy machine** ({record['busy']})." if record["busy"] else ""
-    return ". ".join(filter(None, parts)) + "." + busy
+    return fill(". ".join(filter(None, parts)) + "." + busy, 118, break_long_words=False, break_on_hyphens=False)
 
 
 def render(check: bool) -> str:

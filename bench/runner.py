@@ -212,10 +212,9 @@ def openblas() -> str:
         from threadpoolctl import threadpool_info
     except ImportError:
         return ""
-    found = (
-        f"OpenBLAS {x['version']} {x['architecture']}" for x in threadpool_info() if x["internal_api"] == "openblas"
-    )
-    return ", ".join(dict.fromkeys(found))
+    found = [x for x in threadpool_info() if x["internal_api"] == "openblas"]
+    mine = max(found, key=lambda x: "numpy" in x["filepath"], default=None)  # SciPy brings another
+    return f"OpenBLAS {mine['version']} {mine['architecture']}" if mine else ""
 
 
 def isa() -> str:

@@ -36,6 +36,8 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
     short = replace(settings, seconds=settings.budget / 5)
     for dtype in settings.dtypes:
         for case in cases(settings.words, settings.quick):
+            if not settings.wants(name_of(case)):
+                continue
             row = one(case, dtype, short, peak)
             if regret(row) > SUSPICIOUS:  # once more, thoroughly, before it counts
                 row = one(case, dtype, settings, peak)
@@ -43,23 +45,19 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
     return rows
 
 
+def name_of(case: lab.Case) -> str:
+    return f"{case.text}, {case.layout()}"
+
+
 def one(case: lab.Case, dtype: str, settings: Settings, peak: Peak) -> Row:
     arrays, flops, _, copies = lab.prepare(case, dtype, peak)
     variants = lab.variants(case, arrays, copies)
     variants.pop(lab.PACKED, None)  # which has to be asked for
     seconds = {name: s / copies for name, s in race(variants, settings).items()}
-    words = [
-        "matmul",
-        case.text,
-        *(f"{k}={v}" for k, v in case.attrs),
-        "--dtype",
-        dtype,
-        "--threads",
-        str(settings.threads),
-    ]
+    words = " ".join([case.text, *(f"{k}={v}" for k, v in case.attrs)])
     precision = dict(case.attrs).get("precision", "highest")
-    return Row(f"variants of products, {dtype}, {precision} (peers: those that are forced)", f"{case.text}, {case.layout()}", "us",
-               {name: s * 1e6 for name, s in seconds.items()}, ours=CHOSEN, command=f"python -m bench lab {' '.join(words)}",
+    return Row(f"variants of products, {dtype}, {precision} (peers: those that are forced)", name_of(case), "us",
+               {name: s * 1e6 for name, s in seconds.items()}, ours=CHOSEN, command=f"python -m bench lab matmul {words} --dtype {dtype} --threads {settings.threads}",
                peak_percent=100 * flops / peak.of(dtype) / seconds[CHOSEN])  # fmt: skip
 
 
@@ -76,9 +74,8 @@ def summary(rows: list[Row]) -> list[Row]:
     for (group, threads, layout), members in kinds.items():
         worst = max(members, key=regret)
         values = {"shapes": len(members), "mean": mean(map(regret, members)), "worst": regret(worst)}
-        result.append(
-            Row(f"regret: {group}", f"{layout}; worst: {worst.case.split(',')[0]}", "", values, threads=threads)
-        )
+        case = f"{layout}; worst: {worst.case.split(',')[0]}"
+        result.append(Row(f"regret: {group}", case, "", values, threads=threads))
     return result
 
 

@@ -18,7 +18,11 @@ MODULES = sorted(
 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_snippets(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict = {"__name__": "snippet"}  # the snippets of a page build on each other
@@ -26,10 +30,23 @@ def test_snippets(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         exec(compile(code, f"{page.name}, snippet {number}", "exec"), namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+        found = page.parent / target if target else page
+        assert found.exists(), f"{page.name} links to {target}, which is not there"
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", found.read_text(), re.M)
+            slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in slugs, f"{page.name} links to #{anchor}, which is no title of {found.name}"
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.parent.name == "design" or p.name == "experiments.md"], ids=name_of
+)
+def test_lines_fit(page: Path) -> None:
+    long = [line for line in page.read_text().splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not long, f"{page.name}: only tables may be wider than 120 columns"
 
 
 @pytest.mark.parametrize("name", MODULES)
