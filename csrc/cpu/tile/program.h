@@ -12,8 +12,8 @@ namespace RV_ISA {
 // of its value inputs; for a conversion from * 16 + to. nullptr where there is none.
 TileFn tile_fn(int row, int dtype_code);
 
-// A tile program, read in place from an instruction's attributes (docs/design/kernels.md). Registers are numbered inputs,
-// constants, temporaries; a temporary may be written again once its value is no longer needed.
+// A tile program, read in place from an instruction's attributes (docs/design/kernels.md). Registers are numbered
+// inputs, constants, temporaries; a temporary may be written again once its value is no longer needed.
 struct Program {
   static constexpr int kMaxOperands = 32, kMaxRegisters = 96, kStep = 8;
 
