@@ -15,6 +15,7 @@ from .core.context import local
 from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
 from .ops import random as _ops
+from .ops.public import Array
 from .ops.record import Op
 from .ops.shape import _sizes
 from .tensor import Tensor, as_tensor
@@ -236,24 +237,24 @@ def _like(input: Any, dtype: Any) -> np.dtype:
     return input.dtype if dtype is None else as_dtype(dtype)
 
 
-def rand_like(input: Any, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def rand_like(input: Array, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
     """rand(input.shape) in input's dtype."""
     return rand(input.shape, dtype=_like(input, dtype), generator=generator)
 
 
-def randn_like(input: Any, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def randn_like(input: Array, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
     """randn(input.shape) in input's dtype."""
     return randn(input.shape, dtype=_like(input, dtype), generator=generator)
 
 
 def randint_like(
-    input: Any, low: int, high: int | None = None, *, dtype: Any = None, generator: Generator | None = None
+    input: Array, low: int, high: int | None = None, *, dtype: Any = None, generator: Generator | None = None
 ) -> Tensor:
     """randint(low, high, input.shape) in input's dtype."""
     return randint(low, high, input.shape, dtype=_like(input, dtype), generator=generator)
 
 
-def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(input: Array, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that `input` gives for each element (or with probability `p` everywhere), else 0.
 
     >>> import ranvier as rv
@@ -278,7 +279,7 @@ def mask(
 
 
 def multinomial(
-    input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+    input: Array, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
     """Positions drawn with probabilities proportional to `input`, (categories,) or (rows, categories) -> int64
     (num_samples,) or (rows, num_samples).

@@ -17,7 +17,7 @@ from ..ops.activation import into, leaky_relu
 from ..ops.index import one_hot
 from ..ops.join import pad
 from ..ops.matmul import bilinear, linear
-from ..ops.public import expose, numpy_names
+from ..ops.public import Array, expose
 from ..ops.shape import flatten, unflatten
 from .loss_functions import *  # noqa: F403
 from .loss_functions import __all__ as _losses
@@ -33,8 +33,8 @@ __all__ = [
 
 
 def rrelu(
-    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
-) -> Any:
+    input: Array, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+) -> Array:
     """x where positive, else a * x; a from U(lower, upper) in training and (lower + upper) / 2 otherwise."""
     if not lower <= upper:
         raise DomainError(f"rrelu: lower={lower} must not exceed upper={upper}")
@@ -54,20 +54,17 @@ def _dim(name: str, dim: int | None) -> int:
     return dim
 
 
-@numpy_names
-def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
+def softmax(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
     """exp(x) / sum(exp(x)) along dim."""
     return ops.softmax(input, _dim("softmax", dim), dtype=dtype)
 
 
-@numpy_names
-def softmin(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
+def softmin(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
     """softmax(-x)."""
     return ops.softmax(ops.neg(input), _dim("softmin", dim), dtype=dtype)
 
 
-@numpy_names
-def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
+def log_softmax(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
     """log(softmax(x)), accurate."""
     return ops.log_softmax(input, _dim("log_softmax", dim), dtype=dtype)
 
@@ -95,7 +92,7 @@ def _drop(name: str, input: Any, shape: tuple[int, ...], p: float, training: boo
     return ops.mul(input, plain(random.mask(shape, 1.0 - p, scale, dtype=input.dtype), input))
 
 
-def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """In training, each element 0 with probability p and else divided by 1 - p. Srivastava et al., 2014."""
     out = _drop("dropout", input, input.shape, p, training)
     return into(input, out) if inplace else out
@@ -107,19 +104,19 @@ def _drop_channels(name: str, input: Any, p: float, training: bool, ndim: int) -
     return _drop(name, input, (*input.shape[: 1 - ndim], *(1,) * (ndim - 1)), p, training)
 
 
-def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+def dropout1d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """Dropout of whole channels of (N, C, L) or (C, L)."""
     out = _drop_channels("dropout1d", input, p, training, 2)
     return into(input, out) if inplace else out
 
 
-def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+def dropout2d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """Dropout of whole channels of (N, C, H, W) or (C, H, W)."""
     out = _drop_channels("dropout2d", input, p, training, 3)
     return into(input, out) if inplace else out
 
 
-def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+def dropout3d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
     out = _drop_channels("dropout3d", input, p, training, 4)
     return into(input, out) if inplace else out

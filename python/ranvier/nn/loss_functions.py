@@ -16,7 +16,7 @@ import numpy as np
 from .. import ops
 from ..core.dtypes import is_float
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
-from ..ops.public import numpy_names
+from ..ops.public import Array
 from ..ops.record import broadcast_shapes
 
 __all__ = [
@@ -92,13 +92,13 @@ def _is_probability(x: Any) -> bool:
 # ---------------------------------------------------------------- regression
 
 
-def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+def l1_loss(input: Array, target: Array, *, reduction: str = "mean", weight: Array | None = None) -> Array:
     """mean |input - target|."""
     _check_pair("l1_loss", input, target)
     return _weighted("l1_loss", ops.abs(ops.sub(input, target)), weight, reduction)
 
 
-def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+def mse_loss(input: Array, target: Array, *, reduction: str = "mean", weight: Array | None = None) -> Array:
     """mean (input - target)^2.
 
     >>> import numpy as np
@@ -120,7 +120,9 @@ def _weighted(name: str, loss: Any, weight: Any, reduction: str) -> Any:
     return _reduce(name, loss, reduction)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+def huber_loss(
+    input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
+) -> Array:
     """With d = |input - target|: d^2 / 2 where d < delta, else delta * (d - delta / 2). Huber, 1964."""
     if not delta > 0:
         raise DomainError(f"huber_loss: delta={delta} must be positive")
@@ -134,7 +136,7 @@ def _huber(input: Any, target: Any, delta: float) -> Any:
     return ops.mul(near, ops.sub(distance, ops.mul(near, 0.5)))
 
 
-def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
+def smooth_l1_loss(input: Array, target: Array, *, reduction: str = "mean", beta: float = 1.0) -> Array:
     """huber_loss(delta=beta) / beta; beta=0 gives l1_loss. Girshick, 2015."""
     if not beta >= 0:
         raise DomainError(f"smooth_l1_loss: beta={beta} must not be negative")
@@ -145,14 +147,14 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
 
 
 def poisson_nll_loss(
-    input: Any,
-    target: Any,
+    input: Array,
+    target: Array,
     log_input: bool = True,
     full: bool = False,
     *,
     eps: float = 1e-8,
     reduction: str = "mean",
-) -> Any:
+) -> Array:
     """exp(input) - target * input, or without log_input: input - target * log(input + eps).
 
     `full` adds Stirling's approximation of log(target!) where target > 1.
@@ -170,8 +172,8 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
-) -> Any:
+    input: Array, target: Array, var: Array, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Array:
     """(log v + (input - target)^2 / v) / 2 with v = max(var, eps); `full` adds log(2 pi) / 2. Nix, 1994.
 
     var: input's shape, or with a last axis of 1 or none (one variance a row), or a number. As in PyTorch, the
@@ -203,7 +205,7 @@ def gaussian_nll_loss(
 # ---------------------------------------------------------------- two classes
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+def binary_cross_entropy(input: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean") -> Array:
     """-(t log p + (1 - t) log(1 - p)) for probabilities p = input, targets t in [0, 1]; logs at least -100.
 
     Where a logarithm is of 0 its gradient is 0. `binary_cross_entropy_with_logits` is more accurate.
@@ -225,8 +227,13 @@ def _safe_log(p: Any) -> Any:
 
 
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
-) -> Any:
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    reduction: str = "mean",
+    pos_weight: Array | None = None,
+) -> Array:
     """-(w t log p + (1 - t) log(1 - p)) with p = sigmoid(input), computed without overflow; w: pos_weight.
 
     = (1 - t) x + (1 + (w - 1) t) softplus(-x).
@@ -243,19 +250,21 @@ def binary_cross_entropy_with_logits(
     return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction)
 
 
-def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+def soft_margin_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     """log(1 + exp(-target * input)), targets 1 or -1."""
     _check_same("soft_margin_loss", input, target)
     return _reduce("soft_margin_loss", ops.neg(ops.logsigmoid(ops.mul(target, input))), reduction)
 
 
-def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+def multilabel_soft_margin_loss(
+    input: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean"
+) -> Array:
     """-(t log p + (1 - t) log(1 - p)) with p = sigmoid(input), averaged over the last axis (classes)."""
     loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
     return _reduce("multilabel_soft_margin_loss", ops.mean(loss, -1), reduction)
 
 
-def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean") -> Any:
+def hinge_embedding_loss(input: Array, target: Array, margin: float = 1.0, *, reduction: str = "mean") -> Array:
     """input where target is 1, max(0, margin - input) where target is -1."""
     _check_pair("hinge_embedding_loss", input, target)
     apart = ops.where(ops.ne(target, 1), ops.clamp(ops.sub(margin, input), min=0.0), 0.0)
@@ -267,14 +276,14 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduct
 
 
 def cross_entropy(
-    input: Any,
-    target: Any,
-    weight: Any = None,
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
     *,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
-) -> Any:
+) -> Array:
     """-log softmax(input)[target], from raw scores (logits) (N, C), (N, C, d1, ...) or (C).
 
     Args:
@@ -310,7 +319,9 @@ def _lines(input: Any) -> tuple[int, ...]:
     return (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
 
 
-def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
+def nll_loss(
+    input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Array:
     """-weight[target] * input[target] from log-probabilities; shapes and mean as for `cross_entropy`."""
     name = "nll_loss"
     check_reduction(name, reduction)
@@ -354,7 +365,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int =
 # ---------------------------------------------------------------- distributions
 
 
-def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
+def kl_div(input: Array, target: Array, *, reduction: str = "mean", log_target: bool = False) -> Array:
     """target * (log target - input), for log-probabilities `input`; with log_target, target is one too.
 
     reduction="batchmean" (the sum divided by the first axis) is the mathematical definition for a batch.
@@ -375,8 +386,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
 # ---------------------------------------------------------------- distances
 
 
-@numpy_names
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Array:
     """input / max(p-norm along dim, eps)."""
     return ops.div(input, _norm(input, p, dim, True, eps))
 
@@ -393,8 +403,7 @@ def _norm(x: Any, p: float, dim: int, keepdim: bool, eps: float = 0.0) -> Any:
     return ops.where(positive, ops.sqrt(inside) if p == 2 else ops.pow(inside, 1.0 / p), eps)
 
 
-@numpy_names
-def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along dim; x1 and x2 broadcast."""
     if x1.shape != x2.shape:
         shape = broadcast_shapes("cosine_similarity", tuple(x1.shape), tuple(x2.shape))
@@ -404,15 +413,14 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return ops.sum(ops.mul(unit1, unit2), dim)
 
 
-@numpy_names
-def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
     """p-norm of x1 - x2 + eps along the last axis."""
     return _norm(ops.add(ops.sub(x1, x2), eps), p, -1, keepdim)
 
 
 def cosine_embedding_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
-) -> Any:
+    input1: Array, input2: Array, target: Array, margin: float = 0.0, *, reduction: str = "mean"
+) -> Array:
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1: (N, D), (N, D), (N)."""
     name = "cosine_embedding_loss"
     _check_same(name, input1, input2)
@@ -431,7 +439,9 @@ def cosine_embedding_loss(
     return _reduce(name, ops.add(alike, apart), reduction)
 
 
-def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean") -> Any:
+def margin_ranking_loss(
+    input1: Array, input2: Array, target: Array, margin: float = 0.0, *, reduction: str = "mean"
+) -> Array:
     """max(0, -target * (input1 - input2) + margin): target 1 wants input1 larger, -1 input2."""
     name = "margin_ranking_loss"
     _check_same(name, input1, input2)
@@ -441,16 +451,16 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
 
 
 def triplet_margin_loss(
-    anchor: Any,
-    positive: Any,
-    negative: Any,
+    anchor: Array,
+    positive: Array,
+    negative: Array,
     margin: float = 1.0,
     p: float = 2.0,
     eps: float = 1e-6,
     swap: bool = False,
     *,
     reduction: str = "mean",
-) -> Any:
+) -> Array:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with d = pairwise_distance.
 
     `swap` takes d(positive, negative) instead of d(anchor, negative) where it is smaller. Balntas, 2016.

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import DTypeError, ShapeError
 from ._xp import erfc
 from .elementwise import _bound, _float, _number, clamp, exp, mul, square, sub, where
-from .public import numpy_names
+from .public import Array
 from .record import Op, normalize_axis
 from .shape import chunk
 
@@ -229,7 +229,7 @@ def into(input: Any, out: Any) -> Any:
     return input._assign(out)
 
 
-def relu(input: Any, inplace: bool = False) -> Any:
+def relu(input: Array, inplace: bool = False) -> Array:
     """max(input, 0); its derivative at 0 is 0.
 
     >>> import ranvier as rv
@@ -240,13 +240,13 @@ def relu(input: Any, inplace: bool = False) -> Any:
     return into(input, out) if inplace else out
 
 
-def relu6(input: Any, inplace: bool = False) -> Any:
+def relu6(input: Array, inplace: bool = False) -> Array:
     """min(max(input, 0), 6)."""
     out = _hardtanh(input, min_val=0.0, max_val=6.0)
     return into(input, out) if inplace else out
 
 
-def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Array:
     """input where it is positive, else negative_slope * input.
 
     >>> import ranvier as rv
@@ -257,7 +257,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     return into(input, out) if inplace else out
 
 
-def prelu(input: Any, weight: Any) -> Any:
+def prelu(input: Array, weight: Array) -> Array:
     """input where it is positive, else weight * input; weight has one element, or one a channel (axis 1)."""
     channels = weight.shape[0] if weight.ndim else 1
     if channels > 1:
@@ -269,13 +269,13 @@ def prelu(input: Any, weight: Any) -> Any:
     return where(input > 0, input, mul(weight, input))
 
 
-def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Array:
     """input where it is above `threshold`, else `value`."""
     out = where(input <= threshold, float(value), input)
     return into(input, out) if inplace else out
 
 
-def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
     """min(max(input, min_val), max_val); unlike clamp's, its derivative at the bounds is 0."""
     if min_val > max_val:
         raise DTypeError(f"hardtanh: min_val={min_val} must not be above max_val={max_val}")
@@ -283,31 +283,31 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     return into(input, out) if inplace else out
 
 
-def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+def hardsigmoid(input: Array, inplace: bool = False) -> Array:
     """min(max(input + 3, 0), 6) / 6."""
     out = relu6(input + 3) / 6
     return into(input, out) if inplace else out
 
 
-def hardswish(input: Any, inplace: bool = False) -> Any:
+def hardswish(input: Array, inplace: bool = False) -> Array:
     """input * hardsigmoid(input)."""
     out = _hardswish(input)
     return into(input, out) if inplace else out
 
 
-def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
     """input where it is positive, else alpha * (exp(input) - 1)."""
     out = _elu(input, alpha=float(alpha))
     return into(input, out) if inplace else out
 
 
-def selu(input: Any, inplace: bool = False) -> Any:
+def selu(input: Array, inplace: bool = False) -> Array:
     """The self-normalising elu: 1.0507 * elu(input, 1.6733)."""
     out = _selu(input)
     return into(input, out) if inplace else out
 
 
-def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+def celu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
     """input where it is positive, else alpha * (exp(input / alpha) - 1)."""
     if alpha == 0:
         raise DTypeError("celu: alpha=0 must not be 0")
@@ -315,7 +315,7 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     return into(input, out) if inplace else out
 
 
-def sigmoid(input: Any) -> Any:
+def sigmoid(input: Array) -> Array:
     """1 / (1 + exp(-input)).
 
     >>> import ranvier as rv
@@ -325,7 +325,7 @@ def sigmoid(input: Any) -> Any:
     return _sigmoid(input)
 
 
-def tanh(input: Any) -> Any:
+def tanh(input: Array) -> Array:
     """Hyperbolic tangent.
 
     >>> import ranvier as rv
@@ -335,39 +335,39 @@ def tanh(input: Any) -> Any:
     return _tanh(input)
 
 
-def tanhshrink(input: Any) -> Any:
+def tanhshrink(input: Array) -> Array:
     """input - tanh(input)."""
     return sub(input, tanh(input))
 
 
-def softsign(input: Any) -> Any:
+def softsign(input: Array) -> Array:
     """input / (1 + |input|)."""
     return _softsign(input)
 
 
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta * input)) / beta; input itself where beta * input is above `threshold`."""
     return _softplus(input, beta=float(beta), threshold=float(threshold))
 
 
-def softshrink(input: Any, lambd: float = 0.5) -> Any:
+def softshrink(input: Array, lambd: float = 0.5) -> Array:
     """input moved toward 0 by `lambd`, and 0 where it is nearer than that."""
     if lambd < 0:
         raise DTypeError(f"softshrink: lambd={lambd} must not be negative")
     return sub(input, clamp(input, -lambd, lambd))
 
 
-def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+def hardshrink(input: Array, lambd: float = 0.5) -> Array:
     """input, and 0 where it lies in [-lambd, lambd]."""
     return where((input >= -lambd) & (input <= lambd), 0.0, input)
 
 
-def logsigmoid(input: Any) -> Any:
+def logsigmoid(input: Array) -> Array:
     """log(sigmoid(input)), precise also where sigmoid underflows."""
     return _logsigmoid(input)
 
 
-def gelu(input: Any, approximate: str = "none") -> Any:
+def gelu(input: Array, approximate: str = "none") -> Array:
     """input * Phi(input) with the normal distribution function Phi; approximate="tanh" approximates it.
 
     >>> import ranvier as rv
@@ -381,20 +381,19 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     raise DTypeError(f"gelu: approximate={approximate!r} must be 'none' or 'tanh'")
 
 
-def silu(input: Any, inplace: bool = False) -> Any:
+def silu(input: Array, inplace: bool = False) -> Array:
     """input * sigmoid(input), also known as swish."""
     out = _silu(input)
     return into(input, out) if inplace else out
 
 
-def mish(input: Any, inplace: bool = False) -> Any:
+def mish(input: Array, inplace: bool = False) -> Array:
     """input * tanh(softplus(input))."""
     out = _mish(input)
     return into(input, out) if inplace else out
 
 
-@numpy_names
-def glu(input: Any, dim: int = -1) -> Any:
+def glu(input: Array, dim: int = -1) -> Array:
     """a * sigmoid(b), where a and b are the halves of input along `dim`."""
     axis = normalize_axis("glu", dim, input.ndim)
     if input.ndim == 0 or input.shape[axis] % 2:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..core.errors import DTypeError
 from .elementwise import abs as abs_
 from .elementwise import isfinite, isnan, logical_and, logical_or
+from .public import Array
 from .reduction import all as all_
 
 __all__ = ["allclose", "equal", "isclose"]
 
 
-def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+def isclose(input: Array, other: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Array:
     """Where |input - other| <= atol + rtol * |other|; infinities are close to themselves.
 
     >>> import ranvier as rv
@@ -24,12 +23,12 @@ def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equa
     return logical_or(close, logical_and(isnan(input), isnan(other))) if equal_nan else close
 
 
-def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(input: Array, other: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are close (see `isclose`)."""
     return bool(all_(isclose(input, other, rtol, atol, equal_nan)))
 
 
-def equal(input: Any, other: Any) -> bool:
+def equal(input: Array, other: Array) -> bool:
     """Whether both have the same shape and the same elements."""
     if input.dtype != other.dtype:
         raise DTypeError(f"equal: dtypes {input.dtype} and {other.dtype} must be the same")

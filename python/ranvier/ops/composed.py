@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any
 
 import numpy as np
 
@@ -39,6 +38,7 @@ from .elementwise import (
     trunc,
     where,
 )  # fmt: skip
+from .public import Array
 
 __all__ = [
     "addcdiv", "addcmul", "copysign", "clamp_max", "clamp_min", "fix", "float_power", "fmax", "fmin", "fmod", "frac",
@@ -47,29 +47,29 @@ __all__ = [
 ]  # fmt: skip
 
 
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
     """input + value * tensor1 * tensor2"""
     product = mul(tensor1, tensor2)
     return add(input, product if value == 1 else mul(product, value))
 
 
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
     """input + value * tensor1 / tensor2"""
     quotient = div(tensor1, tensor2)
     return add(input, quotient if value == 1 else mul(quotient, value))
 
 
-def clamp_min(input: Any, min: Any) -> Any:
+def clamp_min(input: Array, min: Array) -> Array:
     """max(input, min)"""
     return clamp(input, min=min)
 
 
-def clamp_max(input: Any, max: Any) -> Any:
+def clamp_max(input: Array, max: Array) -> Array:
     """min(input, max)"""
     return clamp(input, max=max)
 
 
-def logaddexp(input: Any, other: Any) -> Any:
+def logaddexp(input: Array, other: Array) -> Array:
     """log(e^input + e^other), without overflow.
 
     >>> import ranvier as rv
@@ -82,13 +82,13 @@ def logaddexp(input: Any, other: Any) -> Any:
     return where(same, add(middle, math.log(2)), add(maximum(input, other), apart))
 
 
-def logaddexp2(input: Any, other: Any) -> Any:
+def logaddexp2(input: Array, other: Array) -> Array:
     """log2(2^input + 2^other), without overflow."""
     ln2 = math.log(2)
     return div(logaddexp(mul(input, ln2), mul(other, ln2)), ln2)
 
 
-def logit(input: Any, eps: float | None = None) -> Any:
+def logit(input: Array, eps: float | None = None) -> Array:
     """log(x / (1 - x)), the inverse of sigmoid; with `eps`, x is clamped to [eps, 1 - eps] first.
 
     >>> import ranvier as rv
@@ -99,13 +99,13 @@ def logit(input: Any, eps: float | None = None) -> Any:
     return log(div(x, sub(1.0, x)))
 
 
-def xlogy(input: Any, other: Any) -> Any:
+def xlogy(input: Array, other: Array) -> Array:
     """input * log(other); 0 where input is 0, unless other is NaN."""
     no_log = logical_and(eq(input, 0), logical_or(le(other, 0), eq(other, math.inf)))  # elsewhere input * log is right
     return mul(input, log(where(no_log, 1.0, other)))
 
 
-def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+def nan_to_num(input: Array, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
     """NaN replaced by `nan`, inf and -inf by `posinf` and `neginf` (None: the extremes of the dtype). No gradient there.
 
     >>> import ranvier as rv
@@ -120,12 +120,12 @@ def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf
     return where(isnan(input), nan, finite)
 
 
-def frac(input: Any) -> Any:
+def frac(input: Array) -> Array:
     """input - trunc(input): what is behind the point, with input's sign."""
     return sub(input, trunc(input))
 
 
-def fmod(input: Any, other: Any) -> Any:
+def fmod(input: Array, other: Array) -> Array:
     """The remainder of division toward zero: it has the sign of input, as C's fmod."""
     minus = signbit(input)
     divisor = abs(other) if hasattr(other, "dtype") else builtins.abs(other)
@@ -133,13 +133,13 @@ def fmod(input: Any, other: Any) -> Any:
     return where(minus, neg(rest), rest)
 
 
-def signbit(input: Any) -> Any:
+def signbit(input: Array) -> Array:
     """Whether the sign is minus, also of -0."""
     below = lt(input, 0)
     return logical_or(below, logical_and(eq(input, 0), lt(reciprocal(input), 0))) if is_float(input.dtype) else below
 
 
-def copysign(input: Any, other: Any) -> Any:
+def copysign(input: Array, other: Array) -> Array:
     """|input| with the sign of `other`, which may be that of -0."""
     if isinstance(other, (int, float)):
         return mul(abs(input), math.copysign(1.0, other))
@@ -148,38 +148,38 @@ def copysign(input: Any, other: Any) -> Any:
     return mul(abs(input), where(logical_and(zero, signbit(other)), -1.0, where(zero, 1.0, direction)))
 
 
-def heaviside(input: Any, values: Any) -> Any:
+def heaviside(input: Array, values: Array) -> Array:
     """0 below 0 and for NaN, `values` at 0, 1 above."""
     return where(eq(input, 0), values, _cast_to(gt(input, 0), input.dtype))
 
 
-def isposinf(input: Any) -> Any:
+def isposinf(input: Array) -> Array:
     """Whether each element is inf."""
     return logical_and(isinf(input), gt(input, 0))
 
 
-def isneginf(input: Any) -> Any:
+def isneginf(input: Array) -> Array:
     """Whether each element is -inf."""
     return logical_and(isinf(input), lt(input, 0))
 
 
-def fmax(input: Any, other: Any) -> Any:
+def fmax(input: Array, other: Array) -> Array:
     """The greater of both; of a number and NaN the number. Of equals, `input` gets the gradient."""
     return where(logical_or(ge(input, other), isnan(other)), input, other)
 
 
-def fmin(input: Any, other: Any) -> Any:
+def fmin(input: Array, other: Array) -> Array:
     """The lesser of both; of a number and NaN the number. Of equals, `input` gets the gradient."""
     return where(logical_or(le(input, other), isnan(other)), input, other)
 
 
-def float_power(input: Any, exponent: Any) -> Any:
+def float_power(input: Array, exponent: Array) -> Array:
     """input ** exponent in float64."""
     base, power = (_cast_to(x, float64) if hasattr(x, "dtype") else float(x) for x in (input, exponent))
     return pow(base, power)
 
 
-def positive(input: Any) -> Any:
+def positive(input: Array) -> Array:
     """input itself."""
     return input
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,11 @@ from ..core.context import local
 from ..core.dtypes import as_dtype, get_default_dtype
 from ..core.errors import ShapeError
 from ..core.memory import aligned_empty, aligned_full
+from .public import Array
 from .shape import _sizes
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = [
     "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "meshgrid", "ones", "ones_like",
@@ -35,7 +39,7 @@ def _shape(name: str, size: tuple) -> tuple[int, ...]:
     return shape
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros.
 
     >>> import ranvier as rv
@@ -45,17 +49,17 @@ def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
     return _make(aligned_full(_shape("zeros", size), 0, as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
     return _make(aligned_full(_shape("ones", size), 1, as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
+def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose contents are not set."""
     return _make(aligned_empty(_shape("empty", size), as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with one number; its dtype is the number's unless given."""
     from ..core.dtypes import scalar_dtype
 
@@ -66,27 +70,27 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool =
     return _make(aligned_full(_shape("full", (size,)), number, dtype), requires_grad)
 
 
-def zeros_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def zeros_like(input: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """zeros(input.shape) in input's dtype."""
     return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def ones_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def ones_like(input: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """ones(input.shape) in input's dtype."""
     return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def empty_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def empty_like(input: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """empty(input.shape) in input's dtype."""
     return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def full_like(input: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def full_like(input: Array, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """full(input.shape, fill_value) in input's dtype."""
     return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """start, start + step, ... below `end`; int64 where all are integers.
 
     >>> import ranvier as rv
@@ -102,17 +106,17 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, req
     return _make(np.arange(start, end, step).astype(as_dtype(dtype)), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """`steps` equally spaced numbers from `start` to `end`, both included."""
     return _make(np.linspace(start, end, steps, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Any:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on its diagonal."""
     return _make(np.eye(n, m, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
+def meshgrid(*tensors: Array, indexing: str = "ij") -> tuple[Array, ...]:
     """Coordinates of a grid: tensor k varies along axis k ("ij"; "xy" exchanges the first two)."""
     if indexing == "xy" and len(tensors) >= 2:
         grids = meshgrid(tensors[1], tensors[0], *tensors[2:])

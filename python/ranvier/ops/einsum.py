@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.errors import DTypeError, ShapeError
 from .matmul import matmul
+from .public import Array
 from .reduction import sum as sum_
 from .shape import diagonal, permute, reshape
 
@@ -18,7 +19,7 @@ Label = Any  # a letter, or a number for an axis of the ellipsis (-1 is its last
 Term = tuple[Any, list]  # a tensor and the labels of its axes
 
 
-def einsum(equation: Any, *operands: Any) -> Any:
+def einsum(equation: str | Array, *operands: Array | Sequence[Any]) -> Array:
     """Sums of products over named axes.
 
     `equation` names the axes of each operand by letters, and those of the result behind "->". Letters that the result

@@ -11,6 +11,7 @@ import numpy as np
 from ..core.dtypes import CODE, as_dtype, bool_, get_default_dtype, is_float
 from ..core.errors import DTypeError
 from ._xp import erf as _erf_reference
+from .public import Array
 from .record import Aval, Op, Sample, Spec, elementwise_infer
 
 __all__ = [
@@ -311,7 +312,7 @@ _cast: Op = Op(
 # ---------------------------------------------------------------- public: arithmetic
 
 
-def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
+def add(input: Array, other: Array, *, alpha: float = 1) -> Array:
     """input + alpha * other. Shapes broadcast; of bools: or.
 
     >>> import ranvier as rv
@@ -321,7 +322,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
     return _add(input, other if alpha == 1 else _mul(other, alpha))
 
 
-def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+def sub(input: Array, other: Array, *, alpha: float = 1) -> Array:
     """input - alpha * other.
 
     >>> import ranvier as rv
@@ -331,7 +332,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
     return _sub(input, other if alpha == 1 else _mul(other, alpha))
 
 
-def mul(input: Any, other: Any) -> Any:
+def mul(input: Array, other: Array) -> Array:
     """input * other; of bools: and.
 
     >>> import ranvier as rv
@@ -341,7 +342,7 @@ def mul(input: Any, other: Any) -> Any:
     return _mul(input, other)
 
 
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+def div(input: Array, other: Array, *, rounding_mode: str | None = None) -> Array:
     """input / other; integers give floats. rounding_mode "floor" rounds down, "trunc" toward zero.
 
     >>> import ranvier as rv
@@ -362,7 +363,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     return _add(down, _logical_and(_lt(down, 0), _ne(_mul(down, other), input)))
 
 
-def floor_divide(input: Any, other: Any) -> Any:
+def floor_divide(input: Array, other: Array) -> Array:
     """floor(input / other). Integers stay integers; divided by 0 they give 0.
 
     >>> import ranvier as rv
@@ -372,7 +373,7 @@ def floor_divide(input: Any, other: Any) -> Any:
     return _floor_divide(input, other)
 
 
-def remainder(input: Any, other: Any) -> Any:
+def remainder(input: Array, other: Array) -> Array:
     """input - floor_divide(input, other) * other: the result has the sign of `other`, as Python's %.
 
     >>> import ranvier as rv
@@ -382,7 +383,7 @@ def remainder(input: Any, other: Any) -> Any:
     return _remainder(input, other)
 
 
-def pow(input: Any, exponent: Any) -> Any:
+def pow(input: Array, exponent: Array) -> Array:
     """input ** exponent. Integers stay integers; a negative exponent then is an error.
 
     >>> import ranvier as rv
@@ -408,42 +409,42 @@ def pow(input: Any, exponent: Any) -> Any:
     return _pow(input, exponent)
 
 
-def neg(input: Any) -> Any:
+def neg(input: Array) -> Array:
     """-input."""
     return _neg(input)
 
 
-def abs(input: Any) -> Any:
+def abs(input: Array) -> Array:
     """|input|; its derivative at 0 is 0."""
     return _abs_op(input)
 
 
-def sign(input: Any) -> Any:
+def sign(input: Array) -> Array:
     """1, 0 or -1; 0 for NaN."""
     return _sign(input)
 
 
-def square(input: Any) -> Any:
+def square(input: Array) -> Array:
     """input * input."""
     return _square(input)
 
 
-def reciprocal(input: Any) -> Any:
+def reciprocal(input: Array) -> Array:
     """1 / input."""
     return _reciprocal(input)
 
 
-def minimum(input: Any, other: Any) -> Any:
+def minimum(input: Array, other: Array) -> Array:
     """The lesser of both; NaN where either is NaN. Equal values share the gradient."""
     return _minimum(input, other)
 
 
-def maximum(input: Any, other: Any) -> Any:
+def maximum(input: Array, other: Array) -> Array:
     """The greater of both; NaN where either is NaN. Equal values share the gradient."""
     return _maximum(input, other)
 
 
-def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """min(max(input, min), max); the bounds are numbers or tensors, None for no bound.
 
     The gradient passes where min <= input <= max.
@@ -472,7 +473,7 @@ def _cast_to(input: Any, dtype: Any) -> Any:
     return input if input.dtype == dtype else _cast(input, dtype=dtype)
 
 
-def lerp(input: Any, end: Any, weight: Any) -> Any:
+def lerp(input: Array, end: Array, weight: Array) -> Array:
     """input + weight * (end - input)."""
     return _add(input, _mul(weight, _sub(end, input)))
 
@@ -480,7 +481,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 # ---------------------------------------------------------------- public: functions
 
 
-def exp(input: Any) -> Any:
+def exp(input: Array) -> Array:
     """e ** input.
 
     >>> import ranvier as rv
@@ -490,17 +491,17 @@ def exp(input: Any) -> Any:
     return _exp(input)
 
 
-def exp2(input: Any) -> Any:
+def exp2(input: Array) -> Array:
     """2 ** input."""
     return _pow(2.0, input)
 
 
-def expm1(input: Any) -> Any:
+def expm1(input: Array) -> Array:
     """e ** input - 1, precise also near 0."""
     return _expm1(input)
 
 
-def log(input: Any) -> Any:
+def log(input: Array) -> Array:
     """Natural logarithm; -inf at 0, NaN below.
 
     >>> import ranvier as rv
@@ -510,32 +511,32 @@ def log(input: Any) -> Any:
     return _log(input)
 
 
-def log1p(input: Any) -> Any:
+def log1p(input: Array) -> Array:
     """log(1 + input), precise also near 0."""
     return _log1p(input)
 
 
-def log2(input: Any) -> Any:
+def log2(input: Array) -> Array:
     """Logarithm to base 2."""
     return _log2(input)
 
 
-def log10(input: Any) -> Any:
+def log10(input: Array) -> Array:
     """Logarithm to base 10."""
     return _div(_log(input), math.log(10))
 
 
-def sqrt(input: Any) -> Any:
+def sqrt(input: Array) -> Array:
     """Square root; NaN below 0. Its derivative at 0 is inf."""
     return _sqrt(input)
 
 
-def rsqrt(input: Any) -> Any:
+def rsqrt(input: Array) -> Array:
     """1 / sqrt(input)."""
     return _rsqrt(input)
 
 
-def erf(input: Any) -> Any:
+def erf(input: Array) -> Array:
     """2 / sqrt(pi) * the integral of exp(-t^2) from 0 to input."""
     return _erf(input)
 
@@ -544,22 +545,22 @@ def _whole(op: Op, input: Any) -> Any:
     return op(input) if not hasattr(input, "dtype") or is_float(input.dtype) else _mul(input, 1)
 
 
-def floor(input: Any) -> Any:
+def floor(input: Array) -> Array:
     """The greatest integer that is not above input; integers are returned as they are."""
     return _whole(_floor, input)
 
 
-def ceil(input: Any) -> Any:
+def ceil(input: Array) -> Array:
     """The least integer that is not below input; integers are returned as they are."""
     return _whole(_ceil, input)
 
 
-def trunc(input: Any) -> Any:
+def trunc(input: Array) -> Array:
     """input without its fraction; integers are returned as they are."""
     return _whole(_trunc, input)
 
 
-def round(input: Any, *, decimals: int = 0) -> Any:
+def round(input: Array, *, decimals: int = 0) -> Array:
     """The nearest integer, of two the even one; or the nearest multiple of 10 ** -decimals.
 
     >>> import ranvier as rv
@@ -577,92 +578,92 @@ def round(input: Any, *, decimals: int = 0) -> Any:
 # ---------------------------------------------------------------- public: comparisons and logic
 
 
-def eq(input: Any, other: Any) -> Any:
+def eq(input: Array, other: Array) -> Array:
     """input == other, elementwise."""
     return _eq(input, other)
 
 
-def ne(input: Any, other: Any) -> Any:
+def ne(input: Array, other: Array) -> Array:
     """input != other, elementwise."""
     return _ne(input, other)
 
 
-def lt(input: Any, other: Any) -> Any:
+def lt(input: Array, other: Array) -> Array:
     """input < other, elementwise."""
     return _lt(input, other)
 
 
-def le(input: Any, other: Any) -> Any:
+def le(input: Array, other: Array) -> Array:
     """input <= other, elementwise."""
     return _le(input, other)
 
 
-def gt(input: Any, other: Any) -> Any:
+def gt(input: Array, other: Array) -> Array:
     """input > other, elementwise."""
     return _gt(input, other)
 
 
-def ge(input: Any, other: Any) -> Any:
+def ge(input: Array, other: Array) -> Array:
     """input >= other, elementwise."""
     return _ge(input, other)
 
 
-def isnan(input: Any) -> Any:
+def isnan(input: Array) -> Array:
     """Whether each element is NaN."""
     return _isnan(input)
 
 
-def isinf(input: Any) -> Any:
+def isinf(input: Array) -> Array:
     """Whether each element is inf or -inf."""
     return _isinf(input)
 
 
-def isfinite(input: Any) -> Any:
+def isfinite(input: Array) -> Array:
     """Whether each element is neither NaN nor infinite."""
     return _isfinite(input)
 
 
-def logical_and(input: Any, other: Any) -> Any:
+def logical_and(input: Array, other: Array) -> Array:
     """Both are not 0."""
     return _logical_and(input, other)
 
 
-def logical_or(input: Any, other: Any) -> Any:
+def logical_or(input: Array, other: Array) -> Array:
     """At least one is not 0."""
     return _logical_or(input, other)
 
 
-def logical_xor(input: Any, other: Any) -> Any:
+def logical_xor(input: Array, other: Array) -> Array:
     """Exactly one is not 0."""
     return _logical_xor(input, other)
 
 
-def logical_not(input: Any) -> Any:
+def logical_not(input: Array) -> Array:
     """input is 0."""
     return _logical_not(input)
 
 
-def bitwise_and(input: Any, other: Any) -> Any:
+def bitwise_and(input: Array, other: Array) -> Array:
     """input & other, of integers or bools."""
     return _bitwise_and(input, other)
 
 
-def bitwise_or(input: Any, other: Any) -> Any:
+def bitwise_or(input: Array, other: Array) -> Array:
     """input | other, of integers or bools."""
     return _bitwise_or(input, other)
 
 
-def bitwise_xor(input: Any, other: Any) -> Any:
+def bitwise_xor(input: Array, other: Array) -> Array:
     """input ^ other, of integers or bools."""
     return _bitwise_xor(input, other)
 
 
-def bitwise_not(input: Any) -> Any:
+def bitwise_not(input: Array) -> Array:
     """~input, of integers or bools."""
     return _bitwise_not(input)
 
 
-def where(condition: Any, input: Any, other: Any) -> Any:
+def where(condition: Array, input: Array, other: Array) -> Array:
     """input where condition is true, else other. No gradient, nor NaN, passes to what was not chosen.
 
     >>> import ranvier as rv

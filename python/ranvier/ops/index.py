@@ -6,13 +6,13 @@ times the last value wins, and sums are taken in order of position, for any numb
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from ..core.dtypes import as_dtype, bool_, int32, int64
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
-from .public import numpy_names
+from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, prepared
 
 __all__ = [
@@ -256,8 +256,7 @@ def index_put(x: Any, values: Any, *indices: Any, axes: tuple[int, ...], accumul
 # ---------------------------------------------------------------- public functions
 
 
-@numpy_names
-def gather(input: Any, dim: int, index: Any) -> Any:
+def gather(input: Array, dim: int, index: Array) -> Array:
     """Elements of `input` picked along `dim`: out[.., i, ..] = input[.., index[.., i, ..], ..].
 
     `index` has as many axes as `input` and gives the shape of the result; outside of `dim` it may be smaller.
@@ -280,9 +279,8 @@ def _as_source(name: str, input: Any, index: Any, src: Any, value: Any) -> Any:
     return src
 
 
-@numpy_names
 @prepared
-def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None) -> Any:
+def scatter(input: Array, dim: int, index: Array, src: Array | None = None, *, value: Any = None) -> Array:
     """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`.
 
     >>> import ranvier as rv
@@ -293,9 +291,8 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     return _scatter.call(dim=normalize_axis("scatter", dim, len(input.shape))), (input, index, src)
 
 
-@numpy_names
 @prepared
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+def scatter_add(input: Array, dim: int, index: Array, src: Array) -> Array:
     """A copy of `input` with out[.., index[.., i, ..], ..] += src[.., i, ..] along `dim`, in order of i.
 
     >>> import ranvier as rv
@@ -306,8 +303,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     return _scatter_add.call(dim=normalize_axis("scatter_add", dim, len(input.shape))), (input, index, src)
 
 
-@numpy_names
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+def take_along_dim(input: Array, indices: Array, dim: int | None = None) -> Array:
     """`gather` where input and indices broadcast outside of `dim`; None: both as vectors."""
     if dim is None:
         return _gather(input.reshape(-1), indices.reshape(-1), dim=0)
@@ -327,7 +323,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     return _gather(widen(input), widen(indices), dim=d)
 
 
-def take(input: Any, index: Any) -> Any:
+def take(input: Array, index: Array) -> Array:
     """The elements at the positions `index` of `input` as a vector, in the shape of index.
 
     >>> import ranvier as rv
@@ -350,8 +346,7 @@ def _along(name: str, input: Any, dim: int, index: Any) -> int:
     return normalize_axis(name, dim, len(input.shape))
 
 
-@numpy_names
-def index_select(input: Any, dim: int, index: Any) -> Any:
+def index_select(input: Array, dim: int, index: Array) -> Array:
     """The slices of `input` along `dim` that the vector `index` names, in its order.
 
     >>> import ranvier as rv
@@ -368,27 +363,24 @@ def _check_slices(name: str, input: Any, d: int, index: Any, source: Any) -> Non
                          f"with one slice for each index along dim={d}")  # fmt: skip
 
 
-@numpy_names
 @prepared
-def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
+def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: float = 1) -> Array:
     """A copy of `input` with alpha * source[.., k, ..] added to its slice index[k] along `dim`, in order of k."""
     d = _along("index_add", input, dim, index)
     _check_slices("index_add", input, d, index, source)
     return _index_put.call(axes=(d,), accumulate=True), (input, source if alpha == 1 else source * alpha, index)
 
 
-@numpy_names
 @prepared
-def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
+def index_copy(input: Array, dim: int, index: Array, source: Array) -> Array:
     """A copy of `input` whose slice index[k] along `dim` is source[.., k, ..]."""
     d = _along("index_copy", input, dim, index)
     _check_slices("index_copy", input, d, index, source)
     return _index_put.call(axes=(d,), accumulate=False), (input, source, index)
 
 
-@numpy_names
 @prepared
-def index_fill(input: Any, dim: int, index: Any, value: float) -> Any:
+def index_fill(input: Array, dim: int, index: Array, value: float) -> Array:
     """A copy of `input` whose slices `index` along `dim` are filled with `value`."""
     from ..tensor import as_tensor
 
@@ -396,7 +388,7 @@ def index_fill(input: Any, dim: int, index: Any, value: float) -> Any:
     return _index_put.call(axes=(d,), accumulate=False), (input, as_tensor(value, dtype=input.dtype), index)
 
 
-def masked_fill(input: Any, mask: Any, value: Any) -> Any:
+def masked_fill(input: Array, mask: Array, value: Array) -> Array:
     """`value` where `mask` is true, else `input`; all broadcast.
 
     >>> import ranvier as rv
@@ -411,7 +403,11 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     return out if out.dtype == input.dtype else out.to(input.dtype)
 
 
-def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+@overload
+def nonzero(input: Array, *, as_tuple: Literal[False] = False) -> Array: ...
+@overload
+def nonzero(input: Array, *, as_tuple: bool) -> Any: ...
+def nonzero(input: Array, *, as_tuple: bool = False) -> Any:
     """The positions of the elements that are not 0: (count, axes), or a tuple with one vector an axis.
 
     The count depends on values, so a compiled function cannot call it.
@@ -429,12 +425,12 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     return wrap(np.argwhere(data))
 
 
-def argwhere(input: Any) -> Any:
+def argwhere(input: Array) -> Array:
     """The positions of the elements that are not 0, (count, axes); see `nonzero`."""
     return nonzero(input)
 
 
-def masked_select(input: Any, mask: Any) -> Any:
+def masked_select(input: Array, mask: Array) -> Array:
     """The elements of `input` where `mask` is true (both broadcast), as a vector.
 
     The count depends on values, so a compiled function cannot call it: use where() there.
@@ -447,7 +443,7 @@ def masked_select(input: Any, mask: Any) -> Any:
     return expand(input, shape)[expand(mask, shape)]
 
 
-def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     """A new last axis of `num_classes` that is 1 at the given class and 0 elsewhere, int64; -1: the largest class + 1.
 
     >>> import ranvier as rv

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.dtypes import int64, promote
 from ..core.errors import DTypeError, ShapeError
-from .public import numpy_names
+from .public import Array
 from .record import Aval, Op, Sample, Spec, normalize_axes, normalize_axis
 
 __all__ = [
@@ -95,8 +95,7 @@ _stack = Op(
 )  # fmt: skip
 
 
-@numpy_names
-def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+def cat(tensors: Sequence[Array], dim: int = 0) -> Array:
     """The tensors one after the other along `dim`; shapes agree elsewhere, dtypes are promoted.
 
     >>> import ranvier as rv
@@ -132,8 +131,7 @@ def _alike(name: str, tensors: Sequence[Any]) -> list:
 concat = concatenate = cat
 
 
-@numpy_names
-def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+def stack(tensors: Sequence[Array], dim: int = 0) -> Array:
     """The tensors, all of one shape, along a new axis `dim`.
 
     >>> import ranvier as rv
@@ -144,7 +142,7 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     return _stack(*tensors, dim=normalize_axis("stack", dim, len(tensors[0].shape) + 1))
 
 
-def hstack(tensors: Sequence[Any]) -> Any:
+def hstack(tensors: Sequence[Array]) -> Array:
     """cat along axis 1 (vectors: axis 0)."""
     from .shape import reshape
 
@@ -152,7 +150,7 @@ def hstack(tensors: Sequence[Any]) -> Any:
     return cat(tensors, 0 if tensors and len(tensors[0].shape) == 1 else 1)
 
 
-def vstack(tensors: Sequence[Any]) -> Any:
+def vstack(tensors: Sequence[Array]) -> Array:
     """cat along axis 0, after vectors have become rows."""
     from .shape import reshape
 
@@ -203,7 +201,7 @@ def _edge_positions(mode: str, n: int, before: int, after: int) -> np.ndarray:
     return np.minimum(at, period - at)
 
 
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
     """`input` with a border. `pad` lists the sizes (before, after) from the last axis to the first.
 
     Modes: "constant" (filled with `value`, 0 by default; negative sizes crop), "reflect", "replicate" and "circular"
@@ -266,7 +264,7 @@ def _tiled(input: Any, repeats: tuple) -> Any:
     return reshape(expand(reshape(input, split), wide), tuple(r * n for r, n in zip(repeats, shape)))
 
 
-def repeat(input: Any, *repeats: Any) -> Any:
+def repeat(input: Array, *repeats: Any) -> Array:
     """`input` side by side repeats[d] times along each axis; further repeats in front add axes.
 
     >>> import ranvier as rv
@@ -283,7 +281,7 @@ def repeat(input: Any, *repeats: Any) -> Any:
     return _tiled(input, counts)
 
 
-def tile(input: Any, *dims: Any) -> Any:
+def tile(input: Array, *dims: Any) -> Array:
     """The same as `repeat`, but missing numbers in front count as 1."""
     from .shape import _sizes
 
@@ -293,8 +291,7 @@ def tile(input: Any, *dims: Any) -> Any:
     return _tiled(input, (1,) * (len(input.shape) - len(counts)) + counts)
 
 
-@numpy_names
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
+def repeat_interleave(input: Array, repeats: Any, dim: int | None = None) -> Array:
     """Each element (or slice along `dim`) `repeats` times in a row; None: of the input as a vector.
 
     >>> import ranvier as rv
@@ -326,8 +323,7 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
     return _index_get(input, positions if isinstance(input, np.ndarray) else as_tensor(positions), axes=(d,))
 
 
-@numpy_names
-def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
+def roll(input: Array, shifts: Any, dims: Any = None) -> Array:
     """Elements moved by `shifts` places along `dims`, those that leave the end come in at the start; None: as a vector.
 
     >>> import ranvier as rv
@@ -351,8 +347,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     return input
 
 
-@numpy_names
-def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
+def rot90(input: Array, k: int = 1, dims: Sequence[int] = (0, 1)) -> Array:
     """`input` turned by k quarters in the plane of `dims`, from the first towards the second."""
     from .shape import flip, transpose
 
@@ -388,7 +383,7 @@ _triangle: Op = Op(
 )  # fmt: skip
 
 
-def tril(input: Any, diagonal: int = 0) -> Any:
+def tril(input: Array, diagonal: int = 0) -> Array:
     """Each matrix of `input` with 0 above the diagonal.
 
     >>> import ranvier as rv
@@ -398,6 +393,6 @@ def tril(input: Any, diagonal: int = 0) -> Any:
     return _triangle(input, diagonal=int(diagonal), upper=False)
 
 
-def triu(input: Any, diagonal: int = 0) -> Any:
+def triu(input: Array, diagonal: int = 0) -> Array:
     """Each matrix of `input` with 0 below the diagonal."""
     return _triangle(input, diagonal=int(diagonal), upper=True)

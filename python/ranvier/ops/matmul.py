@@ -11,6 +11,7 @@ from typing import Any
 from ..core.context import Epoch
 from ..core.dtypes import bool_
 from ..core.errors import DomainError, DTypeError, ShapeError
+from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
 from .shape import permute, reshape, unsqueeze
 
@@ -214,7 +215,7 @@ _linear = Op(
 # ---------------------------------------------------------------- public functions
 
 
-def matmul(input: Any, other: Any) -> Any:
+def matmul(input: Array, other: Array) -> Array:
     """The matrix product, as `input @ other`.
 
     Two vectors give their dot product (a 0-d tensor); a vector with a matrix counts as one row or one column; with more
@@ -255,13 +256,13 @@ def _ranks(name: str, wanted: str, *operands: tuple[str, Any, int]) -> None:
         raise ShapeError(f"{name}: {', '.join(f'{label}{x.shape}' for label, x, _ in operands)}: must be {wanted}")
 
 
-def mm(input: Any, mat2: Any) -> Any:
+def mm(input: Array, mat2: Array) -> Array:
     """The product of two matrices: (n, k) @ (k, m) -> (n, m)."""
     _ranks("mm", "two matrices", ("input", input, 2), ("mat2", mat2, 2))
     return _matmul(input, mat2)
 
 
-def bmm(input: Any, mat2: Any) -> Any:
+def bmm(input: Array, mat2: Array) -> Array:
     """A batch of matrix products: (b, n, k) @ (b, k, m) -> (b, n, m)."""
     _ranks("bmm", "(b, n, k) and (b, k, m)", ("input", input, 3), ("mat2", mat2, 3))
     if input.shape[0] != mat2.shape[0]:
@@ -269,13 +270,13 @@ def bmm(input: Any, mat2: Any) -> Any:
     return _matmul(input, mat2)
 
 
-def mv(input: Any, vec: Any) -> Any:
+def mv(input: Array, vec: Array) -> Array:
     """A matrix times a vector: (n, m) @ (m) -> (n)."""
     _ranks("mv", "a matrix and a vector", ("input", input, 2), ("vec", vec, 1))
     return matmul(input, vec)
 
 
-def dot(input: Any, tensor: Any) -> Any:
+def dot(input: Array, tensor: Array) -> Array:
     """The sum of the products of two vectors' elements.
 
     >>> import ranvier as rv
@@ -286,12 +287,12 @@ def dot(input: Any, tensor: Any) -> Any:
     return matmul(input, tensor)
 
 
-def vdot(input: Any, other: Any) -> Any:
+def vdot(input: Array, other: Array) -> Array:
     """`dot`, by its other name."""
     return dot(input, other)
 
 
-def inner(input: Any, other: Any) -> Any:
+def inner(input: Array, other: Array) -> Array:
     """Dot products along the last axes: out[i..., j...] = sum over p of input[i..., p] other[j..., p]."""
     if input.ndim == 0 or other.ndim == 0:
         return input * other
@@ -300,13 +301,13 @@ def inner(input: Any, other: Any) -> Any:
     return tensordot(input, other, ([-1], [-1]))
 
 
-def outer(input: Any, vec2: Any) -> Any:
+def outer(input: Array, vec2: Array) -> Array:
     """out[i, j] = input[i] * vec2[j]."""
     _ranks("outer", "two vectors", ("input", input, 1), ("vec2", vec2, 1))
     return unsqueeze(input, 1) * unsqueeze(vec2, 0)
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     """`input @ weight.T + bias`: the fully connected layer.
 
     Args:
@@ -325,7 +326,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return _linear(input, weight) if bias is None else _linear(input, weight, bias)
 
 
-def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Array:
     """out[..., o] = sum over i, j of input1[..., i] weight[o, i, j] input2[..., j] + bias[o].
 
     Args:
@@ -358,22 +359,22 @@ def _fits(name: str, input: Any, out: Any) -> Any:
     return out
 
 
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * (mat1 @ mat2); `input` broadcasts."""
     return _scaled(input, _fits("addmm", input, mm(mat1, mat2)), beta, alpha)
 
 
-def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+def addmv(input: Array, mat: Array, vec: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * (mat @ vec); `input` broadcasts."""
     return _scaled(input, _fits("addmv", input, mv(mat, vec)), beta, alpha)
 
 
-def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * bmm(batch1, batch2); `input` broadcasts."""
     return _scaled(input, _fits("baddbmm", input, bmm(batch1, batch2)), beta, alpha)
 
 
-def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+def addbmm(input: Array, batch1: Array, batch2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * (the sum of the products of bmm(batch1, batch2)); `input` broadcasts."""
     _ranks("addbmm", "(b, n, k) and (b, k, m)", ("batch1", batch1, 3), ("batch2", batch2, 3))
     if batch1.shape[0] != batch2.shape[0]:
@@ -381,7 +382,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: floa
     return _scaled(input, _fits("addbmm", input, tensordot(batch1, batch2, ([0, 2], [0, 1]))), beta, alpha)
 
 
-def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
+def tensordot(a: Array, b: Array, dims: Any = 2) -> Array:
     """The sum of products over several axes at once.
 
     Args:

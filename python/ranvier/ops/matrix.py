@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from .elementwise import add, div, mul, ne, sqrt, sub, where
 from .index import _index_get
 from .join import cat, roll, vstack
 from .matmul import matmul, outer
-from .public import numpy_names
+from .public import Array
 from .record import broadcast_shapes as _broadcast
 from .record import normalize_axis
 from .reduction import norm, sum
@@ -34,6 +34,9 @@ from .shape import (
     unsqueeze,
 )
 
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
 __all__ = [
     "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors", "cdist",
     "column_stack", "corrcoef", "cov", "cross", "diag", "diag_embed", "diff", "dist", "dstack", "expand_dims",
@@ -45,7 +48,7 @@ __all__ = [
 # ---------------------------------------------------------------- diagonals
 
 
-def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+def diag_embed(input: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Array:
     """Matrices over the axes (dim1, dim2) with the last axis of `input` on a diagonal, 0 elsewhere.
 
     >>> import ranvier as rv
@@ -61,7 +64,7 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
     return on_diagonal(input, size, size, offset, first, second)
 
 
-def diag(input: Any, diagonal: int = 0) -> Any:
+def diag(input: Array, diagonal: int = 0) -> Array:
     """Of a vector the matrix with it on the given diagonal; of a matrix that diagonal.
 
     >>> import ranvier as rv
@@ -76,7 +79,7 @@ def diag(input: Any, diagonal: int = 0) -> Any:
 _diagonal_of = diagonal  # whose name is that of a parameter
 
 
-def trace(input: Any) -> Any:
+def trace(input: Array) -> Array:
     """The sum of a matrix's diagonal.
 
     >>> import ranvier as rv
@@ -88,7 +91,7 @@ def trace(input: Any) -> Any:
     return sum(diagonal(input))
 
 
-def block_diag(*tensors: Any) -> Any:
+def block_diag(*tensors: Array) -> Array:
     """The matrices one after the other along the diagonal, 0 elsewhere; vectors are rows, numbers 1 x 1."""
     from .join import pad
 
@@ -106,12 +109,12 @@ def _triangle(row: int, col: int, offset: int, positions: Any) -> Any:
     return _make(np.stack(positions(row, offset, col)).astype(np.int64))
 
 
-def tril_indices(row: int, col: int, offset: int = 0) -> Any:
+def tril_indices(row: int, col: int, offset: int = 0) -> Tensor:
     """Rows and columns, (2, count), of the elements on and below a diagonal of a (row, col) matrix."""
     return _triangle(row, col, offset, np.tril_indices)
 
 
-def triu_indices(row: int, col: int, offset: int = 0) -> Any:
+def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
     """Rows and columns, (2, count), of the elements on and above a diagonal of a (row, col) matrix."""
     return _triangle(row, col, offset, np.triu_indices)
 
@@ -119,13 +122,13 @@ def triu_indices(row: int, col: int, offset: int = 0) -> Any:
 # ---------------------------------------------------------------- products
 
 
-def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+def addr(input: Array, vec1: Array, vec2: Array, *, beta: float = 1, alpha: float = 1) -> Array:
     """beta * input + alpha * outer(vec1, vec2)"""
     product = outer(vec1, vec2)
     return add(input if beta == 1 else mul(input, beta), product if alpha == 1 else mul(product, alpha))
 
 
-def kron(input: Any, other: Any) -> Any:
+def kron(input: Array, other: Array) -> Array:
     """Kronecker's product: each element of `input` times all of `other`, side by side.
 
     >>> import ranvier as rv
@@ -139,8 +142,7 @@ def kron(input: Any, other: Any) -> Any:
     return reshape(mul(reshape(input, outer_shape), reshape(other, inner_shape)), tuple(n * m for n, m in zip(a, b)))
 
 
-@numpy_names
-def cross(input: Any, other: Any, dim: int | None = None) -> Any:
+def cross(input: Array, other: Array, dim: int | None = None) -> Array:
     """The cross product of vectors of 3 along `dim` (None: the first axis of size 3).
 
     >>> import ranvier as rv
@@ -155,7 +157,7 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     return sub(mul(roll(a, -1, d), roll(b, -2, d)), mul(roll(a, -2, d), roll(b, -1, d)))
 
 
-def matrix_power(input: Any, n: int) -> Any:
+def matrix_power(input: Array, n: int) -> Array:
     """The product of n factors `input`, matrices of equal sides; n = 0: the identity."""
     if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
         raise ShapeError(f"matrix_power: shape {tuple(input.shape)} must end with two equal sizes")
@@ -177,12 +179,12 @@ def matrix_power(input: Any, n: int) -> Any:
 # ---------------------------------------------------------------- distances, covariance
 
 
-def dist(input: Any, other: Any, p: float = 2) -> Any:
+def dist(input: Array, other: Array, p: float = 2) -> Array:
     """The p-norm of input - other, a number."""
     return norm(sub(input, other), p)
 
 
-def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
+def cdist(x1: Array, x2: Array, p: float = 2.0) -> Array:
     """The p-norm of the difference of each row of x1 (.., P, M) and each row of x2 (.., R, M): (.., P, R).
 
     >>> import ranvier as rv
@@ -194,7 +196,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
     return norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
 
 
-def cov(input: Any, *, correction: float = 1) -> Any:
+def cov(input: Array, *, correction: float = 1) -> Array:
     """The covariance matrix of variables (rows), observed together (columns): sum d_i d_j / (n - correction)."""
     if input.ndim not in (1, 2) or not is_float(input.dtype):
         raise ShapeError(f"cov: input is {input.dtype}{tuple(input.shape)}, must be float (variables, observations)")
@@ -205,7 +207,7 @@ def cov(input: Any, *, correction: float = 1) -> Any:
     return reshape(out, ()) if input.ndim == 1 else out
 
 
-def corrcoef(input: Any) -> Any:
+def corrcoef(input: Array) -> Array:
     """Pearson's correlations of variables (rows), observed together (columns)."""
     c = cov(input)
     if not c.ndim:
@@ -217,7 +219,7 @@ def corrcoef(input: Any) -> Any:
 # ---------------------------------------------------------------- arrangements
 
 
-def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
+def unfold(input: Array, dimension: int, size: int, step: int) -> Array:
     """Windows of `size` along an axis, one every `step`, as a new last axis.
 
     >>> import ranvier as rv
@@ -236,8 +238,7 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     return out if input.shape else reshape(out, (size,))
 
 
-@numpy_names
-def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
+def diff(input: Array, n: int = 1, dim: int = -1) -> Array:
     """The differences of neighbours along `dim`, taken n times; of bools: whether they differ.
 
     >>> import ranvier as rv
@@ -262,53 +263,53 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     return _broadcast("broadcast_shapes", *((s,) if isinstance(s, int) else tuple(s) for s in shapes))
 
 
-def broadcast_tensors(*tensors: Any) -> tuple:
+def broadcast_tensors(*tensors: Array) -> tuple[Array, ...]:
     """Views of the tensors with their common shape."""
     shape = _broadcast("broadcast_tensors", *(tuple(t.shape) for t in tensors))
     return tuple(expand(t, shape) for t in tensors)
 
 
-def atleast_1d(input: Any) -> Any:
+def atleast_1d(input: Array) -> Array:
     """`input`; a number as a vector of one."""
     return input if input.ndim else reshape(input, (1,))
 
 
-def atleast_2d(input: Any) -> Any:
+def atleast_2d(input: Array) -> Array:
     """`input`; a vector as a row, a number as (1, 1)."""
     return input if input.ndim >= 2 else reshape(input, (1, -1))
 
 
-def atleast_3d(input: Any) -> Any:
+def atleast_3d(input: Array) -> Array:
     """`input`; a matrix with a last axis of 1, a vector as (1, n, 1)."""
     return input if input.ndim >= 3 else unsqueeze(atleast_2d(input), -1)
 
 
-def column_stack(tensors: Sequence[Any]) -> Any:
+def column_stack(tensors: Sequence[Array]) -> Array:
     """cat along axis 1, after vectors have become columns."""
     return cat([t if t.ndim > 1 else reshape(t, (-1, 1)) for t in tensors], 1)
 
 
-def dstack(tensors: Sequence[Any]) -> Any:
+def dstack(tensors: Sequence[Array]) -> Array:
     """cat along axis 2, after all have got three axes."""
     return cat([atleast_3d(t) for t in tensors], 2)
 
 
-def hsplit(input: Any, sections: Any) -> tuple:
+def hsplit(input: Array, sections: Any) -> tuple[Array, ...]:
     """tensor_split along axis 1 (vectors: axis 0)."""
     return tensor_split(input, sections, 0 if input.ndim == 1 else 1)
 
 
-def vsplit(input: Any, sections: Any) -> tuple:
+def vsplit(input: Array, sections: Any) -> tuple[Array, ...]:
     """tensor_split along axis 0."""
     return tensor_split(input, sections, 0)
 
 
-def fliplr(input: Any) -> Any:
+def fliplr(input: Array) -> Array:
     """flip along axis 1."""
     return flip(input, 1)
 
 
-def flipud(input: Any) -> Any:
+def flipud(input: Array) -> Array:
     """flip along axis 0."""
     return flip(input, 0)
 

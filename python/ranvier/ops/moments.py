@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .elementwise import where
-from .public import numpy_names
+from .public import Array
 from .record import Aval, Op, Sample, Spec
 from .reduction import _AXES, _EMPTY, _SAMPLES, _float_op, _kept, _mean, _need_float, _reduced, _run, _size, _terms
 
@@ -109,15 +109,14 @@ def _correction(name: str, dim: Any, unbiased: bool | None, correction: float | 
     return dim, float(unbiased) if unbiased is not None else 1.0 if correction is None else float(correction)
 
 
-@numpy_names
 def var(
-    input: Any,
+    input: Array,
     dim: Any = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> Any:
+) -> Array:
     """Variance over `dim`: sum (x - mean)^2 / max(0, n - correction); correction 1, or 0 with unbiased=False.
 
     >>> import ranvier as rv
@@ -128,43 +127,40 @@ def var(
     return _run(_var, input, dim, keepdim, {"correction": correction})
 
 
-@numpy_names
 def std(
-    input: Any,
+    input: Array,
     dim: Any = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> Any:
+) -> Array:
     """Standard deviation over `dim`, the square root of `var`; its gradient is 0 where it is 0."""
     dim, correction = _correction("std", dim, unbiased, correction)
     return _run(_std, input, dim, keepdim, {"correction": correction})
 
 
-@numpy_names
 def var_mean(
-    input: Any,
+    input: Array,
     dim: Any = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> tuple:
+) -> tuple[Array, Array]:
     """(variance, mean) over `dim` in one pass over the data; see `var`."""
     dim, correction = _correction("var_mean", dim, unbiased, correction)
     return _run(_var_mean, input, dim, keepdim, {"correction": correction})
 
 
-@numpy_names
 def std_mean(
-    input: Any,
+    input: Array,
     dim: Any = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> tuple:
+) -> tuple[Array, Array]:
     """(standard deviation, mean) over `dim`; see `std`."""
     dim, correction = _correction("std_mean", dim, unbiased, correction)
     attrs = {"correction": correction}

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..core.dtypes import float64, is_float
 from ..core.errors import DTypeError, ShapeError
+from .public import Array
 from .record import Aval, Op, Sample
 
 __all__ = ["scale_all", "total_norm"]
@@ -353,7 +354,7 @@ _scale_all = Op(
 )  # fmt: skip
 
 
-def total_norm(tensors: Sequence[Any], p: float = 2.0) -> Any:
+def total_norm(tensors: Sequence[Array], p: float = 2.0) -> Array:
     """The p-norm of all elements of all `tensors`, as if they were one vector: (sum |x|^p)^(1/p).
 
     Has no gradient: it is made for gradients themselves.
@@ -365,6 +366,6 @@ def total_norm(tensors: Sequence[Any], p: float = 2.0) -> Any:
     return _total_norm(*tensors, p=float(p))
 
 
-def scale_all(tensors: Sequence[Any], factor: Any) -> tuple:
+def scale_all(tensors: Sequence[Array], factor: Array) -> tuple[Array, ...]:
     """Each of `tensors` times `factor`, a 0-d tensor of their dtype, in place."""
     return _scale_all(factor, *tensors)

@@ -9,34 +9,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import FunctionType
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any
 
 import numpy as np
 
 from ..core.errors import DTypeError, RanvierError
 
-P = ParamSpec("P")
-R = TypeVar("R", covariant=True)
+Array = Any
+"""Of parameters: a Tensor, a NumPy array or, beside one of these, a number; of results: a NumPy array where all arrays were,
+else a Tensor. Type checkers see both cases in the stubs that stubs.py makes."""
 
 SPELLINGS = {"axis": ("dim", "dims"), "axes": ("dims",), "keepdims": ("keepdim",)}
-
-
-class NumPyNames(Protocol[P, R]):
-    """A function of `dim` (and `keepdim`), as type checkers see it."""
-
-    @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    @overload
-    def __call__(self, input: Any, *args: Any, axis: Any, **kwargs: Any) -> R: ...
-    @overload
-    def __call__(self, input: Any, *args: Any, keepdims: bool, **kwargs: Any) -> R: ...
-
-
-def numpy_names(function: Callable[P, R]) -> NumPyNames[P, R]:
-    """Says to type checkers that `axis` stands for `dim` and `keepdims` for `keepdim`. `explain` makes it true."""
-    return function  # type: ignore[return-value]
 
 
 def _respelled(
@@ -69,10 +54,10 @@ def _shown(value: Any) -> str:
 
 
 def _refused(bound: inspect.BoundArguments) -> str | None:
-    """What is wrong with the first argument that should be an array (required, of no particular type) and is none."""
+    """What is wrong with the first argument that should be an array (required) and is none."""
     for numbers in ((int, float, np.generic), ()):
         for parameter in bound.signature.parameters.values():
-            if parameter.annotation != "Any" or parameter.default is not parameter.empty:
+            if parameter.annotation != "Array" or parameter.default is not parameter.empty:
                 continue
             listed = parameter.kind is parameter.VAR_POSITIONAL
             if listed and not numbers:  # sizes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import namedtuple
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from .creation import zeros
 from .dispatch import apply
 from .elementwise import abs as _abs
 from .elementwise import div, exp, isnan, logical_not, maximum, minimum, pow, sign, where
-from .public import numpy_names
+from .public import Array
 from .record import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
+
+if TYPE_CHECKING:
+    from .sort import SortResult
 
 __all__ = [
     "all",
@@ -428,8 +431,7 @@ def _cast(x: Any, dtype: Any) -> Any:
     return x if x.dtype == dtype else x.astype(dtype) if isinstance(x, np.ndarray) else x.to(dtype)
 
 
-@numpy_names
-def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def sum(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """Sum over `dim`. Integers and bools are summed as int64; `dtype` is cast to first.
 
     Rounding errors grow with the logarithm of the number of terms.
@@ -445,8 +447,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
     )
 
 
-@numpy_names
-def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def mean(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """Arithmetic mean over `dim`; NaN where there are no elements. Input (or `dtype`) must be float.
 
     >>> import ranvier as rv
@@ -456,20 +457,17 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     return _run(_mean, _cast(input, dtype), dim, keepdim)
 
 
-@numpy_names
-def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def nansum(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """`sum` of the elements that are not NaN."""
     return sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)
 
 
-@numpy_names
-def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def nanmean(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """`mean` of the elements that are not NaN; NaN where there are none."""
     return div(nansum(input, dim, keepdim, dtype=dtype), sum(logical_not(isnan(input)), dim, keepdim))
 
 
-@numpy_names
-def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def prod(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """Product over `dim`. Integers and bools are multiplied as int64; `dtype` is cast to first.
 
     >>> import ranvier as rv
@@ -479,8 +477,7 @@ def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     return _cast(_run(_prod, _cast(input, dtype), dim, keepdim), dtype)
 
 
-@numpy_names
-def amax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def amax(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Greatest element over `dim`; NaN where one is NaN. Equal ones share the gradient evenly.
 
     Raises ShapeError where an axis of `dim` is empty.
@@ -492,8 +489,7 @@ def amax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return _run(_amax, input, dim, keepdim)
 
 
-@numpy_names
-def amin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def amin(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Least element over `dim`; see `amax`."""
     return _run(_amin, input, dim, keepdim)
 
@@ -501,8 +497,7 @@ def amin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 _aminmax_result = namedtuple("aminmax", "min max")  # type: ignore[name-match]
 
 
-@numpy_names
-def aminmax(input: Any, *, dim: Any = None, keepdim: bool = False) -> tuple:
+def aminmax(input: Array, *, dim: Any = None, keepdim: bool = False) -> Any:
     """(amin, amax) over `dim`."""
     return _aminmax_result(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
@@ -519,8 +514,11 @@ def _extreme(name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: O
     return result(*_run(along, input, dim, keepdim))
 
 
-@numpy_names
-def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+@overload
+def max(input: Array, dim: int, keepdim: bool = False) -> SortResult: ...
+@overload
+def max(input: Array, dim: Array | None = None, keepdim: bool = False) -> Array: ...
+def max(input: Array, dim: Any = None, keepdim: bool = False) -> Any:
     """Greatest element; with `dim` the pair (values, indices) along it; of two tensors their `maximum`.
 
     `indices` are the first positions; the gradient of `values` goes there. Without `dim`, equals share it.
@@ -533,14 +531,16 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return _extreme("max", input, dim, keepdim, _amax, _max_dim, maximum, _max_result)
 
 
-@numpy_names
-def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+@overload
+def min(input: Array, dim: int, keepdim: bool = False) -> SortResult: ...
+@overload
+def min(input: Array, dim: Array | None = None, keepdim: bool = False) -> Array: ...
+def min(input: Array, dim: Any = None, keepdim: bool = False) -> Any:
     """Least element; with `dim` the pair (values, indices) along it; of two tensors their `minimum`."""
     return _extreme("min", input, dim, keepdim, _amin, _min_dim, minimum, _min_result)
 
 
-@numpy_names
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Position of the first greatest element along `dim`, or in C order; a NaN counts as the greatest.
 
     >>> import ranvier as rv
@@ -550,32 +550,27 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return _run(_argmax, input, dim, keepdim)
 
 
-@numpy_names
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def argmin(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Position of the first least element along `dim`, or in C order; a NaN counts as the least."""
     return _run(_argmin, input, dim, keepdim)
 
 
-@numpy_names
-def all(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def all(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Whether every element over `dim` is not 0; true where there are none."""
     return _run(_all, input, dim, keepdim)
 
 
-@numpy_names
-def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def any(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Whether some element over `dim` is not 0."""
     return _run(_any, input, dim, keepdim)
 
 
-@numpy_names
-def count_nonzero(input: Any, dim: Any = None) -> Any:
+def count_nonzero(input: Array, dim: Any = None) -> Array:
     """How many elements over `dim` are not 0, as int64."""
     return _run(_count_nonzero, input, dim, False)
 
 
-@numpy_names
-def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def logsumexp(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """log(sum(exp(x))) over `dim`, without overflow.
 
     >>> import ranvier as rv
@@ -585,8 +580,7 @@ def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return _run(_logsumexp, input, dim, keepdim)
 
 
-@numpy_names
-def norm(input: Any, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def norm(input: Array, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     """The p-norm (sum |x|^p)^(1/p) over `dim`; p=inf and -inf: the extremes of |x|; p=0: how many are not 0.
 
     Axes are taken as one vector: for two axes p=2 (or "fro") is the Frobenius norm. At 0 the gradient is 0.

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.dtypes import int64, is_float
 from ..core.errors import DTypeError
 from .elementwise import div, eq, logical_and, where
-from .public import numpy_names
+from .public import Array
 from .record import Aval, Op, Sample, Spec
 from .reduction import _cast, _size, run_along
 
@@ -68,8 +68,7 @@ _cumprod: Op = _scan_op(
 )  # fmt: skip
 
 
-@numpy_names
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
+def cumsum(input: Array, dim: int, *, dtype: Any = None) -> Array:
     """Running sums along `dim`: y[i] = x[0] + ... + x[i]. Integers and bools are summed as int64.
 
     >>> import ranvier as rv
@@ -79,8 +78,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     return _scan(_cumsum, input, dim, dtype)
 
 
-@numpy_names
-def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
+def cumprod(input: Array, dim: int, *, dtype: Any = None) -> Array:
     """Running products along `dim`: y[i] = x[0] * ... * x[i]. Integers and bools are multiplied as int64.
 
     >>> import ranvier as rv

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
-from .public import numpy_names
+from .public import Array
 from .record import Aval, Op, Sample, Spec, normalize_axis
 
 __all__ = [
@@ -291,7 +291,7 @@ def _sizes(name: str, shape: tuple) -> tuple[int, ...]:
         raise DTypeError(f"{name}: sizes {shape} must be integers") from None
 
 
-def reshape(input: Any, *shape: Any) -> Any:
+def reshape(input: Array, *shape: Any) -> Array:
     """`input` with the same elements in another shape; one size may be -1. A view where the layout allows.
 
     >>> import ranvier as rv
@@ -301,22 +301,22 @@ def reshape(input: Any, *shape: Any) -> Any:
     return _reshape(input, shape=_sizes("reshape", shape))
 
 
-def view(input: Any, *shape: Any) -> Any:
+def view(input: Array, *shape: Any) -> Array:
     """The same as `reshape` (PyTorch's name for it)."""
     return _reshape(input, shape=_sizes("view", shape))
 
 
-def numel(input: Any) -> int:
+def numel(input: Array) -> int:
     """The number of elements."""
     return math.prod(input.shape)
 
 
-def clone(input: Any) -> Any:
+def clone(input: Array) -> Array:
     """A copy in C order, which gradients flow through."""
     return _copy(input)
 
 
-def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
     """Axes start_dim..end_dim as one."""
     ndim = input.ndim
     first, last = normalize_axis("flatten", start_dim, ndim), normalize_axis("flatten", end_dim, ndim)
@@ -330,13 +330,12 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return _reshape(input, shape=(*input.shape[:first], size, *input.shape[last + 1 :]))
 
 
-def ravel(input: Any) -> Any:
+def ravel(input: Array) -> Array:
     """All elements in one axis."""
     return flatten(input)
 
 
-@numpy_names
-def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
+def unflatten(input: Array, dim: int, sizes: Sequence[int]) -> Array:
     """Axis `dim` split into `sizes`; one of them may be -1."""
     dim = normalize_axis("unflatten", dim, input.ndim)
     sizes = _sizes("unflatten", (tuple(sizes),))
@@ -344,7 +343,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     return _reshape(input, shape=(*input.shape[:dim], *inner, *input.shape[dim + 1 :]))
 
 
-def permute(input: Any, *dims: Any) -> Any:
+def permute(input: Array, *dims: Any) -> Array:
     """Axes in the order `dims`."""
     dims = _sizes("permute", dims)
     if len(dims) != input.ndim:
@@ -352,7 +351,7 @@ def permute(input: Any, *dims: Any) -> Any:
     return _permute(input, dims=tuple(normalize_axis("permute", d, input.ndim) for d in dims))
 
 
-def transpose(input: Any, dim0: int, dim1: int) -> Any:
+def transpose(input: Array, dim0: int, dim1: int) -> Array:
     """Axes dim0 and dim1 exchanged."""
     dims = list(range(input.ndim))
     a, b = normalize_axis("transpose", dim0, input.ndim), normalize_axis("transpose", dim1, input.ndim)
@@ -364,14 +363,14 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 swapaxes = transpose
 
 
-def t(input: Any) -> Any:
+def t(input: Array) -> Array:
     """The transposed matrix; 0-d and 1-d tensors as they are."""
     if input.ndim > 2:
         raise ShapeError(f"t: shape {input.shape} must have at most 2 axes")
     return _permute(input, dims=tuple(range(input.ndim))[::-1])
 
 
-def movedim(input: Any, source: Any, destination: Any) -> Any:
+def movedim(input: Array, source: Any, destination: Any) -> Array:
     """Axes `source` moved to the places `destination`; the others keep their order."""
     source = source if isinstance(source, (tuple, list)) else (source,)
     destination = destination if isinstance(destination, (tuple, list)) else (destination,)
@@ -386,8 +385,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     return _permute(input, dims=tuple(order[d] if d in order else rest.pop(0) for d in range(input.ndim)))
 
 
-@numpy_names
-def squeeze(input: Any, dim: Any = None) -> Any:
+def squeeze(input: Array, dim: Any = None) -> Array:
     """Without the axes of size 1 (all, or those of `dim`)."""
     if dim is None:
         drop = {d for d, n in enumerate(input.shape) if n == 1}
@@ -399,14 +397,13 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     return _reshape(input, shape=tuple(n for d, n in enumerate(input.shape) if d not in drop))
 
 
-@numpy_names
-def unsqueeze(input: Any, dim: int) -> Any:
+def unsqueeze(input: Array, dim: int) -> Array:
     """With a new axis of size 1 at `dim`."""
     dim = normalize_axis("unsqueeze", dim, input.ndim + 1)
     return _reshape(input, shape=(*input.shape[:dim], 1, *input.shape[dim:]))
 
 
-def expand(input: Any, *sizes: Any) -> Any:
+def expand(input: Array, *sizes: Any) -> Array:
     """Axes of size 1 repeated without copying, -1 leaves an axis as it is; new axes come in front."""
     sizes = _sizes("expand", sizes)
     extra = len(sizes) - input.ndim
@@ -416,12 +413,12 @@ def expand(input: Any, *sizes: Any) -> Any:
     return input if shape == input.shape else _expand(input, shape=shape)
 
 
-def expand_as(input: Any, other: Any) -> Any:
+def expand_as(input: Array, other: Array) -> Array:
     """expand(input, other.shape)."""
     return expand(input, other.shape)
 
 
-def broadcast_to(input: Any, shape: Sequence[int]) -> Any:
+def broadcast_to(input: Array, shape: Sequence[int]) -> Array:
     """The same as `expand`."""
     return expand(input, tuple(shape))
 
@@ -430,8 +427,7 @@ def _whole(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
     return [(0, n, 1) for n in shape]
 
 
-@numpy_names
-def flip(input: Any, *dims: Any) -> Any:
+def flip(input: Array, *dims: Any) -> Array:
     """The order of the elements reversed along `dims`."""
     dims = _sizes("flip", dims)
     index = _whole(input.shape)
@@ -441,8 +437,7 @@ def flip(input: Any, *dims: Any) -> Any:
     return _slice(input, index=tuple(index))
 
 
-@numpy_names
-def narrow(input: Any, dim: int, start: int, length: int) -> Any:
+def narrow(input: Array, dim: int, start: int, length: int) -> Array:
     """Elements start..start+length-1 of axis `dim`."""
     d = normalize_axis("narrow", dim, input.ndim)
     if input.ndim == 0:
@@ -458,8 +453,7 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     return _slice(input, index=tuple(index))
 
 
-@numpy_names
-def select(input: Any, dim: int, index: int) -> Any:
+def select(input: Array, dim: int, index: int) -> Array:
     """Element `index` of axis `dim`, without the axis."""
     d = normalize_axis("select", dim, input.ndim)
     n = input.shape[d] if input.ndim else 0
@@ -468,8 +462,7 @@ def select(input: Any, dim: int, index: int) -> Any:
     return squeeze(narrow(input, d, index % n, 1), d)
 
 
-@numpy_names
-def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
+def split(input: Array, split_size_or_sections: Any, dim: int = 0) -> tuple[Array, ...]:
     """Views of `split_size` rows each along `dim` (the last may be shorter), or of the given sizes."""
     d = normalize_axis("split", dim, input.ndim)
     n = input.shape[d]
@@ -487,8 +480,7 @@ def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     return tuple(result)
 
 
-@numpy_names
-def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
+def chunk(input: Array, chunks: int, dim: int = 0) -> tuple[Array, ...]:
     """At most `chunks` views of equal size along `dim` (the last may be shorter)."""
     if chunks <= 0:
         raise ShapeError(f"chunk: chunks={chunks} must be positive")
@@ -496,8 +488,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     return split(input, max(1, -(-n // chunks)), dim)
 
 
-@numpy_names
-def tensor_split(input: Any, sections: int | Sequence[int], dim: int = 0) -> tuple:
+def tensor_split(input: Array, sections: int | Sequence[int], dim: int = 0) -> tuple[Array, ...]:
     """Exactly `sections` views along `dim`, sizes differing by at most one; or cut before each of the given positions.
 
     >>> import ranvier as rv
@@ -513,14 +504,13 @@ def tensor_split(input: Any, sections: int | Sequence[int], dim: int = 0) -> tup
     return split(input, [n // sections + (i < n % sections) for i in range(sections)], dim)
 
 
-@numpy_names
-def unbind(input: Any, dim: int = 0) -> tuple:
+def unbind(input: Array, dim: int = 0) -> tuple[Array, ...]:
     """The elements of axis `dim` as a tuple."""
     d = normalize_axis("unbind", dim, input.ndim)
     return tuple(select(input, d, i) for i in range(input.shape[d]))
 
 
-def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+def diagonal(input: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
     """The diagonal of axes (dim1, dim2) as a new last axis, a view."""
     if input.ndim < 2:
         raise ShapeError(f"diagonal: shape {input.shape} must have at least 2 axes")

@@ -11,7 +11,7 @@ from ..core.dtypes import int64, is_float
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from .dispatch import apply
 from .elementwise import mul, neg
-from .public import numpy_names
+from .public import Array
 from .record import Aval, Call, Op, Sample, Spec
 from .reduction import _cast, run_along
 from .reduction import sum as sum_
@@ -88,8 +88,7 @@ _log_softmax = Op(
 )
 
 
-@numpy_names
-def softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
+def softmax(input: Array, dim: int, *, dtype: Any = None) -> Array:
     """exp(x_i) / sum_j exp(x_j) along `dim`, without overflow. A line of -inf only gives NaN.
 
     >>> import ranvier as rv
@@ -99,8 +98,7 @@ def softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
     return run_along(_softmax, _cast(input, dtype), dim)
 
 
-@numpy_names
-def log_softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
+def log_softmax(input: Array, dim: int, *, dtype: Any = None) -> Array:
     """log(softmax(x)) along `dim`, accurate where the softmax is tiny.
 
     >>> import ranvier as rv
@@ -287,14 +285,14 @@ _cross_entropy_grad = Op(
 
 
 def cross_entropy(
-    logits: Any,
-    target: Any,
-    weight: Any = None,
+    logits: Array,
+    target: Array,
+    weight: Array | None = None,
     *,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
-) -> Any:
+) -> Array:
     """Cross-entropy of softmax(logits) with `target`, from raw scores, exact for large ones.
 
     loss[n] = sum_c q[n,c] (lse[n] - x[n,c]),  q[n,c] = w[c] ((1 - e) p[n,c] + e / C),  e = label_smoothing

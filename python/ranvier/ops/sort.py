@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ..core.dtypes import int64, is_float
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from .elementwise import lerp
 from .join import stack
-from .public import numpy_names
+from .public import Array
 from .record import Aval, Op, Sample, normalize_axis
 from .shape import beside, reshape, select, unsqueeze
 
@@ -105,8 +105,7 @@ _topk = Op(
 )  # fmt: skip
 
 
-@numpy_names
-def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> SortResult:
+def sort(input: Array, dim: int = -1, descending: bool = False, stable: bool = True) -> SortResult:
     """Values in order along `dim`, and the positions that they had. Always stable.
 
     >>> import ranvier as rv
@@ -118,19 +117,17 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Tru
     return SortResult(*_sort(input, dim=dim, descending=bool(descending)))
 
 
-@numpy_names
-def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(input: Array, dim: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """The positions that sort `input` along `dim`."""
     return sort(input, dim, descending).indices
 
 
-def msort(input: Any) -> Any:
+def msort(input: Array) -> Array:
     """Values in order along axis 0."""
     return sort(input, 0).values
 
 
-@numpy_names
-def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> SortResult:
+def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> SortResult:
     """The k largest (or smallest) values along `dim`, in order, and their positions; of equal values the first.
 
     >>> import ranvier as rv
@@ -141,8 +138,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     return SortResult(*_topk(input, k=int(k), dim=dim, largest=bool(largest)))
 
 
-@numpy_names
-def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> SortResult:
+def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> SortResult:
     """The k-th smallest value (from 1) along `dim`, and its position."""
     from .shape import narrow, squeeze
 
@@ -168,8 +164,11 @@ def _hidden(values: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
     return where(any_(isnan(input), dim, keepdim), math.nan, values) if is_float(input.dtype) else values
 
 
-@numpy_names
-def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+@overload
+def median(input: Array, dim: int, keepdim: bool = False) -> SortResult: ...
+@overload
+def median(input: Array, dim: None = None, keepdim: bool = False) -> Array: ...
+def median(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it.
 
     >>> import ranvier as rv
@@ -187,10 +186,9 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return SortResult(_hidden(values, input, d, keepdim), indices)
 
 
-@numpy_names
 def quantile(
-    input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
-) -> Any:
+    input: Array, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Array:
     """What a share q of the elements does not exceed, between sorted neighbours by `interpolation` ("linear", "lower",
     "higher", "midpoint", "nearest"). Several q (a list) become a new first axis. NaN where one is NaN.
 
@@ -239,7 +237,7 @@ def _inserted(order: np.ndarray, x: np.ndarray, right: bool) -> np.ndarray:
     return np.asarray(np.searchsorted(order, x, "right" if right else "left"), int64)
 
 
-def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side: str | None = None) -> Any:
+def searchsorted(sorted_sequence: Array, input: Array, *, right: bool = False, side: str | None = None) -> Array:
     """Where each element of `input` would be inserted in a sorted vector (or the matching row) to keep the order: before
     equal ones, or behind them with right=True or side="right".
 
@@ -261,7 +259,7 @@ def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side:
     return beside(np.asarray(found, int64).reshape(x.shape), sorted_sequence)
 
 
-def bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
+def bucketize(input: Array, boundaries: Array, *, right: bool = False) -> Array:
     """The number of the bucket of each element: boundaries[i - 1] < x <= boundaries[i]; with `right` <= and <.
 
     >>> import ranvier as rv
@@ -271,8 +269,17 @@ def bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
     return searchsorted(boundaries, input, right=right)
 
 
+@overload
 def unique(
-    input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    input: Array, sorted: bool = True, return_inverse: Literal[False] = False, return_counts: Literal[False] = False,
+    dim: int | None = None,
+) -> Array: ...  # fmt: skip
+@overload
+def unique(
+    input: Array, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any: ...
+def unique(
+    input: Array, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The different elements (or slices along `dim`) in ascending order; with their position for each element of `input`,
     and how often each occurs, if asked for.
@@ -293,12 +300,12 @@ def unique(
     return results if len(results) > 1 else results[0]
 
 
-def isin(input: Any, test_elements: Any) -> Any:
+def isin(input: Array, test_elements: Array) -> Array:
     """Whether each element is one of `test_elements`."""
     return beside(np.isin(_values("isin", input), _values("isin", test_elements)), input)
 
 
-def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
+def bincount(input: Array, weights: Array | None = None, minlength: int = 0) -> Array:
     """How often each number 0, 1, ... occurs in a vector of integers >= 0; with `weights` their sums, in the dtype of
     float weights, else as float64.
 

@@ -26,6 +26,7 @@ from .elementwise import (
     sub,
     where,
 )  # fmt: skip
+from .public import Array
 
 __all__ = [
     "acos", "acosh", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "asin", "asinh", "atan",
@@ -74,22 +75,22 @@ _cosh = _float(
 )  # fmt: skip
 
 
-def sin(input: Any) -> Any:
+def sin(input: Array) -> Array:
     """Sine."""
     return _sin(input)
 
 
-def cos(input: Any) -> Any:
+def cos(input: Array) -> Array:
     """Cosine."""
     return _cos(input)
 
 
-def tan(input: Any) -> Any:
+def tan(input: Array) -> Array:
     """Tangent, sin / cos."""
     return div(_sin(input), _cos(input))
 
 
-def asin(input: Any) -> Any:
+def asin(input: Array) -> Array:
     """The angle in [-pi/2, pi/2] whose sine is input; NaN outside of [-1, 1].
 
     >>> import ranvier as rv
@@ -99,17 +100,17 @@ def asin(input: Any) -> Any:
     return _asin(input)
 
 
-def acos(input: Any) -> Any:
+def acos(input: Array) -> Array:
     """The angle in [0, pi] whose cosine is input; NaN outside of [-1, 1]."""
     return _acos(input)
 
 
-def atan(input: Any) -> Any:
+def atan(input: Array) -> Array:
     """The angle in [-pi/2, pi/2] whose tangent is input."""
     return _atan(input)
 
 
-def atan2(input: Any, other: Any) -> Any:
+def atan2(input: Array, other: Array) -> Array:
     """The angle in [-pi, pi] from the x axis to the point (x, y) = (other, input).
 
     >>> import ranvier as rv
@@ -119,17 +120,17 @@ def atan2(input: Any, other: Any) -> Any:
     return _atan2(input, other)
 
 
-def sinh(input: Any) -> Any:
+def sinh(input: Array) -> Array:
     """(e^x - e^-x) / 2"""
     return _sinh(input)
 
 
-def cosh(input: Any) -> Any:
+def cosh(input: Array) -> Array:
     """(e^x + e^-x) / 2"""
     return _cosh(input)
 
 
-def asinh(input: Any) -> Any:
+def asinh(input: Array) -> Array:
     """The number whose `sinh` is input: sign(x) log1p(|x| + x^2 / (1 + sqrt(x^2 + 1)))."""
     side = where(lt(input, 0), -1.0, 1.0)  # and 1 at 0: there the derivative is 1, but that of abs 0
     x = mul(input, side)
@@ -139,17 +140,17 @@ def asinh(input: Any) -> Any:
     return mul(side, where(large, add(log(where(large, x, 1.0)), math.log(2)), small))
 
 
-def acosh(input: Any) -> Any:
+def acosh(input: Array) -> Array:
     """The number >= 0 whose `cosh` is input: log(x + sqrt(x - 1) sqrt(x + 1)); NaN below 1."""
     return log(add(input, mul(sqrt(sub(input, 1.0)), sqrt(add(input, 1.0)))))
 
 
-def atanh(input: Any) -> Any:
+def atanh(input: Array) -> Array:
     """The number whose `tanh` is input: (log(1 + x) - log(1 - x)) / 2; NaN outside of [-1, 1]."""
     return mul(sub(log1p(input), log1p(neg(input))), 0.5)
 
 
-def hypot(input: Any, other: Any) -> Any:
+def hypot(input: Array, other: Array) -> Array:
     """sqrt(input^2 + other^2), the length of a hypotenuse, without overflow."""
     sides = (abs(x.detach() if hasattr(x, "detach") else x) for x in (input, other))
     most = maximum(*sides)
@@ -157,19 +158,19 @@ def hypot(input: Any, other: Any) -> Any:
     return mul(sqrt(add(square(div(input, unit)), square(div(other, unit)))), unit)
 
 
-def sinc(input: Any) -> Any:
+def sinc(input: Array) -> Array:
     """sin(pi x) / (pi x), and 1 at 0."""
     zero = eq(input, 0)
     angle = mul(where(zero, 1.0, input), math.pi)
     return where(zero, 1.0, div(sin(angle), angle))
 
 
-def deg2rad(input: Any) -> Any:
+def deg2rad(input: Array) -> Array:
     """Degrees as an angle in radians."""
     return mul(input, math.pi / 180)
 
 
-def rad2deg(input: Any) -> Any:
+def rad2deg(input: Array) -> Array:
     """An angle in radians as degrees."""
     return mul(input, 180 / math.pi)
 
