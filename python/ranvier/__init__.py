@@ -6,34 +6,39 @@ tensor([[2., 2.],
         [2., 2.]])
 """
 
+# ruff: noqa: I001
 from __future__ import annotations
 
 from importlib import import_module as _import
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-from . import autograd, ops, random
-from .backends import backend
-from .config import get_num_threads, set_num_threads, show_config
-from .core import errors
-from .core.context import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .core.dtypes import bool_, float32, float64, get_default_dtype, int32, int64, set_default_dtype, uint8
+# `as` makes a name the package's own to type checkers
+from . import autograd as autograd, config as config, ops as ops, random as random
+from .backends import backend as backend
+from .config import get_num_threads as get_num_threads, set_num_threads as set_num_threads, show_config as show_config
+from .core import errors as errors
+from .core.context import (
+    enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
+)  # fmt: skip
+from .core.dtypes import (
+    bool_ as bool_, float32 as float32, float64 as float64, get_default_dtype as get_default_dtype, int32 as int32,
+    int64 as int64, set_default_dtype as set_default_dtype, uint8 as uint8,
+)  # fmt: skip
 from .core.errors import (
-    BackendError,
-    DomainError,
-    DTypeError,
-    GradError,
-    OutOfRangeError,
-    RanvierError,
-    ShapeError,
-    StateError,
-    TraceError,
-)
+    BackendError as BackendError, DomainError as DomainError, DTypeError as DTypeError, GradError as GradError,
+    OutOfRangeError as OutOfRangeError, RanvierError as RanvierError, ShapeError as ShapeError,
+    StateError as StateError, TraceError as TraceError,
+)  # fmt: skip
 from .ops import *  # noqa: F403  (the functions of all families)
 from .ops.public import expose as _expose
 from .random import *  # noqa: F403
-from .tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
+from .tensor import (
+    Tensor as Tensor, as_tensor as as_tensor, from_dlpack as from_dlpack, from_numpy as from_numpy,
+    is_tensor as is_tensor, tensor as tensor,
+)  # fmt: skip
 
 _expose(globals(), [*random.__all__, "tensor", "as_tensor", "from_numpy", "from_dlpack"])
 
@@ -46,15 +51,22 @@ _LAZY = {
     "save": "saving",
 }
 
+if TYPE_CHECKING:
+    from . import compiling as compiling, data as data, graph as graph, nn as nn, optim as optim, saving as saving
+    from . import train as train
+    from .compiling import compile as compile
+    from .graph import verify as verify
+    from .saving import load as load, save as save
+else:
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY_MODULES:
-        return _import(f".{name}", __name__)
-    if name in _LAZY:
-        value = getattr(_import(f".{_LAZY[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY_MODULES:
+            return _import(f".{name}", __name__)
+        if name in _LAZY:
+            value = getattr(_import(f".{_LAZY[name]}", __name__), name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

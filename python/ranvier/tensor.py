@@ -21,12 +21,17 @@ from .core.tape import DETACHED, check_view
 from .ops import dispatch as _engine
 from .ops import record as _op
 from .ops.indexing import get_item, set_item
-from .ops.public import Public, explain
+from .ops.public import Array, Public, explain
 
 _next_version = versions.__next__
 
+if TYPE_CHECKING:
+    from ._methods import Methods
+else:
+    Methods = object  # they are attached below, from the public functions
 
-class Tensor:
+
+class Tensor(Methods):
     """A multi-dimensional array of one dtype that remembers how it was computed.
 
     Args:
@@ -500,36 +505,6 @@ class Tensor:
             raise GradError("pickle: only leaf tensors can be pickled; use detach()")
         return _rebuild, (type(self), self._array("pickle"), self._requires_grad, self.__dict__)
 
-    if TYPE_CHECKING:  # attached below, from the public functions of the ops
-
-        def __getattr__(self, name: str) -> Any: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __floordiv__(self, other: Any) -> Tensor: ...
-        def __mod__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __rmatmul__(self, other: Any) -> Tensor: ...
-        def __and__(self, other: Any) -> Tensor: ...
-        def __or__(self, other: Any) -> Tensor: ...
-        def __xor__(self, other: Any) -> Tensor: ...
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
-        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
-        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
-        def __neg__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def __invert__(self) -> Tensor: ...
-
     @property
     def T(self) -> Tensor:
         """All axes in reverse order."""
@@ -601,7 +576,7 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-def as_tensor(data: Any, dtype: Any = None) -> Tensor:
+def as_tensor(data: Array, dtype: Any = None) -> Tensor:
     """`data` as a tensor, without a copy where it is one already or is a NumPy array of the dtype."""
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
@@ -635,12 +610,18 @@ _engine.Tensor, _engine.Constant = Tensor, Constant
 
 
 def _swapped(function: Any) -> Any:
-    return lambda self, other: function(other, self)
+    return _by(function, lambda self, other: function(other, self))
 
 
 def _unless_none(function: Any) -> Any:
     """So that `x == None` and `x in [None]` are False, as of any object."""
-    return lambda self, other: NotImplemented if other is None else function(self, other)
+    return _by(function, lambda self, other: NotImplemented if other is None else function(self, other))
+
+
+def _by(function: Any, method: Any) -> Any:
+    """`method`, which says that its arguments are those of `function`."""
+    method.__wrapped__ = function
+    return method
 
 
 def _inplace(function: Any) -> Any:
@@ -663,7 +644,7 @@ def _inplace(function: Any) -> Any:
 
     method.__name__ = f"{function.__name__}_"
     method.__doc__ = f"`{function.__name__}`, in place."
-    return method
+    return _by(function, method)
 
 
 def _attach() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -16,6 +16,15 @@ from ..core.tape import check_view, stale
 from ..graph.trace import Tracer, tracing
 from ..ops.dispatch import _wrap, current_backend
 from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from ..nn.module import Module
+
+M = TypeVar("M", bound="Module")
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
 
 
 def placeholder(tracer: Tracer, t: Any) -> Any:
@@ -234,7 +243,7 @@ def map_structure(f: Callable, x: Any) -> Any:
     return f(x)
 
 
-class CompiledFunction:
+class CompiledFunction(Generic[P, R]):
     """What rv.compile returns: calls run a compiled trace, made once per signature of the arguments.
 
     keeps: "arguments": runs do not change them, whatever the function does; "state": nor parameters, statistics and
@@ -243,7 +252,7 @@ class CompiledFunction:
 
     max_traces = 64
 
-    def __init__(self, fn: Callable, keeps: str = "", frozen: bool = False):
+    def __init__(self, fn: Callable[P, R], keeps: str = "", frozen: bool = False):
         self.__name__ = getattr(fn, "__name__", type(fn).__name__)
         self.keeps, self.frozen = keeps, frozen
         functools.update_wrapper(self, fn, updated=())
@@ -255,6 +264,12 @@ class CompiledFunction:
     def __reduce__(self) -> tuple:  # copies and files hold no traces
         return CompiledFunction, (self.fn, self.keeps, self.frozen)
 
+    @overload
+    def __get__(self, instance: None, owner: Any = None) -> CompiledFunction[P, R]: ...
+    @overload
+    def __get__(
+        self: CompiledFunction[Concatenate[S, Q], R], instance: S, owner: Any = None
+    ) -> CompiledFunction[Q, R]: ...
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
@@ -263,7 +278,7 @@ class CompiledFunction:
             bound.renew = self.renew  # type: ignore[attr-defined]
         return bound
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         caller = self._caller
         if caller is not None and not kwargs:
             result = caller(*args)
@@ -365,7 +380,7 @@ class CompiledFunction:
         for trace in [trace for traces in list(self._traces.values()) for trace in list(traces)]:
             trace.program.renew()
 
-    def traced(self, *args: Any, **kwargs: Any) -> Compiled:
+    def traced(self, *args: P.args, **kwargs: P.kwargs) -> Compiled:
         """The compiled trace for these arguments, without running it."""
         arrays: list = []
         key = self._key(args, kwargs, arrays)
@@ -386,7 +401,13 @@ def _is_tensor(x: Any) -> bool:
     return any(isinstance(leaf, Tensor) for leaf in leaves_of(x))
 
 
-def compile(fn: Callable | None = None, *, frozen: bool = False) -> Any:
+@overload
+def compile(fn: M, *, frozen: bool = False) -> M: ...  # type: ignore[overload-overlap]  # modules are callable too
+@overload
+def compile(fn: Callable[P, R], *, frozen: bool = False) -> CompiledFunction[P, R]: ...
+@overload
+def compile(*, frozen: bool = False) -> Callable[[Callable[P, R]], CompiledFunction[P, R]]: ...
+def compile(fn: Any = None, *, frozen: bool = False) -> Any:
     """Make `fn` run as one native call: traced once per signature of shapes and dtypes, optimised, planned.
 
     Whatever `fn` does to tensors is part of it: forward pass, backward(), optimizer steps. Parameters and states are used

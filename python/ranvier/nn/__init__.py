@@ -1,6 +1,8 @@
 """Layers, losses and models, with PyTorch's names."""
 
-from . import functional, init, utils  # noqa: F401
+from . import functional as functional
+from . import init as init
+from . import utils as utils
 from .activation import *  # noqa: F403
 from .container import *  # noqa: F403
 from .dropout import *  # noqa: F403

@@ -71,7 +71,7 @@ class Module:
     # Registered values also live in __dict__, so that reading `self.weight` in forward is a plain attribute
     # access; the registries keep order and kind. __setattr__ and __delattr__ keep both in step.
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls: type[M], *args: Any, **kwargs: Any) -> M:
         self = object.__new__(cls)
         self.__dict__.update(
             training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _hooks={}, _edits=0
@@ -87,7 +87,9 @@ class Module:
 
     # ------------------------------------------------------------------ call
 
-    def __call__(self, input: Any = _NOTHING, /, *args: Any, **kwargs: Any) -> Any:
+    # A subclass's forward may return more than one Tensor. But were the result Any, `return self.layers(x)` would be an
+    # error in strictly typed scripts, and editors would know nothing of a loss.
+    def __call__(self, input: Any = _NOTHING, /, *args: Any, **kwargs: Any) -> Tensor:
         try:
             if self._hooks or args or kwargs or input is _NOTHING or local.tracer is not None:
                 return self._call(args if input is _NOTHING else (input, *args), kwargs)

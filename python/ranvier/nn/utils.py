@@ -14,10 +14,10 @@ from ..tensor import Tensor
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
 
-def _with_grad(parameters: Any) -> list[Tensor]:
+def _gradients(parameters: Any) -> list[Tensor]:
     if isinstance(parameters, Tensor):
         parameters = [parameters]
-    return [p for p in parameters if p.grad is not None]
+    return [p.grad for p in parameters if p.grad is not None]
 
 
 @no_grad()
@@ -32,7 +32,7 @@ def clip_grad_norm_(
     >>> clip_grad_norm_(w, 1.0).item(), round(w.grad.sum().item(), 4)
     (6.0, 2.0)
     """
-    grads = [p.grad for p in _with_grad(parameters)]
+    grads = _gradients(parameters)
     if not grads:
         return Tensor(0.0)
     total = ops.total_norm(grads, norm_type)
@@ -40,7 +40,6 @@ def clip_grad_norm_(
         raise GradError(f"clip_grad_norm_: the gradients' norm is {total.item()}")
     factor = ops.clamp(ops.div(float(max_norm), ops.add(total, 1e-6)), max=1.0)
     for g, scaled in zip(grads, ops.scale_all(grads, factor), strict=True):
-        assert g is not None
         g._assign(scaled)
     return total
 
@@ -49,9 +48,8 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Any, clip_value: float) -> None:
     """Limit each element of each gradient to [-clip_value, clip_value]."""
     limit = float(clip_value)
-    for w in _with_grad(parameters):
-        assert w.grad is not None
-        w.grad.clamp_(-limit, limit)
+    for g in _gradients(parameters):
+        g.clamp_(-limit, limit)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

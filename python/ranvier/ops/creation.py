@@ -59,7 +59,7 @@ def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     return _make(aligned_empty(_shape("empty", size), as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full(size: Any, fill_value: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with one number; its dtype is the number's unless given."""
     from ..core.dtypes import scalar_dtype
 
@@ -85,7 +85,7 @@ def empty_like(input: Array, *, dtype: Any = None, requires_grad: bool = False) 
     return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def full_like(input: Array, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(input: Array, fill_value: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """full(input.shape, fill_value) in input's dtype."""
     return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
 

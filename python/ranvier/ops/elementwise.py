@@ -462,7 +462,7 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
     if any(isinstance(b, float) for b in bounds) and not is_float(input.dtype):
         input = _cast_to(input, get_default_dtype())
     if max is None:
-        return _clamp_min(input, min=float(min))
+        return _clamp_min(input, min=float(min))  # type: ignore[arg-type]  # one of them is given
     if min is None:
         return _clamp_max(input, max=float(max))
     return _clamp(input, min=float(min), max=float(max))

@@ -59,11 +59,8 @@ def _refused(bound: inspect.BoundArguments) -> str | None:
         for parameter in bound.signature.parameters.values():
             if parameter.annotation != "Array" or parameter.default is not parameter.empty:
                 continue
-            listed = parameter.kind is parameter.VAR_POSITIONAL
-            if listed and not numbers:  # sizes
-                continue
             values = bound.arguments.get(parameter.name, ())
-            for value in values if listed else (values,):
+            for value in values if parameter.kind is parameter.VAR_POSITIONAL else (values,):
                 if not hasattr(value, "shape") and not isinstance(value, numbers):
                     hint = "; tensor() or numpy.asarray() makes one of it" if isinstance(value, (tuple, list)) else ""
                     shown = f"{parameter.name}={value!r:.60} of type {type(value).__name__}"

@@ -1,0 +1,109 @@
+"""Layers as functions that are more than an op: random ones, and softmax with checks. functional.py offers them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import ops, random
+from ..core.errors import DomainError, DTypeError, ShapeError
+from ..ops.activation import into, leaky_relu
+from ..ops.public import Array
+
+__all__ = [
+    "check_probability", "dropout", "dropout1d", "dropout2d", "dropout3d", "log_softmax", "rrelu", "softmax", "softmin",
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------- activations
+
+
+def rrelu(
+    input: Array, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+) -> Array:
+    """x where positive, else a * x; a from U(lower, upper) in training and (lower + upper) / 2 otherwise."""
+    if not lower <= upper:
+        raise DomainError(f"rrelu: lower={lower} must not exceed upper={upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slope = random.uniform(input.shape, lower, upper, dtype=input.dtype)
+    out = ops.where(ops.ge(input, 0), input, ops.mul(input, plain(slope, input)))
+    return into(input, out) if inplace else out
+
+
+# ---------------------------------------------------------------- softmax
+
+
+def _dim(name: str, dim: int | None) -> int:
+    if dim is None:
+        raise DTypeError(f"{name}: dim must be given: the axis along which probabilities add up to 1")
+    return dim
+
+
+def softmax(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
+    """exp(x) / sum(exp(x)) along dim."""
+    return ops.softmax(input, _dim("softmax", dim), dtype=dtype)
+
+
+def softmin(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
+    """softmax(-x)."""
+    return ops.softmax(ops.neg(input), _dim("softmin", dim), dtype=dtype)
+
+
+def log_softmax(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
+    """log(softmax(x)), accurate."""
+    return ops.log_softmax(input, _dim("log_softmax", dim), dtype=dtype)
+
+
+# ---------------------------------------------------------------- dropout
+
+
+def check_probability(name: str, p: float) -> None:
+    """DomainError where p is not in [0, 1]."""
+    if not 0.0 <= p <= 1.0:
+        raise DomainError(f"{name}: p={p} must be in [0, 1]")
+
+
+def plain(mask: Any, like: Any) -> Any:
+    """`mask` as an array where `like` is one."""
+    return mask.numpy() if isinstance(like, np.ndarray) else mask
+
+
+def _drop(name: str, input: Any, shape: tuple[int, ...], p: float, training: bool) -> Any:
+    """input times factors of `shape`, 0 with probability p and else 1 / (1 - p)."""
+    check_probability(name, p)
+    if not training or p == 0.0:
+        return input
+    scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
+    return ops.mul(input, plain(random.mask(shape, 1.0 - p, scale, dtype=input.dtype), input))
+
+
+def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
+    """In training, each element 0 with probability p and else divided by 1 - p. Srivastava et al., 2014."""
+    out = _drop("dropout", input, input.shape, p, training)
+    return into(input, out) if inplace else out
+
+
+def _drop_channels(name: str, input: Any, p: float, training: bool, ndim: int) -> Any:
+    if input.ndim not in (ndim, ndim + 1):
+        raise ShapeError(f"{name}: x{tuple(input.shape)} must have {ndim} axes (C, ...) or {ndim + 1} (N, C, ...)")
+    return _drop(name, input, (*input.shape[: 1 - ndim], *(1,) * (ndim - 1)), p, training)
+
+
+def dropout1d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
+    """Dropout of whole channels of (N, C, L) or (C, L)."""
+    out = _drop_channels("dropout1d", input, p, training, 2)
+    return into(input, out) if inplace else out
+
+
+def dropout2d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
+    """Dropout of whole channels of (N, C, H, W) or (C, H, W)."""
+    out = _drop_channels("dropout2d", input, p, training, 3)
+    return into(input, out) if inplace else out
+
+
+def dropout3d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
+    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    out = _drop_channels("dropout3d", input, p, training, 4)
+    return into(input, out) if inplace else out
