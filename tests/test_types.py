@@ -21,7 +21,7 @@ from ranvier import data, nn, optim, train
 SCRIPT = Path(__file__).parent / "support" / "typed_script.py"
 ROOT = Path(rv.__file__).parents[1]
 
-x, array = rv.ones(2, 2), np.ones((2, 2))
+x, array, w = rv.ones(2, 2), np.ones((2, 2)), rv.ones(2, requires_grad=True)
 REVEALED = {
     "Tensor": [
         "rv.sum(x)", "x + x", "x.mean()", "F.relu(x)", "rv.exp(x).T", "1.0 - x", "x / array", "x == x", "x[0]", "-x",
@@ -30,6 +30,7 @@ REVEALED = {
         "F.mse_loss(x, x)", "x.float()", "rv.rand(3)", "rv.split(x, 1)[0]", "rv.zeros_like(array)", "x.bernoulli()",
         "rv.einsum('ij,jk', x, x)", "rv.max(x, x)", "rv.tensor([1])", "nn.Linear(2, 2)(x)", "rv.compile(F.gelu)(x)",
         "rv.std_mean(x)[0]", "rv.reshape(x, shape=(4,))", "rv.unique(x)", "x.detach()", "nn.MSELoss()(x, x)",
+        "next(iter(x))", "x.mT", "rv.autograd.grad(w.sum(), w)[0]",
     ],
     "ndarray": [
         "rv.exp(array)", "rv.add(array, 1)", "F.mse_loss(array, array)", "rv.sum(array, axis=0)", "rv.topk(array, 1).values",
@@ -38,26 +39,40 @@ REVEALED = {
     "Linear": ["nn.Linear(2, 2)", "rv.compile(nn.Linear(2, 2))"],
     "Parameter": ["nn.Linear(2, 2).weight"],
     "Adam": ["optim.Adam(nn.Linear(2, 2).parameters())"],
-    "int": ["x.numel()", "x.ndim"],
-    "bool": ["rv.allclose(x, x)"],
+    "int": ["x.numel()", "x.ndim", "x.dim()", "x.size(0)", "len(x)", "x.element_size()"],
+    "bool": ["rv.allclose(x, x)", "x.is_contiguous()", "x.is_floating_point()", "x.requires_grad", "x.equal(x)"],
 }  # fmt: skip
-HEAD = "import numpy as np\nimport ranvier as rv\nimport ranvier.nn.functional as F\nfrom ranvier import data, nn, optim, train\n"
+HEAD = """import numpy as np
+import ranvier as rv
+import ranvier.nn.functional as F
+from ranvier import data, nn, optim, train
+x, array, w = rv.ones(2, 2), np.ones((2, 2)), rv.ones(2, requires_grad=True)
+"""
 ERRORS = ["rv.exp([1.0])", "rv.nothing", "x.nothing()", "x + 'text'", "rv.sum(x, ax=0)", "rv.compile(F.relu)(x, 1, 2)"]
 SPACES = {
     "rv": rv, "F": F, "nn": nn, "optim": optim, "train": train, "data": data,
     "optim.lr_scheduler": optim.lr_scheduler, "rv.autograd": rv.autograd, "x": x,
 }  # fmt: skip
-INTERNAL = {"rv.annotations", "rv.backends", "rv.core", "rv.Any", "rv.TYPE_CHECKING"}
+INTERNAL = {"rv.annotations", "rv.Any", "rv.TYPE_CHECKING"}
+MODULES = [
+    "rv.autograd",
+    "rv.config",
+    "rv.errors",
+    "rv.ops",
+    "rv.random",
+    "nn.functional",
+    "nn.init",
+    "nn.utils",
+    "train.metrics",
+]
 
 
 def public_names() -> list[str]:
     names = []
     for space, module in SPACES.items():
         found = getattr(module, "__all__", None) or [n for n in dir(module) if not n.startswith("_")]
-        names += [
-            f"{space}.{name}" for name in found if space == "rv" or not isinstance(getattr(module, name), ModuleType)
-        ]
-    return [*(n for n in names if n not in INTERNAL), "nn.functional", "nn.init", "nn.utils", "train.metrics"]
+        names += [f"{space}.{name}" for name in found if not isinstance(getattr(module, name), ModuleType)]
+    return [*(n for n in names if n not in INTERNAL), *(f"rv.{m}" for m in rv._LAZY_MODULES), *MODULES]
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +80,9 @@ def checked(tmp_path_factory):
     """A folder with what is checked: the script, all names, results, and lines that are wrong."""
     folder = tmp_path_factory.mktemp("typed")
     shutil.copy(SCRIPT, folder / "script.py")
-    setup = HEAD + "x, array = rv.ones(2, 2), np.ones((2, 2))\n"
-    (folder / "names.py").write_text(setup + "\n".join(public_names()) + "\n")
-    (folder / "results.py").write_text(setup + "".join(f"reveal_type({e})\n" for es in REVEALED.values() for e in es))
-    (folder / "errors.py").write_text(setup + "\n".join(ERRORS) + "\n")
+    (folder / "names.py").write_text(HEAD + "\n".join(public_names()) + "\n")
+    (folder / "results.py").write_text(HEAD + "".join(f"reveal_type({e})\n" for es in REVEALED.values() for e in es))
+    (folder / "errors.py").write_text(HEAD + "\n".join(ERRORS) + "\n")
     return folder
 
 
@@ -76,19 +90,10 @@ def checked(tmp_path_factory):
 def mypy(checked):
     pytest.importorskip("mypy")
     path = "" if ROOT.name == "site-packages" else str(ROOT)
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--config-file=",
-        "--follow-imports=silent",
-        "--no-error-summary",
-    ]
+    command = f"{sys.executable} -m mypy --strict --config-file= --follow-imports=silent --cache-dir=cache ."
     result = subprocess.run(
-        [*command, "--cache-dir", str(checked / "cache"), *map(str, sorted(checked.glob("*.py")))],
-        env={**os.environ, "MYPYPATH": path}, capture_output=True, text=True, cwd=checked,
-    )  # fmt: skip
+        command.split(), env={**os.environ, "MYPYPATH": path}, capture_output=True, text=True, cwd=checked
+    )
     assert result.returncode == 1 and not result.stderr, result.stderr  # errors.py has errors
     return result.stdout.splitlines()
 
@@ -99,7 +104,7 @@ def pyright(checked):
     if program is None:
         pytest.skip("pyright is not installed")
     (checked / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT}"], "reportUnusedExpression": false}}')
-    command = [program, "--pythonpath", sys.executable, "-p", str(checked)]
+    command = [program, "--pythonpath", sys.executable, "-p", "."]
     result = subprocess.run(command, capture_output=True, text=True, cwd=checked)
     assert "results.py" in result.stdout, result.stdout + result.stderr
     return [line.strip() for line in result.stdout.splitlines()]

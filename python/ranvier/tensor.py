@@ -6,8 +6,8 @@ The array is a NumPy array; while a function is traced it is a `Value` of the gr
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -144,6 +144,10 @@ class Tensor(Methods):
 
     ndimension = dim
 
+    @overload
+    def size(self, dim: None = None) -> tuple[int, ...]: ...
+    @overload
+    def size(self, dim: int) -> int: ...
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one axis."""
         return self.shape if dim is None else self.shape[dim]
@@ -271,7 +275,7 @@ class Tensor(Methods):
             raise ShapeError("len: a 0-d tensor has no length")
         return self.shape[0]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
             raise ShapeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -15,12 +15,25 @@ from ..ops.dispatch import constant
 from ..ops.shape import expand
 from . import hooks
 
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
 
 def backward(tensors: Any, gradients: Any, retain_graph: bool = False, create_graph: bool = False) -> None:
     """Accumulate d(sum of tensors * gradients)/d(leaf) into `.grad` of every leaf that requires it."""
     run(tensors, gradients, retain_graph or create_graph, create_graph, None)
 
 
+@overload
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+    allow_unused: Literal[False] = False,
+) -> tuple[Tensor, ...]: ...  # fmt: skip
+@overload
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+    *, allow_unused: bool,
+) -> tuple[Tensor | None, ...]: ...  # fmt: skip
 def grad(
     outputs: Any,
     inputs: Any,
@@ -28,7 +41,7 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool = False,
-) -> tuple:
+) -> tuple[Any, ...]:
     """Gradients of `outputs` with respect to `inputs`, returned instead of accumulated.
 
     >>> import ranvier as rv
