@@ -124,7 +124,7 @@ class Compiled:
             self.graph.frozen = frozen
             self.program = current_backend().compile(self.graph)
             if frozen:
-                fixed = [t for t, start, _ in tracer.captured.values() if start not in self.graph.updates]
+                fixed = [t for t, start in tracer.captured.values() if start not in self.graph.updates]
                 self.program.watch([t if t._base is None else t._base for t in fixed])
         finally:
             tracer.restore()

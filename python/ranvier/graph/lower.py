@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -106,6 +107,10 @@ def encode(node: Node, rows: dict[str, int]) -> tuple[str, list[Value], list[Val
     return op.kernel, [*first.inputs, *extra], node.outputs, [*ints, *program], [*floats, *numbers]
 
 
+def _is_view(node: Node) -> bool:
+    return node.call is not None and node.call.op.kind == "view"
+
+
 def _may_fault(node: Node) -> bool:
     """Whether values of its inputs, an index out of range, can stop a run at `node`."""
     kernel = node.call is not None and node.call.op.kind == "kernel"
@@ -122,6 +127,7 @@ class Lowering:
         self.instructions: list[tuple] = []  # all others: kernel, ins, outs, ints, floats, label
         self.refreshes: list[tuple[np.ndarray, np.ndarray]] = []  # (contiguous twin, captured array)
         self.buffers: list[Buffer] = []
+        self.roots: dict[Value, Value] = {}  # of views: the value whose memory they show
         self.targets: dict[Value, Buffer] = {}  # results that are computed where they have to end up
 
     def plan(self) -> tuple[list, list, int, list]:
@@ -162,27 +168,39 @@ class Lowering:
 
     def _root(self, value: Value) -> Value:
         """The value whose memory `value` is a view of."""
-        while value.kind == "node" and value.node.call is not None and value.node.call.op.kind == "view":
-            value = value.node.inputs[0]
-        return value
+        return self.roots.get(value, value)
 
     def _choose_targets(self) -> None:
         """Let updates and outputs be computed in place where nothing still needs the old contents."""
         graph = self.graph
         fixed = graph.fixed()  # kept from run to run: not in memory of results
-        index = {v: i for i, node in enumerate(graph.nodes) for v in node.outputs if v not in fixed}
-        reads: dict[Value, list[int]] = {}
+        index: dict[Value, int] = {}
+        last_read: dict[Value, int] = {}  # through views too
+        faults = [0]  # how many of the first nodes may fault
         for i, node in enumerate(graph.nodes):
-            for value in node.inputs:
-                reads.setdefault(self._root(value), []).append(i)
+            if _is_view(node):
+                self.roots[node.outputs[0]] = self._root(node.inputs[0])
+            last_read.update((self._root(value), i) for value in node.inputs)
+            index.update((value, i) for value in node.outputs if value not in fixed)
+            faults.append(faults[-1] + _may_fault(node))
         at_end = {self._root(v) for v in graph.results()}
-        for old, new in graph.updates.items():
-            if new in self.targets or new not in index or self._root(new) is not new or old in at_end:
-                continue
+        rooms: dict[int, dict[Value, list[Value]]] = {}
+
+        def free(old: Value, new: Value) -> bool:
+            """Whether nothing reads `old` once the node that makes `new` has run, and `new` may be written over it."""
+            i, last = index[new], last_read.get(old, -1)
+            return last < i or last == i and old in room(new)
+
+        def room(new: Value) -> list[Value]:
             i = index[new]
-            node = graph.nodes[i]
-            if all(r < i or r == i and self._may_overwrite(node, new, old) for r in reads.get(old, ())):
-                self.targets[new] = self.places[old].buffer
+            if i not in rooms:
+                rooms[i] = self._rooms(graph.nodes[i])
+            return rooms[i].get(new, [])
+
+        for old, new in graph.updates.items():
+            if new not in self.targets and new in index and self._root(new) is new and old not in at_end:
+                if free(old, new):
+                    self.targets[new] = self.places[old].buffer
         for value, buffer in zip(graph.outputs, self.output_buffers):
             if value not in self.targets and value in index and self._root(value) is value:
                 self.targets[value] = buffer
@@ -192,44 +210,37 @@ class Lowering:
             new = pending.pop()
             i, buffer = index[new], self.targets[new]
             state = old_of.get(buffer)
-            for x in graph.nodes[i].inputs:
-                if x not in index or x in self.targets or x in at_end or self._root(x) is not x:
+            for x in room(new):
+                if x not in index or x in self.targets or x in at_end or self._root(x) is not x or last_read[x] != i:
                     continue
-                j = index[x]
-                node, over = graph.nodes[j], graph.nodes[i]
-                if (
-                    max(reads[x]) == i
-                    and self._may_overwrite(over, new, x)
-                    and (
-                        state is None
-                        or all(r < j or r == j and self._may_overwrite(node, x, state) for r in reads.get(state, ()))
-                        and not any(
-                            _may_fault(n) for n in graph.nodes[j + 1 : i + 1]
-                        )  # a state is old or new, then too
-                    )
-                ):
+                # a state is old or new, also after a fault
+                if state is None or free(state, x) and faults[index[x] + 1] == faults[i + 1]:
                     self.targets[x] = buffer
                     pending.append(x)
                     break
 
-    def _may_overwrite(self, node: Node, new: Value, old: Value) -> bool:
-        """Whether `node` may write its output `new` over its input `old`."""
-        positions = [i for i, v in enumerate(node.inputs) if v is old]
-        if any(v is not old and self._root(v) is old for v in node.inputs):
-            return False  # a view of it is read in another order
-        if not positions or new.shape != old.shape or new.dtype != old.dtype:
-            return False
+    def _rooms(self, node: Node) -> dict[Value, list[Value]]:
+        """For each output of `node`, the inputs that it may be written over."""
+        viewed = {self._root(v) for v in node.inputs if self._root(v) is not v}  # read in another order too
         if all(step.call.op.kind == "elementwise" for step in node.body):
-            return True
-        if isinstance(node, Group):
-            return False
-        aliases = node.call.op.aliases(len(node.inputs), node.call.attrs)
-        return all(aliases.get(node.outputs.index(new)) == p for p in positions)
+            inputs = dict.fromkeys(node.inputs)
+            pairs = [(new, old) for new in node.outputs for old in inputs]
+        elif isinstance(node, Group):
+            pairs = []
+        else:
+            count = Counter(node.inputs)
+            aliases = node.call.op.aliases(len(node.inputs), node.call.attrs)
+            pairs = [(node.outputs[k], node.inputs[p]) for k, p in aliases.items() if count[node.inputs[p]] == 1]
+        rooms: dict[Value, list[Value]] = {}
+        for new, old in pairs:
+            if old not in viewed and new.shape == old.shape and new.dtype == old.dtype:
+                rooms.setdefault(new, []).append(old)
+        return rooms
 
     # -------------------------------------------------------- instructions
 
     def _node(self, node: Node) -> None:
-        if node.call is not None and node.call.op.kind == "view":
+        if _is_view(node):
             self._view(node)
             return
         kernel, inputs, outputs, ints, floats = encode(node, self.rows)

@@ -22,7 +22,8 @@ class Tracer:
         self.graph = Graph()
         self.layers: list[str] = []  # the layers being called, outermost first
         self.paths: dict[int, str] = {}  # of modules, below the outermost one
-        self.captured: dict[int, tuple[Any, Value, Value]] = {}  # id -> tensor, value at the start, value now
+        self.captured: dict[int, tuple[Any, Value]] = {}  # id -> tensor, value at the start
+        self.by_array: dict[int, int] = {}  # id of a captured array -> position in the graph's states
         self.updaters: list[Callable] = []  # refresh host-side numbers before each run
         self.guards: list[tuple[Callable, Any]] = []  # (f, value): the trace holds while f() == value
         self.grad_guards: list[tuple[Any, Any]] = []  # (t, value): the trace holds for t.grad is value
@@ -70,19 +71,20 @@ class Tracer:
                 )
         entry = self.captured.get(id(t))
         if entry is None:
-            start, now = self._alias_of_captured(t) or (self.graph.state(t),) * 2
-            entry = self.captured[id(t)] = (t, start, now)
+            entry = self.captured[id(t)] = (t, self._state_of(t))
             self.entry_grads.setdefault(id(t), t.grad)
-        return entry[2]
+        return self.graph.updates.get(entry[1], entry[1])
 
-    def _alias_of_captured(self, t: Any) -> tuple[Value, Value] | None:
-        """A detached twin of a captured tensor, over the very same memory, is that tensor."""
-        for other, start, now in self.captured.values():
-            if other._data is t._data:
-                if t._requires_grad and not other._requires_grad:  # the twin that collects gradients stands for both
-                    self.graph.states[:] = [(t if value is start else s, value) for s, value in self.graph.states]
-                return start, now
-        return None
+    def _state_of(self, t: Any) -> Value:
+        """What a tensor met for the first time is at the start; a detached twin, over the very same memory, is the same."""
+        states = self.graph.states
+        position = self.by_array.setdefault(id(t._data), len(states))
+        if position == len(states):
+            return self.graph.state(t)
+        other, start = states[position]
+        if t._requires_grad and not other._requires_grad:  # the twin that collects gradients stands for both
+            states[position] = (t, start)
+        return start
 
     def assign(self, t: Any, new: Any) -> None:
         """t takes the value of `new`: by rebinding where t is traced, by an update of the state where it is captured."""
@@ -98,11 +100,7 @@ class Tracer:
         self.value_of(t)  # captures it
         if not t._data.flags.writeable:
             raise TraceError(f"in-place change of a read-only array of shape {t.shape}")
-        state = self.captured[id(t)][1]
-        for other, (tensor, start, _) in list(self.captured.items()):
-            if start is state:  # t, and its twins over the same memory
-                self.captured[other] = (tensor, start, value)
-        self.graph.updates[state] = value
+        self.graph.updates[self.captured[id(t)][1]] = value
 
     # -------------------------------------------------------- what modules, optimizers and generators call
 
@@ -164,7 +162,7 @@ class Tracer:
                 memory = Tensor(aligned_full(g.shape, 0, g.dtype))
                 start = self.graph.state(memory)
                 self.graph.updates[start] = g._data
-                self.captured[id(memory)] = (memory, start, g._data)
+                self.captured[id(memory)] = (memory, start)
                 grads.append((t, memory))
         self.graph.outputs = [self.value_of(t) for t in outputs]
         self._check_overlaps()

@@ -45,12 +45,13 @@ def fuse(graph: Graph) -> Graph:
             of[index] = _Cluster(node, index)
 
     nodes = []
+    results = set(graph.results())
     for index, node in enumerate(graph.nodes):
         group = of.get(index)
         if group is None or len(group.members) == 1:
             nodes.append(node)
         elif index == max(group.members):
-            nodes.append(_group(graph, group, uses))
+            nodes.append(_group(group, results, uses))
     graph.nodes = nodes
     return graph
 
@@ -90,7 +91,7 @@ def _join(a: _Cluster, b: _Cluster, of: dict[int, _Cluster]) -> _Cluster:
     return a
 
 
-def _group(graph: Graph, cluster: _Cluster, uses: dict) -> Group:
+def _group(cluster: _Cluster, results: set[Value], uses: dict) -> Group:
     order = sorted(cluster.members)
     if cluster.anchored:  # the product first, whatever the order in which its companions were recorded
         order.sort(key=lambda i: (_elementwise(cluster.members[i]), i))
@@ -101,7 +102,6 @@ def _group(graph: Graph, cluster: _Cluster, uses: dict) -> Group:
         for v in node.inputs:
             if v not in made and v not in inputs and v.number is None:
                 inputs.append(v)
-    results = set(graph.results())
     outputs = [
         v for v in (v for node in body for v in node.outputs)
         if v in results or any(user not in cluster.members for user in uses.get(v, ()))
