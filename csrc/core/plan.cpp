@@ -192,8 +192,9 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
       for (size_t o = 0; o < list.size(); ++o) {
         check_operand(list[o], written, where + ": " + what + " " + std::to_string(o));
         const int slot = list[o].slot;
-        if (const auto it = std::find(inputs_.begin(), inputs_.end(), slot); it != inputs_.end())
-          input_dtype_[it - inputs_.begin()] = static_cast<int>(list[o].view.dtype);
+        if (slots_[slot].kind == SlotKind::input)  // their slots are in order
+          input_dtype_[std::lower_bound(inputs_.begin(), inputs_.end(), slot) - inputs_.begin()] =
+              static_cast<int>(list[o].view.dtype);
         if (const Slot& s = slots_[slot]; written && s.kind == SlotKind::bound) {
           int64_t low, high;
           view_extent(list[o].view, low, high);

@@ -16,7 +16,7 @@ namespace {
 
 const Connection& c = connection;
 
-constexpr size_t kMostNodes = 256;  // the memory plan's time grows with the square
+constexpr size_t kMostNodes = 4096;  // a trace of more takes seconds
 
 int64_t number(PyObject* object) { return PyLong_AsLongLong(object); }
 

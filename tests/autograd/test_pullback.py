@@ -116,7 +116,7 @@ def test_long_tapes_are_gone_through_step_by_step(planned):
     x = leaf(3)
     for _ in range(TIMES):
         y = x
-        for _ in range(300):
+        for _ in range(4200):
             y = y * 1.0
         x.grad = None
         y.sum().backward()
@@ -134,3 +134,33 @@ def test_retained_tapes():
         np.testing.assert_allclose(x.grad.numpy(), 4 * x.detach().numpy(), rtol=1e-6)
         with pytest.raises(GradError, match="used already"):
             y.backward()
+
+
+def test_a_tape_of_a_thousand_nodes(planned):
+    w, b = leaf(4, 4), leaf(4, seed=1)
+    seen = []
+    for _ in range(TIMES):
+        w.grad = b.grad = None
+        h = rv.ones(2, 4)
+        for _ in range(340):
+            h = rv.tanh(h @ w + b)
+        (h * h).mean().backward()
+        seen.append([t.grad.numpy().copy() for t in (w, b)])
+    assert planned() == TIMES - 2
+    for grads in seen[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(seen[0], grads))
+
+
+def test_structures_in_use_are_kept(planned):
+    """New ones push out those that have not been used for long, and no others."""
+    x = leaf(3)
+    for _ in range(TIMES):
+        (x * x).sum().backward()
+    before = planned()
+    for n in range(3 * pullback._MOST):
+        if n % 16 == 0:
+            (x * x).sum().backward()
+            before += 1
+        leaf(1, n + 1).sum().backward()
+        assert planned() == before
+    assert len(pullback._rules) <= pullback._MOST

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import _native
 from ..core.errors import TraceError
+from ..core.recent import Recent
 from ..core.tape import Edge, Node
 from ..graph.trace import Tracer, tracing
 from ..ops.dispatch import _wrap, current_backend
@@ -19,7 +20,7 @@ from . import engine
 _HOT = 3  # structures that never come back are not worth a trace
 _MOST = 128  # structures kept
 
-_rules: dict[bytes, Any] = {}  # a structure's program; before, how often it has come up; None: not to be traced
+_rules = Recent(_MOST)  # a structure's program; before, how often it has come up; False: not to be traced
 
 
 def pull(root: Any, seed: Any, retain: bool) -> list | None:
@@ -31,19 +32,18 @@ def pull(root: Any, seed: Any, retain: bool) -> list | None:
     if tape is None:
         return None
     order, key, arrays, leaves = tape
-    rule = _rules.get(key, 0)
-    if rule.__class__ is int:
-        if len(_rules) >= _MOST:
-            _rules.clear()
-        if rule + 1 < _HOT:
-            _rules[key] = rule + 1
+    rule = _rules[key]
+    if rule is None or rule.__class__ is int:
+        count = (rule or 0) + 1
+        if count < _HOT:
+            _rules[key] = count
             return None
         try:
             rule = _compile(order, root, seed, leaves)
         except TraceError:  # a gradient rule that looks at values
-            rule = None
+            rule = False
         _rules[key] = rule
-    if rule is None:
+    if rule is False:
         return None
     run, positions = rule
     grads = run(*arrays)

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _native
 from ..core.dtypes import CODE
 from ..core.errors import BackendError, ShapeError
+from ..core.recent import Recent
 from ..graph.ir import Graph
 from ..graph.lower import Lowering, encode
 from ..graph.passes import optimize
@@ -56,7 +57,7 @@ class NativeBackend:
         self.eager = _native.eager
         connect(_native)
         self.rows = _check_tables()
-        self._many: dict[tuple, Program] = {}  # calls of more arrays than `eager` takes, by signature
+        self._many = Recent(64)  # calls of more arrays than `eager` takes, by signature
 
     def run_into(self, call: Any, arrays: list) -> bool:
         """One op with its result in the memory of the first array; False, and nothing done, where that cannot be."""
@@ -91,10 +92,8 @@ class NativeBackend:
         return out if type(out) is tuple else (out,)
 
     def _run_many(self, key: tuple, graph: Graph, arrays: list) -> tuple:
-        program = self._many.get(key)
+        program = self._many[key]
         if program is None:
-            if len(self._many) >= 64:
-                self._many.clear()
             program = self._many[key] = Program(graph, self.rows)
         return program.run(*arrays)
 
@@ -117,6 +116,7 @@ class Program:
         lowering = Lowering(graph, rows)
         self.plan = _native.Plan(*lowering.plan())
         self.watch, self.renew = self.plan.watch, self.plan.renew
+        self.nodes = lowering.nodes  # of each row of `plan.timings`
         self._refreshes = lowering.refreshes
         self._changed = {id(old.data) for old in graph.updates}
         if not self._refreshes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,18 @@ class Place:
     def operand(self) -> tuple:
         itemsize = self.dtype.itemsize
         return (self.buffer.root().slot, self.offset * itemsize, CODE[self.dtype], self.shape, self.strides)
+
+
+class Instruction(NamedTuple):
+    """One instruction of a plan, and the node that it is for: None where it copies what is no node's."""
+
+    kernel: str
+    ins: list[Place]
+    outs: list[Place]
+    ints: list[int]
+    floats: list[float]
+    label: str
+    node: Node | None
 
 
 def encode_program(inputs: list[Value], body: list[Node], outputs: list[Value], rows: dict[str, int]) -> tuple:
@@ -123,8 +135,8 @@ class Lowering:
     def __init__(self, graph: Graph, rows: dict[str, int]):
         self.graph, self.rows = graph, rows
         self.places: dict[Value, Place] = {}
-        self.once: list[tuple] = []  # instructions that make what is fixed of what is fixed
-        self.instructions: list[tuple] = []  # all others: kernel, ins, outs, ints, floats, label
+        self.once: list[Instruction] = []  # those that make what is fixed of what is fixed
+        self.instructions: list[Instruction] = []  # all others; in the end, all
         self.refreshes: list[tuple[np.ndarray, np.ndarray]] = []  # (contiguous twin, captured array)
         self.buffers: list[Buffer] = []
         self.roots: dict[Value, Value] = {}  # of views: the value whose memory they show
@@ -145,6 +157,11 @@ class Lowering:
             self._node(node)
         self._finish()
         return self._assemble()
+
+    @property
+    def nodes(self) -> list[Node | None]:
+        """The node of each instruction of the plan."""
+        return [instruction.node for instruction in self.instructions]
 
     # -------------------------------------------------------- buffers and places
 
@@ -250,14 +267,15 @@ class Lowering:
             buffer = self.targets.get(value) or self._new("arena", None, value.nbytes)
             outs.append(self._place(value, buffer))
         label = f"{node.name} [in {node.layer}]" if node.layer else node.name
-        self._emit(kernel, ins, outs, ints, floats, label)
+        self._emit(Instruction(kernel, ins, outs, ints, floats, label, node))
 
-    def _emit(self, kernel: str, ins: list, outs: list, ints: list, floats: list, label: str) -> None:
-        once = self.graph.frozen and all(p.buffer.fixed for p in ins) and all(p.buffer.kind == "arena" for p in outs)
+    def _emit(self, new: Instruction) -> None:
+        once = self.graph.frozen and all(p.buffer.fixed for p in new.ins)
+        once = once and all(p.buffer.kind == "arena" for p in new.outs)
         if once:
-            for place in outs:
+            for place in new.outs:
                 place.buffer.fixed = True
-        (self.once if once else self.instructions).append((kernel, ins, outs, ints, floats, label))
+        (self.once if once else self.instructions).append(new)
 
     def _view(self, node: Node) -> None:
         x, out = node.inputs[0], node.outputs[0]
@@ -265,18 +283,18 @@ class Lowering:
         op, attrs = node.call.op, node.call.attrs
         memory_of = op.strides(SimpleNamespace(shape=place.shape, strides=place.strides), out.shape, attrs=attrs)
         if memory_of is None:
-            place = self._copy(place)
+            place = self._copy(node, place)
             memory_of = op.strides(SimpleNamespace(shape=place.shape, strides=place.strides), out.shape, attrs=attrs)
         offset, strides = memory_of
         self.places[out] = Place(place.buffer, place.offset + offset, tuple(strides), out.shape, out.dtype)
 
-    def _copy(self, place: Place, to: Place | None = None) -> Place:
+    def _copy(self, node: Node | None, place: Place, to: Place | None = None) -> Place:
         if to is None:
             size = place.dtype.itemsize
             for n in place.shape:
                 size *= n
             to = Place(self._new("arena", None, size), 0, _c_strides(place.shape), place.shape, place.dtype)
-        self._emit("copy", [place], [to], [], [], "copy")
+        self._emit(Instruction("copy", [place], [to], [], [], "copy", node))
         return to
 
     def _finish(self) -> None:
@@ -288,7 +306,7 @@ class Lowering:
                 done.add(value)
                 continue
             to = Place(buffer, 0, _c_strides(value.shape), value.shape, value.dtype)
-            self._copy(self._of(value), to)
+            self._copy(value.node, self._of(value), to)
         pending = []
         overwritten = set(graph.updates)
         for old, new in graph.updates.items():
@@ -296,17 +314,17 @@ class Lowering:
                 continue
             source = self._of(new)
             if self._root(new) in overwritten:
-                source = self._copy(source)
-            pending.append((source, self.places[old]))
-        for source, to in pending:
-            self._copy(source, to)
+                source = self._copy(new.node, source)
+            pending.append((new.node, source, self.places[old]))
+        for node, source, to in pending:
+            self._copy(node, source, to)
 
     # -------------------------------------------------------- assembly
 
     def _assemble(self) -> tuple[list, list, int, list]:
         self.instructions[:0] = self.once
-        for i, (_, ins, outs, *_) in enumerate(self.instructions):
-            for place in (*outs, *ins):
+        for i, instruction in enumerate(self.instructions):
+            for place in (*instruction.outs, *instruction.ins):
                 buffer = place.buffer
                 buffer.first = i if buffer.first < 0 else buffer.first
                 buffer.last = len(self.instructions) if buffer.fixed and i >= len(self.once) else i
@@ -330,8 +348,8 @@ class Lowering:
             else:
                 slots.append(("bound", self._bindable(buffer.payload)))
         instructions = [
-            (kernel, [p.operand() for p in ins], [p.operand() for p in outs], ints, floats, label)
-            for kernel, ins, outs, ints, floats, label in self.instructions
+            (x.kernel, [p.operand() for p in x.ins], [p.operand() for p in x.outs], x.ints, x.floats, x.label)
+            for x in self.instructions
         ]
         fixed = [b.slot for b in self.buffers if b.fixed and b.slot >= 0]
         return slots, instructions, len(self.once), fixed

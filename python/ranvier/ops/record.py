@@ -18,6 +18,7 @@ import numpy as np
 
 from ..core.dtypes import bool_, is_float
 from ..core.errors import DTypeError, ShapeError
+from ..core.recent import Recent
 
 Aval = Any  # anything with .shape (a tuple) and .dtype: ndarray, graph Value
 Spec = tuple[tuple[int, ...], np.dtype]  # shape and dtype of one output
@@ -150,7 +151,7 @@ class Op:
         self.kernel = kernel or name
         self.yields = yields
         self.neutral, self.setting, self.epilogue = neutral or {}, setting, epilogue
-        self._calls: dict[tuple, Call] = {}
+        self._calls = Recent(MAX_CALLS)  # slices with ever new bounds must not pile up
         self.default_call = self.bind()
         OPS[name] = self
 
@@ -160,10 +161,8 @@ class Op:
             raise TypeError(f"{self.name}: unknown attributes {sorted(attrs.keys() - self.defaults.keys())}")
         full = {**self.defaults, **attrs} if attrs else self.defaults
         key = tuple(full.items())
-        call = self._calls.get(key)
+        call = self._calls[key]
         if call is None:
-            if len(self._calls) >= MAX_CALLS:  # slices with ever new bounds must not pile up
-                self._calls.clear()
             call = self._calls[key] = Call(self, full)
         return call
 
@@ -175,12 +174,12 @@ class Op:
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
         if not attrs:
             return apply(self.default_call, inputs)
-        call = self._calls.get(tuple(attrs.items()))
+        call = self._calls[tuple(attrs.items())]
         return apply(self.bind(**attrs) if call is None else call, inputs)
 
     def call(self, **attrs: Any) -> Call:
         """`bind`, quicker where all attributes are given in the order of the record."""
-        call = self._calls.get(tuple(attrs.items()))
+        call = self._calls[tuple(attrs.items())]
         return self.bind(**attrs) if call is None else call
 
     def aliases(self, n_inputs: int, attrs: dict[str, Any]) -> dict[int, int]:
