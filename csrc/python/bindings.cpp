@@ -126,17 +126,19 @@ int visit_held(const PlanObject& p, F&& visit) {
 }
 template <class F>
 int visit_held(const TraceCall& t, F&& visit) {
-  for (const auto* pairs : {&t.guards, &t.grads})
+  for (const auto* pairs : {&t.entry_grads, &t.grads})
     for (const auto& [tensor, grad] : *pairs)
       for (PyObject* o : {tensor.ptr(), grad.ptr()})
         if (const int stop = visit(o)) return stop;
   for (const py::object& tensor : t.updated)
     if (const int stop = visit(tensor.ptr())) return stop;
+  if (const int stop = visit(t.guards.ptr())) return stop;
   return visit(t.plan.ptr());
 }
 void drop_held(PlanObject& p) { std::exchange(p.watched, {}); }
 void drop_held(TraceCall& t) {
-  std::exchange(t.guards, {});
+  std::exchange(t.guards, py::none());
+  std::exchange(t.entry_grads, {});
   std::exchange(t.grads, {});
   std::exchange(t.updated, {});
 }
@@ -261,11 +263,9 @@ PYBIND11_MODULE(_native, m) {
       py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(plan.ptr()), &run_def));
 
   py::class_<TraceCall> trace_call(m, "TraceCall", py::is_final(), collected<TraceCall>());
-  trace_call
-      .def(py::init<py::object, py::sequence, bool, py::sequence, py::sequence, bool, py::sequence, py::iterator>(),
-           py::arg("plan"), py::arg("arrays"), py::arg("grad_enabled"), py::arg("guards"), py::arg("grads"),
-           py::arg("has_result"), py::arg("updated"), py::arg("versions"))
-      .def_readwrite("epoch", &TraceCall::epoch);
+  trace_call.def(py::init<py::object, py::sequence, bool, py::object, py::sequence, bool, py::sequence, py::iterator>(),
+                 py::arg("plan"), py::arg("arrays"), py::arg("grad_enabled"), py::arg("guards"), py::arg("grads"),
+                 py::arg("has_result"), py::arg("updated"), py::arg("versions"));
   trace_call.attr("run") = py::reinterpret_steal<py::object>(
       PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(trace_call.ptr()), &call_def));
 

@@ -16,8 +16,23 @@ bool fits(const View& v, PyArrayObject* a) {
   return true;
 }
 
+// Whether nothing of Python has changed that the trace takes for granted; 1, 0, or -1 with a Python error set.
+int guards_hold(TraceCall& t) {
+  PyObject* value = PyObject_GetAttr(connection.epoch, connection.value_name);
+  if (!value) return -1;
+  const auto epoch = py::reinterpret_steal<py::object>(value);
+  const int same = epoch.is(t.epoch) ? 1 : PyObject_RichCompareBool(value, t.epoch.ptr(), Py_EQ);
+  if (same) return same;
+  PyObject* hold = PyObject_CallMethod(t.guards.ptr(), "look", nullptr);
+  if (!hold) return -1;
+  const bool found = hold == Py_True;
+  Py_DECREF(hold);
+  if (found) t.epoch = epoch;
+  return found;
+}
+
 // Whether the trace is what the function would do for these arguments; -1 with a Python error set.
-int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& arrays) {
+int holds(TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& arrays) {
   const Connection& c = connection;
   if (!c.tensor || n != static_cast<Py_ssize_t>(t.arguments.size())) return 0;
   for (Py_ssize_t k = 0; k < n; ++k) {
@@ -27,23 +42,20 @@ int holds(const TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& a
     if (!data || !PyArray_Check(data) || !fits(t.arguments[k], reinterpret_cast<PyArrayObject*>(data))) return 0;
     arrays.take(data);
   }
-  for (const auto& [tensor, grad] : t.guards)
+  for (const auto& [tensor, grad] : t.entry_grads)
     if (at(tensor.ptr(), c.grad) != grad.ptr()) return 0;
-  PyObject* epoch = PyObject_GetAttr(c.epoch, c.value_name);
-  if (!epoch) return -1;
-  const int same = epoch == t.epoch.ptr() ? 1 : PyObject_RichCompareBool(epoch, t.epoch.ptr(), Py_EQ);
-  Py_DECREF(epoch);
-  if (same != 1) return same;
   const int elsewhere = context_is(c.eager_name, Py_None);  // tracing, or another backend
   if (elsewhere) return elsewhere < 0 ? -1 : 0;
-  return context_is(c.grad_name, t.grad_enabled ? Py_True : Py_False);
+  const int same = context_is(c.grad_name, t.grad_enabled ? Py_True : Py_False);
+  return same == 1 ? guards_hold(t) : same;
 }
 
 }  // namespace
 
-TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, py::sequence guards_,
-                     py::sequence grads_, bool has_result_, py::sequence updated_, py::iterator versions_)
+TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, py::object guards_, py::sequence grads_,
+                     bool has_result_, py::sequence updated_, py::iterator versions_)
     : plan(std::move(plan_)),
+      guards(std::move(guards_)),
       epoch(py::none()),
       grad_enabled(grad_enabled_),
       has_result(has_result_),
@@ -63,7 +75,7 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
     arguments.push_back(v);
   }
   const py::handle tensor(reinterpret_cast<PyObject*>(connection.tensor));
-  const std::pair<py::sequence&, decltype(guards)&> lists[] = {{guards_, guards}, {grads_, grads}};
+  const std::pair<py::sequence, decltype(grads)&> lists[] = {{guards.attr("grads"), entry_grads}, {grads_, grads}};
   for (auto& [from, to] : lists)
     for (py::handle pair : from) {
       auto p = pair.cast<py::tuple>();
@@ -77,7 +89,7 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
 }
 
 PyObject* trace_call(PyObject* self, PyObject* const* args, Py_ssize_t n) {
-  const TraceCall* const t = held_by<TraceCall>(self);
+  TraceCall* const t = held_by<TraceCall>(self);
   if (!t) {
     PyErr_SetString(PyExc_TypeError, "TraceCall.__init__ has not been called");
     return nullptr;

@@ -9,18 +9,18 @@
 
 namespace rv {
 
-// One trace, ready to be called. What Python's CompiledFunction would check and do, in the same order.
+// One trace, ready to be called. What Python's CompiledFunction would check and do.
 struct TraceCall {
-  // guards: (tensor, its .grad at the start); grads: (tensor, its .grad after a run); has_result: one output, or none;
+  // guards: compiling/guards.py; grads: (tensor, its .grad after a run); has_result: one output, or none;
   // updated: tensors whose memory a run changes, which all get the next of the versions
-  TraceCall(pybind11::object plan, pybind11::sequence arrays, bool grad_enabled, pybind11::sequence guards,
+  TraceCall(pybind11::object plan, pybind11::sequence arrays, bool grad_enabled, pybind11::object guards,
             pybind11::sequence grads, bool has_result, pybind11::sequence updated, pybind11::iterator versions);
 
-  pybind11::object plan;
-  pybind11::object epoch;       // Epoch.value when the trace was last found to hold
+  pybind11::object plan, guards;
+  pybind11::object epoch;       // Epoch.value when the guards were last found to hold
   std::vector<View> arguments;  // shapes and dtypes
   bool grad_enabled, has_result;
-  std::vector<std::pair<pybind11::object, pybind11::object>> guards, grads;
+  std::vector<std::pair<pybind11::object, pybind11::object>> entry_grads, grads;  // before a run, after it
   std::vector<pybind11::object> updated;
   pybind11::iterator versions;
 };

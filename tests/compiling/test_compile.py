@@ -171,6 +171,50 @@ def test_traces_are_bounded():
     assert sum(map(len, f._traces.values())) <= f.max_traces
 
 
+def test_the_trace_unused_for_longest_goes_first():
+    f, traces = counted(lambda x, k: x + k)
+    x = rv.zeros(1)
+    for k in range(200):
+        f(x, k)
+        f(x, 0)
+    assert len(traces) == 200
+    for k in range(199, 199 - f.max_traces + 2, -1):
+        f(x, k)
+    assert len(traces) == 200
+    f(x, 1)
+    assert len(traces) == 201
+
+
+def test_a_schedule_between_calls_stays_native():
+    """New numbers known to Python are brought in by the native call; what needs a new trace is left to Python."""
+    model = rv.nn.Linear(2, 1)
+    optimizer = rv.optim.SGD(model.parameters(), lr=0.5)
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = model(x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    f, traces = counted(step)
+    x = rv.ones(1, 2)
+    f(x)
+    f(x)
+    for lr in (0.25, 0.0):
+        optimizer.param_groups[0]["lr"] = lr
+        before = model.bias.item()
+        if f._caller is not None:  # the backend has native calls
+            assert f._caller(x) is not NotImplemented
+        else:
+            f(x)
+        assert before - model.bias.item() == lr
+    model.eval()
+    assert f._caller is None or f._caller(x) is NotImplemented
+    f(x)
+    assert len(traces) == 2
+
+
 # ---------------------------------------------------------------- what is captured
 
 

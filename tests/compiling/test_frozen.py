@@ -324,7 +324,7 @@ def test_predictions_in_blocks_read_weights_anew():
         loss = trainer.evaluate(x, y, batch_size=16)["loss"]
         np.testing.assert_allclose(loss, ((expected - y) ** 2).mean(), rtol=1e-5)
         model[0].weight.detach().numpy()[...] += 0.1  # nobody is told
-    for function in (trainer._predictor._frozen, *(s._looped for s in trainer._steps.values())):
+    for function in (trainer._predictor._function, *(s._compiled for s in trainer._steps.values())):
         packed += sum(t.program.plan.packed_bytes > 0 for traces in function._traces.values() for t in traces)
     assert packed >= 2  # blocks of 32, steps of 16 rows; with longer vectors also that of the last 6
 

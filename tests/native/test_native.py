@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -673,21 +674,24 @@ def test_set_num_threads_refuses():
 def test_trace_calls_refuse_what_they_cannot_hold():
     import ranvier as rv
 
+    def holding(*grads):
+        return SimpleNamespace(grads=grads, look=lambda: True)
+
     rv.ones(1) + 1  # connects the module
     plan = native.Plan([("output", 0, (2,))], [])
     with pytest.raises(TypeError, match="plan must be a Plan"):
-        native.TraceCall("plan", [], True, [], [], False, [], iter([1]))
+        native.TraceCall("plan", [], True, holding(), [], False, [], iter([1]))
     with pytest.raises(TypeError, match="supported dtype"):
-        native.TraceCall(plan, [np.zeros(2, complex)], True, [], [], True, [], iter([1]))
+        native.TraceCall(plan, [np.zeros(2, complex)], True, holding(), [], True, [], iter([1]))
     with pytest.raises(TypeError, match="pairs"):
-        native.TraceCall(plan, [], True, [("no tensor", None)], [], True, [], iter([1]))
+        native.TraceCall(plan, [], True, holding(("no tensor", None)), [], True, [], iter([1]))
     with pytest.raises(TypeError, match="updated tensors"):
-        native.TraceCall(plan, [], True, [], [], True, ["no tensor"], iter([1]))
+        native.TraceCall(plan, [], True, holding(), [], True, ["no tensor"], iter([1]))
     with pytest.raises(ValueError, match="one output"):
-        native.TraceCall(native.Plan([], []), [], True, [], [], True, [], iter([1]))
+        native.TraceCall(native.Plan([], []), [], True, holding(), [], True, [], iter([1]))
     with pytest.raises(ValueError, match="at most 16"):
-        native.TraceCall(plan, [np.zeros(2)] * 17, True, [], [], True, [], iter([1]))
-    call = native.TraceCall(plan, [np.zeros(2, "f4")], True, [], [], True, [], iter([1]))
+        native.TraceCall(plan, [np.zeros(2)] * 17, True, holding(), [], True, [], iter([1]))
+    call = native.TraceCall(plan, [np.zeros(2, "f4")], True, holding(), [], True, [], iter([1]))
     assert call.run() is NotImplemented and call.run(3) is NotImplemented and call.run(rv.ones(3)) is NotImplemented
 
 

@@ -59,13 +59,8 @@ def _compile(order: list[Node], root: Any, seed: Any, leaves: list) -> tuple[Any
     twins: dict[Node, Node] = {}
     stand_ins: dict[int, Any] = {}  # of the leaves
 
-    def stand_in(data: Any, requires_grad: bool = False) -> Any:
-        t = _wrap(tracer.graph.input(data.shape, data.dtype))
-        t._requires_grad = requires_grad
-        return t
-
     with tracing(tracer):
-        start: Any = None if seed is None else stand_in(seed._data)
+        start: Any = None if seed is None else tracer.stand_in(seed._data)
         for node in order:
             twins[node] = Node.__new__(Node)
         for node in order:  # inputs of the graph in the order in which `read_tape` lists the arrays
@@ -76,14 +71,14 @@ def _compile(order: list[Node], root: Any, seed: Any, leaves: list) -> tuple[Any
                     copy = Edge.__new__(Edge)
                     copy.shape, copy.dtype = t.shape, t.dtype
                 else:
-                    copy = stand_in(t._data)
+                    copy = tracer.stand_in(t._data)
                     if t._node is None and t._requires_grad:
                         copy = stand_ins.setdefault(id(t), copy)
                 copy._requires_grad, copy._index = t._requires_grad, t._index
                 copy._node = None if t._node is None else twins[t._node]
                 inputs.append(copy)
             twin.call, twin.inputs, twin.versions = node.call, inputs, None
-            twin.outs = None if node.outs is None else [stand_in(data)._data for data in node.outs]
+            twin.outs = None if node.outs is None else [tracer.stand_in(data)._data for data in node.outs]
             twin.n_outs, twin.number = node.n_outs, node.number
         top = _wrap(tracer.graph.constant(root._data) if seed is None else start._data)
         top._requires_grad, top._node, top._index = True, twins[root._node], root._index

@@ -25,7 +25,8 @@ class _Replay:
         self.versions = [(t, t.version) for t in (*_tensors(args), *_tensors(kwargs), *fixed)]
 
     def vjp(self, g: Any, out: Any, *inputs: Any) -> tuple:
-        from ..compiling.function import CompiledFunction, flatten_outputs
+        from ..compiling import CompiledFunction
+        from ..compiling.tree import flatten
 
         for t, version in self.versions:
             if t.version != version:
@@ -35,22 +36,19 @@ class _Replay:
                 )
         gs = g if isinstance(g, tuple) else (g,)
         present = [i for i, x in enumerate(gs) if x is not None]
-        cache = self.trace.backward
-        if cache is None:
-            cache = self.trace.backward = {}
-        pullback = cache.get(tuple(present))
+        pullback = self.trace.backward.get(tuple(present))
         if pullback is None:
 
             def pull(seeds: tuple, args: tuple, kwargs: dict) -> tuple:
                 with _recording():
                     tensors: list = []
-                    flatten_outputs(self.fn(*args, **kwargs), tensors)
+                    flatten(self.fn(*args, **kwargs), tensors)
                     wanted = [t for t, need in zip(tensors, self.trace.needs_grad) if need]
                     # hooks of the leaves are for the pass that asks: it may have more gradients to add
                     roots = [wanted[i] for i in present]
                     return tuple(engine.run(roots, seeds, False, False, self.leaves, leaf_hooks=False))
 
-            pullback = cache[tuple(present)] = CompiledFunction(pull, keeps="state")
+            pullback = self.trace.backward[tuple(present)] = CompiledFunction(pull, keeps="state")
         after = [(array, array.copy()) for array, _ in self.before]
         for array, value in self.before:
             array[...] = value
@@ -62,7 +60,7 @@ class _Replay:
 
 
 def _tensors(x: Any) -> list:
-    from ..compiling.function import leaves_of
+    from ..compiling.tree import leaves_of
     from ..tensor import Tensor
 
     return [t for t in leaves_of(x) if isinstance(t, Tensor) and not t._requires_grad]
@@ -91,7 +89,7 @@ class _ReplayCall:
 
 def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: list) -> Any:
     """Run `trace` and record it on the tape as one node over the leaves that it captured."""
-    from ..compiling.function import _fill, map_structure
+    from ..compiling.tree import fill, map_structure
     from ..ops.dispatch import _wrap
 
     if trace.changed:  # the replay needs the arguments as they are now
@@ -108,4 +106,4 @@ def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: l
             t._requires_grad, t._node, t._index = True, node, position
             position += 1
         results.append(t)
-    return _fill(trace.structure, results)
+    return fill(trace.structure, results)

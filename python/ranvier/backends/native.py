@@ -133,12 +133,12 @@ class Program:
         return outs
 
     def trace_call(self, *details: Any) -> Any:
-        """The native caller of a compiled function (graph/compile.py), or None."""
+        """The native caller of a compiled function (compiling/trace.py), or None."""
         return None if self._refreshes else _native.TraceCall(self.plan, *details)
 
     def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
              every: int = 0) -> int:  # fmt: skip
-        """Many runs, on batches gathered from `data` (graph/compile.py), without Python in between."""
+        """Many runs, on batches gathered from `data` (CompiledFunction.loop), without Python in between."""
         if self._refreshes:
             self.renew()
             return run_loop(self.run, data, index, batch, begin, end, totals, every)

@@ -73,7 +73,7 @@ class Program:
 
     def loop(self, data: list, index: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray,
              every: int = 0) -> int:  # fmt: skip
-        """Many runs, on batches gathered from `data` (graph/compile.py)."""
+        """Many runs, on batches gathered from `data` (CompiledFunction.loop)."""
         return run_loop(self.run, data, index, batch, begin, end, totals, every)
 
 

@@ -33,6 +33,12 @@ class Tracer:
         self.cleared: set[int] = set()  # tensors whose .grad was cleared inside of the trace
         self.touched: dict[int, Any] = {}  # tensors whose .grad the trace has set
 
+    def stand_in(self, like: Any) -> Any:
+        """A traced tensor in place of the argument `like`."""
+        from ..ops.dispatch import _wrap
+
+        return _wrap(self.graph.input(like.shape, like.dtype))
+
     # -------------------------------------------------------- what ops.apply calls
 
     def record(self, call: Any, inputs: tuple) -> Any:
@@ -106,7 +112,7 @@ class Tracer:
 
     @contextmanager
     def layer(self, module: Any) -> Iterator[None]:
-        """Ops recorded inside belong to `module`; the trace holds while it stays what it is (Compiled.intact)."""
+        """Ops recorded inside belong to `module`; the trace holds while it stays what it is (Guards)."""
         if not self.layers:
             for name, m in module.named_modules():
                 self.paths[id(m)], self.modules[id(m)] = name, m
@@ -230,16 +236,16 @@ def trace(fn: Callable, *args: Any) -> Graph:
       %v1: float32[3] = mul(%v0, 2.0)
       return %v1
     """
-    from ..compiling.function import flatten_outputs, placeholder
+    from ..compiling.tree import flatten
     from ..tensor import Tensor, as_tensor
 
     tracer = Tracer()
     with tracing(tracer):
         try:
-            inputs = [placeholder(tracer, as_tensor(a)) for a in args]
+            inputs = [tracer.stand_in(as_tensor(a)) for a in args]
             result = fn(*inputs)
             tensors: list[Tensor] = []
-            flatten_outputs(result, tensors)
+            flatten(result, tensors)
             graph, _ = tracer.finish(tensors)
         finally:
             tracer.restore()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..compiling.guards import Guards
 from ..core.context import Epoch, enable_grad, local
 from ..core.dtypes import is_float
 from ..core.errors import DTypeError, ShapeError
@@ -36,8 +37,8 @@ class _Bucket:
         self.heads, self.states = (hyper, clock, *params), states
         self.targets = (clock, *params, *states)
         self._program: Any = None
-        self._made_of: Any = None
-        self._seen: Any = None
+        self._backend: Any = None
+        self._guards: Any = None
 
     def trace(self) -> None:
         """Record the update as a part of the function that is being traced."""
@@ -47,12 +48,10 @@ class _Bucket:
 
     def run(self) -> None:
         """Update now, in place, by a program that is kept."""
-        now = (current_backend(), Epoch.value)
-        if self._seen != now:  # perhaps another backend, or an array that was replaced
-            made_of = (now[0], [t._data for t in (*self.heads, *self.states)])
-            if self._made_of is None or not _same(self._made_of, made_of):
-                self._program, self._made_of = self._compile(), made_of
-            self._seen = now
+        backend = current_backend()
+        if backend is not self._backend or not self._guards.hold():
+            self._guards, self._backend = Guards([*self.heads, *self.states]), backend
+            self._program = self._compile()
         grads: list[Any] = [p.grad for p in self.params]
         self._program.run(*[g._data for g in grads])
         for t in self.targets:
@@ -66,10 +65,6 @@ class _Bucket:
         node = graph.add(self.call, inputs, self.call.op.infer(*inputs, **self.call.attrs))
         graph.updates = dict(zip([*heads[1:], *states], node.outputs, strict=True))
         return current_backend().compile(graph)
-
-
-def _same(a: tuple, b: tuple) -> bool:
-    return a[0] is b[0] and all(x is y for x, y in zip(a[1], b[1], strict=True))
 
 
 class Optimizer:

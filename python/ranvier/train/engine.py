@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiling.function import CompiledFunction
+from ..compiling import CompiledFunction
 from ..core.errors import TraceError
 from ..tensor import Tensor
 
@@ -27,22 +27,34 @@ class Step:
     def __init__(self, function: Callable, compile: bool = True):
         self._function = function
         self._compiled = CompiledFunction(function, keeps="arguments") if compile else None
-        # While a native loop runs, nobody else changes what the step does not.
-        self._looped = CompiledFunction(function, keeps="arguments", frozen=True)
-
-    def trace(self, rows: tuple[np.ndarray, ...], looped: bool) -> Any:
-        """The compiled step for batches of this signature, one or many in a loop, or None where it runs eagerly."""
-        if self._compiled is None:
-            return None
-        try:
-            return (self._looped if looped else self._compiled).traced(*map(Tensor, rows))
-        except TraceError as error:
-            self._give_up(error)
-            return None
 
     def _give_up(self, error: TraceError) -> None:
-        warnings.warn(f"training runs uncompiled, and slower: {error}", stacklevel=5)
+        warnings.warn(f"training runs uncompiled, and slower: {error}", stacklevel=4)
         self._compiled = None
+
+    def loop(
+        self,
+        data: tuple,
+        order: np.ndarray,
+        batch: int,
+        begin: int,
+        end: int,
+        totals: np.ndarray,
+        every: int,
+        alone: bool,
+    ) -> int:
+        """Steps begin..end-1, each on the next `batch` rows of `order`; returns how many were done. With `every`, step s
+        adds to totals[s // every]. alone: nobody else changes anything meanwhile.
+        """
+        if self._compiled is not None:
+            try:
+                return self._compiled.loop(data, order, batch, begin, end, totals, every, frozen=alone)
+            except TraceError as error:
+                self._give_up(error)
+        for i in range(begin, end):
+            rows = order[i * batch : (i + 1) * batch]
+            self.batch(tuple(d[rows] for d in data), totals[i // every] if every else totals)
+        return end - begin
 
     def batch(self, rows: tuple[np.ndarray, ...], totals: np.ndarray) -> None:
         """Run one batch that is given."""
@@ -82,14 +94,11 @@ class Feed:
         self.batch = batch if drop_last else min(batch, len(rows))
         self.drop_last = drop_last
         self._chunk = 1  # steps that take about _SLICE seconds
-        self._looped = True  # many steps a call; not so where somebody is asked after each
-        self._traces: dict[tuple, Any] = {}  # by rows a step, and whether looped: kept from epoch to epoch
 
     def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
         """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so
         far).
         """
-        self._looped = not one_by_one
         order = np.ascontiguousarray(self._orders(1)[0] if self._order is None else self._order(), np.int64)
         batch = self.batch
         full, rest = divmod(len(order), batch)
@@ -103,7 +112,7 @@ class Feed:
             totals = np.zeros(width)
             count = 1 if one_by_one else min(self._chunk, full - done)
             started = time.perf_counter()
-            count = self._steps(step, order, batch, done, done + count, totals)
+            count = step.loop(self.data, order, batch, done, done + count, totals, 0, not one_by_one)
             if not one_by_one:
                 self._adapt(count, time.perf_counter() - started)
             done += count
@@ -111,7 +120,7 @@ class Feed:
             yield done, steps, sums, done * batch
         if rest:
             totals = np.zeros(width)
-            self._steps(step, order[full * batch :], rest, 0, 1, totals)
+            step.loop(self.data, order[full * batch :], rest, 0, 1, totals, 0, not one_by_one)
             yield steps, steps, sums + totals * rest, len(order)
 
     def run_epochs(self, step: Step, width: int, most: int) -> np.ndarray | None:
@@ -125,7 +134,8 @@ class Feed:
         totals = np.zeros((epochs, width))
         started = time.perf_counter()
         order = self._orders(epochs)[:, : full * self.batch]
-        self._steps(step, np.ascontiguousarray(order).ravel(), self.batch, 0, epochs * full, totals, full)
+        order = np.ascontiguousarray(order).ravel()
+        step.loop(self.data, order, self.batch, 0, epochs * full, totals, full, True)
         self._adapt(epochs * full, time.perf_counter() - started)
         return totals / full
 
@@ -136,23 +146,6 @@ class Feed:
 
     def _adapt(self, count: int, elapsed: float) -> None:
         self._chunk = max(1, int(count * min(_SLICE / max(elapsed, 1e-9), 64)))
-
-    def _steps(
-        self, step: Step, order: np.ndarray, batch: int, begin: int, end: int, totals: np.ndarray, every: int = 0
-    ) -> int:
-        """Steps begin..end-1, each on the next `batch` rows of `order`; returns how many were done. With `every`, step s
-        adds to totals[s // every].
-        """
-        key = batch, self._looped
-        trace = self._traces.get(key)
-        if trace is None or not trace.holds():
-            trace = self._traces[key] = step.trace(tuple(d[:batch] for d in self.data), self._looped)
-        if trace is not None:
-            return trace.loop(self.data, order, batch, begin, end, totals, every)
-        for i in range(begin, end):
-            rows = order[i * batch : (i + 1) * batch]
-            step.batch(tuple(d[rows] for d in self.data), totals[i // every] if every else totals)
-        return end - begin
 
     def blocks(self) -> Iterator[tuple]:
         """(inputs, target) of the rows that are used."""

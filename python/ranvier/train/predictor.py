@@ -6,32 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..compiling.function import CompiledFunction
-from ..core.context import Epoch, local, no_grad
+from ..compiling import CompiledFunction
+from ..core.context import local, no_grad
 from ..core.errors import TraceError
+from ..core.recent import Recent
 from ..nn import Module
 from ..tensor import Tensor
-
-
-class _Known:
-    """A compiled model for one array of a known shape: valid in any mode, as long as its parameters stay in
-    place.
-    """
-
-    __slots__ = ("trace", "backend", "epoch")
-
-    def __init__(self, trace: Any):
-        self.trace, self.backend, self.epoch = trace, local.backend, Epoch.value
-
-    def holds(self) -> bool:
-        """Whether the trace may still be run."""
-        if self.backend is not local.backend:
-            return False
-        if self.epoch != Epoch.value:
-            if not self.trace.intact() or any(current() != value for current, value in self.trace.guards):
-                return False
-            self.epoch = Epoch.value
-        return True
 
 
 class Predictor:
@@ -46,8 +26,7 @@ class Predictor:
     def __init__(self, model: Module, compile: bool = True):
         self.model = model
         self._function = CompiledFunction(model, keeps="arguments") if compile else None
-        self._frozen = CompiledFunction(model, keeps="arguments", frozen=True)  # for many blocks in a row
-        self._known: dict[tuple, _Known] = {}
+        self._known = Recent(self.max_shapes)  # (guards, trace): good in any mode
 
     def eager(self, arrays: tuple[np.ndarray, ...]) -> Any:
         """The model's output for `arrays`, as it is."""
@@ -70,7 +49,7 @@ class Predictor:
             self.model.eval()
         try:
             with no_grad():
-                return (self._frozen if frozen else self._function).traced(*arrays)
+                return self._function.find(arrays, {}, frozen, [])
         except TraceError:
             self._function = None
             return None
@@ -80,10 +59,10 @@ class Predictor:
 
     def again(self, x: np.ndarray) -> Any:
         """Predictions for one array, if another of this shape and dtype has been seen; else None."""
-        known = self._known.get((x.shape, x.dtype))
-        if known is None or not known.holds():
+        known = self._known[x.shape, x.dtype, local.backend]
+        if known is None or not known[0].hold():
             return None
-        return known.trace.run((x,))
+        return known[1].run((x,))
 
     def block(self, arrays: tuple[np.ndarray, ...]) -> Any:
         """Predictions for all rows at once, as an array, or a tuple of arrays for a model of several
@@ -93,9 +72,7 @@ class Predictor:
         if trace is None:
             return _to_numpy(self.eager(arrays))
         if len(arrays) == 1:
-            if len(self._known) >= self.max_shapes:
-                self._known.clear()
-            self._known[arrays[0].shape, arrays[0].dtype] = _Known(trace)
+            self._known[arrays[0].shape, arrays[0].dtype, local.backend] = trace.guards.without_modes(), trace
         return trace.run(arrays)
 
     def rows(self, arrays: tuple[np.ndarray, ...], batch: int) -> Any:

@@ -1,0 +1,145 @@
+"""One trace of a function: its graph, the program that runs it, and what it takes for granted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core.context import local, versions
+from ..core.errors import TraceError
+from ..graph.trace import Tracer, tracing
+from ..ops.dispatch import _wrap, current_backend
+from ..tensor import Tensor
+from .guards import Guards
+from .tree import Slot, fill, flatten, map_structure
+
+
+def _has_tape(t: Any) -> bool:
+    """Whether `t` can still be differentiated: backward() uses the tape up."""
+    return t._requires_grad and t._node is not None and t._node.inputs is not None
+
+
+class Trace:
+    """A function on arguments of one signature. It may run while `guards.hold()`."""
+
+    def __init__(
+        self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps: str, frozen: bool
+    ):
+        tracer = Tracer(known_grads)
+        inputs: list[tuple[Any, Any]] = []  # stand-ins for the arguments, and their values at the start
+
+        def replace(x: Any) -> Any:
+            if isinstance(x, (Tensor, np.ndarray)):
+                t = x if isinstance(x, Tensor) else Tensor(x)
+                if t._requires_grad:
+                    return t  # a leaf that collects gradients: captured by reference, see signature.py
+                stand_in = tracer.stand_in(t)
+                inputs.append((stand_in, stand_in._data))
+                return stand_in
+            return x
+
+        with tracing(tracer):
+            try:
+                result = fn(*map_structure(replace, args), **map_structure(replace, kwargs))
+                tensors: list[Any] = []
+                self.structure = flatten(result, tensors)
+                changed = {} if keeps else {i: t for i, (t, start) in enumerate(inputs) if t._data is not start}
+                for t in changed.values():
+                    if _has_tape(t):
+                        raise TraceError(
+                            f"an argument of shape {t.shape} is changed in place to a value that requires a gradient; "
+                            "compute a new tensor and return it"
+                        )
+                self.graph, self.grads = tracer.finish([*tensors, *changed.values()])
+            except BaseException:
+                tracer.restore()
+                raise
+        self.changed = tuple(changed)  # arguments that are changed in place: their new values are the last outputs
+        if keeps == "state":
+            self.graph.updates.clear()
+        self.needs_grad = [_has_tape(t) for t in tensors]
+        self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
+        self.backward: dict = {}  # compiled pullbacks, by which outputs have gradients (autograd/replay.py)
+        states = [t for t, _ in self.graph.states]
+        self.guards = Guards(states, tracer.guards, tracer.modules.values(), True, tracer.grad_guards, tracer.updaters)
+        self.updated = [
+            t if t._base is None else t._base for t, start in self.graph.states if start in self.graph.updates
+        ]
+        self.numpy_out = numpy_out
+        self.single = type(self.structure) is Slot
+        self.grad_enabled = local.grad_enabled
+        self.used = 0  # when it was asked for: CompiledFunction counts
+        self._caller: Any = None
+        try:
+            self.graph.check()
+            self.graph.frozen = frozen
+            self.program = current_backend().compile(self.graph)
+            if frozen:
+                fixed = [t for t, start in tracer.captured.values() if start not in self.graph.updates]
+                self.program.watch([t if t._base is None else t._base for t in fixed])
+        finally:
+            tracer.restore()
+        for _, memory in self.grads:
+            memory._base = None
+
+    def caller(self, arrays: list) -> Any:
+        """What runs the trace natively on tensors of these shapes, and gives NotImplemented where that cannot be."""
+        if self._caller is None:
+            quick = (self.single or self.structure is None) and not (
+                self.changed or self.needs_grad_now or self.numpy_out
+            )
+            quick = quick and all(t._node is None for t in self.updated)
+            make = getattr(self.program, "trace_call", None) if quick and len(arrays) <= 16 else None
+            details = self.grad_enabled, self.guards, self.grads, self.single, self.updated, versions
+            call = make and make(arrays, *details)
+            self._caller = call.run if call else False
+        return self._caller or None
+
+    def run_arrays(self, arrays: list) -> tuple:
+        if self.changed:
+            self._check_changed(arrays)
+        outs = self.program.run(*arrays)
+        if self.changed:
+            first = len(outs) - len(self.changed)
+            for i, new in zip(self.changed, outs[first:]):
+                np.copyto(arrays[i], new)
+            outs = outs[:first]
+        self._after()
+        return outs
+
+    def _after(self) -> None:
+        """Note what a run has changed."""
+        version = next(versions)
+        for t in self.updated:
+            t._version = version
+            if t._node is not None:
+                t._node.spoil()
+        for t, memory in self.grads:
+            t.grad = memory
+
+    def _check_changed(self, arrays: list) -> None:
+        for i in self.changed:
+            what = f"argument {i}, shape {arrays[i].shape}, is changed in place by the compiled function, but "
+            if not arrays[i].flags.writeable:
+                raise TraceError(what + "is read-only")
+            others = [a for k, a in enumerate(arrays) if k != i] + [a for _, a in self.guards.arrays]
+            for other in others:
+                if np.may_share_memory(arrays[i], other):
+                    raise TraceError(
+                        f"{what}shares memory with another tensor that it reads, shape {other.shape}; pass a copy"
+                    )
+
+    def run(self, arrays: list) -> Any:
+        outs = self.run_arrays(arrays)
+        if self.single:
+            return outs[0] if self.numpy_out else _wrap(outs[0])
+        outputs = list(outs) if self.numpy_out else [_wrap(o) for o in outs]
+        return fill(self.structure, outputs)
+
+    def loop(self, *steps: Any) -> int:
+        """Many runs (CompiledFunction.loop)."""
+        done = self.program.loop(*steps)
+        self._after()
+        return done
