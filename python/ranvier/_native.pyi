@@ -39,13 +39,12 @@ class Plan:
 
 @final
 class TraceCall:
-    epoch: Any
     def __init__(
         self,
         plan: Plan,
         arrays: Sequence[np.ndarray],
         grad_enabled: bool,
-        guards: Sequence[tuple[Any, Any]],
+        guards: Any,
         grads: Sequence[tuple[Any, Any]],
         has_result: bool,
         updated: Sequence[Any],

@@ -86,9 +86,9 @@ class CompiledFunction(Generic[P, R]):
         """The trace for these arguments, of which it takes the arrays that go to `arrays`."""
         key = signature(self.__name__, args, kwargs, frozen, arrays)
         traces = self._traces.get(key, ())
-        for position, trace in enumerate(traces):
+        for trace in traces:
             if trace.guards.hold():
-                if position:  # first next time: those that do not hold look at all that they depend on
+                if trace is not traces[0]:  # first next time: those that do not hold look at all that they depend on
                     self._traces[key] = [trace, *(other for other in traces if other is not trace)]
                 break
         else:

@@ -25,9 +25,10 @@ def signature(name: str, args: tuple, kwargs: dict, frozen: bool, arrays: list) 
             arrays.append(data)
         else:
             _add(name, x, parts, arrays)
-    for key, x in kwargs.items():
-        parts.append(key)
-        _add(name, x, parts, arrays)
+    if kwargs:
+        for key, x in kwargs.items():
+            parts.append(key)
+            _add(name, x, parts, arrays)
     return tuple(parts)
 
 

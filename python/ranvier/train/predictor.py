@@ -60,9 +60,10 @@ class Predictor:
     def again(self, x: np.ndarray) -> Any:
         """Predictions for one array, if another of this shape and dtype has been seen; else None."""
         known = self._known[x.shape, x.dtype, local.backend]
-        if known is None or not known[0].hold():
+        if known is None:
             return None
-        return known[1].run((x,))
+        guards, trace = known
+        return trace.run((x,)) if guards.hold() else None
 
     def block(self, arrays: tuple[np.ndarray, ...]) -> Any:
         """Predictions for all rows at once, as an array, or a tuple of arrays for a model of several
