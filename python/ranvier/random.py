@@ -14,6 +14,7 @@ import numpy as np
 from .core.context import local
 from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
+from .core.traced import is_traced
 from .ops import random as _ops
 from .ops.public import Array
 from .ops.record import Op
@@ -304,7 +305,7 @@ def multinomial(
             f"multinomial: num_samples={num_samples} must be in [1, {count}], the categories, without replacement"
         )
     input = input.detach()
-    if isinstance(input._data, np.ndarray):
+    if not is_traced(input._data):
         weights = input._data
         if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(-1) <= 0).any():
             raise OutOfRangeError("multinomial: probabilities must be finite, >= 0, and not all 0 in a row")

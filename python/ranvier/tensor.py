@@ -18,6 +18,7 @@ from .core.dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_fl
 from .core.errors import DomainError, DTypeError, GradError, ShapeError, TraceError
 from .core.memory import aligned_copy
 from .core.tape import DETACHED, check_view
+from .core.traced import Traced, is_traced
 from .ops import dispatch as _engine
 from .ops import record as _op
 from .ops.indexing import get_item, set_item
@@ -84,7 +85,7 @@ class Tensor(Methods):
 
     @property
     def device(self) -> str:
-        return "cpu"
+        return self._data.device if is_traced(self._data) else "cpu"
 
     @property
     def is_leaf(self) -> bool:
@@ -117,7 +118,7 @@ class Tensor(Methods):
     def _changed(self) -> None:
         whole = self if self._base is None else self._base
         whole._version = _next_version()
-        if whole._node is not None and isinstance(whole._data, np.ndarray):
+        if whole._node is not None and not is_traced(whole._data):
             whole._node.spoil()
 
     @property
@@ -219,7 +220,7 @@ class Tensor(Methods):
     # ------------------------------------------------------------ to plain Python and NumPy
 
     def _array(self, what: str) -> np.ndarray:
-        if not isinstance(self._data, np.ndarray):
+        if isinstance(self._data, Traced):
             raise TraceError(
                 f"{what} needs the value of a tensor of shape {self.shape}, but inside a compiled function values are "
                 "not known yet: return the tensor and look at it outside, or use where() instead of a branch"
@@ -284,7 +285,7 @@ class Tensor(Methods):
         return bool((self == value).any())
 
     def __repr__(self) -> str:
-        if not isinstance(self._data, np.ndarray):
+        if is_traced(self._data):
             return f"tensor(traced, shape={self.shape}, dtype={self.dtype})"
         prefix = "tensor("
         text = np.array2string(self._data, separator=", ", prefix=prefix, threshold=1000, precision=4)
@@ -450,7 +451,7 @@ class Tensor(Methods):
 
     def contiguous(self) -> Tensor:
         """The tensor itself, or a copy in C order."""
-        if isinstance(self._data, np.ndarray) and self._data.flags.c_contiguous:
+        if not is_traced(self._data) and self._data.flags.c_contiguous:
             return self
         return ops.clone(self)
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ops_support import same_bits
 from ranvier import nn, optim
 from ranvier.core.errors import TraceError
-from ranvier.graph import arena, passes, trace
+from ranvier.core.traced import is_traced
+from ranvier.graph import Graph, arena, passes, trace
 from ranvier.ops import OPS
 
 
@@ -219,6 +220,25 @@ def test_random_programs(seed):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=1e-5)
     for a, b in zip(state, after):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=1e-5)
+
+
+def test_graphs_values_and_tensors_have_a_device():
+    seen = []
+
+    def f(x):
+        y = x * 2
+        seen.append((is_traced(y._data), y.device))
+        return y
+
+    graph = trace(f, rv.ones(3))
+    assert graph.device == "cpu" and all(v.device == "cpu" for v in (*graph.inputs, *graph.outputs))
+    eager = f(rv.ones(3))
+    assert seen == [(True, "cpu"), (False, "cpu")] and eager.device == "cpu"
+    elsewhere = Graph(device="elsewhere")
+    value = elsewhere.input((2,), np.dtype("float32"))
+    assert value.device == "elsewhere"
+    eager._data = value
+    assert eager.device == "elsewhere"
 
 
 # ---------------------------------------------------------------- memory

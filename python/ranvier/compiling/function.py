@@ -85,7 +85,7 @@ class CompiledFunction(Generic[P, R]):
     def find(self, args: tuple, kwargs: dict, frozen: bool, arrays: list) -> Trace:
         """The trace for these arguments, of which it takes the arrays that go to `arrays`."""
         key = signature(self.__name__, args, kwargs, frozen, arrays)
-        traces = self._traces.get(key, ())
+        traces = self._traces.get(key, [])
         for trace in traces:
             if trace.guards.hold():
                 if trace is not traces[0]:  # first next time: those that do not hold look at all that they depend on

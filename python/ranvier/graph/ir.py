@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import TraceError
+from ..core.traced import Traced
 
 
-class Value:
+class Value(Traced):
     """One array in a graph. `kind` says where it comes from: "input", "state" (a captured tensor, by reference),
     "constant" (a captured array that never changes) or "node".
     """
@@ -30,6 +31,10 @@ class Value:
         for s in self.shape:
             n *= s
         return n
+
+    @property
+    def device(self) -> str:
+        return self.graph.device
 
     @property
     def nbytes(self) -> int:
@@ -82,10 +87,12 @@ class Graph:
     """A traced function.
 
     `states` are the captured tensors with the Value that each has at the start; `updates` gives, for some of these
-    Values, the Value that the state has to hold after a run. frozen: all others hold the same values in each run.
+    Values, the Value that the state has to hold after a run. device: where all of them are. frozen: states without
+    an update hold the same values in each run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
         self.inputs: list[Value] = []
         self.states: list[tuple[Any, Value]] = []
         self.nodes: list[Node] = []

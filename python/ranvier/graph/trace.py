@@ -12,6 +12,7 @@ from ..core.context import local
 from ..core.errors import TraceError
 from ..core.memory import aligned_full
 from ..core.tape import check_view
+from ..core.traced import is_traced
 from .ir import Graph, Value
 
 
@@ -54,7 +55,7 @@ class Tracer:
     def value_of(self, t: Any) -> Value:
         from ..tensor import Constant
 
-        if isinstance(t._data, Value):
+        if is_traced(t._data):
             if t._data.graph is not self.graph:
                 raise TraceError(
                     f"a tensor of shape {t.shape} from an earlier trace is used: return tensors from a compiled "
@@ -95,7 +96,7 @@ class Tracer:
     def assign(self, t: Any, new: Any) -> None:
         """t takes the value of `new`: by rebinding where t is traced, by an update of the state where it is captured."""
         value = self.value_of(new)
-        if isinstance(t._data, Value):
+        if is_traced(t._data):
             if t._base is not None:
                 raise TraceError(
                     f"in-place change of a view of shape {t.shape} inside a compiled function; assign to the whole "
@@ -164,7 +165,7 @@ class Tracer:
         grads = []
         for t in self.touched.values():
             g = t.grad
-            if g is not None and isinstance(g._data, Value):
+            if g is not None and is_traced(g._data):
                 memory = Tensor(aligned_full(g.shape, 0, g.dtype))
                 start = self.graph.state(memory)
                 self.graph.updates[start] = g._data

@@ -16,6 +16,7 @@ import numpy as np
 from .. import ops
 from ..core.dtypes import is_float
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
+from ..core.traced import is_traced
 from ..ops.public import Array
 from ..ops.record import broadcast_shapes
 
@@ -77,7 +78,7 @@ def _check_same(name: str, input: Any, target: Any) -> None:
 def _check_unit(name: str, what: str, x: Any, hint: str) -> None:
     """Values must lie in [0, 1]; inside a trace they are not known and not checked."""
     data = getattr(x, "_data", x)
-    if not isinstance(data, np.ndarray) or data.size == 0:
+    if is_traced(data) or data.size == 0:
         return
     low, high = data.min(), data.max()
     if not (low >= 0 and high <= 1):
@@ -192,7 +193,7 @@ def gaussian_nll_loss(
                 "with a last axis of 1 or none"
             )
     data = getattr(var, "_data", var)
-    if isinstance(data, np.ndarray) and (data < 0).any():
+    if not is_traced(data) and (data < 0).any():
         raise DomainError(f"{name}: var must not be negative, has {data.min():.6g}")
     constant = var.detach() if hasattr(var, "detach") else var
     var = ops.add(var, ops.sub(ops.clamp(constant, min=eps), constant))
@@ -343,7 +344,7 @@ def nll_loss(
             f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the raw scores"
         )
     labels = getattr(target, "_data", target)
-    if isinstance(labels, np.ndarray):
+    if not is_traced(labels):
         bad = labels[(labels != ignore_index) & ((labels < 0) | (labels >= classes))]
         if bad.size:
             raise OutOfRangeError(

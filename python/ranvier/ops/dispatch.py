@@ -12,6 +12,7 @@ from ..core.context import Epoch, local
 from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..core.errors import DTypeError, OutOfRangeError, TraceError
 from ..core.tape import Node
+from ..core.traced import Traced
 from ..ops import record as _op
 from .record import Call
 
@@ -123,7 +124,7 @@ def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
     if local.tracer is not None:
         return inputs, local.tracer.record(call, inputs)
     for a in arrays:
-        if not isinstance(a, np.ndarray):
+        if isinstance(a, Traced):
             raise TraceError(
                 f"{call.op.name}: a tensor of shape {a.shape} from inside a compiled function has no value outside of it; "
                 "return it from the function"

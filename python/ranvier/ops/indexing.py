@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.context import local
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from ..core.traced import is_traced
 from . import shape as _shape
 from .shape import _slice, _slice_put
 
@@ -32,7 +33,7 @@ def _plan(x: Any, index: Any) -> tuple:
     items = [_from_list(i) if isinstance(i, list) else i.item() if isinstance(i, np.integer) else i for i in items]
     for i, item in enumerate(items):
         if isinstance(item, (Tensor, np.ndarray)) and item.shape == () and item.dtype.kind in "iu":
-            if not isinstance(item, Tensor) or isinstance(item._data, np.ndarray):
+            if not isinstance(item, Tensor) or not is_traced(item._data):
                 items[i] = int(item)
 
     def axes_used(item: Any) -> int:
