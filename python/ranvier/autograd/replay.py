@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.context import local
+from ..core.context import enable_grad
 from ..core.errors import GradError
 from ..core.tape import Node
 from . import engine
 
 
 class _Replay:
-    """An op made for one call of a compiled function: its gradient rule runs forward and backward as one plan."""
+    """A Differentiable made for one call of a compiled function: its gradient rule runs forward and backward as one plan."""
 
-    name, kind, saves, rule = "compiled", "kernel", "i", None
+    name, saves = "compiled", "i"
 
     def __init__(self, trace: Any, fn: Callable, args: tuple, kwargs: dict, leaves: list):
         self.trace, self.fn, self.args, self.kwargs, self.leaves = trace, fn, args, kwargs, leaves
@@ -40,7 +40,7 @@ class _Replay:
         if pullback is None:
 
             def pull(seeds: tuple, args: tuple, kwargs: dict) -> tuple:
-                with _recording():
+                with enable_grad():
                     tensors: list = []
                     flatten(self.fn(*args, **kwargs), tensors)
                     wanted = [t for t, need in zip(tensors, self.trace.needs_grad) if need]
@@ -72,16 +72,8 @@ def _copied(x: Any) -> Any:
     return x.clone() if isinstance(x, Tensor) and not x._requires_grad else x
 
 
-class _recording:
-    def __enter__(self) -> None:
-        self._before, local.grad_enabled = local.grad_enabled, True
-
-    def __exit__(self, *exc: object) -> None:
-        local.grad_enabled = self._before
-
-
-class _ReplayCall:
-    attrs: dict = {}
+class _ReplayCall:  # a DifferentiableCall
+    attrs: dict[str, Any] = {}
 
     def __init__(self, op: _Replay):
         self.op = op

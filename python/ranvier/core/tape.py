@@ -6,7 +6,7 @@ Nodes are numbered as they are made, so descending numbers are a topological ord
 from __future__ import annotations
 
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from .errors import GradError
 
@@ -52,6 +52,27 @@ def check_view(t: Any) -> None:
         )
 
 
+class Differentiable(Protocol):
+    """What the tape asks of an op: the record of one (ops/record.py), or a whole compiled function (autograd/replay.py)."""
+
+    name: str
+    saves: str
+
+    @property
+    def vjp(self) -> Any:
+        """(g, out, *inputs, **attrs) -> the gradient of each input, or None."""
+
+
+class DifferentiableCall(Protocol):
+    """A Differentiable with its attributes."""
+
+    @property
+    def op(self) -> Differentiable: ...
+
+    @property
+    def attrs(self) -> dict[str, Any]: ...
+
+
 class Node:
     """One recorded call: where its inputs came from, and what the gradient rule needs of inputs and outputs."""
 
@@ -65,11 +86,11 @@ class Node:
         "hooks",
     )  # hooks: see hooks.py; often not set
 
-    def __init__(self, call: Any, inputs: tuple, outs: tuple):
+    def __init__(self, call: DifferentiableCall, inputs: tuple, outs: tuple):
         for t in inputs:
             if t._base is not None:
                 check_view(t)
-        self.call = call
+        self.call: Any = call
         saves = call.op.saves
         if "i" in saves:
             self.inputs: Any = inputs
