@@ -192,7 +192,7 @@ def gaussian_nll_loss(
                 f"{name}: var{tuple(var.shape)} must have input's shape {tuple(input.shape)}, or that "
                 "with a last axis of 1 or none"
             )
-    data = getattr(var, "_data", var)
+    data: Any = getattr(var, "_data", var)
     if not is_traced(data) and (data < 0).any():
         raise DomainError(f"{name}: var must not be negative, has {data.min():.6g}")
     constant = var.detach() if hasattr(var, "detach") else var
@@ -343,7 +343,7 @@ def nll_loss(
         _warn(
             f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the raw scores"
         )
-    labels = getattr(target, "_data", target)
+    labels: Any = getattr(target, "_data", target)
     if not is_traced(labels):
         bad = labels[(labels != ignore_index) & ((labels < 0) | (labels >= classes))]
         if bad.size:
