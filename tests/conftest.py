@@ -1,13 +1,15 @@
-"""What all tests share: fixed seeds, and settings put back after each test."""
+"""What all tests share: fixed seeds, settings put back after each test, and PyTorch's word."""
 
 from __future__ import annotations
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "4")  # tests compare thread counts, also on machines with fewer cores
+os.environ["RANVIER_BACKEND"] = "native"  # without the native module tests fail, and do not compare NumPy with itself
 
 import pytest  # noqa: E402
 import ranvier as rv  # noqa: E402
+from oracle import Oracle  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +21,15 @@ def fresh_settings():
     assert rv.get_default_dtype() == dtype, "a test left another default dtype"
     if rv.get_num_threads() != threads:
         rv.set_num_threads(threads)
+
+
+@pytest.fixture
+def torch():
+    """PyTorch, for tests that cannot do without: they are skipped where it is missing."""
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def oracle(request):
+    """PyTorch's results, where it is missing from goldens (tests/support/oracle.py)."""
+    return Oracle(f"{request.path.stem}/{request.node.name}")

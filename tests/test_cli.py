@@ -38,9 +38,7 @@ def test_version_and_mistakes(capsys):
 
 
 def test_demo_learns_and_saves(tmp_path, capsys):
-    pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
-    pytest.importorskip("safetensors")
     assert cli.main(["demo", "--output", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     shares = [float(s) for s in re.findall(r"([\d.]+)%", out)]
@@ -60,8 +58,5 @@ def test_demo_names_what_is_wrong(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", ["xor_numpy", "xor_pytorch_style", "regression_trainer", "digits"])
 def test_examples_run(name):
-    if name == "digits":
-        pytest.importorskip("sklearn")
-        pytest.importorskip("safetensors")
     done = subprocess.run([sys.executable, str(EXAMPLES / f"{name}.py")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -93,8 +93,6 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_message(case, backend):
     call, kind, wanted = CASES[case]
-    if backend == "native":
-        pytest.importorskip("ranvier._native")
     with rv.backend(backend), pytest.raises(kind) as caught:
         call()
     text = str(caught.value)
@@ -125,7 +123,6 @@ def test_the_same_message_in_a_trace():
 
 
 def test_faults_in_a_compiled_run_name_the_layer():
-    pytest.importorskip("ranvier._native")
 
     class Net(nn.Module):
         def __init__(self):
@@ -149,7 +146,8 @@ def test_faults_in_a_compiled_run_name_the_layer():
 
 
 def test_malformed_plans_are_refused():
-    native = pytest.importorskip("ranvier._native")
+    from ranvier import _native as native
+
     view = lambda slot, offset=0, shape=(4,): (slot, offset, 0, shape, (1,))  # noqa: E731
     slots = [("input", 16), ("output", 0, (4,)), ("arena", 0, 16)]
     for ins, outs, rule in (

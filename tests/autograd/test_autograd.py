@@ -315,8 +315,7 @@ def _of_a_number(lib, w):
 @pytest.mark.parametrize(
     "script", [_number, _into_constant, _zeroed, _view_used, _twice, _of_a_number], ids=lambda f: f.__name__
 )
-def test_changes_through_views_as_in_pytorch(script):
-    torch = pytest.importorskip("torch")
+def test_changes_through_views_as_in_pytorch(torch, script):
     results = []
     for lib in (rv, torch):
         w = lib.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 4.0]], dtype=lib.float64, requires_grad=True)
@@ -474,14 +473,12 @@ def run_with_hooks(lib):
     return [*results, x.grad.tolist(), seen]
 
 
-def test_hooks_as_in_pytorch():
-    torch = pytest.importorskip("torch")
+def test_hooks_as_in_pytorch(torch):
     assert run_with_hooks(rv) == run_with_hooks(torch)
 
 
 @pytest.mark.parametrize("asked", ["x", "y", "z", "u", "xy", "yx", "yz", "xz", "xyz", "yu"])
-def test_hooks_on_the_way_to_what_is_asked_for_as_in_pytorch(asked):
-    torch = pytest.importorskip("torch")
+def test_hooks_on_the_way_to_what_is_asked_for_as_in_pytorch(torch, asked):
     seen = {}
     for lib in (rv, torch):
         x, u = lib.ones(2, requires_grad=True), lib.ones(2, requires_grad=True)

@@ -80,7 +80,6 @@ def test_a_row_names_the_command_that_measures_it(settings: Settings) -> None:
 
 
 def test_a_run_from_end_to_end(tmp_path: Path) -> None:
-    pytest.importorskip("ranvier._native")
     file = tmp_path / "rows.json"
     alone = ("--without", "torch,jax")
     first = bench("products", "--quick", "--dtype", "float32", "--only", "(4, 2) @ (2, 4)", "--json", str(file), *alone)
@@ -101,7 +100,6 @@ def test_a_run_from_end_to_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("group", ["products", "ops"])
 def test_numpy_can_be_left_out(group: str, tmp_path: Path) -> None:
-    pytest.importorskip("ranvier._native")
     file = tmp_path / "rows.json"
     case = {"products": "(4, 2) @ (2, 4)", "ops": "cat of two 64x64, dim=0"}[group]
     done = bench(
@@ -185,7 +183,6 @@ def test_a_wrong_product_is_refused() -> None:
 
 
 def test_laboratory_measures_variants_and_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ranvier._native")
     monkeypatch.setattr(products, "torch_or_none", lambda settings: None)
     monkeypatch.setattr(products, "jax_or_none", lambda: None)
     machine = peak.Peak(1e11, 1e11, 1e10, "", "")
@@ -338,7 +335,6 @@ def test_peers_choose_their_kernels_themselves(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_instructions_in_a_plan_compute_what_the_function_does() -> None:
-    pytest.importorskip("ranvier._native")
     x = rv.randn(10)
     run, (out,) = plans.in_plan(lambda x: rv.exp(x) + 1, [x], copies=3)
     run(2)
@@ -447,7 +443,6 @@ def test_reading_goes_over_all_of_the_matrix() -> None:
 
 
 def test_peaks_and_cases_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ranvier._native")
     monkeypatch.setattr(native, "compiled", lambda: None)
     monkeypatch.setattr(chains, "torch_or_none", lambda settings: None)
     measured = peak.measure_peak(1, 0.01)

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 import ranvier as rv
 from ops_support import same_bits
+from products import CODE, PRECISIONS, check, close, exact, operands
+from ranvier import _native as native
 from ranvier import nn, optim
 from ranvier.train import Trainer
-
-native = pytest.importorskip("ranvier._native")
-from test_matmul import CODE, close, exact, operands  # noqa: E402
-from test_precision import PRECISIONS, check  # noqa: E402
 
 rng = np.random.default_rng(3)
 LONG = 8  # rows from which on every instruction set packs

@@ -13,7 +13,6 @@ import ranvier.nn.functional as F
 from ops_support import OPS, same_bits
 from ranvier import nn, optim
 
-pytest.importorskip("ranvier._native")
 THREADS = (1, 2, 3, 4)
 
 

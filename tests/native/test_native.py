@@ -13,8 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-native = pytest.importorskip("ranvier._native")
+from ranvier import _native as native
 
 CODE = {np.dtype(t): i for i, t in enumerate(["f4", "f8", "i4", "i8", "u1", "?"])}
 ROWS = [name for name, row in native.op_table().items() if row[0] != "KERNEL"]

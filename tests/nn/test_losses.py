@@ -1,4 +1,4 @@
-"""Losses: values, gradients and dtypes against PyTorch where it is installed, and what Ranvier refuses."""
+"""Losses: values, gradients and dtypes against PyTorch, and what Ranvier refuses."""
 
 from __future__ import annotations
 
@@ -107,27 +107,29 @@ def rv_args(args, kwargs, dtype):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none", None])
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_against_torch(case, reduction):
-    torch = pytest.importorskip("torch")
+def test_against_torch(oracle, case, reduction):
     name, args, kwargs = case
     if reduction is not None:
         if "reduction" in kwargs:
             return
         kwargs = {**kwargs, "reduction": reduction}
-    tensors, options = rv_args(args, kwargs, np.float64)
-    ours = getattr(F, name)(*tensors, **options)
     fixed = name == "soft_margin_loss"  # whose target PyTorch does not differentiate
-    theirs_args = [torch.tensor(a, requires_grad=a.dtype.kind == "f" and not (fixed and i)) for i, a in enumerate(args)]
-    theirs_options = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
-    theirs = getattr(torch.nn.functional, name)(*theirs_args, **theirs_options)
-    assert ours.dtype == np.float64 and ours.shape == tuple(theirs.shape)
-    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-12, atol=1e-12)
-    seed = np.asarray(RNG.standard_normal(ours.shape))
-    ours.backward(rv.tensor(seed))
-    theirs.backward(torch.tensor(seed))
-    for t, r in zip(tensors, theirs_args, strict=False):
-        if r.grad is not None:
-            np.testing.assert_allclose(t.grad.numpy(), r.grad.numpy(), rtol=1e-10, atol=1e-12)
+    leaf = [a.dtype.kind == "f" and not (fixed and i) for i, a in enumerate(args)]
+
+    def run(lib):
+        """The loss, and the gradients that PyTorch has too."""
+        tensors = [lib.tensor(a, requires_grad=r) for a, r in zip(args, leaf, strict=True)]
+        options = {k: lib.tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
+        out = getattr(lib.nn.functional, name)(*tensors, **options)
+        out.backward(lib.tensor(np.asarray(np.random.default_rng(1).standard_normal(tuple(out.shape)))))
+        grads = [t.grad for t in tensors if t.grad is not None]
+        return [x.detach().numpy() for x in (out, *grads)]
+
+    (ours, *grads), (theirs, *their_grads) = run(rv), oracle(run)
+    assert ours.dtype == np.float64 and ours.shape == theirs.shape
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    for a, b in zip(grads, their_grads, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -204,9 +206,16 @@ def test_modules_hold_the_arguments(case):
     module = getattr(nn, cls)(**options)
     expected = getattr(F, function)(*tensors, **options)
     np.testing.assert_array_equal(module(*tensors).numpy(), expected.numpy())
-    torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("case", MODULES, ids=[f"{m[0]}-{i}" for i, m in enumerate(MODULES)])
+def test_modules_like_torch(torch, case):
+    cls, _, args, kwargs = case
+    module = getattr(nn, cls)(**{k: rv.tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()})
     twin = getattr(torch.nn, cls)(**{k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()})
-    np.testing.assert_allclose(module(*tensors).numpy(), twin(*map(torch.tensor, args)).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        module(*map(rv.tensor, args)).numpy(), twin(*map(torch.tensor, args)).numpy(), rtol=1e-12
+    )
     assert repr(module) == repr(twin)
     assert list(module.state_dict()) == list(twin.state_dict())
 
@@ -225,20 +234,17 @@ def test_modules_hold_the_arguments(case):
         ("normalize", (X,), {"eps": 2.2}),
     ],
 )
-def test_distances(name, args, kwargs):
-    torch = pytest.importorskip("torch")
-    ours_in = [rv.tensor(a, requires_grad=True) for a in args]
-    theirs_in = [torch.tensor(a, requires_grad=True) for a in args]
-    ours, theirs = (
-        getattr(F, name)(*ours_in, **kwargs),
-        getattr(torch.nn.functional, name)(*theirs_in, **kwargs),
-    )
-    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-12)
-    seed = draw(*ours.shape)
-    ours.backward(rv.tensor(seed))
-    theirs.backward(torch.tensor(seed))
-    for a, b in zip(ours_in, theirs_in, strict=False):
-        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-12)
+def test_distances(oracle, name, args, kwargs):
+    def run(lib):
+        tensors = [lib.tensor(a, requires_grad=True) for a in args]
+        out = getattr(lib.nn.functional, name)(*tensors, **kwargs)
+        out.backward(lib.tensor(np.asarray(np.random.default_rng(1).standard_normal(tuple(out.shape)))))
+        return [out.detach().numpy(), *(t.grad.numpy() for t in tensors)]
+
+    (ours, *grads), (theirs, *their_grads) = run(rv), oracle(run)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    for a, b in zip(grads, their_grads, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_zero_vectors_have_finite_gradients():

@@ -5,23 +5,15 @@ import math
 import numpy as np
 import pytest
 import ranvier as rv
-from ranvier import optim
 from ranvier.optim import lr_scheduler as S
 
-torch = pytest.importorskip("torch")
-T = torch.optim.lr_scheduler
 pytestmark = pytest.mark.filterwarnings("ignore:.*before optimizer.step", "ignore:Detected call")
 
 
-def optimizers(lrs=(0.5, 0.05), cls="SGD", **options):
-    """The same two-group optimizer here and in PyTorch."""
-    ours = getattr(optim, cls)(
-        [{"params": [rv.tensor([1.0], requires_grad=True)], "lr": lr} for lr in lrs], lr=lrs[0], **options
-    )
-    theirs = getattr(torch.optim, cls)(
-        [{"params": [torch.ones(1, requires_grad=True)], "lr": lr} for lr in lrs], lr=lrs[0], **options
-    )
-    return ours, theirs
+def optimizer_of(lib=rv, cls="SGD", **options):
+    """An optimizer of two groups."""
+    groups = [{"params": [lib.tensor([1.0], requires_grad=True)], "lr": lr} for lr in (0.5, 0.05)]
+    return getattr(lib.optim, cls)(groups, lr=0.5, **options)
 
 
 def rates(optimizer):
@@ -84,17 +76,23 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_values_are_pytorchs(name):
+def test_values_are_pytorchs(oracle, name):
     make, options = CASES[name]
-    ours, theirs = optimizers(**options)
-    mine, other = make(S, ours), make(T, theirs)
-    for t in range(300):
-        np.testing.assert_allclose(rates(ours), rates(theirs), rtol=1e-9, atol=1e-15, err_msg=f"step {t}")
-        assert mine.get_last_lr() == [g["lr"] for g in ours.param_groups]
-        ours.step()
-        theirs.step()
-        mine.step()
-        other.step()
+
+    def run(lib):
+        optimizer = optimizer_of(lib, **options)
+        scheduler = make(lib.optim.lr_scheduler, optimizer)
+        rows = []
+        for _ in range(300):
+            rows.append(rates(optimizer))
+            if lib is rv:
+                assert scheduler.get_last_lr() == [g["lr"] for g in optimizer.param_groups]
+            optimizer.step()
+            scheduler.step()
+        return [np.array(rows)]
+
+    for t, (ours, theirs) in enumerate(zip(run(rv)[0], oracle(run)[0], strict=True)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-15, err_msg=f"step {t}")
 
 
 CLOSED_FORMS = {
@@ -109,7 +107,7 @@ CLOSED_FORMS = {
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)
 def test_values_follow_the_closed_form(name):
-    ours, _ = optimizers()
+    ours = optimizer_of()
     scheduler = CASES[name][0](S, ours)
     for t in range(200):
         assert ours.param_groups[0]["lr"] == pytest.approx(CLOSED_FORMS[name](t), rel=1e-9, abs=1e-12), t
@@ -118,8 +116,7 @@ def test_values_follow_the_closed_form(name):
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
-def test_plateau_is_pytorchs(mode, threshold_mode):
-    ours, theirs = optimizers()
+def test_plateau_is_pytorchs(oracle, mode, threshold_mode):
     options = dict(
         mode=mode,
         factor=0.5,
@@ -129,38 +126,42 @@ def test_plateau_is_pytorchs(mode, threshold_mode):
         cooldown=2,
         min_lr=[0.01, 0.002],
     )
-    mine, other = S.ReduceLROnPlateau(ours, **options), T.ReduceLROnPlateau(theirs, **options)
-    random = np.random.default_rng(0)
-    for t in range(200):
-        value = float(np.exp(-t / 40) + 0.1 * random.normal())
-        mine.step(value)
-        other.step(value)
-        assert rates(ours) == rates(theirs), t
-        assert mine.get_last_lr() == list(other.get_last_lr())
-    assert ours.param_groups[0]["lr"] < 0.5
+
+    def run(lib):
+        optimizer = optimizer_of(lib)
+        scheduler = lib.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options)
+        random = np.random.default_rng(0)
+        rows = []
+        for t in range(200):
+            scheduler.step(float(np.exp(-t / 40) + 0.1 * random.normal()))
+            assert list(scheduler.get_last_lr()) == [g["lr"] for g in optimizer.param_groups]
+            rows.append(rates(optimizer))
+        return [np.array(rows)]
+
+    (ours,), (theirs,) = run(rv), oracle(run)
+    np.testing.assert_array_equal(ours, theirs)
+    assert ours[-1, 0, 0] < 0.5
 
 
 @pytest.mark.parametrize("epoch", [0, 0.25, 3.5, 9.99, 10, 17.25, 40])
 @pytest.mark.parametrize("factor", [1, 2])
-def test_restarts_take_fractions_of_epochs(epoch, factor):
-    ours, theirs = optimizers()
-    mine, other = (
-        S.CosineAnnealingWarmRestarts(ours, 5, factor),
-        T.CosineAnnealingWarmRestarts(theirs, 5, factor),
-    )
-    mine.step(epoch)
-    other.step(epoch)
-    np.testing.assert_allclose(rates(ours), rates(theirs), rtol=1e-12)
+def test_restarts_take_fractions_of_epochs(oracle, epoch, factor):
+    def run(lib):
+        optimizer = optimizer_of(lib)
+        lib.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 5, factor).step(epoch)
+        return [np.array(rates(optimizer))]
+
+    np.testing.assert_allclose(run(rv)[0], oracle(run)[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n not in ("lambda", "multiplicative", "cyclic fn")])
 def test_state_dict_goes_on_where_it_was(name):
     make, options = CASES[name]
-    first, _ = optimizers(**options)
+    first = optimizer_of(**options)
     scheduler = make(S, first)
     for _ in range(37):
         scheduler.step()
-    second, _ = optimizers(**options)
+    second = optimizer_of(**options)
     resumed = make(S, second)
     second.load_state_dict(first.state_dict())
     resumed.load_state_dict(scheduler.state_dict())
@@ -171,27 +172,29 @@ def test_state_dict_goes_on_where_it_was(name):
 
 
 @pytest.mark.parametrize("name", ["step", "linear", "exponential", "cosine", "polynomial"])
-def test_resuming_by_last_epoch_is_pytorchs(name):
-    ours, theirs = optimizers()
-    for module, optimizer in ((S, ours), (T, theirs)):
+def test_resuming_by_last_epoch_is_pytorchs(oracle, name):
+    make = {
+        "step": lambda m, o: m.StepLR(o, 30, last_epoch=12),
+        "linear": lambda m, o: m.LinearLR(o, 0.1, 0.8, 50, last_epoch=12),
+        "exponential": lambda m, o: m.ExponentialLR(o, 0.97, last_epoch=12),
+        "cosine": lambda m, o: m.CosineAnnealingLR(o, 40, 0.001, last_epoch=12),
+        "polynomial": lambda m, o: m.PolynomialLR(o, 120, 2.0, last_epoch=12),
+    }[name]
+
+    def run(lib):
+        optimizer = optimizer_of(lib)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-        maker = {
-            "step": lambda m, o: m.StepLR(o, 30, last_epoch=12),
-            "linear": lambda m, o: m.LinearLR(o, 0.1, 0.8, 50, last_epoch=12),
-            "exponential": lambda m, o: m.ExponentialLR(o, 0.97, last_epoch=12),
-            "cosine": lambda m, o: m.CosineAnnealingLR(o, 40, 0.001, last_epoch=12),
-            "polynomial": lambda m, o: m.PolynomialLR(o, 120, 2.0, last_epoch=12),
-        }[name]
-        scheduler = maker(module, optimizer)
+        scheduler = make(lib.optim.lr_scheduler, optimizer)
         for _ in range(20):
             scheduler.step()
-    np.testing.assert_allclose(rates(ours), rates(theirs), rtol=1e-12)
+        return [np.array(rates(optimizer))]
+
+    np.testing.assert_allclose(run(rv)[0], oracle(run)[0], rtol=1e-12)
 
 
 def test_mistakes_are_named():
-    ours, _ = optimizers()
-    other, _ = optimizers()
+    ours, other = optimizer_of(), optimizer_of()
     with pytest.raises(TypeError, match="StepLR: optimizer=int must be an Optimizer"):
         S.StepLR(3, 1)
     with pytest.raises(KeyError, match="initial_lr"):
@@ -209,7 +212,7 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="1 milestones, not 2"):
         S.SequentialLR(ours, [S.StepLR(ours, 1), S.StepLR(ours, 1)], [1, 2])
     with pytest.raises(ValueError, match="cycle_momentum"):
-        S.CyclicLR(optimizers(cls="Adagrad")[0], 0.1, 0.2)
+        S.CyclicLR(optimizer_of(cls="Adagrad"), 0.1, 0.2)
     scheduler = S.OneCycleLR(ours, 0.1, total_steps=2, cycle_momentum=False)
     scheduler.step()
     scheduler.step()
@@ -218,6 +221,6 @@ def test_mistakes_are_named():
 
 
 def test_a_skipped_first_rate_is_told():
-    ours, _ = optimizers()
+    ours = optimizer_of()
     with pytest.warns(UserWarning, match="before optimizer.step"):
         S.StepLR(ours, 1).step()

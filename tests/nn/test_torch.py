@@ -37,8 +37,7 @@ def test_goldens(case, dtype):
 
 
 @every_case
-def test_live(case):
-    torch = pytest.importorskip("torch")
+def test_live(torch, case):
     for dtype in ("float32", "float64"):
         theirs = evaluate(case, torch, torch.from_numpy, dtype)
         ours = evaluate(case, rv, rv.from_numpy, dtype)

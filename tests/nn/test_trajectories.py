@@ -42,8 +42,7 @@ def test_eager_and_compiled_agree(optimizer):
 
 
 @every_optimizer
-def test_live(optimizer):
-    torch = pytest.importorskip("torch")
+def test_live(torch, optimizer):
     for dtype in TOLERANCE:
         before = torch.get_default_dtype()
         torch.set_default_dtype(getattr(torch, dtype))  # the dtype of optimizers' scalar states

@@ -8,51 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+import ranvier as rv
+from products import CODE, ROWS, close, exact, ids, operands, product
+from ranvier import _native as native
+from ranvier import ops
 
-native = pytest.importorskip("ranvier._native")
 rng = np.random.default_rng(0)
-
-CODE = {np.dtype(t): i for i, t in enumerate(["f4", "f8", "i4", "i8", "u1", "?"])}
-ROWS = [name for name, row in native.op_table().items() if row[0] != "KERNEL"]
-ids = iter(range(1 << 42, 1 << 43))  # call ids that no Call of the package has
-
-
-def eps(dtype):
-    return np.finfo(dtype).eps if np.dtype(dtype).kind == "f" else 0
-
-
-def close(out, expected, k, scale=1.0):
-    """|out - expected| <= 4 eps sqrt(k) |a| |b| a sum of k products."""
-    bound = 4 * eps(out.dtype) * np.sqrt(k + 1) * scale * 4
-    assert out.shape == expected.shape
-    np.testing.assert_allclose(out, expected, rtol=0, atol=bound * max(1.0, float(np.abs(expected).max(initial=0)) / 4))
-
-
-def product(a, b, flags=0, bias=None, program=(), floats=(), extra=(), outs=None, call=None):
-    """The native kernel on arrays as they lie."""
-    left = a.mT if flags & 1 else a
-    right = b.mT if flags & 2 else b
-    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), left.shape[-2], right.shape[-1])
-    outs = [(CODE[np.dtype(t)], shape) for t in (outs or [a.dtype])]
-    ins = [a, b] + ([] if bias is None else [bias]) + list(extra)
-    ints = [flags | (4 if bias is not None else 0), *program]
-    return native.eager_add(next(ids) if call is None else call, ins, "matmul", outs, ints, list(floats), "matmul")
-
-
-def exact(a, b, flags=0, bias=None):
-    a, b = (x.astype("f8" if x.dtype.kind == "f" else "i8") for x in (a, b))
-    out = (a.mT if flags & 1 else a) @ (b.mT if flags & 2 else b)
-    return out if bias is None else out + bias.astype(out.dtype)
-
-
-def operands(m, n, k, flags, dtype="f4", batch_a=(), batch_b=()):
-    def draw(shape):
-        return rng.uniform(-2, 2, shape).astype(dtype)
-
-    return draw((*batch_a, k, m) if flags & 1 else (*batch_a, m, k)), draw(
-        (*batch_b, n, k) if flags & 2 else (*batch_b, k, n)
-    )
-
 
 # sizes around the edges of vectors (4, 8, 16), micro-tiles (4, 6, 14 rows; 8..32 columns) and blocks
 SHAPES = [
@@ -237,35 +198,31 @@ def test_threads_and_instruction_sets(isa):
 
 # ---------------------------------------------------------------- public functions, against PyTorch
 
-import ranvier as rv  # noqa: E402
-from ranvier import ops  # noqa: E402
 
-torch = pytest.importorskip("torch", reason="the oracle of the tests below")
+def values_and_gradients(lib, f, shapes):
+    """Of f(*tensors) of these shapes: the result, and the gradients of its product with given numbers."""
+    rng = np.random.default_rng(0)
+    xs = [lib.tensor(rng.standard_normal(s), requires_grad=True) for s in shapes]
+    out = f(*xs)
+    out.backward(lib.tensor(np.asarray(rng.standard_normal(tuple(out.shape)))))
+    return [out.detach().numpy(), *(x.grad.numpy() for x in xs)]
 
 
-def against_torch(ours, theirs, *shapes, dtype="f8"):
-    """Values and gradients of ours(tensors) and theirs(torch tensors) agree."""
-    arrays = [rng.standard_normal(s).astype(dtype) for s in shapes]
-    xs = [rv.tensor(a, requires_grad=True) for a in arrays]
-    ts = [torch.tensor(a, requires_grad=True) for a in arrays]
-    out, expected = ours(*xs), theirs(*ts)
-    assert out.shape == tuple(expected.shape)
-    np.testing.assert_allclose(out.detach().numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-9)
-    if expected.requires_grad:
-        g = rng.standard_normal(out.shape).astype(dtype)
-        out.backward(rv.tensor(g))
-        expected.backward(torch.tensor(g))
-        for x, t in zip(xs, ts):
-            np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-9, atol=1e-9)
+def assert_like_torch(oracle, f, *shapes):
+    """f(lib, *tensors) is what it is in PyTorch."""
+    expected = oracle(lambda torch: values_and_gradients(torch, lambda *xs: f(torch, *xs), shapes))
+    for ours, theirs in zip(values_and_gradients(rv, lambda *xs: f(rv, *xs), shapes), expected, strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("a, b", [
     ((3,), (3,)), ((4, 3), (3,)), ((3,), (3, 4)), ((4, 3), (3, 5)), ((2, 4, 3), (3,)), ((3,), (2, 3, 5)), ((2, 4, 3), (3, 5)),
     ((4, 3), (2, 3, 5)), ((2, 1, 4, 3), (5, 3, 2)), ((1, 1), (1, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((6, 4, 3), (6, 3, 1)),
 ])  # fmt: skip
-def test_matmul_like_torch(a, b):
-    against_torch(rv.matmul, torch.matmul, a, b)
-    against_torch(lambda x, y: x @ y, torch.matmul, a, b)
+def test_matmul_like_torch(oracle, a, b):
+    assert_like_torch(oracle, lambda lib, x, y: lib.matmul(x, y), a, b)
+    assert_like_torch(oracle, lambda lib, x, y: x @ y, a, b)
 
 
 @pytest.mark.parametrize("name, shapes", [
@@ -273,32 +230,31 @@ def test_matmul_like_torch(a, b):
     ("outer", [(3,), (4,)]), ("inner", [(2, 3, 4), (5, 4)]), ("vdot", [(4,), (4,)]), ("addmm", [(5,), (3, 4), (4, 5)]),
     ("addmv", [(3,), (3, 4), (4,)]), ("baddbmm", [(3, 5), (2, 3, 4), (2, 4, 5)]), ("addbmm", [(3, 5), (2, 3, 4), (2, 4, 5)]),
 ])  # fmt: skip
-def test_family_like_torch(name, shapes):
-    against_torch(getattr(rv, name), getattr(torch, name), *shapes)
+def test_family_like_torch(oracle, name, shapes):
+    assert_like_torch(oracle, lambda lib, *xs: getattr(lib, name)(*xs), *shapes)
     if name.startswith(("add", "badd")):
-        scale = {"beta": 0.5, "alpha": -2.0}
-        against_torch(lambda *x: getattr(rv, name)(*x, **scale), lambda *x: getattr(torch, name)(*x, **scale), *shapes)
+        assert_like_torch(oracle, lambda lib, *xs: getattr(lib, name)(*xs, beta=0.5, alpha=-2.0), *shapes)
 
 
 @pytest.mark.parametrize("x", [(4,), (5, 4), (2, 5, 4), (2, 3, 5, 4), (0, 4)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear_like_torch(x, bias):
+def test_linear_like_torch(oracle, x, bias):
     shapes = [x, (3, 4)] + ([(3,)] if bias else [])
-    against_torch(ops.linear, torch.nn.functional.linear, *shapes)
+    assert_like_torch(oracle, lambda lib, *xs: lib.nn.functional.linear(*xs), *shapes)
 
 
-def test_bilinear_like_torch():
+def test_bilinear_like_torch(oracle):
     for lead in [(), (5,), (2, 3)]:
         shapes = [(*lead, 4), (*lead, 3), (6, 4, 3), (6,)]
-        against_torch(ops.bilinear, torch.nn.functional.bilinear, *shapes)
+        assert_like_torch(oracle, lambda lib, *xs: lib.nn.functional.bilinear(*xs), *shapes)
 
 
 @pytest.mark.parametrize(
     "a, b, dims",
     [((2, 3, 4), (3, 4, 5), 2), ((2, 3), (4, 5), 0), ((2, 3, 4), (4, 3, 5), ([1, 2], [1, 0])), ((3,), (3,), 1)],
 )
-def test_tensordot_like_torch(a, b, dims):
-    against_torch(lambda x, y: rv.tensordot(x, y, dims), lambda x, y: torch.tensordot(x, y, dims), a, b)
+def test_tensordot_like_torch(oracle, a, b, dims):
+    assert_like_torch(oracle, lambda lib, x, y: lib.tensordot(x, y, dims), a, b)
 
 
 @pytest.mark.parametrize("equation, shapes", [
@@ -311,8 +267,8 @@ def test_tensordot_like_torch(a, b, dims):
     (" i j , j k -> k i ", [(2, 3), (3, 4)]), ("ij,j", [(2, 3), (3,)]), ("...,...->...", [(), ()]), ("ij,jk->ik", [(0, 3), (3, 4)]),
     ("ij,jk->ik", [(2, 0), (0, 4)]), ("iii->i", [(3, 3, 3)]), ("ij,k->ki", [(2, 3), (4,)]),
 ])  # fmt: skip
-def test_einsum_like_torch(equation, shapes):
-    against_torch(lambda *x: rv.einsum(equation, *x), lambda *x: torch.einsum(equation, *x), *shapes)
+def test_einsum_like_torch(oracle, equation, shapes):
+    assert_like_torch(oracle, lambda lib, *xs: lib.einsum(equation, *xs), *shapes)
 
 
 def test_einsum_lists():

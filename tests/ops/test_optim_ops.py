@@ -84,8 +84,7 @@ def _ours(name: str, dtype: str, transposed: bool = False, compiled: bool = Fals
     return [p.numpy() for p in params]
 
 
-def _theirs(name: str, dtype: str) -> list[np.ndarray]:
-    torch = pytest.importorskip("torch")
+def _theirs(torch, name: str, dtype: str) -> list[np.ndarray]:
     _, flags, hyper, cls, options, _ = CASES[name]
     h = dict(hyper)
     for joined, parts in {
@@ -114,8 +113,8 @@ def _theirs(name: str, dtype: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("backend", ["native", "numpy"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
-def test_trajectories_are_pytorchs(name: str, dtype: str, backend: str) -> None:
-    expected = _theirs(name, dtype)
+def test_trajectories_are_pytorchs(torch, name: str, dtype: str, backend: str) -> None:
+    expected = _theirs(torch, name, dtype)
     with rv.backend(backend):
         ours = _ours(name, dtype)
     tolerance = 1e-12 if dtype == "float64" else 1e-5

@@ -15,14 +15,11 @@ import pytest
 import ranvier as rv
 import ranvier.nn.functional as F
 from ops_support import same_bits
+from products import BOUND, PRECISIONS, check, exact, operands, product
+from ranvier import _native as native
 from ranvier import nn
 from ranvier.core.errors import DomainError
 
-native = pytest.importorskip("ranvier._native")
-from test_matmul import exact, operands, product  # noqa: E402
-
-PRECISIONS = {"highest": 0, "high": 8, "medium": 16}  # and the flags of the native kernel
-BOUND = {0: 2.0**-24, 8: 2.0**-15, 16: 2.0**-7}  # what may be left out, of |a| |b|
 EMULATED = native.config()["amx"] == "emulated"
 TILES = EMULATED or native.config()["amx"] == "used"
 DOT = native.config()["avx512_bf16"] == "used"
@@ -33,16 +30,6 @@ rng = np.random.default_rng(5)
 def default_precision():
     yield
     rv.set_float32_matmul_precision("highest")
-
-
-def check(out, a, b, flags=0, bias=None, extra=0.0):
-    """|out - a b| <= (what terms leave out + 2 eps sqrt(k) + `extra`) |a| |b|, for each element."""
-    a, b = (x.astype("f8") for x in (a, b))
-    size = exact(np.abs(a), np.abs(b), flags & 3, None if bias is None else np.abs(bias))
-    k = a.shape[-2 if flags & 1 else -1]
-    bound = BOUND[flags & 24] + 2.0**-22 * np.sqrt(k + 1) + extra
-    error = np.abs(out - exact(a, b, flags & 3, bias))
-    assert out.shape == error.shape and (error <= bound * size + 1e-37).all(), (error / size).max()
 
 
 # around the tiles (16 x 16 x 32), the pieces of k (160, 256, 512), the tiles of C (64 or 128 x 64 or 256) and super-blocks (2048)

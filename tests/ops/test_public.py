@@ -158,7 +158,7 @@ def test_they_are_functions_to_everybody():
 
 
 def test_other_errors_pass():
-    native = pytest.importorskip("ranvier._native")
+    from ranvier import _native as native
 
     def fails(error):
         raise error
@@ -182,12 +182,16 @@ def test_other_errors_pass():
 
 
 def test_without_the_native_module():
-    """The same layer in Python."""
+    """The same layer in Python, and a warning."""
     code = """if True:
-        import sys, warnings
+        import os, sys, warnings
         sys.modules["ranvier._native"] = None
-        warnings.simplefilter("ignore")
+        del os.environ["RANVIER_BACKEND"]
         import numpy as np, ranvier as rv
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rv.exp(np.ones(2))
+        assert "ranvier runs on NumPy only" in str(caught[0].message)
         assert rv.sum(np.ones((2, 3)), axis=0, keepdims=True).shape == (1, 3)
         assert rv.ones(2, 3).sum(axis=0).tolist() == [2.0, 2.0, 2.0]
         for call in (lambda: rv.sum(None), lambda: rv.sum(np.ones(2), foo=1)):

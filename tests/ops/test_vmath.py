@@ -10,9 +10,6 @@ import sys
 
 import numpy as np
 import pytest
-
-pytest.importorskip("ranvier._native")
-
 import ranvier as rv
 from ranvier import _native
 from ranvier.ops import OPS

@@ -133,7 +133,8 @@ WITH_NAN[5, 1] = np.nan
     ("MinMaxScaler", {}), ("MinMaxScaler", {"feature_range": (-1, 3), "clip": True}),
 ])  # fmt: skip
 def test_scalers_are_scikit_learns(name, options, data):
-    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    from sklearn import preprocessing
+
     ours = {"StandardScaler": StandardScaler, "MinMaxScaler": MinMaxScaler}[name](**options)
     theirs = getattr(preprocessing, name)(**options)
     half = len(data) // 2

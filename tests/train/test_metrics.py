@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import ranvier as rv
+import sklearn.metrics as S
 from ranvier.train import metrics as M
-
-S = pytest.importorskip("sklearn.metrics")
 
 random = np.random.default_rng(0)
 SCORES = random.normal(size=(97, 5)).astype(np.float32)

@@ -12,8 +12,6 @@ import ranvier as rv
 from ranvier import nn
 from ranvier.saving import write_atomically
 
-pytest.importorskip("safetensors")
-
 ARRAYS = {
     "f32": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
     "f64": np.array([1e-300, np.inf, -0.0]),
@@ -50,8 +48,7 @@ def test_modules_round_trip_and_train_on(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int8", "int16", "uint8", "bool"])
-def test_pytorchs_files(tmp_path, dtype):
-    torch = pytest.importorskip("torch")
+def test_pytorchs_files(torch, tmp_path, dtype):
     from safetensors.torch import save_file
 
     values = torch.tensor([0.0, 1.0, -1.5, 3.14159, 1e-3, 100.0, -0.0]).to(getattr(torch, dtype))
@@ -63,8 +60,7 @@ def test_pytorchs_files(tmp_path, dtype):
         assert got.dtype == np.float32
 
 
-def test_half_precision_weights_of_pytorch_load_by_name(tmp_path):
-    torch = pytest.importorskip("torch")
+def test_half_precision_weights_of_pytorch_load_by_name(torch, tmp_path):
     from safetensors.torch import save_file
 
     theirs = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2)).bfloat16()

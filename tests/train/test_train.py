@@ -354,7 +354,6 @@ def test_early_stopping_knows_which_way_is_better():
 
 
 def test_checkpoints_and_csv(tmp_path):
-    pytest.importorskip("safetensors")
     model = mlp()
     trainer = Trainer(model, "mse", "adam", lr=0.05)
     history = trainer.fit(
@@ -616,7 +615,6 @@ def test_lines_and_silence(capsys):
 
 
 def test_a_bar_on_a_terminal(monkeypatch, capsys):
-    pytest.importorskip("tqdm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     Trainer(mlp(), "mse").fit(X, Y, epochs=3, verbose=1)
     out, err = capsys.readouterr()

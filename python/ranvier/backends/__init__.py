@@ -30,14 +30,14 @@ def get(name: str, float64: bool = False) -> Any:
 
 @functools.cache
 def default_backend() -> Any:
-    """RANVIER_BACKEND, or native; NumPy, with a warning, where the native module cannot be imported."""
+    """RANVIER_BACKEND, or native; NumPy, with a warning, where the native module cannot be loaded at all."""
     name = os.environ.get("RANVIER_BACKEND", "")
     if name:
         return get(name)
     try:
         return get("native")
-    except (ImportError, BackendError) as error:
-        warnings.warn(f"ranvier runs on NumPy only, slowly: its native module is not usable: {error}", stacklevel=2)
+    except ImportError as error:
+        warnings.warn(f"ranvier runs on NumPy only, slowly: its native module cannot be loaded: {error}", stacklevel=2)
         return get("numpy")
 
 
