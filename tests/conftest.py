@@ -33,3 +33,9 @@ def torch():
 def oracle(request):
     """PyTorch's results, where it is missing from goldens (tests/support/oracle.py)."""
     return Oracle(f"{request.path.stem}/{request.node.name}")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if {"torch", "oracle"} & set(item.fixturenames):
+            item.add_marker("torch")

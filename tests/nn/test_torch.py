@@ -31,7 +31,7 @@ def assert_agree(case, ours, theirs, dtype):
 @every_case
 def test_goldens(case, dtype):
     count = sum(name.startswith(f"{case.name}/") for name in GOLDENS.files)
-    assert count, "no golden: run tests/make_goldens.py"
+    assert count, "no golden: run tests/support/make_goldens.py"
     theirs = [GOLDENS[f"{case.name}/{i}"] for i in range(count)]
     assert_agree(case, evaluate(case, rv, rv.from_numpy, dtype), theirs, dtype)
 

@@ -1,7 +1,7 @@
 """Matrix products: matmul and linear, and what is made of them.
 
 Both records run on one native kernel (csrc/cpu/gemm/): transposes are flags, not copies, and elementwise ops that follow
-a product are applied to its tiles while these are in the cache.
+a product are applied to its result in the same instruction.
 """
 
 from __future__ import annotations
