@@ -1,6 +1,4 @@
-"""Calls that mean the same in Ranvier and PyTorch, and training runs; run by `make_goldens.py` on PyTorch and by the tests on
-Ranvier. `lib` is either library.
-"""
+"""Calls that mean the same in Ranvier and PyTorch, and training runs. `lib` is either library."""
 
 from __future__ import annotations
 
