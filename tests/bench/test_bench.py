@@ -205,7 +205,6 @@ def test_laboratory_measures_variants_and_peaks(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_tuning_forces_every_variant_that_fits() -> None:
-    pytest.importorskip("ranvier._native")
     settings = Settings(1, words=("33x3x64",), dtypes=("float32", "float64"), seconds=0.01)
     rows = tune.measure(settings, peak.Peak(1e11, 1e11, 1e10, "", ""))
     assert [r.case for r in rows] == 2 * ["33x3x64, A B", "33x3x64, A^T B", "33x3x64, A B^T"]
