@@ -6,7 +6,6 @@
 #include <mutex>
 #include <utility>
 
-#include "core/memory.h"
 #include "core/pool.h"
 #include "core/threads.h"
 
@@ -15,22 +14,6 @@ namespace {
 
 std::atomic<int> wanted_threads{1};
 std::atomic<uint32_t> forks{0};
-
-struct Scratch {
-  Buffer buffer;
-  size_t bytes = 0;
-
-  std::byte* get(size_t wanted) {
-    if (wanted > bytes) {
-      buffer.reset();
-      bytes = 0;
-      buffer = make_buffer(wanted + wanted / 4);
-      bytes = wanted + wanted / 4;
-    }
-    return buffer.get();
-  }
-};
-thread_local Scratch own_scratch, eager_scratch;
 
 }  // namespace
 
@@ -152,11 +135,7 @@ bool Share::more() {
   return false;
 }
 
-// ---- scratch, faults, floating-point mode
-
-std::byte* shared_scratch(size_t bytes) { return eager_scratch.get(bytes); }
-
-std::byte* local_scratch(size_t bytes) { return own_scratch.get(bytes); }
+// ---- faults, floating-point mode
 
 void Team::fail(int64_t where, int64_t value, int64_t low, int64_t high) {
   std::lock_guard lock(state_->mutex);

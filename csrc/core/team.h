@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a kernel sees of the threads: loops whose chunks they share out, and scratch memory.
+// What a kernel sees of the threads: loops whose chunks they share out.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
+#include "core/scratch.h"
 #include "core/view.h"
 
 namespace rv {
@@ -23,10 +24,6 @@ struct Share {
   RV_INLINE bool next() { return pool && more(); }
   bool more();
 };
-
-// Scratch memory of the calling thread: 64-byte aligned, at least `bytes` long, contents undefined, valid until the
-// next call by the same thread. Chunks of a loop run on several threads: ask for it inside the chunk, or in `make`.
-std::byte* local_scratch(size_t bytes);
 
 // Static, for each instruction set needs its own (see view.h).
 template <class F>
@@ -65,6 +62,8 @@ class Team {
 
   // Whether no helper will take part.
   RV_INLINE bool alone() const { return members_ < 2; }
+  // The calling thread alone, for a kernel that is called within a chunk.
+  RV_INLINE Team single() const { return Team(state_); }
 
   // f(i) for i in [0, chunks), in any order, on any thread; returns when all are done, and their writes are visible.
   // `chunks` must follow from shapes alone.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The executor's side of a team: helper threads, a run's state, scratch memory and the floating-point mode.
+// The executor's side of a team: helper threads, a run's state and the floating-point mode.
 //
 // A pool of our own instead of OpenMP's, because a run must not wait for a thread that holds no work. A loop is
 // published and the calling thread starts at once; a helper that is awake takes chunks of it, one that the system has
@@ -44,9 +44,6 @@ class Crew {
  private:
   int helpers_ = 0;
 };
-
-// Scratch of the calling thread for Args::shared of an eager call; 64-byte aligned.
-std::byte* shared_scratch(size_t bytes);
 
 // While it lives, this thread flushes denormals to zero; afterwards its floating-point mode and flags are as before.
 class FlushDenormals {

@@ -293,7 +293,8 @@ void randperm_run(const Args& a, Team& team) {
     for (int j = 0; j < kBatch; ++j)
       for (int k = 0; k < 4; ++k) to[4 * j + k] = w.x[k][j];
   });
-  uint64_t* items = reinterpret_cast<uint64_t*>(local_scratch(16 * max(1, n)));
+  const Scratch scratch(16 * max(1, n));
+  uint64_t* items = scratch.as<uint64_t>();
   for (int64_t i = 0; i < n; ++i) items[i] = uint64_t{keys[i]} << 32 | static_cast<uint64_t>(i);
   items = radix_sort<32, 4>(items, items + n, n, [](uint64_t item) { return item; });
   for (int64_t i = 0; i < n; ++i) a.out[0].ptr<int64_t>()[i] = static_cast<int64_t>(items[i] & 0xffffffff);

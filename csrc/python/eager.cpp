@@ -147,7 +147,8 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
   if (e.ins.cost <= kSerialNanoseconds) {  // holds the GIL: nobody else uses the entry meanwhile
     point(e.views.data());
     try {
-      if (e.shared_bytes) e.ins.args.shared = shared_scratch(e.shared_bytes);
+      const Scratch shared(e.shared_bytes);
+      e.ins.args.shared = shared;
       FlushDenormals flush;
       const Crew crew(e.ins.cost > kTeamNanoseconds && eager_parallel.load(std::memory_order_relaxed) ? e.ins.cost : 0);
       Team team = crew.team(gil_state, e.ins.cost);
@@ -172,7 +173,8 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
     TeamState state;
     try {
       pybind11::gil_scoped_release release;
-      if (e.shared_bytes) ins.args.shared = shared_scratch(e.shared_bytes);
+      const Scratch shared(e.shared_bytes);
+      ins.args.shared = shared;
       ok = Executor::run(&ins, 1, eager_parallel.load(std::memory_order_relaxed) ? ins.cost : 0, state) < 0;
     } catch (...) {  // no memory
       drop(n_out);

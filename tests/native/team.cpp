@@ -32,7 +32,7 @@ bool loops(int rounds, unsigned seed) {
     for (int instruction = 0; instruction < 3; ++instruction) {
       Team team = crew.team(state, 10e3 * (1 + (seed >> 12 & 15)));
       team.each(chunks, [&](int64_t i) {
-        std::byte* scratch = local_scratch(64);
+        const Scratch scratch(64);
         std::memset(scratch, static_cast<int>(i), 64);
         a[i] = i + round;  // plain memory: handing it over is what is under test
       });
@@ -119,6 +119,80 @@ bool stays(int rounds) {
   return awake < 20 || there > 0;  // on a busy machine few are: they wait for a CPU, too
 }
 
+// Scratch is a stack: what is held stays where it is, and what was given back is taken again.
+bool stacks() {
+  bool good = true;
+  for (int round = 0; round < 3; ++round) {
+    const Scratch a(100);
+    std::memset(a, 1, 100);
+    std::byte* at = nullptr;
+    for (int64_t size : {64, 1 << 12, 1 << 20}) {  // more blocks, the first time
+      const Scratch b(size), none(0);
+      std::memset(b, 2, static_cast<size_t>(size));
+      good = good && reinterpret_cast<uintptr_t>(b.as<char>()) % 64 == 0 && !none && a.as<char>()[99] == 1;
+      if (round > 0) good = good && b == a + 128 && (!at || b == at);  // one block now, and nothing moves
+      at = b;
+    }
+  }
+  return good;
+}
+
+// A kernel that calls others within its chunks and between its loops, each with scratch of its own, while some of them
+// run out of memory.
+struct Sums {
+  int64_t* out;
+  int64_t n, fail_at;
+};
+void inner(const Sums& s, Team& team, int64_t* shared) {  // out[i] = sum of 0..i
+  team.each(s.n, [&](int64_t i) {
+    const Scratch scratch((1 + i) * 8);
+    int64_t* terms = scratch.as<int64_t>();
+    for (int64_t k = 0; k <= i; ++k) terms[k] = k;
+    if (i == s.fail_at) throw std::bad_alloc();
+    shared[i] = 0;
+    for (int64_t k = 0; k <= i; ++k) shared[i] += terms[k];
+  });
+  for (int64_t i = 0; i < s.n; ++i) s.out[i] = shared[i];
+}
+void outer(int64_t* out, int64_t rows, int64_t cols, int64_t fail_at, Team& team) {
+  const Scratch shared((rows + 1) * cols * 8);
+  int64_t *const results = shared.as<int64_t>(), *const piece = results + rows * cols;
+  team.each(rows, [&](int64_t row) {
+    const Scratch mine(cols * 8), pieces(cols * 8);
+    for (int64_t i = 0; i < cols; ++i) mine.as<int64_t>()[i] = row;
+    Team single = team.single();
+    inner({results + row * cols, cols, row == fail_at ? cols / 2 : -1}, single, pieces.as<int64_t>());
+    for (int64_t i = 0; i < cols; ++i) results[row * cols + i] += mine.as<int64_t>()[i];
+  });
+  inner({out + rows * cols, cols, -1}, team, piece);
+  for (int64_t i = 0; i < rows * cols; ++i) out[i] = results[i];
+}
+bool nests(int rounds) {
+  TeamState state;
+  bool good = true;
+  std::byte* at = nullptr;
+  for (int round = 0; round < rounds; ++round) {
+    constexpr int64_t rows = 24, cols = 40;
+    std::vector<int64_t> out((rows + 1) * cols);
+    Crew crew(1e6);
+    Team team = crew.team(state, 1e6);
+    const bool fails = round % 3 == 1;
+    bool failed = false;
+    try {
+      outer(out.data(), rows, cols, fails ? round % rows : -1, team);
+    } catch (const std::bad_alloc&) { failed = true; }
+    good = good && failed == fails;
+    for (int64_t i = 0; !failed && i < (rows + 1) * cols; ++i) {
+      const int64_t row = i / cols, col = i % cols;
+      good = good && out[i] == col * (col + 1) / 2 + (row < rows ? row : 0);
+    }
+    const Scratch probe(64);  // all was given back
+    if (round > 2) good = good && probe == at;
+    at = probe;
+  }
+  return good;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -130,7 +204,8 @@ int main(int argc, char** argv) {
   for (std::thread& t : callers) t.join();
   const bool alone = loops(rounds, 99);
   const bool thrown = throws(rounds);
-  const bool all = good[0] && good[1] && good[2] && alone && thrown && stays(rounds);
+  const bool scratch = stacks() && nests(rounds);
+  const bool all = good[0] && good[1] && good[2] && alone && thrown && scratch && stays(rounds);
   std::puts(all ? "good" : "wrong");
   return all ? 0 : 1;
 }

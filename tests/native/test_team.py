@@ -24,7 +24,8 @@ def test_no_data_races(tmp_path):
     if compiler is None:
         pytest.skip("needs a compiler")
     program = tmp_path / "team"
-    sources = [ROOT / "tests" / "native" / "team.cpp", *(CORE / f"{name}.cpp" for name in ("team", "pool", "memory"))]
+    parts = ("team", "pool", "scratch", "memory")
+    sources = [ROOT / "tests" / "native" / "team.cpp", *(CORE / f"{name}.cpp" for name in parts)]
     flags = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-pthread", f"-I{ROOT / 'csrc'}"]
     built = subprocess.run([compiler, *flags, *map(str, sources), "-o", str(program)], capture_output=True, text=True)
     if built.returncode and "tsan" in built.stderr:

@@ -163,7 +163,8 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
                          !in_panels && is_far<T>(n, k)};
           job.a = a.packs ? TileA<T>::copied(a_panels + i * kc, kc, in_panels) : a.tile(is + i, ps);
           if (stream_b) {
-            T* const panels = reinterpret_cast<T*>(local());
+            auto&& own = local();
+            T* const panels = reinterpret_cast<T*>(static_cast<std::byte*>(own));
             job.b = panels;
             for (int64_t at = 0; at < cols; at += kStream * nr) {
               job.cols = min(kStream * nr, cols - at);

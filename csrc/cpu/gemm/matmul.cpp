@@ -140,11 +140,8 @@ void run_product(const Args& args, const Operands& o, Team& team) {
   const bool inside = bias_view && !batch.q.swapped && bias_step == 1;
   const T* const bias = bias_view ? bias_view->ptr<const T>() : nullptr;
 
-  // Scratch of a thread: a panel of B, and for whole products theirs.
   const bool whole = batch.whole();
-  const int64_t own = whole ? ceil_div(bytes_of(batch.split, batch.q), 64) * 64 : 0;
-  const int64_t panel = ceil_div(local_bytes_of(batch.split, batch.q), 64) * 64;
-  const auto local = [bytes = static_cast<size_t>(own + panel)] { return local_scratch(bytes); };
+  const auto local = [bytes = local_bytes_of(batch.split, batch.q)] { return Scratch(bytes); };
 
   auto one = [&](int64_t index, auto& crew, std::byte* scratch) {
     Product<T> q = batch.q;
@@ -174,7 +171,7 @@ void run_product(const Args& args, const Operands& o, Team& team) {
   } else if (whole) {
     team.each(batch.count, [&](int64_t index) {
       Solo solo;
-      one(index, solo, local() + panel);
+      one(index, solo, Scratch(bytes_of(batch.split, batch.q)));
     });
   } else {
     for (int64_t index = 0; index < batch.count; ++index) one(index, team, shared);

@@ -208,9 +208,10 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
           const int64_t i = t % row_tiles * s.tile_rows, j = t / row_tiles * s.tile_cols;
           const int64_t rows = min(s.tile_rows, ms - i), cols = min(s.tile_cols, ns - j);
           float* const c = q.c.p + (is + i) * q.c.row + js + j;
+          auto&& own = local();
           unit_begin();
           split_tile<kTerms>(packed_a + i / kTile * panel, packed_b + j / kTile * panel, panel, blocks, c, q.c.row,
-                             rows, cols, ps > 0, reinterpret_cast<float*>(local()));
+                             rows, cols, ps > 0, reinterpret_cast<float*>(static_cast<std::byte*>(own)));
           unit_end();
           if (ps + depth < q.k) return;
           const Range a = tile_range(range_a, i, rows), b = tile_range(range_b, j, cols);
@@ -218,7 +219,6 @@ void run_split(const Split& s, const Product<float>& q, const float* bias, Done&
           if (verdict == Verdict::wrong || (verdict == Verdict::doubtful && loses(c, q.c.row, rows, cols, q.k, a, b))) {
             const Product<float> part = Split::part(q, is + i, rows, js + j, cols);
             Solo solo;
-            std::byte* const own = local();
             run(
                 part, static_cast<const float*>(nullptr), [](int64_t, int64_t, int64_t, int64_t) {}, own,
                 [&] { return own + ceil_div(part.bytes(), 64) * 64; }, solo);

@@ -172,7 +172,8 @@ void order_lines(const Args& a, Team& team) {
   const int64_t size = lines.size(), per_chunk = max(1, 4096 / max(1, n));
   const bool full = k == n || sorts(n, k);
   team.each(ceil_div(size, per_chunk), [&](int64_t chunk) {
-    Item* items = reinterpret_cast<Item*>(local_scratch(sizeof(Item) * max(1, full ? 2 * n : k)));
+    const Scratch scratch(static_cast<int64_t>(sizeof(Item)) * max(1, full ? 2 * n : k));
+    Item* items = scratch.as<Item>();
     const int64_t end = min(size, (chunk + 1) * per_chunk);
     for (int64_t line = chunk * per_chunk; line < end; ++line) {
       const T* from = x.ptr<T>() + lines.offset(0, line);

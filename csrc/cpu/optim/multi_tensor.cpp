@@ -45,7 +45,8 @@ void total_norm_as(const Args& a, Team& team) {
   const double p = a.floats[0];
   double* part = reinterpret_cast<double*>(a.shared);
   each_span(a.in, a.n_in, team, [&](int t, int64_t begin, int64_t end, int64_t chunk) {
-    part[chunk] = span_norm<T, kPower>(span_of<T>(a.in[t], begin, end), end - begin, p);
+    const Span<T> x(a.in[t], begin, end);
+    part[chunk] = span_norm<T, kPower>(x.data, end - begin, p);
   });
   const int64_t chunks = span_count(a.in, a.n_in);
   double total = kPower == kMin ? HUGE_VAL : 0;
@@ -98,7 +99,8 @@ template <class T>
 void scale_all_as(const Args& a, Team& team) {
   const T factor = a.in[0].ptr<T>()[0];
   each_span(a.in + 1, a.n_out, team, [&](int t, int64_t begin, int64_t end, int64_t) {
-    const T* x = span_of<T>(a.in[1 + t], begin, end);
+    const Span<T> span(a.in[1 + t], begin, end);
+    const T* x = span.data;
     T* y = a.out[t].ptr<T>() + begin;
     if (x == y && factor == 1) return;  // gradients that need no clipping
     RV_IVDEP                            // y is x, or apart from it

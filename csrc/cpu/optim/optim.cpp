@@ -282,13 +282,14 @@ void optimize_as(const Args& a, Team& team, bool maximize) {
   T c[kMaxCoefficients];
   for (int i = 0; i < kMaxCoefficients; ++i) c[i] = static_cast<T>(wide[i]);
   each_span(params, n, team, [&](int t, int64_t begin, int64_t end, int64_t) {
-    const T *g = span_of<T>(grads[t], begin, end), *s_in[S + 1] = {};
+    const Span<T> g(grads[t], begin, end);
+    const T* s_in[S + 1] = {};
     T* s_out[S + 1] = {};
     for (int k = 0; k < S; ++k) {
       s_in[k] = states[k * n + t].template ptr<T>() + begin;
       s_out[k] = new_states[k * n + t].template ptr<T>() + begin;
     }
-    update_span<Rule, T>(c, maximize ? T(-1) : T(1), end - begin, params[t].ptr<T>() + begin, g, s_in,
+    update_span<Rule, T>(c, maximize ? T(-1) : T(1), end - begin, params[t].ptr<T>() + begin, g.data, s_in,
                          new_params[t].ptr<T>() + begin, s_out);
   });
 }

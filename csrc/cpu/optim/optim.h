@@ -48,17 +48,24 @@ void each_span(const View* tensors, int count, Team& team, F&& f) {
   });
 }
 
-// Elements [begin, end) of `v` in C order, at most kSpan: in place where v is contiguous, else copied to local scratch.
+// Elements [begin, end) of a view in C order, at most kSpan: in place where it is contiguous, else copied.
 template <class T>
-const T* span_of(const View& v, int64_t begin, int64_t end) {
-  if (v.contiguous()) return v.ptr<T>() + begin;
-  T* scratch = reinterpret_cast<T*>(local_scratch(kSpan * sizeof(T)));
-  Walk<1> walk;
-  for (int d = 0; d < v.ndim; ++d) walk.axis(v.shape[d], v.stride[d]);
-  walk.rows(begin, end, [&](const int64_t* at, int64_t n, int64_t flat) {
-    copy_row(scratch + (flat - begin), 1, v.ptr<T>() + at[0], walk.step(0), n);
-  });
-  return scratch;
-}
+class Span {
+ public:
+  Span(const View& v, int64_t begin, int64_t end) : copy_(v.contiguous() ? 0 : (end - begin) * item_size(v.dtype)) {
+    T* const copy = copy_.as<T>();
+    data = copy ? copy : v.ptr<T>() + begin;
+    if (!copy) return;
+    Walk<1> walk;
+    for (int d = 0; d < v.ndim; ++d) walk.axis(v.shape[d], v.stride[d]);
+    walk.rows(begin, end, [&](const int64_t* at, int64_t n, int64_t flat) {
+      copy_row(copy + (flat - begin), 1, v.ptr<T>() + at[0], walk.step(0), n);
+    });
+  }
+  const T* data;
+
+ private:
+  const Scratch copy_;
+};
 
 }  // namespace rv::RV_ISA

@@ -68,7 +68,8 @@ struct CrossEntropy {
     const Cut cut(lines, lines.step[0] == 1 || n == 1, N);
     double* partial = reinterpret_cast<double*>(args.shared);  // (tasks, 2): sums of loss and of weight
     // (width) m, (width) s, (n, width) copy
-    const auto bytes = sizeof(T) * static_cast<size_t>(cut.width * (2 + (cut.rows || lines.next[0] == 1 ? 0 : n)) + N);
+    const auto bytes =
+        static_cast<int64_t>(sizeof(T)) * (cut.width * (2 + (cut.rows || lines.next[0] == 1 ? 0 : n)) + N);
 
     team.each(cut.tasks, [&](int64_t task) {
       const int64_t outer = task / cut.tiles, begin = task % cut.tiles * cut.width;
@@ -76,7 +77,8 @@ struct CrossEntropy {
       const T* x = in.ptr<T>() + lines.offset(0, outer) + begin * lines.next[0];
       const int64_t* t = target.ptr<int64_t>() + lines.offset(1, outer) + begin * lines.next[1];
       T* l = lse.ptr<T>() + lines.offset(2, outer) + begin * lines.next[2];
-      T *m = reinterpret_cast<T*>(local_scratch(bytes)), *s = m + cut.width;
+      const Scratch scratch(bytes);
+      T *m = scratch.as<T>(), *s = m + cut.width;
       if (cut.rows) {
         for (int64_t i = 0; i < width; ++i) {
           const T* row = x + i * lines.next[0];
@@ -145,7 +147,7 @@ struct CrossEntropy {
     const T keep = 1 - labels.smoothing, spread = labels.smoothing / static_cast<T>(n);
     const bool unit_in = lines.next[0] == 1, unit_out = lines.next[3] == 1;
     // (width) lse, (width) a, (width) b, (n, width) copy
-    const auto bytes = sizeof(T) * static_cast<size_t>(cut.width * (3 + (unit_in && unit_out ? 0 : n)) + N);
+    const auto bytes = static_cast<int64_t>(sizeof(T)) * (cut.width * (3 + (unit_in && unit_out ? 0 : n)) + N);
 
     team.each(cut.tasks, [&](int64_t task) {
       const int64_t outer = task / cut.tiles, begin = task % cut.tiles * cut.width;
@@ -155,8 +157,8 @@ struct CrossEntropy {
       const T* l = lse.ptr<T>() + lines.offset(2, outer) + begin * lines.next[2];
       T* dx = out.ptr<T>() + lines.offset(3, outer) + begin * lines.next[3];
       const T* up = upstream.ptr<T>() + lines.offset(4, outer) + begin * lines.next[4];
-      T *ls = reinterpret_cast<T*>(local_scratch(bytes)), *a = ls + cut.width, *b = a + cut.width,
-        *copy = b + cut.width;
+      const Scratch scratch(bytes);
+      T *ls = scratch.as<T>(), *a = ls + cut.width, *b = a + cut.width, *copy = b + cut.width;
       // dx[c] = a exp(x[c] - lse) - b w[c] - [c = t] h
       for (int64_t i = 0; i < width; ++i) {
         const int64_t label = t[i * lines.next[1]];

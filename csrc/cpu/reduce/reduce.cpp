@@ -239,7 +239,7 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
   const int64_t terms = w.reduced.count;
   if (w.kept.count * w.tiled.size == 0) return;
   const int64_t states = w.depth * w.slot;
-  const auto scratch_bytes = static_cast<size_t>(states + (w.direct ? 0 : w.block * w.width * r.item));
+  const int64_t scratch_bytes = states + (w.direct ? 0 : w.block * w.width * r.item);
 
   auto tile_width = [&](int64_t tile) { return min(w.width, w.tiled.size - tile * w.width); };
   auto finish = [&](int64_t outer, int64_t tile, const std::byte* state) {
@@ -254,7 +254,7 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
   team.each(w.kept.count * w.tiles * w.chunks, [&](int64_t task) {
     const int64_t chunk = task % w.chunks, place = task / w.chunks;
     const int64_t tile = place % w.tiles, outer = place / w.tiles, width = tile_width(tile);
-    std::byte* scratch = local_scratch(scratch_bytes);
+    const Scratch scratch(scratch_bytes);
     if (terms == 0) {
       r.empty(scratch, width, w.plane);
       return finish(outer, tile, scratch);

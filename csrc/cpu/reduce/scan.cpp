@@ -86,7 +86,8 @@ void run_as(const Args& args, Team& team) {
 
   if (p.columns) {
     return team.each(p.tiles * lines.outer, [&](int64_t place) {
-      Sum* sum = reinterpret_cast<Sum*>(local_scratch(static_cast<size_t>(p.width) * sizeof(Sum)));
+      const Scratch scratch(p.width * static_cast<int64_t>(sizeof(Sum)));
+      Sum* sum = scratch.as<Sum>();
       const int64_t left = lines.tiled - place % p.tiles * p.width, width = left < p.width ? left : p.width;
       const T* x = first_x(place);
       T* y = first_y(place);

@@ -97,8 +97,8 @@ struct Softmax {
         for (int64_t i = 0; i < width; ++i) row(x + i * lines.next[0], y + i * lines.next[1], n);
         return;
       }
-      T* scratch = reinterpret_cast<T*>(local_scratch(sizeof(T) * static_cast<size_t>(cut.width * (2 + n) + 2 * N)));
-      T *m = scratch, *s = m + cut.width, *e = s + cut.width;
+      const Scratch scratch(static_cast<int64_t>(sizeof(T)) * (cut.width * (2 + n) + 2 * N));
+      T *m = scratch.as<T>(), *s = m + cut.width, *e = s + cut.width;
       columns(x, lines.step[0], lines.next[0], y, lines.step[1], lines.next[1], n, width, m, s, e);
     });
   }

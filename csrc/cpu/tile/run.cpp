@@ -82,14 +82,16 @@ struct Runner {
   std::byte* reg[kMaxRegs];     // where a register's value lies now
   bool straight_out[kMaxArgs];  // no input stands in the way of writing output o straight
   Link link[3 * kMaxRegs];      // with addresses
+  const Scratch scratch;        // memory of the tiles
 
-  Runner(const Schedule& schedule, const TileSpace& s, const Layout& l) : q(schedule), space(s), layout(l) {}
-
-  // `data` is set. Fills what stays the same in every tile.
-  void begin(std::byte* scratch) {
+  // Fills what stays the same in every tile.
+  Runner(const Args& args, const Schedule& schedule, const TileSpace& s, const Layout& l)
+      : q(schedule), space(s), layout(l), scratch(l.scratch) {
     const Program& p = q.p;
+    for (int k = 0; k < p.n_in; ++k) data[k] = args.in[k].ptr<std::byte>();
+    for (int o = 0; o < p.n_out; ++o) data[p.n_in + o] = args.out[o].ptr<std::byte>();
     for (int k = 0; k < p.n_in; ++k) reg[k] = data[k];  // for single elements
-    if (layout.scratch) begin_tiles(scratch);
+    if (layout.scratch) begin_tiles();
     for (int o = 0; o < p.n_out; ++o) {
       straight_out[o] = true;
       for (uint32_t left = q.conflicts[o]; left; left &= left - 1)
@@ -97,7 +99,7 @@ struct Runner {
     }
     for (int k = 0; k < q.links; ++k) link[k] = q.link[k];
   }
-  void begin_tiles(std::byte* scratch) {
+  void begin_tiles() {
     const Program& p = q.p;
     const int64_t used = min(layout.tile, space.total);
     for (int r = 0; r < q.registers; ++r) buffer[r] = scratch + layout.offset[r];
@@ -242,20 +244,10 @@ void run_tile(const Args& args, Team& team) {
     });
     return;
   }
-  auto start = [&](Runner& runner) {
-    for (int k = 0; k < p.n_in; ++k) runner.data[k] = args.in[k].ptr<std::byte>();
-    for (int o = 0; o < p.n_out; ++o) runner.data[p.n_in + o] = args.out[o].ptr<std::byte>();
-    runner.begin(t.layout.scratch ? local_scratch(static_cast<size_t>(t.layout.scratch)) : nullptr);
-  };
-  Runner own(t.schedule, t.space, t.layout);
-  start(own);
+  const auto make = [&] { return Runner(args, t.schedule, t.space, t.layout); };
+  Runner own = make();
   const int64_t step = t.layout.chunk;
   if (size <= step) return own.run(0, size);
-  const auto make = [&] {
-    Runner runner(t.schedule, t.space, t.layout);
-    start(runner);
-    return runner;
-  };
   team.each((size + step - 1) / step, own, make,
             [&](Runner& runner, int64_t i) { runner.run(i * step, min(size, (i + 1) * step)); });
 }
