@@ -50,27 +50,31 @@ int Executor::run(const Instruction* list, int n, double shared_cost, TeamState&
                   double* times) {
   using Clock = std::chrono::steady_clock;
   FlushDenormals flush;
-  Crew crew(shared_cost);
-  Team solo(&state);
-  if (first) {
-    Team team = crew.team(state, first->cost);
-    first->body(first->context, team);
-  }
-  for (int i = 0; i < n; ++i) {
-    const Instruction& ins = list[i];
-    const Clock::time_point start = times ? Clock::now() : Clock::time_point{};
-    if (ins.parallel) {
-      Team team = crew.team(state, ins.cost);
-      ins.kernel->run(ins.args, team);
-    } else {
-      ins.kernel->run(ins.args, solo);
+  int failed = -1;
+  parallel(shared_cost, [&](const Region& region) {
+    Team single(&state);
+    if (first) {
+      Team team = region.team(state, first->cost);
+      first->body(first->context, team);
     }
-    if (times) [[unlikely]]
-      times[i] = std::chrono::duration<double, std::nano>(Clock::now() - start).count();
-    if (state.failed.load(std::memory_order_relaxed)) [[unlikely]]
-      return i;
-  }
-  return -1;
+    for (int i = 0; i < n; ++i) {
+      const Instruction& ins = list[i];
+      const Clock::time_point start = times ? Clock::now() : Clock::time_point{};
+      if (ins.parallel) {
+        Team team = region.team(state, ins.cost);
+        ins.kernel->run(ins.args, team);
+      } else {
+        ins.kernel->run(ins.args, single);
+      }
+      if (times) [[unlikely]]
+        times[i] = std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+      if (state.failed.load(std::memory_order_relaxed)) [[unlikely]] {
+        failed = i;
+        return;
+      }
+    }
+  });
+  return failed;
 }
 
 void throw_fault(const FaultReport& r, const std::string& label) {

@@ -10,18 +10,19 @@
 
 namespace rv {
 
-struct Pool;       // the helper threads (pool.h)
+struct Loop;       // one that is shared out (loop.h)
 struct TeamState;  // faults of a run (threads.h)
 
-// What one member does of a loop: chunks [begin, end), then the next ones until none are left.
+// A thread's share of a loop: chunks [begin, end), then the next ones until
+// none are left.
 struct Share {
   int64_t begin, end;
-  Pool* pool = nullptr;  // of a loop that is shared out
-  uint64_t phase = 0;    // its number
+  Loop* loop = nullptr;  // if it is shared out
+  uint64_t number = 0;   // of the loop
   int64_t chunks = 0;
-  int units = 0, members = 1, member = 0, victim = 0, done = 0;
+  int shares = 0, threads = 1, thread = 0, victim = 0, done = 0;
 
-  RV_INLINE bool next() { return pool && more(); }
+  RV_INLINE bool next() { return loop && more(); }
   bool more();
 };
 
@@ -47,58 +48,62 @@ static void run_with(Own& own, F& f, Share& s) {
 template <class Own, class Make, class F>
 static void run_own_loop(void* context, Share& s) {
   auto& loop = *static_cast<OwnLoop<Own, Make, F>*>(context);
-  if (s.member == 0) return run_with(loop.own, loop.f, s);
+  if (s.thread == 0) return run_with(loop.own, loop.f, s);
   auto own = loop.make();
   run_with(own, loop.f, s);
 }
 
-// A kernel's body runs on the calling thread alone. Only the chunks of its loops run on helper threads too: they may
-// read what the body's variables hold, and must write nothing but their own part of the result.
+// The threads that an instruction may use. A kernel's body runs on the calling
+// thread alone. Only the chunks of its loops run on other threads too: they may
+// read what the body's variables hold, and must write nothing but their own
+// part of the result.
 class Team {
  public:
-  RV_INLINE explicit Team(TeamState* state) : state_(state) {}
-  RV_INLINE Team(TeamState* state, Pool* pool, int members, int units)
-      : state_(state), pool_(pool), members_(members), units_(units) {}
+  RV_INLINE explicit Team(TeamState* state, int threads = 1, int shares = 0)
+      : state_(state), threads_(threads), shares_(shares) {}
 
-  // Whether no helper will take part.
-  RV_INLINE bool alone() const { return members_ < 2; }
+  // Whether the calling thread is the only one.
+  RV_INLINE bool alone() const { return threads_ < 2; }
   // The calling thread alone, for a kernel that is called within a chunk.
   RV_INLINE Team single() const { return Team(state_); }
 
-  // f(i) for i in [0, chunks), in any order, on any thread; returns when all are done, and their writes are visible.
-  // `chunks` must follow from shapes alone.
+  // f(i) for i in [0, chunks), in any order, on any thread; returns when all
+  // are done, and their writes are visible. `chunks` must follow from shapes
+  // alone.
   template <class F>
   RV_INLINE void each(int64_t chunks, F&& f) {
-    using Loop = std::remove_reference_t<F>;
-    go(chunks, &run_loop<Loop>, const_cast<void*>(static_cast<const void*>(&f)));
+    using Body = std::remove_reference_t<F>;
+    go(chunks, &run_loop<Body>, const_cast<void*>(static_cast<const void*>(&f)));
   }
 
-  // f(own, i): `own` on the calling thread, on each other thread that takes part an object made there by make().
+  // f(own, i): `own` on the calling thread, on each other thread that takes
+  // part an object made there by make().
   template <class Own, class Make, class F>
   RV_INLINE void each(int64_t chunks, Own& own, Make&& make, F&& f) {
     using M = std::remove_reference_t<Make>;
-    using Loop = std::remove_reference_t<F>;
-    OwnLoop<Own, M, Loop> loop{own, make, f};
-    go(chunks, &run_own_loop<Own, M, Loop>, &loop);
+    using Body = std::remove_reference_t<F>;
+    OwnLoop<Own, M, Body> loop{own, make, f};
+    go(chunks, &run_own_loop<Own, M, Body>, &loop);
   }
 
-  // Report an index outside [low, high], at flat position `where`: of several the lowest position, so that the report
-  // does not depend on the number of threads. The executor stops before the next instruction and raises IndexError.
+  // Report an index outside [low, high], at flat position `where`: of several
+  // the lowest position, so that the report does not depend on the number of
+  // threads. The executor stops before the next instruction and raises
+  // IndexError.
   void fail(int64_t where, int64_t value, int64_t low, int64_t high);
 
  private:
   using Work = void (*)(void* context, Share&);
 
   RV_INLINE void go(int64_t chunks, Work work, void* context) {
-    if (members_ > 1 && chunks > 1) return share_out(chunks, work, context);
+    if (threads_ > 1 && chunks > 1) return share_out(chunks, work, context);
     Share all{0, chunks};
     if (chunks > 0) work(context, all);
   }
   void share_out(int64_t chunks, Work work, void* context);
 
   TeamState* state_;
-  Pool* pool_ = nullptr;
-  int members_ = 1, units_ = 0;
+  int threads_, shares_;  // shares of a loop for each thread
 };
 
 }  // namespace rv

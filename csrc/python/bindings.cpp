@@ -207,6 +207,7 @@ py::dict config() {
   c["isa"] = table().isa;
   c["amx"] = matrix_units.amx;
   c["avx512_bf16"] = matrix_units.bf16_dot ? "used" : "not used";
+  c["threads"] = workers::kind;
   c["num_threads"] = num_threads();
   c["default_threads"] = threads_at_import.n;
   c["default_threads_reason"] = threads_at_import.reason;

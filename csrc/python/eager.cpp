@@ -150,9 +150,11 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
       const Scratch shared(e.shared_bytes);
       e.ins.args.shared = shared;
       FlushDenormals flush;
-      const Crew crew(e.ins.cost > kTeamNanoseconds && eager_parallel.load(std::memory_order_relaxed) ? e.ins.cost : 0);
-      Team team = crew.team(gil_state, e.ins.cost);
-      e.ins.kernel->run(e.ins.args, team);
+      const bool shared_out = e.ins.cost > kTeamNanoseconds && eager_parallel.load(std::memory_order_relaxed);
+      parallel(shared_out ? e.ins.cost : 0, [&](const Region& region) {
+        Team team = region.team(gil_state, e.ins.cost);
+        e.ins.kernel->run(e.ins.args, team);
+      });
     } catch (...) {  // no memory
       gil_state.failed.store(false);
       drop(n_out);

@@ -182,7 +182,7 @@ struct Gather {
   int64_t batch;
 };
 
-constexpr int64_t kGatherChunk = 32 << 10;  // bytes that one member copies at a time
+constexpr int64_t kGatherChunk = 32 << 10;  // bytes that a thread copies at a time
 
 void gather(void* p, Team& team) {
   const Gather& g = *static_cast<Gather*>(p);

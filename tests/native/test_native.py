@@ -607,7 +607,7 @@ def test_fork_runs_on_one_thread(threads):
     threads(2)
     plan, n, steps = big_plan()
     x = np.zeros(n, "f4")
-    plan.run(x)  # the helper threads exist now, and will not in the child
+    plan.run(x)  # the worker threads exist now, and will not in the child
     pid = os.fork()
     if pid == 0:
         ok = native.num_threads() == 1 and (plan.run(x)[0] == steps).all()
