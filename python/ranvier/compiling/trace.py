@@ -111,7 +111,7 @@ class Trace:
 
     def _after(self) -> None:
         """Note what a run has changed."""
-        version = next(versions)
+        version = next(versions) if self.updated else 0
         for t in self.updated:
             t._version = version
             if t._node is not None:
