@@ -7,13 +7,6 @@
 // by the linker into code that must run on any CPU. So functions that both sides share are always inlined.
 #define RV_INLINE inline __attribute__((always_inline))
 
-// Before a loop: none of its iterations needs what another one wrote.
-#ifdef __clang__
-#define RV_IVDEP _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define RV_IVDEP _Pragma("GCC ivdep")
-#endif
-
 namespace rv {
 
 enum class DType : uint8_t { f32, f64, i32, i64, u8, b1 };  // order is shared with dtypes.py

@@ -229,8 +229,8 @@ void index_put_as(const Args& a, Team& team) {
           T* target = o + shift[0];
           const T* source = v + shift[1];
           if (so == 1 && sv == 1) {
-            RV_IVDEP  // values are not where they go
-                for (int64_t i = 0; i < m; ++i) target[i] = kAdd ? static_cast<T>(target[i] + source[i]) : source[i];
+#pragma omp simd  // values are not where they go
+            for (int64_t i = 0; i < m; ++i) target[i] = kAdd ? static_cast<T>(target[i] + source[i]) : source[i];
             return;
           }
           for (int64_t i = 0; i < m; ++i) {

@@ -15,7 +15,7 @@ template <int n, class U>
 void interleave(const View* in, U* to, int64_t begin, int64_t end) {
   const U* from[n];
   for (int k = 0; k < n; ++k) from[k] = in[k].ptr<U>();
-  RV_IVDEP
+#pragma omp simd
   for (int64_t i = begin; i < end; ++i)
     for (int k = 0; k < n; ++k) to[n * i + k] = from[k][i];
 }

@@ -103,8 +103,8 @@ void scale_all_as(const Args& a, Team& team) {
     const T* x = span.data;
     T* y = a.out[t].ptr<T>() + begin;
     if (x == y && factor == 1) return;  // gradients that need no clipping
-    RV_IVDEP                            // y is x, or apart from it
-        for (int64_t i = 0; i < end - begin; ++i) y[i] = x[i] * factor;
+#pragma omp simd                        // y is x, or apart from it
+    for (int64_t i = 0; i < end - begin; ++i) y[i] = x[i] * factor;
   });
 }
 

@@ -250,8 +250,8 @@ void update_span(const T* c, T sign, int64_t n, const T* p_in, const T* g_in, co
   T *a_out = S > 0 ? s_out[0] : nullptr, *b_out = S > 1 ? s_out[1] : nullptr, *c_out = S > 2 ? s_out[2] : nullptr;
   T k[kMaxCoefficients];
   for (int i = 0; i < kMaxCoefficients; ++i) k[i] = c[i];
-  RV_IVDEP  // an output is its own input, or apart from all
-      for (int64_t i = 0; i < n; ++i) {
+#pragma omp simd  // an output is its own input, or apart from all
+  for (int64_t i = 0; i < n; ++i) {
     T p = p_in[i], a = 0, b = 0, d = 0;
     if constexpr (S > 0) a = a_in[i];
     if constexpr (S > 1) b = b_in[i];

@@ -118,7 +118,7 @@ void run_cast(const void* const* in, void* out_memory, int64_t n) {
   using Lane = typename LaneOf<From>::Type;  // bools as bytes: the compiler does not vectorise them
   const Lane* a = static_cast<const Lane*>(in[0]);
   To* out = static_cast<To*>(out_memory);
-  RV_IVDEP
+#pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = convert_scalar<To>(a[i]);
 }
 
