@@ -10,56 +10,69 @@ namespace {
 
 const Connection& c = connection;
 
-// tape.Edge(t)
+// tape.Edge(t), of a tensor that holds an array
 PyObject* new_edge(PyObject* t) {
   PyObject* edge = c.edge_type->tp_alloc(c.edge_type, 0);
   if (!edge) return nullptr;
   at(edge, c.in_edge.node) = Py_NewRef(at(t, c.node));
   at(edge, c.in_edge.index) = Py_NewRef(at(t, c.index));
   at(edge, c.in_edge.requires_grad) = Py_NewRef(at(t, c.requires_grad));
-  at(edge, c.in_edge.shape) = PyObject_GetAttr(at(t, c.data), c.shape_name);
-  at(edge, c.in_edge.dtype) = PyObject_GetAttr(at(t, c.data), c.dtype_name);
-  if (!at(edge, c.in_edge.shape) || !at(edge, c.in_edge.dtype)) Py_CLEAR(edge);
+  PyArrayObject* data = reinterpret_cast<PyArrayObject*>(at(t, c.data));
+  at(edge, c.in_edge.dtype) = Py_NewRef(reinterpret_cast<PyObject*>(PyArray_DESCR(data)));
+  PyObject* shape = at(edge, c.in_edge.shape) = PyTuple_New(PyArray_NDIM(data));
+  for (int d = 0; shape && d < PyArray_NDIM(data); ++d)
+    PyTuple_SET_ITEM(shape, d, PyLong_FromSsize_t(PyArray_DIMS(data)[d]));
+  if (!shape) Py_CLEAR(edge);
   return edge;
 }
 
-// The result tensor of a recorded call of one output: what ops.apply._record and tape.Node do. Takes `data`.
-PyObject* new_recorded(PyObject* call, PyObject* inputs, PyObject* data) {
-  PyObject* t = new_tensor(data);
-  if (!t) return nullptr;
+// What `masks` (of a Call) saves: see tape.saved.
+int64_t saved(PyObject* masks, int64_t needs) {
+  if (PyLong_Check(masks)) return PyLong_AsLongLong(masks);
+  int64_t bits = 0;
+  for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(masks); ++k)
+    if (needs >> k & 1) bits |= PyLong_AsLongLong(PyTuple_GET_ITEM(masks, k));
+  return bits;
+}
+
+bool all_of(int64_t mask, Py_ssize_t n) { return !(~mask & ((int64_t{1} << n) - 1)); }
+
+bool is_leaf(PyObject* t) { return at(t, c.requires_grad) == Py_True && at(t, c.node) == Py_None; }
+
+// The arrays that a call has made, borrowed.
+struct Outs {
+  PyObject* const* list;
+  Py_ssize_t n;
+};
+
+// tape.Node(call, inputs, outs)
+PyObject* new_node(PyObject* call, PyObject* inputs, int64_t needs, Outs outs) {
   PyObject* node = c.node_type->tp_alloc(c.node_type, 0);
-  if (!node) {
-    Py_DECREF(t);
-    return nullptr;
-  }
-  Py_SETREF(at(t, c.requires_grad), Py_NewRef(Py_True));
-  Py_SETREF(at(t, c.node), node);
+  if (!node) return nullptr;
   const Py_ssize_t n = PyTuple_GET_SIZE(inputs);
   at(node, c.in_node.call) = Py_NewRef(call);
-  if (at(call, c.saves_inputs) == Py_True) {
-    PyObject* versions = at(node, c.in_node.versions) = PyList_New(n);
-    for (Py_ssize_t k = 0; versions && k < n; ++k) {
-      PyObject *x = PyTuple_GET_ITEM(inputs, k), *base = at(x, c.base);
-      PyList_SET_ITEM(versions, k, Py_NewRef(at(base == Py_None ? x : base, c.version)));
-    }
-    at(node, c.in_node.inputs) = Py_NewRef(inputs);
-  } else {
-    at(node, c.in_node.versions) = Py_NewRef(Py_None);
-    PyObject* edges = at(node, c.in_node.inputs) = PyList_New(n);
-    for (Py_ssize_t k = 0; edges && k < n; ++k) {
-      PyObject* x = PyTuple_GET_ITEM(inputs, k);
-      const bool leaf = at(x, c.requires_grad) == Py_True && at(x, c.node) == Py_None;
-      PyObject* edge = leaf ? Py_NewRef(x) : new_edge(x);
-      if (edge) PyList_SET_ITEM(edges, k, edge);
-      else Py_CLEAR(edges);
-    }
-    if (!edges) at(node, c.in_node.inputs) = nullptr;
+  at(node, c.in_node.needs) = PyLong_FromLongLong(needs);
+  int64_t mask = saved(at(call, c.saves_inputs), needs);
+  PyObject* kept = all_of(mask, n) ? Py_NewRef(inputs) : PyTuple_New(n);
+  at(node, c.in_node.inputs) = kept;
+  for (Py_ssize_t k = 0; kept && kept != inputs && k < n; ++k) {
+    PyObject *x = PyTuple_GET_ITEM(inputs, k), *entry = mask >> k & 1 || is_leaf(x) ? Py_NewRef(x) : new_edge(x);
+    PyTuple_SET_ITEM(kept, k, entry);
+    if (!entry) kept = nullptr;
   }
-  at(node, c.in_node.outs) = at(call, c.saves_output) == Py_True ? PyTuple_Pack(1, data) : Py_NewRef(Py_None);
-  at(node, c.in_node.n_outs) = Py_NewRef(c.one);
-  at(node, c.in_node.number) = PyObject_CallNoArgs(c.next_number);
-  if (PyErr_Occurred()) Py_CLEAR(t);
-  return t;
+  PyObject* versions = at(node, c.in_node.versions) = mask ? PyTuple_New(n) : Py_NewRef(Py_None);
+  for (Py_ssize_t k = 0; mask && versions && k < n; ++k) {
+    PyObject *x = PyTuple_GET_ITEM(inputs, k), *base = at(x, c.base);
+    PyTuple_SET_ITEM(versions, k, Py_NewRef(mask >> k & 1 ? at(base == Py_None ? x : base, c.version) : Py_None));
+  }
+  mask = saved(at(call, c.saves_outputs), needs);
+  kept = at(node, c.in_node.outs) = mask ? PyTuple_New(outs.n) : Py_NewRef(Py_None);
+  for (Py_ssize_t k = 0; mask && kept && k < outs.n; ++k)
+    PyTuple_SET_ITEM(kept, k, Py_NewRef(mask >> k & 1 ? outs.list[k] : Py_None));
+  at(node, c.in_node.n_outs) = PyLong_FromSsize_t(outs.n);
+  at(node, c.in_node.number) = Py_TYPE(c.numbers)->tp_iternext(c.numbers);
+  if (PyErr_Occurred()) Py_CLEAR(node);
+  return node;
 }
 
 bool is_float(PyObject* array) {
@@ -67,61 +80,63 @@ bool is_float(PyObject* array) {
   return type == NPY_FLOAT || type == NPY_DOUBLE;
 }
 
-}  // namespace
+// The tensor of result k, which `node`, if there is one, has made.
+PyObject* new_result(PyObject* data, PyObject* node, Py_ssize_t k) {
+  PyObject* t = new_tensor(Py_NewRef(data));
+  if (!t || !node || !is_float(data)) return t;
+  Py_SETREF(at(t, c.requires_grad), Py_NewRef(Py_True));
+  Py_SETREF(at(t, c.node), Py_NewRef(node));
+  Py_SETREF(at(t, c.index), PyLong_FromSsize_t(k));
+  return t;
+}
 
-PyObject* apply(PyObject*, PyObject* const* args, Py_ssize_t n) {
-  if (n != 2 || !c.tensor) {
-    PyErr_SetString(PyExc_TypeError, "apply(call, inputs)");
-    return nullptr;
-  }
-  PyObject *call = args[0], *inputs = args[1];
-  auto in_python = [&] { return PyObject_Vectorcall(c.apply, args, 2, nullptr); };
+PyObject* apply(PyObject* call, PyObject* inputs) {
+  auto in_python = [&] {
+    PyObject* const args[] = {call, inputs};
+    return PyObject_Vectorcall(c.apply, args, 2, nullptr);
+  };
   if (!PyTuple_CheckExact(inputs) || PyTuple_GET_SIZE(inputs) > kMostTensors || at(call, c.view) != Py_None)
     return in_python();
 
   HeldArrays arrays;
   arrays.list[0] = at(call, c.id);
   const Py_ssize_t count = PyTuple_GET_SIZE(inputs);
-  bool record = false;
+  int64_t needs = 0;
   for (Py_ssize_t k = 0; k < count; ++k) {
     PyObject* t = PyTuple_GET_ITEM(inputs, k);
     if (!PyObject_TypeCheck(t, c.tensor) || !at(t, c.data) || may_be_stale(t)) return in_python();
     arrays.take(at(t, c.data));
-    record |= at(t, c.requires_grad) == Py_True;
+    needs |= int64_t{at(t, c.requires_grad) == Py_True} << k;
   }
-  const int off = context_is(c.eager_name, Py_None);  // tracing, or another backend
+  PyObject* context = thread_context();
+  if (!context) return nullptr;
+  const int off = context_is(context, c.eager_name, Py_None);  // tracing, or another backend
   if (off) return off < 0 ? nullptr : in_python();
+  const int recording = needs && at(call, c.differentiable) == Py_True ? context_is(context, c.grad_name, Py_True) : 0;
+  if (recording < 0) return nullptr;
   PyObject* out = eager(nullptr, arrays.list, 1 + count);
   if (!out) return nullptr;
   if (out == Py_None) {
     Py_DECREF(out);
     return in_python();
   }
-  if (record && at(call, c.differentiable) == Py_True) {
-    const int recording = context_is(c.grad_name, Py_True);
-    if (recording < 0) {
-      Py_DECREF(out);
-      return nullptr;
-    }
-    if (recording && at(call, c.saves_whole) != Py_True && !PyTuple_CheckExact(out) && is_float(out))
-      return new_recorded(call, inputs, out);
-    if (recording) {
-      PyObject* const record_args[] = {call, inputs, out};
-      PyObject* result = PyObject_Vectorcall(c.record, record_args, 3, nullptr);
-      Py_DECREF(out);
-      return result;
-    }
-  }
-  if (!PyTuple_CheckExact(out)) return new_tensor(out);
-  const Py_ssize_t outs = PyTuple_GET_SIZE(out);
-  PyObject* result = PyTuple_New(outs);
-  for (Py_ssize_t k = 0; result && k < outs; ++k) {
-    PyObject* t = new_tensor(Py_NewRef(PyTuple_GET_ITEM(out, k)));
+  const bool several = PyTuple_CheckExact(out);
+  const Outs outs = several ? Outs{&PyTuple_GET_ITEM(out, 0), PyTuple_GET_SIZE(out)} : Outs{&out, 1};
+  PyObject *node = recording ? new_node(call, inputs, needs, outs) : nullptr, *result = nullptr;
+  if (node || !recording) result = several ? PyTuple_New(outs.n) : new_result(out, node, 0);
+  for (Py_ssize_t k = 0; several && result && k < outs.n; ++k) {
+    PyObject* t = new_result(outs.list[k], node, k);
     if (t) PyTuple_SET_ITEM(result, k, t);
     else Py_CLEAR(result);
   }
+  Py_XDECREF(node);
   Py_DECREF(out);
   return result;
 }
+
+}  // namespace
+
+PyMethodDef apply_def = {"apply", apply, METH_O,
+                         "apply(inputs): run or record this call; what is not a known signature goes to Python."};
 
 }  // namespace rv

@@ -3,7 +3,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "python/apply.h"
 #include "core/cpu.h"
 #include "core/units.h"
 #include "python/eager.h"
@@ -219,8 +218,6 @@ py::dict config() {
 
 PyMethodDef eager_def = {"eager", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(eager)), METH_FASTCALL,
                          "eager(call_id, *arrays): run a known signature, or return None."};
-PyMethodDef apply_def = {"apply", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(rv::apply)), METH_FASTCALL,
-                         "apply(call, inputs): ops.apply for calls whose signature is known; the rest goes to Python."};
 PyMethodDef tape_def = {"read_tape", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(read_tape)),
                         METH_FASTCALL,
                         "read_tape(root, seed): the tape below a tensor, as pullback.py looks it up, or None."};
@@ -271,7 +268,6 @@ PYBIND11_MODULE(_native, m) {
       PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(trace_call.ptr()), &call_def));
 
   m.def("connect", &connect);
-  m.attr("apply") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&apply_def, nullptr, nullptr));
   m.attr("read_tape") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&tape_def, nullptr, nullptr));
   m.attr("Public") = py::reinterpret_steal<py::object>(new_public_type());
   m.attr("max_eager_arrays") = kEagerArrays;

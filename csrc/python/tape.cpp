@@ -62,7 +62,7 @@ struct Reader {
       PyObject* t = PySequence_Fast_GET_ITEM(inputs, k);
       if (is_edge(t)) continue;
       if (!PyObject_TypeCheck(t, c.tensor)) return false;
-      PyObject* version = versions == Py_None ? versions : PyList_GET_ITEM(versions, k);
+      PyObject* version = versions == Py_None ? versions : PySequence_Fast_GET_ITEM(versions, k);
       if (version == Py_None) continue;
       PyObject* base = at(t, c.base);
       PyObject* now = at(base == Py_None ? t : base, c.version);
@@ -88,15 +88,17 @@ struct Reader {
     return true;
   }
 
-  bool read_input(PyObject* t, bool saves_inputs) {
+  // `needed`: whether the input required a gradient when it was recorded.
+  bool read_input(PyObject* t, bool needed) {
     PyObject* below = node_of(t);
     const bool edge = is_edge(t), wants = at(t, edge ? c.in_edge.requires_grad : c.requires_grad) == Py_True;
     if (below != Py_None) {
-      write(place[below]);
+      write(edge ? -4 - place[below] : place[below]);
       write(number(at(t, edge ? c.in_edge.index : c.index)));
-      if (saves_inputs) arrays.append(py::handle(at(t, c.data)));
+      if (!edge) arrays.append(py::handle(at(t, c.data)));
       return true;
     }
+    if (wants && !needed) return false;
     write(edge ? -1 : wants ? -2 : -3);
     if (edge) return write_edge(t);
     if (wants) {
@@ -114,10 +116,11 @@ struct Reader {
     const Py_ssize_t n = PySequence_Fast_GET_SIZE(inputs);
     write(number(at(call, c.id)));
     write(n);
+    const uint64_t needs = PyLong_AsUnsignedLongLongMask(at(node, c.in_node.needs));
     for (Py_ssize_t k = 0; k < n; ++k)
-      if (!read_input(PySequence_Fast_GET_ITEM(inputs, k), at(call, c.saves_inputs) == Py_True)) return false;
+      if (!read_input(PySequence_Fast_GET_ITEM(inputs, k), k > 63 || needs >> k & 1)) return false;
     for (Py_ssize_t k = 0; outs != Py_None && k < PyTuple_GET_SIZE(outs); ++k)
-      arrays.append(py::handle(PyTuple_GET_ITEM(outs, k)));
+      if (PyTuple_GET_ITEM(outs, k) != Py_None) arrays.append(py::handle(PyTuple_GET_ITEM(outs, k)));
     return true;
   }
 };

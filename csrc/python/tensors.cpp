@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/tensors.h"
 
+#include "python/apply.h"
+
 #include <structmember.h>
 
 #include <stdexcept>
@@ -24,8 +26,8 @@ Py_ssize_t slot_offset(py::handle type, const char* name) {
 
 }  // namespace
 
-void connect(py::type tensor, py::type call, py::type node, py::type edge, py::object next_number, py::object context,
-             py::object epoch, py::object apply, py::object record, py::object out_of_range) {
+void connect(py::type tensor, py::type call, py::type node, py::type edge, py::object numbers, py::object context,
+             py::object epoch, py::object out_of_range) {
   Connection& c = connection;
   c.tensor = reinterpret_cast<PyTypeObject*>(tensor.ptr());
   c.data = slot_offset(tensor, "_data"), c.requires_grad = slot_offset(tensor, "_requires_grad");
@@ -33,20 +35,24 @@ void connect(py::type tensor, py::type call, py::type node, py::type edge, py::o
   c.index = slot_offset(tensor, "_index"), c.version = slot_offset(tensor, "_version");
   c.id = slot_offset(call, "id"), c.view = slot_offset(call, "view");
   c.differentiable = slot_offset(call, "differentiable"), c.saves_inputs = slot_offset(call, "saves_inputs");
-  c.saves_output = slot_offset(call, "saves_output"), c.saves_whole = slot_offset(call, "saves_whole");
-  c.in_node = {slot_offset(node, "call"),   slot_offset(node, "inputs"),   slot_offset(node, "outs"),
-               slot_offset(node, "n_outs"), slot_offset(node, "versions"), slot_offset(node, "number")};
+  c.saves_outputs = slot_offset(call, "saves_outputs");
+  c.in_node = {slot_offset(node, "call"),  slot_offset(node, "inputs"), slot_offset(node, "needs"),
+               slot_offset(node, "outs"),  slot_offset(node, "n_outs"), slot_offset(node, "versions"),
+               slot_offset(node, "number")};
   c.in_edge = {slot_offset(edge, "_node"), slot_offset(edge, "_index"), slot_offset(edge, "_requires_grad"),
                slot_offset(edge, "shape"), slot_offset(edge, "dtype")};
+  if (!c.apply) {  // else connected already
+    c.apply = py::object(call.attr("apply")).release().ptr();
+    call.attr("apply") =
+        py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(call.ptr()), &apply_def));
+  }
   c.call_type = reinterpret_cast<PyTypeObject*>(call.release().ptr());
   c.node_type = reinterpret_cast<PyTypeObject*>(node.release().ptr());
   c.edge_type = reinterpret_cast<PyTypeObject*>(edge.release().ptr());
-  c.next_number = next_number.release().ptr();
-  c.shape_name = PyUnicode_InternFromString("shape"), c.dtype_name = PyUnicode_InternFromString("dtype");
-  c.one = PyLong_FromLong(1);
+  c.numbers = numbers.release().ptr();
   Py_XINCREF(tensor.ptr());  // kept for good, like the modules that own them
   c.epoch = epoch.release().ptr(), c.value_name = PyUnicode_InternFromString("value");
-  c.context = context.release().ptr(), c.apply = apply.release().ptr(), c.record = record.release().ptr();
+  c.context = context.release().ptr();
   c.out_of_range = out_of_range.release().ptr();
   c.eager_name = PyUnicode_InternFromString("eager"), c.grad_name = PyUnicode_InternFromString("grad_enabled");
   c.dict_name = PyUnicode_InternFromString("__dict__"), c.context_name = PyUnicode_InternFromString("ranvier.context");
@@ -70,11 +76,9 @@ PyObject* new_tensor(PyObject* data) {
   return t;
 }
 
-namespace {
-
-// The calling thread's own attributes of the context, borrowed: an attribute of a threading.local takes 60 ns to find.
-// A second reference lies where threading.local keeps the first, in the thread's dict, and goes when that goes.
-PyObject* context_dict() {
+// An attribute of a threading.local takes long to find. A second reference to its dict lies where threading.local keeps
+// the first, in the thread's dict, and goes when that goes.
+PyObject* thread_context() {
   PyObject* thread = PyThreadState_GetDict();
   if (!thread) {
     PyErr_SetString(PyExc_RuntimeError, "ranvier: the thread has no state of its own");
@@ -89,11 +93,7 @@ PyObject* context_dict() {
   return set < 0 ? nullptr : dict;
 }
 
-}  // namespace
-
-int context_is(PyObject* name, PyObject* value) {
-  PyObject* dict = context_dict();
-  if (!dict) return -1;
+int context_is(PyObject* dict, PyObject* name, PyObject* value) {
   PyObject* own = PyDict_GetItemWithError(dict, name);
   if (own) return own == value;
   if (PyErr_Occurred()) return -1;

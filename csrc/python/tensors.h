@@ -11,14 +11,14 @@ inline PyObject*& at(PyObject* object, Py_ssize_t offset) {
 
 struct Connection {
   PyTypeObject *tensor = nullptr, *call_type = nullptr, *node_type = nullptr, *edge_type = nullptr;
-  PyObject *context = nullptr, *apply = nullptr, *record = nullptr, *epoch = nullptr;
-  PyObject *next_number = nullptr, *eager_name = nullptr, *grad_name = nullptr, *shape_name = nullptr,
-           *dtype_name = nullptr, *value_name = nullptr, *dict_name = nullptr, *context_name = nullptr;
-  PyObject *zero = nullptr, *one = nullptr, *out_of_range = nullptr;
-  Py_ssize_t data, requires_grad, grad, node, base, index, version;              // of Tensor
-  Py_ssize_t id, view, differentiable, saves_inputs, saves_output, saves_whole;  // of Call
+  PyObject *context = nullptr, *apply = nullptr, *epoch = nullptr;
+  PyObject *numbers = nullptr, *eager_name = nullptr, *grad_name = nullptr, *value_name = nullptr, *dict_name = nullptr,
+           *context_name = nullptr;
+  PyObject *zero = nullptr, *out_of_range = nullptr;
+  Py_ssize_t data, requires_grad, grad, node, base, index, version;  // of Tensor
+  Py_ssize_t id, view, differentiable, saves_inputs, saves_outputs;  // of Call
   struct {
-    Py_ssize_t call, inputs, outs, n_outs, versions, number;
+    Py_ssize_t call, inputs, needs, outs, n_outs, versions, number;
   } in_node;
   struct {
     Py_ssize_t node, index, requires_grad, shape, dtype;
@@ -39,11 +39,10 @@ struct HeldArrays {
   }
 };
 
-// Names these objects: types, the counter of tape.py, the thread's context, Epoch, apply and record of ops/apply.py,
-// OutOfRangeError.
+// Names these objects: types, the counter of tape.py, the thread's context, Epoch, OutOfRangeError. From now on the
+// native module's `apply` is `call.apply`.
 void connect(pybind11::type tensor, pybind11::type call, pybind11::type node, pybind11::type edge,
-             pybind11::object next_number, pybind11::object context, pybind11::object epoch, pybind11::object apply,
-             pybind11::object record, pybind11::object out_of_range);
+             pybind11::object numbers, pybind11::object context, pybind11::object epoch, pybind11::object out_of_range);
 
 // Whether a tensor may be a view whose base has got another history; tape.stale knows.
 inline bool may_be_stale(PyObject* t) {
@@ -55,7 +54,10 @@ inline bool may_be_stale(PyObject* t) {
 // A tensor of that array, without a history; takes the reference.
 PyObject* new_tensor(PyObject* data);
 
-// Whether an attribute of the thread's context is this object: 1 or 0; -1 with a Python error set.
-int context_is(PyObject* name, PyObject* value);
+// The calling thread's own attributes of the context (a dict, borrowed); null with a Python error set.
+PyObject* thread_context();
+
+// Whether the attribute of that name is this object: 1 or 0; -1 with a Python error set.
+int context_is(PyObject* dict, PyObject* name, PyObject* value);
 
 }  // namespace rv

@@ -44,9 +44,11 @@ int holds(TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& arrays)
   }
   for (const auto& [tensor, grad] : t.entry_grads)
     if (at(tensor.ptr(), c.grad) != grad.ptr()) return 0;
-  const int elsewhere = context_is(c.eager_name, Py_None);  // tracing, or another backend
+  PyObject* context = thread_context();
+  if (!context) return -1;
+  const int elsewhere = context_is(context, c.eager_name, Py_None);  // tracing, or another backend
   if (elsewhere) return elsewhere < 0 ? -1 : 0;
-  const int same = context_is(c.grad_name, t.grad_enabled ? Py_True : Py_False);
+  const int same = context_is(context, c.grad_name, t.grad_enabled ? Py_True : Py_False);
   return same == 1 ? guards_hold(t) : same;
 }
 

@@ -20,7 +20,6 @@ from .core.memory import aligned_copy
 from .core.tape import DETACHED, check_view
 from .core.traced import Traced, is_traced
 from .ops import dispatch as _engine
-from .ops import record as _op
 from .ops.indexing import get_item, set_item
 from .ops.public import Array, Public, explain
 
@@ -119,7 +118,7 @@ class Tensor(Methods):
         whole = self if self._base is None else self._base
         whole._version = _next_version()
         if whole._node is not None and not is_traced(whole._data):
-            whole._node.spoil()
+            whole._node.spoil(whole._index)
 
     @property
     def data(self) -> Tensor:
@@ -642,7 +641,7 @@ def _inplace(function: Any) -> Any:
             if _engine.apply_into(call, inputs):
                 self._changed()
                 return self
-            result = _op.apply(call, inputs)
+            result = call.apply(inputs)
         if result.dtype != self.dtype and category(result.dtype) > category(self.dtype):
             raise DTypeError(f"in-place {function.__name__}: a {result.dtype} result does not fit {self.dtype}")
         return self._assign(result)

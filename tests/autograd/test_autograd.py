@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import sys
 import weakref
 
 import numpy as np
@@ -137,6 +138,66 @@ def test_changes_of_what_is_not_saved_are_fine():
     y.zero_()
     z.sum().backward()
     assert x.grad.tolist() == [1.0, 1.0]
+
+
+def test_what_no_gradient_reads_may_be_changed_in_place():
+    w, x = rv.ones(2, requires_grad=True), rv.full((2,), 3.0)
+    u = w * 1  # the gradient of u reads x alone, as x needs none
+    y = u * x
+    u.mul_(5)
+    y.sum().backward()
+    assert w.grad.tolist() == [3, 3]
+    y = rv.where(rv.tensor([True, False]), w * 2, x)
+    x.zero_()
+    w.grad = None
+    y.sum().backward()
+    assert w.grad.tolist() == [2, 0]
+    values, _ = rv.sort(w * rv.tensor([2.0, 1.0]), 0)
+    values.mul_(0.5)
+    w.grad = None
+    values.sum().backward()
+    assert w.grad.tolist() == [1, 0.5]
+
+
+def test_an_operand_that_the_other_gradient_reads_may_not():
+    w = rv.ones(2, requires_grad=True)
+    x = rv.ones(2)
+    y = w * x
+    x.zero_()
+    with pytest.raises(GradError, match="input 1 of mul"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("times", [1, 5])  # step by step, and as a plan
+def test_a_leaf_that_requires_a_gradient_too_late_gets_none(times):
+    for _ in range(times):
+        w, x = rv.ones(2, requires_grad=True), rv.full((2,), 3.0)
+        y = (w * 2) * x
+        x.requires_grad_()
+        y.sum().backward()
+        assert x.grad is None and w.grad.tolist() == [6, 6]
+
+
+def test_calls_of_several_results_are_recorded_natively():
+    pytest.importorskip("ranvier._native")
+    entered = []
+
+    def look(frame, event, arg):
+        if event == "call" and frame.f_code.co_filename.endswith(("dispatch.py", "tape.py")):
+            entered.append(frame.f_code.co_name)
+
+    x = rv.tensor(np.random.default_rng(0).normal(size=(3, 4)), requires_grad=True)
+    labels, index = rv.tensor([0, 3, 1]), rv.tensor([[0], [1], [0]])
+    for f in (
+        lambda: x.sum(), lambda: rv.softmax(x, 1), lambda: rv.cumsum(x, 0), lambda: rv.cross_entropy(x, labels),
+        lambda: x.max(1), lambda: rv.sort(x, 1), lambda: rv.gather(x, 1, index), lambda: rv.var(x), lambda: x * x,
+    ):  # fmt: skip
+        f()
+        before = sys.getprofile()
+        sys.setprofile(look)
+        f()
+        sys.setprofile(before)
+    assert not entered
 
 
 def test_in_place_results_keep_their_history():

@@ -13,6 +13,7 @@ import pytest
 import ranvier as rv
 from ops_support import OPS, all_ops, expected_inputs, has_shapes, make_inputs, samples_of, specs_of
 from ranvier.core.dtypes import float32
+from ranvier.core.tape import Edge, saved
 
 KINDS = ("elementwise", "view", "kernel", "optimizer")
 every_op = pytest.mark.parametrize("op", all_ops(), ids=lambda op: op.name)
@@ -22,7 +23,6 @@ every_op = pytest.mark.parametrize("op", all_ops(), ids=lambda op: op.name)
 def test_record_is_complete(op):
     assert op.kind in KINDS
     assert callable(op.reference) and callable(op.infer)
-    assert set(op.saves) <= set("ion")
     assert op.max_ulp >= 0 and op.domain[0] < op.domain[1]
     if op.kind == "elementwise":
         assert op.arity and op.edges, f"{op.name}: arity and edge values"
@@ -42,6 +42,52 @@ def test_samples_are_accepted(op):
             arrays = expected_inputs(op, make_inputs(op, sample, float32 if op.rule != "logical" else np.dtype(bool)))
             taken += specs_of(op, arrays, sample.attrs) is not None
     assert taken, f"{op.name}: its rule refuses all of its samples"
+
+
+@every_op
+def test_the_gradient_rule_reads_what_is_saved_and_nothing_else(op):
+    """Edges stand for inputs that are not saved, None for outputs: reading their values is an error. And each position that
+    is saved is read for some sample.
+    """
+    if op.vjp is None:
+        return
+    read: set = set()
+    claimed: set = set()
+    for sample in samples_of(op):
+        arrays = expected_inputs(op, make_inputs(op, sample, float32))
+        if specs_of(op, arrays, sample.attrs) is None:
+            continue
+        floats = [k for k, a in enumerate(arrays) if a.dtype == float32]
+        for needed in {tuple(floats), *((k,) for k in floats)} - {()}:
+            needs = sum(1 << k for k in needed)
+            inputs = [rv.Tensor(a, requires_grad=bool(needs >> k & 1)) for k, a in enumerate(arrays)]
+            call = op.bind(**sample.attrs)
+            with rv.no_grad():
+                outs = call.apply(tuple(inputs))
+            outs = outs if isinstance(outs, tuple) else (outs,)
+            if all(t.dtype != float32 for t in outs):
+                continue
+            masks = saved(call.saves_inputs, needs), saved(call.saves_outputs, needs)
+            positions = {("i", k) for k in range(len(inputs)) if masks[0] >> k & 1}
+            positions |= {("o", k) for k in range(len(outs)) if masks[1] >> k & 1}
+
+            def rule(kept, inputs=inputs, outs=outs, call=call):
+                some_inputs = [t if ("i", k) in kept else Edge(t) for k, t in enumerate(inputs)]
+                some_outs = [t if ("o", k) in kept else None for k, t in enumerate(outs)]
+                gs = [rv.ones(t.shape, dtype=t.dtype) if t.dtype == float32 else None for t in outs]
+                with rv.no_grad():
+                    if len(outs) == 1:
+                        return op.vjp(gs[0], some_outs[0], *some_inputs, **call.attrs)
+                    return op.vjp(tuple(gs), tuple(some_outs), *some_inputs, **call.attrs)
+
+            rule(positions)  # reads nothing else
+            claimed |= positions
+            for p in positions - read:
+                try:
+                    rule(positions - {p})
+                except (AttributeError, TypeError):  # DTypeError is a TypeError
+                    read.add(p)
+    assert claimed == read, f"{op.name}: saves {sorted(claimed - read)} for nothing"
 
 
 def test_flops_are_numbers():

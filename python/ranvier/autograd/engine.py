@@ -136,8 +136,11 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
             if hooked:
                 hooks.of_node(node, slots)
             node.check_saved()
-            inputs, op, attrs = node.inputs, node.call.op, node.call.attrs
-            outs = None if node.outs is None else [_output(node, index) for index in range(node.n_outs)]
+            op, attrs = node.call.op, node.call.attrs
+            inputs = [  # one that requires a gradient only since then gets none
+                t if node.needs >> k & 1 or not t._requires_grad else t.detach() for k, t in enumerate(node.inputs)
+            ]
+            outs = node.outs and [None if data is None else _output(node, i) for i, data in enumerate(node.outs)]
             if node.n_outs == 1:
                 gs = op.vjp(slots[0], outs and outs[0], *inputs, **attrs)
             else:
@@ -223,7 +226,6 @@ def _number(node: Node) -> int:
 
 def _output(node: Node, index: int) -> Any:
     """Output `index` of a node as the tensor it was, so that second derivatives pass through it."""
-    assert node.outs is not None
     t = _engine._wrap(node.outs[index])
     t._requires_grad, t._node, t._index = True, node, index
     return t

@@ -67,7 +67,7 @@ def _compile(order: list[Node], root: Any, seed: Any, leaves: list) -> tuple[Any
             twin = twins[node]
             inputs = []
             for t in node.inputs:
-                if t._node is not None and not node.call.saves_inputs or t.__class__ is Edge:
+                if t.__class__ is Edge:
                     copy = Edge.__new__(Edge)
                     copy.shape, copy.dtype = t.shape, t.dtype
                 else:
@@ -78,8 +78,8 @@ def _compile(order: list[Node], root: Any, seed: Any, leaves: list) -> tuple[Any
                 copy._node = None if t._node is None else twins[t._node]
                 inputs.append(copy)
             twin.call, twin.inputs, twin.versions = node.call, inputs, None
-            twin.outs = None if node.outs is None else [tracer.stand_in(data)._data for data in node.outs]
-            twin.n_outs, twin.number = node.n_outs, node.number
+            twin.outs = node.outs and [None if data is None else tracer.stand_in(data)._data for data in node.outs]
+            twin.needs, twin.n_outs, twin.number = node.needs, node.n_outs, node.number
         top = _wrap(tracer.graph.constant(root._data) if seed is None else start._data)
         top._requires_grad, top._node, top._index = True, twins[root._node], root._index
         grads = engine.run((top,), (start,), False, False, [stand_ins[id(t)] for t in leaves])

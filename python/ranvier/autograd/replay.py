@@ -14,7 +14,7 @@ from . import engine
 class _Replay:
     """A Differentiable made for one call of a compiled function: its gradient rule runs forward and backward as one plan."""
 
-    name, saves = "compiled", "i"
+    name = "compiled"
 
     def __init__(self, trace: Any, fn: Callable, args: tuple, kwargs: dict, leaves: list):
         self.trace, self.fn, self.args, self.kwargs, self.leaves = trace, fn, args, kwargs, leaves
@@ -74,6 +74,7 @@ def _copied(x: Any) -> Any:
 
 class _ReplayCall:  # a DifferentiableCall
     attrs: dict[str, Any] = {}
+    saves_inputs, saves_outputs = -1, 0
 
     def __init__(self, op: _Replay):
         self.op = op

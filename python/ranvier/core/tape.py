@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from .errors import GradError
 
-_next_number = count().__next__
+numbers = count()
 _CHANGED = object()  # in place of saved outputs that were changed afterwards
 
 
@@ -56,7 +56,6 @@ class Differentiable(Protocol):
     """What the tape asks of an op: the record of one (ops/record.py), or a whole compiled function (autograd/replay.py)."""
 
     name: str
-    saves: str
 
     @property
     def vjp(self) -> Any:
@@ -64,7 +63,10 @@ class Differentiable(Protocol):
 
 
 class DifferentiableCall(Protocol):
-    """A Differentiable with its attributes."""
+    """A Differentiable with its attributes, and what it saves (see `saved`)."""
+
+    saves_inputs: Any
+    saves_outputs: Any
 
     @property
     def op(self) -> Differentiable: ...
@@ -73,39 +75,43 @@ class DifferentiableCall(Protocol):
     def attrs(self) -> dict[str, Any]: ...
 
 
-class Node:
-    """One recorded call: where its inputs came from, and what the gradient rule needs of inputs and outputs."""
+def saved(masks: Any, needs: int) -> int:
+    """The positions, as bits, that a call saves whose inputs `needs` (bits, too) need gradients: `masks`, or where that has
+    one for the gradient of each input, those together.
+    """
+    if masks.__class__ is int:
+        return masks
+    bits = 0
+    for k, mask in enumerate(masks):
+        bits |= mask * (needs >> k & 1)
+    return bits
 
-    __slots__ = (
-        "call",
-        "inputs",
-        "outs",
-        "n_outs",
-        "versions",
-        "number",
-        "hooks",
-    )  # hooks: see hooks.py; often not set
+
+class Node:
+    """One recorded call: where its inputs came from, which of them needed gradients (bits), and what the gradient rule
+    needs of inputs and outputs.
+    """
+
+    # hooks: see hooks.py; often not set
+    __slots__ = ("call", "inputs", "needs", "outs", "n_outs", "versions", "number", "hooks")
 
     def __init__(self, call: DifferentiableCall, inputs: tuple, outs: tuple):
         for t in inputs:
             if t._base is not None:
                 check_view(t)
         self.call: Any = call
-        saves = call.op.saves
-        if "i" in saves:
-            self.inputs: Any = inputs
-            self.versions: Any = [t._version if t._base is None else t._base._version for t in inputs]
-        else:  # leaves stay: their gradient goes to them
-            whole = "n" in saves  # positions and masks stay too
-            self.inputs = [
-                t if t._requires_grad and t._node is None or whole and t._data.dtype.kind != "f" else Edge(t)
-                for t in inputs
-            ]
-            self.versions = [t.version if t._data.dtype.kind != "f" else None for t in inputs] if whole else None
+        self.needs = sum([1 << k for k, t in enumerate(inputs) if t._requires_grad])
+        mask = saved(call.saves_inputs, self.needs)
+        # leaves stay: their gradient goes to them
+        self.inputs: Any = [
+            t if mask >> k & 1 or t._requires_grad and t._node is None else Edge(t) for k, t in enumerate(inputs)
+        ]
+        self.versions: Any = [t.version if mask >> k & 1 else None for k, t in enumerate(inputs)] if mask else None
+        mask = saved(call.saves_outputs, self.needs)
         # arrays, not tensors: a tensor holds its node, and the node must not hold it back
-        self.outs: Any = outs if "o" in saves else None
+        self.outs: Any = tuple([data if mask >> k & 1 else None for k, data in enumerate(outs)]) if mask else None
         self.n_outs = len(outs)
-        self.number = _next_number()
+        self.number = next(numbers)
 
     def check_saved(self) -> None:
         """Raise unless everything saved is as it was."""
@@ -127,9 +133,9 @@ class Node:
                         "after it was saved for the gradient; use an operation that returns a new tensor"
                     )
 
-    def spoil(self) -> None:
-        """The memory of the results has been changed in place."""
-        if self.outs is not None:
+    def spoil(self, index: int) -> None:
+        """The memory of that result has been changed in place."""
+        if self.outs is not None and self.outs is not _CHANGED and self.outs[index] is not None:
             self.outs = _CHANGED
 
     def release(self) -> None:

@@ -19,7 +19,6 @@ from ..ops import (
     shape,
     trigonometry,
 )
-from ..ops import dispatch as apply
 from . import (
     einsum as _einsum,
 )

@@ -65,7 +65,7 @@ _relu = _number(
     vjp=lambda g, out, x: (_relu_grad(g, out),),
 )  # fmt: skip
 _relu_grad: Op = _float(
-    "relu_grad", arity=2, saves="i", flops=1, max_ulp=0,
+    "relu_grad", arity=2, saves="i1", flops=1, max_ulp=0,
     reference=lambda xp, g, out: xp.where(out <= 0, xp.zeros_like(g), g),
     vjp=lambda gg, _, g, out: (_relu_grad(gg, out), None),
 )  # fmt: skip

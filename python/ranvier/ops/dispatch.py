@@ -1,8 +1,9 @@
-"""The one interception point: every op call passes through `apply`."""
+"""Calls, and the one interception point: every op runs through `Call.apply`."""
 
 from __future__ import annotations
 
 import math
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,44 +14,65 @@ from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, prom
 from ..core.errors import DTypeError, OutOfRangeError, TraceError
 from ..core.tape import Node
 from ..core.traced import Traced
-from ..ops import record as _op
-from .record import Call
 
 Tensor: Any = None  # set by tensor.py, which imports the ops
 
+_call_ids = count()
 
-def apply(call: Call, inputs: tuple) -> Any:
-    """Run or record `call` on `inputs` and note it on the tape.
 
-    Tensors give tensors; NumPy arrays alone give NumPy arrays and record nothing. The native backend puts a quicker
-    twin (csrc/python/apply.cpp) in front, which hands over to this one whatever is not an ordinary call of a known
-    signature.
-    """
-    record = False
-    arrays = []
-    for x in inputs:
-        if not isinstance(x, Tensor):
-            return _apply_loose(call, inputs)
-        arrays.append(x._data)
-        if x._requires_grad or x._base is not None and tape.stale(x):
-            record = True  # or raise, of a stale view
-    eager = local.eager
-    if eager is None:
-        out = None
-    elif call.view is None:
-        out = eager(call.id, *arrays)
-    else:
-        out = call.view(arrays[0])
-    if out is None:
-        inputs, out = _apply_slow(call, inputs, arrays)
-    if record and local.grad_enabled and call.differentiable:
-        return _record(call, inputs, out)
-    if type(out) is tuple:
-        return tuple([_wrap(data) for data in out])
-    result = _wrap(out)
-    if call.view is not None:
-        _share(result, inputs[0])
-    return result
+class Call:
+    """An op with its attributes filled in; interned as long as its op remembers it."""
+
+    __slots__ = ("op", "attrs", "id", "view", "differentiable", "saves_inputs", "saves_outputs", "__weakref__")
+
+    def __init__(self, op: Any, attrs: dict[str, Any]):
+        self.op, self.attrs, self.id = op, attrs, next(_call_ids)
+        self.view = self._view if op.kind == "view" else None
+        self.differentiable = op.vjp is not None
+        self.saves_inputs, self.saves_outputs = op.saves  # masks as `tape.saved` reads them
+
+    def _view(self, x: np.ndarray) -> np.ndarray | None:
+        """NumPy's own view, or None where the arguments do not fit: `infer` then says why."""
+        try:
+            return self.op.reference(np, x, **self.attrs)
+        except (ValueError, IndexError, TypeError):
+            return None
+
+    def apply(self, inputs: tuple) -> Any:
+        """Run or record this call on `inputs` and note it on the tape.
+
+        Tensors give tensors; NumPy arrays alone give NumPy arrays and record nothing. Once the native backend is connected,
+        a method in C++ (csrc/python/apply.cpp) takes this one's place, and hands over to it whatever is not an ordinary
+        call of a known signature.
+        """
+        record = False
+        arrays = []
+        for x in inputs:
+            if not isinstance(x, Tensor):
+                return _apply_loose(self, inputs)
+            arrays.append(x._data)
+            if x._requires_grad or x._base is not None and tape.stale(x):
+                record = True  # or raise, of a stale view
+        eager = local.eager
+        if eager is None:
+            out = None
+        elif self.view is None:
+            out = eager(self.id, *arrays)
+        else:
+            out = self.view(arrays[0])
+        if out is None:
+            inputs, out = _apply_slow(self, inputs, arrays)
+        if record and local.grad_enabled and self.differentiable:
+            return _record(self, inputs, out)
+        if type(out) is tuple:
+            return tuple([_wrap(data) for data in out])
+        result = _wrap(out)
+        if self.view is not None:
+            _share(result, inputs[0])
+        return result
+
+    def __repr__(self) -> str:
+        return f"{self.op.name}({', '.join(f'{k}={v!r}' for k, v in self.attrs.items())})"
 
 
 def apply_into(call: Call, inputs: tuple) -> bool:
@@ -91,24 +113,17 @@ def _share(view: Any, of: Any) -> None:
 
 
 def _record(call: Call, inputs: tuple, out: Any) -> Any:
-    if type(out) is not tuple:
-        result = _wrap(out)
-        if out.dtype.kind == "f":
-            result._requires_grad = True
-            result._node = Node(call, inputs, (out,))
-        if call.view is not None:
-            _share(result, inputs[0])
-        return result
-    node = Node(call, inputs, out)
+    several = type(out) is tuple
+    node = Node(call, inputs, out if several else (out,))
     results = []
-    for index, data in enumerate(out):
+    for index, data in enumerate(out if several else (out,)):
         t = _wrap(data)
         if data.dtype.kind == "f":
-            t._requires_grad = True
-            t._node = node
-            t._index = index
+            t._requires_grad, t._node, t._index = True, node, index
         results.append(t)
-    return tuple(results)
+    if call.view is not None:
+        _share(results[0], inputs[0])
+    return tuple(results) if several else results[0]
 
 
 def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
@@ -167,10 +182,10 @@ def _apply_loose(call: Call, inputs: tuple) -> Any:
         a, b = inputs
         if isinstance(a, Tensor):
             if b.__class__ is float and a.dtype in FLOATS or b.__class__ is int and a.dtype != bool_:
-                return apply(call, (a, constant(b, a.dtype)))
+                return call.apply((a, constant(b, a.dtype)))
         elif isinstance(b, Tensor):
             if a.__class__ is float and b.dtype in FLOATS or a.__class__ is int and b.dtype != bool_:
-                return apply(call, (constant(a, b.dtype), b))
+                return call.apply((constant(a, b.dtype), b))
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     for x in inputs:
         if not isinstance(x, (Tensor, np.ndarray, *_NUMBERS)):
@@ -194,12 +209,12 @@ def _apply_loose(call: Call, inputs: tuple) -> Any:
         for x in inputs
     )
     if tensors or not arrays:
-        return apply(call, wrapped)
+        return call.apply(wrapped)
     tracer, eager, local.tracer = local.tracer, local.eager, None  # plain arrays are never traced
     if tracer is not None:
         local.eager = getattr(current_backend(), "eager", None)
     try:
-        out = apply(call, wrapped)
+        out = call.apply(wrapped)
     finally:
         local.tracer, local.eager = tracer, eager if tracer is not None else local.eager
     return tuple(t._data for t in out) if type(out) is tuple else out._data
@@ -233,10 +248,7 @@ def constant(value: Any, dtype: np.dtype) -> Any:
 
 Constant: Any = None  # set by tensor.py: the Tensor subclass of shared numbers
 
-_op.apply = apply
-
 
 def connect(native: Any) -> None:
-    """Let the native module's `apply` take the calls that it knows."""
-    native.connect(Tensor, Call, tape.Node, tape.Edge, tape._next_number, local, Epoch, apply, _record, OutOfRangeError)
-    _op.apply = native.apply
+    """Let the native module take the calls that it knows."""
+    native.connect(Tensor, Call, tape.Node, tape.Edge, tape.numbers, local, Epoch, OutOfRangeError)

@@ -82,12 +82,12 @@ _sub = _number(
     vjp=lambda g, out, a, b: (g, _if_needed(b, lambda: -g)),
 )  # fmt: skip
 _mul = Op(
-    "mul", kind="elementwise", arity=2, saves="i", flops=1, max_ulp=0.5, onnx="Mul", neutral={0: 1, 1: 1},
+    "mul", kind="elementwise", arity=2, saves=("i1", "i0"), flops=1, max_ulp=0.5, onnx="Mul", neutral={0: 1, 1: 1},
     reference=lambda xp, a, b: xp.multiply(a, b),
     vjp=lambda g, out, a, b: (_if_needed(a, lambda: g * b), _if_needed(b, lambda: g * a)),
 )  # fmt: skip
 _div = _float(
-    "div", arity=2, saves="io", flops=1, max_ulp=0.5, onnx="Div", neutral={1: 1},
+    "div", arity=2, saves=("i1", "i1o"), flops=1, max_ulp=0.5, onnx="Div", neutral={1: 1},
     reference=lambda xp, a, b: xp.divide(a, b),
     vjp=lambda g, out, a, b: (_if_needed(a, lambda: g / b), _if_needed(b, lambda: -(g / b) * out)),
 )  # fmt: skip
@@ -97,7 +97,7 @@ _floor_divide = _number(
     vjp=lambda g, out, a, b: (_zeros(g), _zeros(g)),
 )  # fmt: skip
 _remainder = _number(
-    "remainder", arity=2, saves="i", flops=4, max_ulp=0.5, onnx="Mod",
+    "remainder", arity=2, saves=("", "i"), flops=4, max_ulp=0.5, onnx="Mod",
     reference=lambda xp, a, b: xp.remainder(a, b),
     vjp=lambda g, out, a, b: (g, _if_needed(b, lambda: -g * floor_divide(a, b))),
 )  # fmt: skip
@@ -123,7 +123,7 @@ def _pow_vjp(g: Any, out: Any, a: Any, b: Any) -> tuple:
 
 
 _pow = _number(
-    "pow", arity=2, saves="io", flops=30, max_ulp=1, onnx="Pow", domain=(0.1, 3.0), neutral={1: 1},
+    "pow", arity=2, saves=("i", "io"), flops=30, max_ulp=1, onnx="Pow", domain=(0.1, 3.0), neutral={1: 1},
     reference=_pow_reference, vjp=_pow_vjp,
 )  # fmt: skip
 _neg = _number(
@@ -286,7 +286,7 @@ _bitwise_xor = _bitwise("bitwise_xor", lambda xp, a, b: a ^ b, "BitwiseXor")
 _bitwise_not = _bitwise("bitwise_not", lambda xp, x: ~x, "BitwiseNot", arity=1)
 
 _where = Op(
-    "where", kind="elementwise", rule="where", arity=3, saves="i", flops=1, max_ulp=0, onnx="Where",
+    "where", kind="elementwise", rule="where", arity=3, saves="i0", flops=1, max_ulp=0, onnx="Where",
     reference=lambda xp, condition, a, b: xp.where(condition, a, b),
     vjp=lambda g, out, condition, a, b: (
         None,
@@ -301,7 +301,7 @@ def _cast_infer(x: Aval, *, dtype: np.dtype) -> Spec:
 
 
 _cast: Op = Op(
-    "cast", kind="elementwise", arity=1, attrs={"dtype": np.dtype("float32")}, saves="i", max_ulp=0.5,
+    "cast", kind="elementwise", arity=1, attrs={"dtype": np.dtype("float32")}, saves="", max_ulp=0.5,
     onnx="Cast", infer=_cast_infer,
     reference=lambda xp, x, *, dtype: x.astype(dtype),
     encode=lambda x, *, dtype: CODE[x.dtype] * 16 + CODE[dtype],

@@ -74,7 +74,7 @@ def _places(name: str, x: np.ndarray, index: np.ndarray, dim: int) -> tuple:
 
 
 _gather: Op = Op(
-    "gather", kind="kernel", attrs={"dim": 0}, saves="n",
+    "gather", kind="kernel", attrs={"dim": 0}, saves="i1",
     infer=_gather_infer,
     reference=lambda xp, x, index, *, dim: x[_places("gather", x, index, dim)],
     vjp=lambda g, out, x, index, *, dim: (_scatter_add(_zeros(g, x.shape), index, g, dim=dim), None),
@@ -131,7 +131,7 @@ _SCATTER_SAMPLES = [
 ]
 
 _scatter: Op = Op(
-    "scatter", kind="kernel", attrs={"dim": 0}, saves="n", inplace={0: 0},
+    "scatter", kind="kernel", attrs={"dim": 0}, saves="i1", inplace={0: 0},
     infer=_scatter_infer("scatter"),
     reference=_scatter_reference("scatter", lambda out, places, src: out.__setitem__(places, src)),
     vjp=_scatter_vjp,
@@ -142,7 +142,7 @@ _scatter: Op = Op(
 )  # fmt: skip
 
 _scatter_add: Op = Op(
-    "scatter_add", kind="kernel", attrs={"dim": 0}, saves="n", inplace={0: 0},
+    "scatter_add", kind="kernel", attrs={"dim": 0}, saves="i1", inplace={0: 0},
     infer=_scatter_infer("scatter_add"),
     reference=_scatter_reference("scatter_add", np.add.at),
     vjp=lambda g, out, x, index, src, *, dim: (g, None, _crop_vjp(_gather(g, index, dim=dim), src, index)),
@@ -177,7 +177,7 @@ def _full_index(name: str, x: Any, indices: tuple, axes: tuple) -> tuple:
 
 
 _index_get: Op = Op(
-    "index_get", kind="kernel", attrs={"axes": (0,)}, saves="n",
+    "index_get", kind="kernel", attrs={"axes": (0,)}, saves="i1-",
     infer=lambda x, *indices, axes: (_check_tuple("index_get", x, indices, axes)[1], x.dtype),
     reference=lambda xp, x, *indices, axes: x[_full_index("index_get", x, indices, axes)],
     vjp=lambda g, out, x, *indices, axes: (
@@ -223,7 +223,7 @@ def _index_put_vjp(g: Any, out: Any, x: Any, values: Any, *indices: Any, axes: t
 
 
 _index_put: Op = Op(
-    "index_put", kind="kernel", attrs={"axes": (0,), "accumulate": False}, saves="n", inplace={0: 0},
+    "index_put", kind="kernel", attrs={"axes": (0,), "accumulate": False}, saves="i2-", inplace={0: 0},
     infer=_index_put_infer, reference=_index_put_reference, vjp=_index_put_vjp,
     encode=lambda x, values, *indices, axes, accumulate: ([*axes, int(accumulate)], []),
     terms=lambda x, values, *indices, axes, accumulate: 1 + max(int(np.prod(i.shape)) for i in indices),

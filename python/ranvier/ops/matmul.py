@@ -137,7 +137,7 @@ def _matmul_flops(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool, pre
 
 
 _matmul = Op(
-    "matmul", kind="kernel", attrs={"transpose_a": False, "transpose_b": False, "precision": "highest"}, saves="i",
+    "matmul", kind="kernel", attrs={"transpose_a": False, "transpose_b": False, "precision": "highest"}, saves=("i1", "i0"),
     epilogue=True, setting=get_float32_matmul_precision,
     infer=_matmul_infer,
     reference=lambda xp, a, b, *, transpose_a, transpose_b, precision: xp.matmul(
@@ -195,7 +195,7 @@ def _linear_vjp(g: Any, out: Any, x: Any, weight: Any, bias: Any = None, *, prec
 
 
 _linear = Op(
-    "linear", kind="kernel", attrs={"precision": "highest"}, saves="i", kernel="matmul", epilogue=True,
+    "linear", kind="kernel", attrs={"precision": "highest"}, saves=("i1", "i0"), kernel="matmul", epilogue=True,
     setting=get_float32_matmul_precision,
     infer=_linear_infer, reference=_linear_reference, vjp=_linear_vjp,
     encode=lambda *inputs, precision: _flags(False, True, len(inputs) == 3, precision),

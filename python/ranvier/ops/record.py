@@ -1,7 +1,7 @@
 """The op record: all that is known of one op, in one place.
 
 An `Op` is called with tensors (or NumPy arrays) and its attributes: `softmax(x, dim=1)` runs
-`apply(softmax.bind(dim=1), (x,))`. Everything else (native dispatch, tape, tracing, tests, docs) reads the record.
+`softmax.bind(dim=1).apply((x,))`. Everything else (native dispatch, tape, tracing, tests, docs) reads the record.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from operator import index
 from typing import Any
 
@@ -19,12 +18,12 @@ import numpy as np
 from ..core.dtypes import bool_, is_float
 from ..core.errors import DTypeError, ShapeError
 from ..core.recent import Recent
+from .dispatch import Call
 
 Aval = Any  # anything with .shape (a tuple) and .dtype: ndarray, graph Value
 Spec = tuple[tuple[int, ...], np.dtype]  # shape and dtype of one output
 
 OPS: dict[str, Op] = {}
-_call_ids = count()
 MAX_CALLS = 4096  # Calls remembered for one op
 
 EDGES = (-np.inf, -100.0, -1.0, -1e-3, -0.0, 0.0, 1e-3, 0.5, 1.0, 100.0, np.inf, np.nan)
@@ -38,36 +37,16 @@ class Sample:
     attrs: dict[str, Any] = field(default_factory=dict)
 
 
-class Call:
-    """An op with its attributes filled in; interned as long as its op remembers it."""
+def _mask(positions: str) -> int:
+    if not positions:
+        return -1
+    return -1 << int(positions[:-1]) if positions[-1] == "-" else sum(1 << int(p) for p in positions)
 
-    __slots__ = (
-        "op",
-        "attrs",
-        "id",
-        "view",
-        "differentiable",
-        "saves_inputs",
-        "saves_output",
-        "saves_whole",
-        "__weakref__",
-    )
 
-    def __init__(self, op: Op, attrs: dict[str, Any]):
-        self.op, self.attrs, self.id = op, attrs, next(_call_ids)
-        self.view = self._view if op.kind == "view" else None
-        self.differentiable = op.vjp is not None
-        self.saves_inputs, self.saves_output, self.saves_whole = (mark in op.saves for mark in "ion")
-
-    def _view(self, x: np.ndarray) -> np.ndarray | None:
-        """NumPy's own view, or None where the arguments do not fit: `infer` then says why."""
-        try:
-            return self.op.reference(np, x, **self.attrs)
-        except (ValueError, IndexError, TypeError):
-            return None
-
-    def __repr__(self) -> str:
-        return f"{self.op.name}({', '.join(f'{k}={v!r}' for k, v in self.attrs.items())})"
+def _masks(saves: str) -> tuple[int, int]:
+    """Bit masks of the inputs and of the outputs that `saves` names (see Op)."""
+    inputs, named, outputs = saves.partition("o")
+    return _mask(inputs[1:]) if inputs else 0, _mask(outputs) if named else 0
 
 
 class Op:
@@ -90,7 +69,8 @@ class Op:
             "compare" (common dtype in, bool out), "logical" (bools in and out), "where" (bool, T, T).
         encode: `encode(*avals, **attrs)` -> (ints, floats): attributes as the native kernel takes them.
             Elementwise ops leave it out: their attributes become constant operands, in order.
-        saves: what vjp reads: "i" inputs, "n" inputs that are not floats, "o" output, "io" both, "" none.
+        saves: what vjp reads: "i" the inputs, "o" the outputs, "i02" those at the positions 0 and 2, "i1-" all from 1 on,
+            "i0o1" and so on, "" nothing; or a tuple of what the gradient of each input reads.
         inplace: {output: input} pairs that may share memory, or a function of the number of inputs and the
             attributes that gives them (elementwise ops need not say so).
         kernel: name of the native kernel where it is not the op's.
@@ -119,7 +99,7 @@ class Op:
         rule: str | None = None,
         arity: int | None = None,
         encode: Callable | None = None,
-        saves: str = "io",
+        saves: str | tuple[str, ...] = "io",
         inplace: dict[int, int] | Callable[..., dict[int, int]] | None = None,
         flops: Callable | int = 0,
         domain: tuple[float, float] = (-3.0, 3.0),
@@ -144,7 +124,10 @@ class Op:
         self.name, self.kind, self.infer, self.reference, self.vjp = name, kind, infer, reference, vjp
         self.defaults = dict(attrs or {})
         self.rule = rule or ("promote" if kind == "elementwise" else None)
-        self.arity, self.encode, self.saves, self.inplace = arity, encode, saves, inplace or {}
+        self.arity, self.encode, self.inplace = arity, encode, inplace or {}
+        self.saves = (
+            _masks(saves) if isinstance(saves, str) else tuple(zip(*map(_masks, saves)))
+        )  # of inputs, of outputs
         self.flops, self.domain, self.samples, self.edges = flops, domain, tuple(samples), edges
         self.max_ulp, self.ulp_floor, self.terms, self.onnx, self.doc = max_ulp, ulp_floor, terms, onnx, doc
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
@@ -173,9 +156,9 @@ class Op:
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
         if not attrs:
-            return apply(self.default_call, inputs)
+            return self.default_call.apply(inputs)
         call = self._calls[tuple(attrs.items())]
-        return apply(self.bind(**attrs) if call is None else call, inputs)
+        return (self.bind(**attrs) if call is None else call).apply(inputs)
 
     def call(self, **attrs: Any) -> Call:
         """`bind`, quicker where all attributes are given in the order of the record."""
@@ -190,17 +173,14 @@ class Op:
         return f"<op {self.name}>"
 
 
-def apply(call: Call, inputs: tuple) -> Any:  # replaced by ops/apply.py: the engine needs the record, not vice versa
-    raise RuntimeError("ranvier.ops.apply has not been imported")
-
-
 def prepared(make: Callable) -> Callable:
     """The public function that runs what `make(input, ...)` returns: a Call and its inputs. Where it is called in place
     (`input.name_()`), the call may run in `input`'s own memory.
     """
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        return apply(*make(*args, **kwargs))
+        call, inputs = make(*args, **kwargs)
+        return call.apply(inputs)
 
     function = functools.update_wrapper(function, make)
     del function.__wrapped__  # for it is not what this returns
@@ -232,7 +212,7 @@ def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def elementwise_infer(name: str, rule: str) -> Callable:
-    """Output spec of an elementwise op whose inputs `apply` has brought to the dtypes that `rule` asks for."""
+    """Output spec of an elementwise op whose inputs `Call.apply` has brought to the dtypes that `rule` asks for."""
 
     def infer(*avals: Aval, **attrs: Any) -> Spec:
         shape = broadcast_shapes(name, *(a.shape for a in avals))

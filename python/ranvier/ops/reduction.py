@@ -15,11 +15,11 @@ import numpy as np
 from ..core.dtypes import as_dtype, bool_, int64, is_float
 from ..core.errors import DTypeError, ShapeError
 from .creation import zeros
-from .dispatch import apply
+from .dispatch import Call
 from .elementwise import abs as _abs
 from .elementwise import div, exp, isnan, logical_not, maximum, minimum, pow, sign, where
 from .public import Array
-from .record import Aval, Call, Op, Sample, Spec, normalize_axes, normalize_axis
+from .record import Aval, Op, Sample, Spec, normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from .sort import SortResult
@@ -282,7 +282,7 @@ def _choice_op(name: str, argument: str) -> Op:
         name,
         kind="kernel",
         attrs=_AXES,
-        saves="o",
+        saves="o1",
         encode=_encode,
         infer=infer,
         reference=reference,
@@ -410,7 +410,7 @@ def _run(op: Op, input: Any, dim: Any, keepdim: bool, attrs: dict[str, Any] | No
         call = op.bind(dim=normalize_axes(op.name, dim, input.ndim), keepdim=bool(keepdim), **attrs or {})
         if key and len(_bound) < 4096:
             _bound[key] = call
-    return apply(call, (input,))
+    return call.apply((input,))
 
 
 def run_along(op: Op, input: Any, dim: int, **attrs: Any) -> Any:
@@ -421,7 +421,7 @@ def run_along(op: Op, input: Any, dim: int, **attrs: Any) -> Any:
         call = op.bind(dim=normalize_axis(op.name, dim, input.ndim), **attrs)
         if dim.__class__ is int and len(_bound) < 4096:
             _bound[key] = call
-    return apply(call, (input,))
+    return call.apply((input,))
 
 
 def _cast(x: Any, dtype: Any) -> Any:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..core.dtypes import int64, is_float
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
-from .dispatch import apply
+from .dispatch import Call
 from .elementwise import mul, neg
 from .public import Array
-from .record import Aval, Call, Op, Sample, Spec
+from .record import Aval, Op, Sample, Spec
 from .reduction import _cast, run_along
 from .reduction import sum as sum_
 
@@ -203,6 +203,7 @@ _cross_entropy = Op(
     attrs=_ATTRS,
     infer=_infer,
     reference=_reference,
+    saves="io12",
     vjp=_vjp,
     encode=lambda *avals, **attrs: _encode(**attrs),
     terms=lambda x, *more, dim, reduction, **attrs: x.shape[dim] if reduction == "none" else math.prod(x.shape),
@@ -354,7 +355,7 @@ def cross_entropy(
         if len(_bound) < 256:
             _bound[key] = call
     try:
-        return apply(call, (logits, target) if weight is None else (logits, target, weight))[0]
+        return call.apply((logits, target) if weight is None else (logits, target, weight))[0]
     except OutOfRangeError:  # the kernel found a label out of range: say it with its place in `target`
         _check_labels(np.asarray(getattr(target, "_data", target)), shape[dim], ignore_index)
         raise

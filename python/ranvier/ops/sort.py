@@ -59,7 +59,7 @@ def _spread(g: Any, out: Any, x: Any, dim: int) -> tuple:
 _TIES = np.array([[2.0, np.nan, 2.0, -1.0, 0.0], [-0.0, 0.0, np.inf, -np.inf, np.nan]], np.float32)
 
 _sort = Op(
-    "sort", kind="kernel", attrs={"dim": -1, "descending": False}, saves="o",
+    "sort", kind="kernel", attrs={"dim": -1, "descending": False}, saves="o1",
     infer=lambda x, *, dim, descending: [(tuple(x.shape), x.dtype), (tuple(x.shape), int64)],
     reference=_sort_reference,
     vjp=lambda g, out, x, *, dim, descending: _spread(g, out, x, dim),
@@ -90,7 +90,7 @@ def _topk_reference(xp: Any, x: Any, *, k: int, dim: int, largest: bool) -> tupl
 
 
 _topk = Op(
-    "topk", kind="kernel", attrs={"k": 1, "dim": -1, "largest": True}, saves="o",
+    "topk", kind="kernel", attrs={"k": 1, "dim": -1, "largest": True}, saves="o1",
     infer=_topk_infer, reference=_topk_reference,
     vjp=lambda g, out, x, *, k, dim, largest: _spread(g, out, x, dim),
     encode=lambda x, *, k, dim, largest: ([dim, int(largest)], []),

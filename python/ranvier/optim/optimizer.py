@@ -16,7 +16,7 @@ from ..core.dtypes import is_float
 from ..core.errors import DTypeError, ShapeError
 from ..core.memory import aligned_full
 from ..graph.ir import Graph
-from ..ops.dispatch import apply, current_backend
+from ..ops.dispatch import current_backend
 from ..ops.optim import UpdateRule
 from ..tensor import Tensor
 from .param_group import ParamGroup
@@ -42,7 +42,7 @@ class _Bucket:
 
     def trace(self) -> None:
         """Record the update as a part of the function that is being traced."""
-        outs = apply(self.call, (*self.heads, *(p.grad for p in self.params), *self.states))
+        outs = self.call.apply((*self.heads, *(p.grad for p in self.params), *self.states))
         for target, out in zip(self.targets, outs, strict=True):
             target._assign(out)
 
