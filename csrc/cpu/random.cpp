@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random numbers from Philox4x32-10. state = (seed, offset): block b of a call is philox(counter = state[1] + the
-// call's own offset + b, key = seed), four 32-bit words x0 x1 x2 x3; element i is made from block i / kPer alone. So
-// numbers depend on neither threads nor vector length, and a call uses up a number of blocks that follows from its
-// shape and dtype.
+// Random numbers from Philox4x32-10. Block b of a key (seed, offset) is philox(counter = offset + b, key = seed),
+// four 32-bit words x0 x1 x2 x3; element i is made from block i / kPer alone. So numbers depend on neither threads nor
+// vector length, and a call uses up a number of blocks that follows from its shape and dtype.
 //
 // The arithmetic below is a fixed sequence of exactly rounded operations (this file is compiled with
 // -ffp-contract=off), the same in the NumPy reference: the bits agree on every machine.
@@ -112,15 +111,15 @@ inline uint64_t bits53(const Words& w, int half, int j) {
 
 // out[0, n) from ceil(n / kPer) blocks; make(words, to) writes kPer * kBatch elements.
 template <int kPer, class T, class F>
-void generate(T* out, int64_t n, const View& state, int64_t offset, Team& team, F&& make) {
-  const uint64_t key = static_cast<uint64_t>(state.ptr<int64_t>()[0]);
-  const uint64_t first = static_cast<uint64_t>(state.ptr<int64_t>()[state.stride[0]]) + offset;
+void generate(T* out, int64_t n, const View& key, Team& team, F&& make) {
+  const uint64_t seed = static_cast<uint64_t>(key.ptr<int64_t>()[0]);
+  const uint64_t first = static_cast<uint64_t>(key.ptr<int64_t>()[key.stride[0]]);
   const int64_t blocks = ceil_div(n, kPer);
   team.each(ceil_div(blocks, kSpan), [&](int64_t chunk) {
     Words w;
     const int64_t end = min(blocks, (chunk + 1) * kSpan);
     for (int64_t b = chunk * kSpan; b < end; b += kBatch) {
-      philox_batch(w, first + b, key);
+      philox_batch(w, first + b, seed);
       const int64_t left = n - b * kPer;
       if (left >= kPer * kBatch) {
         make(w, out + b * kPer);
@@ -141,11 +140,11 @@ void uniform_as(const Args& a, Team& team) {
   T* out = a.out[0].ptr<T>();
   const int64_t n = a.out[0].size();
   if constexpr (sizeof(T) == 4) {
-    generate<4>(out, n, a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
+    generate<4>(out, n, a.in[0], team, [=](const Words& w, T* to) {
       each_word(w, to, [=](uint32_t x) { return static_cast<int32_t>(x >> 8) * 0x1p-24f * span + low; });
     });
   } else {
-    generate<2>(out, n, a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
+    generate<2>(out, n, a.in[0], team, [=](const Words& w, T* to) {
       for (int j = 0; j < kBatch; ++j)
         for (int k = 0; k < 2; ++k) to[2 * j + k] = static_cast<int64_t>(bits53(w, k, j)) * 0x1p-53 * span + low;
     });
@@ -226,7 +225,7 @@ void normal_as(const Args& a, Team& team) {
   T* out = a.out[0].ptr<T>();
   const int64_t n = a.out[0].size();
   constexpr int kPer = sizeof(T) == 4 ? 4 : 2;
-  generate<kPer>(out, n, a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
+  generate<kPer>(out, n, a.in[0], team, [=](const Words& w, T* to) {
     double z[kPer][kBatch];
     for (int j = 0; j < kBatch; ++j) {
       if constexpr (sizeof(T) == 4) {
@@ -261,7 +260,7 @@ void bernoulli_run(const Args& a, Team& team) {
   by_size(a.out[0].dtype, [&](auto u) {
     using U = decltype(u);
     const U value = static_cast<U>(bits);
-    generate<4>(a.out[0].ptr<U>(), a.out[0].size(), a.in[0], a.ints[0], team,
+    generate<4>(a.out[0].ptr<U>(), a.out[0].size(), a.in[0], team,
                 [=](const Words& w, U* to) { each_word(w, to, [=](uint32_t x) { return x <= last ? value : U(0); }); });
   });
 }
@@ -269,11 +268,11 @@ void bernoulli_run(const Args& a, Team& team) {
 // ---- randint: low + floor(r range / 2^64) for a 64-bit r; ranges over 2^32 take r mod range
 
 void randint_run(const Args& a, Team& team) {
-  const int64_t low = a.ints[1];
-  const uint64_t range = static_cast<uint64_t>(a.ints[2]) - static_cast<uint64_t>(low);
+  const int64_t low = a.ints[0];
+  const uint64_t range = static_cast<uint64_t>(a.ints[1]) - static_cast<uint64_t>(low);
   by_dtype(a.out[0].dtype, [&](auto t) {
     using T = decltype(t);
-    generate<2>(a.out[0].ptr<T>(), a.out[0].size(), a.in[0], a.ints[0], team, [=](const Words& w, T* to) {
+    generate<2>(a.out[0].ptr<T>(), a.out[0].size(), a.in[0], team, [=](const Words& w, T* to) {
       for (int j = 0; j < kBatch; ++j)
         for (int k = 0; k < 2; ++k) {
           const uint64_t high = w.x[2 * k][j], less = w.x[2 * k + 1][j];
@@ -289,7 +288,7 @@ void randint_run(const Args& a, Team& team) {
 void randperm_run(const Args& a, Team& team) {
   const int64_t n = a.out[0].size();
   uint32_t* keys = reinterpret_cast<uint32_t*>(a.shared);
-  generate<4>(keys, n, a.in[0], a.ints[0], team, [](const Words& w, uint32_t* to) {
+  generate<4>(keys, n, a.in[0], team, [](const Words& w, uint32_t* to) {
     for (int j = 0; j < kBatch; ++j)
       for (int k = 0; k < 4; ++k) to[4 * j + k] = w.x[k][j];
   });
@@ -314,29 +313,29 @@ double normal_cost(const Args& a) { return 50 + 1.8 * a.out[0].size(); }
 double randperm_cost(const Args& a) { return 1000 + 5.0 * a.out[0].size(); }
 int64_t randperm_shared(const Args& a) { return 4 * a.out[0].size(); }
 
-const char* generator_fits(const Args& a, int ints, int floats) {
-  if (a.n_in != 1 || a.n_out != 1 || a.n_ints != ints || a.n_floats != floats) return "takes state and attributes";
+const char* key_fits(const Args& a, int ints, int floats) {
+  if (a.n_in != 1 || a.n_out != 1 || a.n_ints != ints || a.n_floats != floats) return "takes a key and attributes";
   const View& s = a.in[0];
-  if (s.dtype != DType::i64 || s.ndim != 1 || s.shape[0] != 2) return "state must be int64 of shape (2,)";
+  if (s.dtype != DType::i64 || s.ndim != 1 || s.shape[0] != 2) return "key must be int64 of shape (2,)";
   return a.out[0].contiguous() ? nullptr : "out must be contiguous";
 }
 bool is_float(const View& v) { return v.dtype == DType::f32 || v.dtype == DType::f64; }
 
 const char* floats_check(const Args& a) {
   if (!is_float(a.out[0])) return "out must be float32 or float64";
-  return generator_fits(a, 1, 2);
+  return key_fits(a, 0, 2);
 }
 const char* bernoulli_check(const Args& a) {
-  if (const char* wrong = generator_fits(a, 1, 2)) return wrong;
+  if (const char* wrong = key_fits(a, 0, 2)) return wrong;
   return a.floats[0] >= 0 && a.floats[0] <= 1 ? nullptr : "p must be in [0, 1]";
 }
 const char* randint_check(const Args& a) {
-  if (const char* wrong = generator_fits(a, 3, 0)) return wrong;
-  return a.ints[1] < a.ints[2] ? nullptr : "low must be less than high";
+  if (const char* wrong = key_fits(a, 2, 0)) return wrong;
+  return a.ints[0] < a.ints[1] ? nullptr : "low must be less than high";
 }
 const char* randperm_check(const Args& a) {
   if (a.out[0].dtype != DType::i64 || a.out[0].ndim != 1 || a.out[0].shape[0] >> 31) return "out must be int64 (n,)";
-  return generator_fits(a, 1, 0);
+  return key_fits(a, 0, 0);
 }
 
 }  // namespace

@@ -114,17 +114,19 @@ PyObject* apply(PyObject* call, PyObject* inputs) {
   if (off) return off < 0 ? nullptr : in_python();
   const int recording = needs && at(call, c.differentiable) == Py_True ? context_is(context, c.grad_name, Py_True) : 0;
   if (recording < 0) return nullptr;
+  if (recording && at(call, c.recorded) != Py_None) return apply(at(call, c.recorded), inputs);
   PyObject* out = eager(nullptr, arrays.list, 1 + count);
   if (!out) return nullptr;
   if (out == Py_None) {
     Py_DECREF(out);
     return in_python();
   }
-  const bool several = PyTuple_CheckExact(out);
-  const Outs outs = several ? Outs{&PyTuple_GET_ITEM(out, 0), PyTuple_GET_SIZE(out)} : Outs{&out, 1};
+  const bool many = PyTuple_CheckExact(out);
+  const Outs outs = many ? Outs{&PyTuple_GET_ITEM(out, 0), PyTuple_GET_SIZE(out)} : Outs{&out, 1};
   PyObject *node = recording ? new_node(call, inputs, needs, outs) : nullptr, *result = nullptr;
-  if (node || !recording) result = several ? PyTuple_New(outs.n) : new_result(out, node, 0);
-  for (Py_ssize_t k = 0; several && result && k < outs.n; ++k) {
+  const Py_ssize_t shown = recording ? outs.n - PyLong_AsSsize_t(at(call, c.extras)) : outs.n;
+  if (node || !recording) result = shown > 1 ? PyTuple_New(shown) : new_result(outs.list[0], node, 0);
+  for (Py_ssize_t k = 0; shown > 1 && result && k < shown; ++k) {
     PyObject* t = new_result(outs.list[k], node, k);
     if (t) PyTuple_SET_ITEM(result, k, t);
     else Py_CLEAR(result);

@@ -35,7 +35,8 @@ void connect(py::type tensor, py::type call, py::type node, py::type edge, py::o
   c.index = slot_offset(tensor, "_index"), c.version = slot_offset(tensor, "_version");
   c.id = slot_offset(call, "id"), c.view = slot_offset(call, "view");
   c.differentiable = slot_offset(call, "differentiable"), c.saves_inputs = slot_offset(call, "saves_inputs");
-  c.saves_outputs = slot_offset(call, "saves_outputs");
+  c.saves_outputs = slot_offset(call, "saves_outputs"), c.recorded = slot_offset(call, "recorded");
+  c.extras = slot_offset(call, "extras");
   c.in_node = {slot_offset(node, "call"),  slot_offset(node, "inputs"), slot_offset(node, "needs"),
                slot_offset(node, "outs"),  slot_offset(node, "n_outs"), slot_offset(node, "versions"),
                slot_offset(node, "number")};

@@ -15,8 +15,8 @@ struct Connection {
   PyObject *numbers = nullptr, *eager_name = nullptr, *grad_name = nullptr, *value_name = nullptr, *dict_name = nullptr,
            *context_name = nullptr;
   PyObject *zero = nullptr, *out_of_range = nullptr;
-  Py_ssize_t data, requires_grad, grad, node, base, index, version;  // of Tensor
-  Py_ssize_t id, view, differentiable, saves_inputs, saves_outputs;  // of Call
+  Py_ssize_t data, requires_grad, grad, node, base, index, version;                    // of Tensor
+  Py_ssize_t id, view, differentiable, saves_inputs, saves_outputs, recorded, extras;  // of Call
   struct {
     Py_ssize_t call, inputs, needs, outs, n_outs, versions, number;
   } in_node;

@@ -16,6 +16,7 @@ from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
 from .core.traced import is_traced
 from .ops import random as _ops
+from .ops.dispatch import _wrap
 from .ops.public import Array
 from .ops.record import Op
 from .ops.shape import _sizes
@@ -38,7 +39,7 @@ class Generator:
     """
 
     def __init__(self, seed: int = 0):
-        self.state = Tensor(np.zeros(2, int64))  # seed, offset in blocks: an input of every random op
+        self.state = Tensor(np.zeros(2, int64))  # seed, offset in blocks
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -117,18 +118,25 @@ def draw_seed(generator: Generator | None = None) -> int:
     return int(randint(0, 2**63 - 1, (), generator=generator).item())
 
 
-def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /, **attrs: Any) -> Tensor:
-    """Run a random op on the generator's state and move the generator on."""
+def key(blocks: int, generator: Generator | None = None, name: str = "key") -> Tensor:
+    """Seed and offset of the generator's next `blocks` blocks, as an input of an op that draws from them; moves it on. The
+    tensor never changes: a gradient that has saved it can draw the same numbers again.
+    """
     if generator is None:
         generator = default_generator
     elif not isinstance(generator, Generator):
-        raise DTypeError(f"{op.name}: generator is a {type(generator).__name__}, must be a ranvier.Generator")
-    state, used = generator.state, _ops.blocks(op, shape, dtype)
+        raise DTypeError(f"{name}: generator is a {type(generator).__name__}, must be a ranvier.Generator")
+    state = generator.state
     if local.tracer is not None:
-        return op(state, offset=local.tracer.take_random(state, used), **attrs)
-    out = op(state, **attrs, offset=0)
-    state._data[1] += used
-    return out
+        return local.tracer.take_random(state, blocks)
+    data = state._data
+    taken = _wrap(data.copy())
+    data[1] += blocks
+    return taken
+
+
+def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /, **attrs: Any) -> Tensor:
+    return op(key(_ops.blocks(op, shape, dtype), generator, op.name), **attrs)
 
 
 def _float_dtype(dtype: Any) -> np.dtype:

@@ -659,3 +659,63 @@ def test_hook_messages():
     ):
         x.sum().backward()
     assert x.grad is None
+
+
+@pytest.fixture
+def scaled():
+    """x / max(x), on the reference backend: the maximum is an output for the gradient alone."""
+    from ranvier.ops import OPS, Op
+
+    def reference(xp, x, *, training):
+        top = xp.max(x, axis=0)
+        return (x / top, top) if training else x / top
+
+    op = Op(
+        "scaled", kind="kernel", attrs={"training": False}, extras=1, saves="o1", reference=reference,
+        infer=lambda x, *, training: [(x.shape, x.dtype), (x.shape[1:], x.dtype)] if training else (x.shape, x.dtype),
+        vjp=lambda g, out, x, *, training: (g[0] / out[1],),
+    )  # fmt: skip
+    rv.exp(rv.ones(1))  # the native backend compares its table with the ops before this one is there
+    with rv.backend("numpy"):
+        yield op
+    del OPS["scaled"]
+
+
+def test_outputs_for_the_gradient_are_made_only_where_it_is_recorded(scaled):
+    x = rv.tensor([[1.0, 8.0], [2.0, 4.0]])
+    w = x.detach().clone().requires_grad_()
+    plain, recorded = scaled(x), scaled(w)
+    assert plain.tolist() == recorded.tolist() == [[0.5, 1.0], [1.0, 0.5]]
+    recorded.sum().backward()
+    assert w.grad.tolist() == [[0.5, 0.125]] * 2
+    with rv.no_grad():
+        assert scaled(w).tolist() == plain.tolist()
+
+    def outputs(f):
+        return [len(node.outputs) for node in rv.graph.trace(f).nodes if node.name == "scaled"]
+
+    assert outputs(lambda: scaled(x)) == [1] and outputs(lambda: scaled(w)) == [2]
+    with rv.no_grad():
+        assert outputs(lambda: scaled(w)) == [1]
+
+
+def test_outputs_for_the_gradient_in_native_calls():
+    pytest.importorskip("ranvier._native")
+    from ranvier.ops import OPS, Op
+
+    rv.exp(rv.ones(1))
+    op = Op(
+        "sorted_rows", kind="kernel", kernel="sort", attrs={"training": False}, extras=1, saves="o1",
+        reference=lambda xp, x, *, training: (np.sort(x, 1), np.argsort(x, 1)), encode=lambda x, *, training: ([1, 0], []),
+        infer=lambda x, *, training: [(x.shape, x.dtype), (x.shape, np.dtype("int64"))],
+        vjp=lambda g, out, x, *, training: (g[0] * out[1],),
+    )  # fmt: skip
+    try:
+        for _ in range(2):  # an unknown signature, then a known one
+            w = rv.tensor([[3.0, 1.0, 2.0]], requires_grad=True)
+            y = op(w)
+            assert y.tolist() == [[1, 2, 3]]
+            y.sum().backward()
+            assert w.grad.tolist() == [[1, 2, 0]]
+    finally:
+        del OPS["sorted_rows"]

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 import ranvier as rv
+from ranvier.core.errors import DTypeError
+from ranvier.ops import OPS, Op
 from ranvier.ops import random as definition
 
 DRAWS = {
@@ -172,3 +174,59 @@ def test_multinomial(replacement: bool) -> None:
 def test_messages(call, message: str) -> None:
     with pytest.raises((ValueError, TypeError, IndexError), match=message):
         call()
+
+
+@pytest.fixture
+def dropout_within():
+    """An op that draws inside, on the reference backend: it saves its key alone, and its gradient draws again."""
+
+    def reference(xp, x, key, *, p):
+        words = definition.words_of(key, -(-x.size // 4)).reshape(-1)[: x.size].reshape(x.shape)
+        return xp.where(words < np.uint64(p * 2**32), xp.zeros_like(x), x / (1 - p)).astype(x.dtype)
+
+    rv.exp(rv.ones(1))  # the native backend compares its table with the ops before this one is there
+    op = Op(
+        "dropout_within", kind="kernel", attrs={"p": 0.5}, saves="i1", reference=reference,
+        infer=lambda x, key, *, p: (x.shape, x.dtype),
+        vjp=lambda g, out, x, key, *, p: (op(g, key, p=p), None),
+    )  # fmt: skip
+    with rv.backend("numpy"):
+        yield lambda x, p: op(x, rv.random.key(-(-x.numel() // 4)), p=p)
+    del OPS["dropout_within"]
+
+
+def test_a_gradient_draws_again_from_the_saved_key(dropout_within) -> None:
+    def step(x):
+        y = dropout_within(x * 1.0, 0.25)
+        noise = rv.rand(3)  # later draws do not matter
+        return y, rv.autograd.grad(y.sum(), x)[0], noise
+
+    x = rv.ones(4, 5, requires_grad=True)
+    rv.manual_seed(2)
+    eager = [step(x) for _ in range(2)]
+    rv.manual_seed(2)
+    compiled = rv.compile(lambda: step(x))
+    for y, g, noise in eager:
+        assert 0 < np.count_nonzero(y.detach().numpy()) < 20
+        np.testing.assert_array_equal(g.numpy(), y.detach().numpy())
+        for a, b in zip(compiled(), (y, g, noise), strict=True):
+            np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_a_compiled_forward_pass_draws_again(dropout_within) -> None:
+    w = rv.ones(4, 5, requires_grad=True)
+    forward = rv.compile(lambda: dropout_within(rv.rand(4, 5) + w, 0.25))
+    for _ in range(3):
+        w.grad = None
+        y = forward()
+        y.sum().backward()
+        np.testing.assert_array_equal(w.grad.numpy() != 0, y.detach().numpy() != 0)
+
+
+def test_keys_are_not_changed_by_later_draws() -> None:
+    generator = rv.Generator(5)
+    first, second = rv.random.key(3, generator), rv.random.key(2, generator)
+    rv.rand(9, generator=generator)
+    assert first.tolist() == [5, 0] and second.tolist() == [5, 3] and first.version == 0
+    with pytest.raises(DTypeError, match="key: generator is a int"):
+        rv.random.key(1, 7)

@@ -13,6 +13,7 @@ from ..core.errors import TraceError
 from ..core.memory import aligned_full
 from ..core.tape import check_view
 from ..core.traced import is_traced
+from ..ops.dispatch import _wrap
 from .ir import Graph, Value
 
 
@@ -36,8 +37,6 @@ class Tracer:
 
     def stand_in(self, like: Any) -> Any:
         """A traced tensor in place of the argument `like`."""
-        from ..ops.dispatch import _wrap
-
         return _wrap(self.graph.input(like.shape, like.dtype))
 
     # -------------------------------------------------------- what ops.apply calls
@@ -133,12 +132,15 @@ class Tracer:
         """The trace holds only while `current()` returns what it returns now; asked again after each Epoch."""
         self.guards.append((current, current()))
 
-    def take_random(self, state: Any, blocks: int) -> int:
-        """Reserve `blocks` counters of a generator; returns their offset from the state's at the start of a run."""
+    def take_random(self, state: Any, blocks: int) -> Any:
+        """The key of the next `blocks` blocks of a generator: its state at the start of a run, and what was taken before."""
         entry = self.random.setdefault(id(state), [state, 0])
         offset = entry[1]
         entry[1] += blocks
-        return offset
+        return state + self._constant([0, offset]) if offset else state
+
+    def _constant(self, integers: list[int]) -> Any:
+        return _wrap(self.graph.constant(np.array(integers, np.int64)))
 
     def grads_cleared(self, tensors: Any) -> None:
         self.cleared.update(id(t) for t in tensors)
@@ -160,8 +162,7 @@ class Tracer:
         from ..tensor import Tensor
 
         for state, blocks in self.random.values():
-            step = np.array([0, blocks], np.int64)
-            self.assign(state, state + Tensor(step))
+            self.assign(state, state + self._constant([0, blocks]))
         grads = []
         for t in self.touched.values():
             g = t.grad

@@ -23,12 +23,17 @@ _call_ids = count()
 class Call:
     """An op with its attributes filled in; interned as long as its op remembers it."""
 
-    __slots__ = ("op", "attrs", "id", "view", "differentiable", "saves_inputs", "saves_outputs", "__weakref__")
+    __slots__ = (
+        "op", "attrs", "id", "view", "differentiable", "saves_inputs", "saves_outputs", "recorded", "extras", "__weakref__"
+    )  # fmt: skip
 
     def __init__(self, op: Any, attrs: dict[str, Any]):
         self.op, self.attrs, self.id = op, attrs, next(_call_ids)
         self.view = self._view if op.kind == "view" else None
         self.differentiable = op.vjp is not None
+        # the call that takes this one's place where it is recorded, and how many of its results are for vjp alone
+        self.extras = op.extras if attrs.get("training") else 0
+        self.recorded = op.bind(**{**attrs, "training": True}) if op.extras and not self.extras else None
         self.saves_inputs, self.saves_outputs = op.saves  # masks as `tape.saved` reads them
 
     def _view(self, x: np.ndarray) -> np.ndarray | None:
@@ -53,6 +58,9 @@ class Call:
             arrays.append(x._data)
             if x._requires_grad or x._base is not None and tape.stale(x):
                 record = True  # or raise, of a stale view
+        record = record and local.grad_enabled and self.differentiable
+        if record and self.recorded is not None:
+            return self.recorded.apply(inputs)
         eager = local.eager
         if eager is None:
             out = None
@@ -62,7 +70,7 @@ class Call:
             out = self.view(arrays[0])
         if out is None:
             inputs, out = _apply_slow(self, inputs, arrays)
-        if record and local.grad_enabled and self.differentiable:
+        if record:
             return _record(self, inputs, out)
         if type(out) is tuple:
             return tuple([_wrap(data) for data in out])
@@ -123,7 +131,8 @@ def _record(call: Call, inputs: tuple, out: Any) -> Any:
         results.append(t)
     if call.view is not None:
         _share(results[0], inputs[0])
-    return tuple(results) if several else results[0]
+    shown = len(results) - call.extras
+    return tuple(results[:shown]) if shown > 1 else results[0]
 
 
 def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:

@@ -1,8 +1,9 @@
 """Random-number ops over Philox4x32-10 (Salmon et al. 2011), a pure function from counters to bits.
 
-A generator's state is an int64 vector (seed, offset). Block b of a call is philox(counter = state[1] + offset + b,
-key = seed), four 32-bit words; `offset` is the call's attribute (0 outside of compiled functions). A call makes n
-elements from ceil(n / per_block) blocks, see `blocks`, and element i from block i // per_block alone:
+An op that draws takes a key, an int64 vector (seed, offset) from `ranvier.random.key`, and gives the same numbers for the
+same key: a gradient rule that has saved the key draws again. Block b of a call is philox(counter = offset + b, key = seed),
+four 32-bit words. The ops below make n elements from ceil(n / per_block) blocks, see `blocks`, and element i from block
+i // per_block alone:
 
 - uniform: float32 takes the upper 24 bits of one word, float64 the upper 53 bits of two;
 - normal: Box and Muller's pairs, from two words (float32) or four (float64), in float64 arithmetic;
@@ -46,9 +47,9 @@ def philox(counter: np.ndarray, key: int) -> np.ndarray:
     return np.stack(c, 1)
 
 
-def _words(state: np.ndarray, offset: int, count: int) -> np.ndarray:
-    first = np.uint64((int(state[1]) + offset) % 2**64)
-    return philox(first + np.arange(count, dtype=np.uint64), int(state[0]) % 2**64)
+def words_of(key: np.ndarray, count: int) -> np.ndarray:
+    """The words of the first `count` blocks of a key: (count, 4)."""
+    return philox(np.uint64(int(key[1]) % 2**64) + np.arange(count, dtype=np.uint64), int(key[0]) % 2**64)
 
 
 def _bits53(words: np.ndarray) -> np.ndarray:
@@ -104,16 +105,16 @@ def _shaped(values: np.ndarray, shape: tuple) -> np.ndarray:
     return values.reshape(-1)[: math.prod(shape)].reshape(shape)
 
 
-def _check_state(name: str, state: Aval, shape: tuple) -> None:
-    if state.dtype != int64 or tuple(state.shape) != (2,):
-        raise ShapeError(f"{name}: state is {state.dtype}{tuple(state.shape)}, must be int64(2,): seed and offset")
+def _check_key(name: str, key: Aval, shape: tuple) -> None:
+    if key.dtype != int64 or tuple(key.shape) != (2,):
+        raise ShapeError(f"{name}: key is {key.dtype}{tuple(key.shape)}, must be int64(2,): seed and offset")
     if min(shape, default=0) < 0:
         raise ShapeError(f"{name}: sizes {shape} must be >= 0")
 
 
 def _float_infer(name: str) -> Any:
-    def infer(state: Aval, *, shape: tuple, dtype: np.dtype, **attrs: Any) -> Spec:
-        _check_state(name, state, shape)
+    def infer(key: Aval, *, shape: tuple, dtype: np.dtype, **attrs: Any) -> Spec:
+        _check_key(name, key, shape)
         if not is_float(dtype):
             raise DTypeError(f"{name}: dtype {dtype} must be float32 or float64")
         return shape, dtype
@@ -133,18 +134,16 @@ def blocks(op: Op, shape: tuple, dtype: np.dtype) -> int:
     return -(-math.prod(shape) // per_block(op, dtype))
 
 
-_STATES = [np.array([1234, 0]), np.array([-7, 2**33 + 5])]
+_KEYS = [np.array([1234, 0]), np.array([-7, 2**33 + 5])]
 _SHAPES: tuple = ((7,), (3, 50), (), (0, 2))
 _FLOAT_SAMPLES = [
-    Sample((state,), {"shape": shape, "dtype": dtype, "offset": offset})
-    for state, offset in zip(_STATES, (0, 3)) for shape in _SHAPES for dtype in (float32, float64)
+    Sample((key,), {"shape": shape, "dtype": dtype})
+    for key in _KEYS for shape in _SHAPES for dtype in (float32, float64)
 ]  # fmt: skip
 
 
-def _uniform_reference(
-    xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, low: float, high: float, offset: int
-) -> Any:
-    words = _words(state, offset, blocks(_uniform, shape, dtype))
+def _uniform_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low: float, high: float) -> Any:
+    words = words_of(key, blocks(_uniform, shape, dtype))
     if dtype == float32:
         u = (words >> np.uint64(8)).astype(float32) * float32.type(2.0**-24)
     else:
@@ -153,18 +152,16 @@ def _uniform_reference(
 
 
 _uniform: Op = Op(
-    "uniform", kind="kernel", attrs={"shape": (), "dtype": float32, "low": 0.0, "high": 1.0, "offset": 0}, saves="",
+    "uniform", kind="kernel", attrs={"shape": (), "dtype": float32, "low": 0.0, "high": 1.0}, saves="",
     infer=_float_infer("uniform"), reference=_uniform_reference, max_ulp=0,
-    encode=lambda state, *, shape, dtype, low, high, offset: ([offset], [low, high]),
-    samples=[*_FLOAT_SAMPLES, Sample((_STATES[0],), {"shape": (33,), "low": -2.0, "high": 0.3})],
+    encode=lambda key, *, shape, dtype, low, high: ([], [low, high]),
+    samples=[*_FLOAT_SAMPLES, Sample((_KEYS[0],), {"shape": (33,), "low": -2.0, "high": 0.3})],
     doc="low + u (high - low), u uniform in [0, 1)",
 )  # fmt: skip
 
 
-def _normal_reference(
-    xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, mean: float, std: float, offset: int
-) -> Any:
-    words = _words(state, offset, blocks(_normal, shape, dtype))
+def _normal_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, mean: float, std: float) -> Any:
+    words = words_of(key, blocks(_normal, shape, dtype))
     if dtype == float32:
         pairs = _normal_pairs((words[:, 0::2].astype(float64) + 1.0) * 2.0**-32, words[:, 1::2], 32)
     else:
@@ -174,17 +171,17 @@ def _normal_reference(
 
 
 _normal: Op = Op(
-    "normal", kind="kernel", attrs={"shape": (), "dtype": float32, "mean": 0.0, "std": 1.0, "offset": 0}, saves="",
+    "normal", kind="kernel", attrs={"shape": (), "dtype": float32, "mean": 0.0, "std": 1.0}, saves="",
     infer=_float_infer("normal"), reference=_normal_reference, max_ulp=0,
-    encode=lambda state, *, shape, dtype, mean, std, offset: ([offset], [mean, std]),
-    samples=[*_FLOAT_SAMPLES, Sample((_STATES[0],), {"shape": (33,), "mean": -2.0, "std": 0.3})],
+    encode=lambda key, *, shape, dtype, mean, std: ([], [mean, std]),
+    samples=[*_FLOAT_SAMPLES, Sample((_KEYS[0],), {"shape": (33,), "mean": -2.0, "std": 0.3})],
     onnx="RandomNormal",
     doc="mean + std z, z of the standard normal distribution",
 )  # fmt: skip
 
 
-def _bernoulli_infer(state: Aval, *, shape: tuple, dtype: np.dtype, p: float, value: float, offset: int) -> Spec:
-    _check_state("bernoulli", state, shape)
+def _bernoulli_infer(key: Aval, *, shape: tuple, dtype: np.dtype, p: float, value: float) -> Spec:
+    _check_key("bernoulli", key, shape)
     if not 0 <= p <= 1:
         raise OutOfRangeError(f"bernoulli: p={p} must be in [0, 1]")
     if dtype not in CODE:
@@ -192,29 +189,27 @@ def _bernoulli_infer(state: Aval, *, shape: tuple, dtype: np.dtype, p: float, va
     return shape, dtype
 
 
-def _bernoulli_reference(
-    xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, p: float, value: float, offset: int
-) -> Any:
-    words = _words(state, offset, blocks(_bernoulli, shape, dtype))
+def _bernoulli_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, p: float, value: float) -> Any:
+    words = words_of(key, blocks(_bernoulli, shape, dtype))
     below = words < np.uint64(math.floor(p * 2.0**32 + 0.5))
     return _shaped(np.where(below, dtype.type(value), dtype.type(0)), shape)
 
 
 _bernoulli: Op = Op(
     "bernoulli", kind="kernel", saves="",
-    attrs={"shape": (), "dtype": float32, "p": 0.5, "value": 1.0, "offset": 0},
+    attrs={"shape": (), "dtype": float32, "p": 0.5, "value": 1.0},
     infer=_bernoulli_infer, reference=_bernoulli_reference, max_ulp=0,
-    encode=lambda state, *, shape, dtype, p, value, offset: ([offset], [p, value]),
+    encode=lambda key, *, shape, dtype, p, value: ([], [p, value]),
     samples=[
-        *[Sample((_STATES[0],), {"shape": (3, 50), "dtype": d, "p": 0.3, "offset": 1}) for d in CODE],
-        *[Sample((_STATES[1],), {"shape": (9,), "p": p, "value": 1.25}) for p in (0.0, 1.0, 0.8)],
+        *[Sample((_KEYS[0],), {"shape": (3, 50), "dtype": d, "p": 0.3}) for d in CODE],
+        *[Sample((_KEYS[1],), {"shape": (9,), "p": p, "value": 1.25}) for p in (0.0, 1.0, 0.8)],
     ],
     doc="`value` with probability p, else 0",
 )  # fmt: skip
 
 
-def _randint_infer(state: Aval, *, shape: tuple, dtype: np.dtype, low: int, high: int, offset: int) -> Spec:
-    _check_state("randint", state, shape)
+def _randint_infer(key: Aval, *, shape: tuple, dtype: np.dtype, low: int, high: int) -> Spec:
+    _check_key("randint", key, shape)
     if low >= high:
         raise OutOfRangeError(f"randint: low={low} must be less than high={high}")
     if dtype == bool_ or dtype not in CODE:
@@ -225,8 +220,8 @@ def _randint_infer(state: Aval, *, shape: tuple, dtype: np.dtype, low: int, high
     return shape, dtype
 
 
-def _randint_reference(xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, low: int, high: int, offset: int) -> Any:
-    words = _words(state, offset, blocks(_randint, shape, dtype))
+def _randint_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low: int, high: int) -> Any:
+    words = words_of(key, blocks(_randint, shape, dtype))
     upper, lower, span, shift = words[:, 0::2], words[:, 1::2], np.uint64(high - low), np.uint64(32)
     if (high - low) >> 32:
         r = (upper << shift | lower) % span
@@ -236,32 +231,32 @@ def _randint_reference(xp: Any, state: Any, *, shape: tuple, dtype: np.dtype, lo
 
 
 _randint: Op = Op(
-    "randint", kind="kernel", attrs={"shape": (), "dtype": int64, "low": 0, "high": 2, "offset": 0}, saves="",
+    "randint", kind="kernel", attrs={"shape": (), "dtype": int64, "low": 0, "high": 2}, saves="",
     infer=_randint_infer, reference=_randint_reference, max_ulp=0,
-    encode=lambda state, *, shape, dtype, low, high, offset: ([offset, low, high], []),
+    encode=lambda key, *, shape, dtype, low, high: ([low, high], []),
     samples=[
-        *[Sample((_STATES[0],), {"shape": (5, 7), "dtype": d, "low": 2, "high": 90}) for d in CODE if d != bool_],
-        *[Sample((_STATES[1],), {"shape": s, "low": -5, "high": 2**40, "offset": 2}) for s in _SHAPES],
-        Sample((_STATES[1],), {"shape": (9,), "low": -(2**63), "high": 2**63 - 1}),
+        *[Sample((_KEYS[0],), {"shape": (5, 7), "dtype": d, "low": 2, "high": 90}) for d in CODE if d != bool_],
+        *[Sample((_KEYS[1],), {"shape": s, "low": -5, "high": 2**40}) for s in _SHAPES],
+        Sample((_KEYS[1],), {"shape": (9,), "low": -(2**63), "high": 2**63 - 1}),
     ],
     doc="integers, uniform in [low, high)",
 )  # fmt: skip
 
 
-def _randperm_infer(state: Aval, *, n: int, offset: int) -> Spec:
-    _check_state("randperm", state, (n,))
+def _randperm_infer(key: Aval, *, n: int) -> Spec:
+    _check_key("randperm", key, (n,))
     if n >> 31:
         raise OutOfRangeError(f"randperm: n={n} must be less than 2^31")
     return (n,), int64
 
 
 _randperm: Op = Op(
-    "randperm", kind="kernel", attrs={"n": 0, "offset": 0}, saves="",
+    "randperm", kind="kernel", attrs={"n": 0}, saves="",
     infer=_randperm_infer,
-    reference=lambda xp, state, *, n, offset: np.argsort(
-        _shaped(_words(state, offset, blocks(_randperm, (n,), int64)), (n,)), kind="stable"
+    reference=lambda xp, key, *, n: np.argsort(
+        _shaped(words_of(key, blocks(_randperm, (n,), int64)), (n,)), kind="stable"
     ).astype(int64),
-    encode=lambda state, *, n, offset: ([offset], []), max_ulp=0,
-    samples=[Sample((_STATES[0],), {"n": n, "offset": o}) for n, o in ((0, 0), (1, 0), (10, 2), (1000, 1))],
+    encode=lambda key, *, n: ([], []), max_ulp=0,
+    samples=[Sample((_KEYS[0],), {"n": n}) for n in (0, 1, 10, 1000)],
     doc="the numbers 0..n-1 in random order",
 )  # fmt: skip

@@ -73,6 +73,8 @@ class Op:
             "i0o1" and so on, "" nothing; or a tuple of what the gradient of each input reads.
         inplace: {output: input} pairs that may share memory, or a function of the number of inputs and the
             attributes that gives them (elementwise ops need not say so).
+        extras: how many trailing outputs are for vjp alone. The attribute `training` (False), which `Call.apply` sets where
+            it records, tells infer, reference and encode to make them; callers see the other outputs only.
         kernel: name of the native kernel where it is not the op's.
         flops: `flops(*avals, **attrs)` -> floating-point operations.
         domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
@@ -100,6 +102,7 @@ class Op:
         arity: int | None = None,
         encode: Callable | None = None,
         saves: str | tuple[str, ...] = "io",
+        extras: int = 0,
         inplace: dict[int, int] | Callable[..., dict[int, int]] | None = None,
         flops: Callable | int = 0,
         domain: tuple[float, float] = (-3.0, 3.0),
@@ -124,7 +127,7 @@ class Op:
         self.name, self.kind, self.infer, self.reference, self.vjp = name, kind, infer, reference, vjp
         self.defaults = dict(attrs or {})
         self.rule = rule or ("promote" if kind == "elementwise" else None)
-        self.arity, self.encode, self.inplace = arity, encode, inplace or {}
+        self.arity, self.encode, self.extras, self.inplace = arity, encode, extras, inplace or {}
         self.saves = (
             _masks(saves) if isinstance(saves, str) else tuple(zip(*map(_masks, saves)))
         )  # of inputs, of outputs
