@@ -753,7 +753,7 @@ def test_a_tape_from_before_a_compiled_step_is_stale(calls):
     for _ in range(calls - 1):
         step(x)
     loss = (w * w * x).sum()
-    reads_buffer = (w * (buffer * 1.0)).sum()
+    reads_buffer = (w * buffer).sum()
     versions = w.version, buffer.version
     assert (x * w).sum().requires_grad
     step(x)
