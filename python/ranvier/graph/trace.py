@@ -39,7 +39,7 @@ class Tracer:
         """A traced tensor in place of the argument `like`."""
         return _wrap(self.graph.input(like.shape, like.dtype))
 
-    # -------------------------------------------------------- what ops.apply calls
+    # -------------------------------------------------------- what Call.apply calls
 
     def record(self, call: Any, inputs: tuple) -> Any:
         setting = call.op.setting

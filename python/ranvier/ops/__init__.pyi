@@ -11,7 +11,6 @@ from .record import OPS as OPS
 from .record import Op as Op
 from .record import Sample as Sample
 from . import activation as activation
-from . import dispatch as apply
 from . import compare as compare
 from . import composed as composed
 from . import creation as creation
