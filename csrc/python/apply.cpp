@@ -83,7 +83,14 @@ bool is_float(PyObject* array) {
 // The tensor of result k, which `node`, if there is one, has made.
 PyObject* new_result(PyObject* data, PyObject* node, Py_ssize_t k) {
   PyObject* t = new_tensor(Py_NewRef(data));
-  if (!t || !node || !is_float(data)) return t;
+  if (!t || !node) return t;
+  if (!is_float(data)) {  // has no node to tell of changes, so the node keeps the tensor and its version
+    PyObject* kept = at(node, c.in_node.outs);
+    if (kept == Py_None || PyTuple_GET_ITEM(kept, k) == Py_None) return t;
+    PyTuple_SET_ITEM(kept, k, Py_NewRef(t));
+    Py_DECREF(data);
+    return t;
+  }
   Py_SETREF(at(t, c.requires_grad), Py_NewRef(Py_True));
   Py_SETREF(at(t, c.node), Py_NewRef(node));
   Py_SETREF(at(t, c.index), PyLong_FromSsize_t(k));

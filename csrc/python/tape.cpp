@@ -43,6 +43,7 @@ struct Reader {
     return true;
   }
 
+  static bool is_tensor(PyObject* t) { return PyObject_TypeCheck(t, c.tensor); }
   static bool is_edge(PyObject* t) { return Py_TYPE(t) == c.edge_type; }
   static PyObject* node_of(PyObject* t) { return at(t, is_edge(t) ? c.in_edge.node : c.node); }
 
@@ -58,10 +59,14 @@ struct Reader {
     PyObject *inputs = at(node, c.in_node.inputs), *outs = at(node, c.in_node.outs),
              *versions = at(node, c.in_node.versions);
     if (!(PyTuple_Check(inputs) || PyList_Check(inputs)) || !(PyTuple_Check(outs) || outs == Py_None)) return false;
+    for (Py_ssize_t k = 0; outs != Py_None && k < PyTuple_GET_SIZE(outs); ++k) {
+      PyObject* out = PyTuple_GET_ITEM(outs, k);  // of a tensor that is no float: a new one has version 0
+      if (is_tensor(out) && number(at(out, c.version))) return false;
+    }
     for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(inputs); ++k) {
       PyObject* t = PySequence_Fast_GET_ITEM(inputs, k);
       if (is_edge(t)) continue;
-      if (!PyObject_TypeCheck(t, c.tensor)) return false;
+      if (!is_tensor(t)) return false;
       PyObject* version = versions == Py_None ? versions : PySequence_Fast_GET_ITEM(versions, k);
       if (version == Py_None) continue;
       PyObject* base = at(t, c.base);
@@ -119,8 +124,10 @@ struct Reader {
     const uint64_t needs = PyLong_AsUnsignedLongLongMask(at(node, c.in_node.needs));
     for (Py_ssize_t k = 0; k < n; ++k)
       if (!read_input(PySequence_Fast_GET_ITEM(inputs, k), k > 63 || needs >> k & 1)) return false;
-    for (Py_ssize_t k = 0; outs != Py_None && k < PyTuple_GET_SIZE(outs); ++k)
-      if (PyTuple_GET_ITEM(outs, k) != Py_None) arrays.append(py::handle(PyTuple_GET_ITEM(outs, k)));
+    for (Py_ssize_t k = 0; outs != Py_None && k < PyTuple_GET_SIZE(outs); ++k) {
+      PyObject* out = PyTuple_GET_ITEM(outs, k);
+      if (out != Py_None) arrays.append(py::handle(is_tensor(out) ? at(out, c.data) : out));
+    }
     return true;
   }
 };

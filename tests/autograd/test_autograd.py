@@ -168,6 +168,21 @@ def test_an_operand_that_the_other_gradient_reads_may_not():
         y.sum().backward()
 
 
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_positions_that_a_gradient_reads_may_not(backend):
+    if backend == "native":
+        pytest.importorskip("ranvier._native")
+    with rv.backend(backend):
+        w = rv.ones(3, requires_grad=True)
+        for f in (lambda: rv.sort(w * 1, 0), lambda: rv.topk(w * 1, 2), lambda: (w * 1).max(0)):
+            for _ in range(4):  # later ones as a plan
+                f()[0].sum().backward()
+            values, positions = f()
+            positions.detach().add_(1)
+            with pytest.raises(GradError, match="was changed in place after it was saved"):
+                values.sum().backward()
+
+
 @pytest.mark.parametrize("times", [1, 5])  # step by step, and as a plan
 def test_a_leaf_that_requires_a_gradient_too_late_gets_none(times):
     for _ in range(times):

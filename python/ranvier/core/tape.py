@@ -108,7 +108,7 @@ class Node:
         ]
         self.versions: Any = [t.version if mask >> k & 1 else None for k, t in enumerate(inputs)] if mask else None
         mask = saved(call.saves_outputs, self.needs)
-        # arrays, not tensors: a tensor holds its node, and the node must not hold it back
+        # arrays where a tensor holds its node, which must not hold it back; others as tensors, whose version then tells
         self.outs: Any = tuple([data if mask >> k & 1 else None for k, data in enumerate(outs)]) if mask else None
         self.n_outs = len(outs)
         self.number = next(numbers)
@@ -120,7 +120,7 @@ class Node:
                 f"backward: the tape of {self.call.op.name} has been used already; "
                 "call backward(retain_graph=True) the first time to go through it twice"
             )
-        if self.outs is _CHANGED:
+        if self.outs is _CHANGED or any([getattr(data, "_version", 0) for data in self.outs or ()]):
             raise GradError(
                 f"backward: the result of {self.call.op.name} was changed in place after it was saved for the gradient; "
                 "use an operation that returns a new tensor"

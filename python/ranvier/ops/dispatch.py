@@ -122,13 +122,11 @@ def _share(view: Any, of: Any) -> None:
 
 def _record(call: Call, inputs: tuple, out: Any) -> Any:
     several = type(out) is tuple
-    node = Node(call, inputs, out if several else (out,))
-    results = []
-    for index, data in enumerate(out if several else (out,)):
-        t = _wrap(data)
-        if data.dtype.kind == "f":
+    results = [_wrap(data) for data in (out if several else (out,))]
+    node = Node(call, inputs, tuple([t._data if t._data.dtype.kind == "f" else t for t in results]))
+    for index, t in enumerate(results):
+        if t._data.dtype.kind == "f":
             t._requires_grad, t._node, t._index = True, node, index
-        results.append(t)
     if call.view is not None:
         _share(results[0], inputs[0])
     shown = len(results) - call.extras
