@@ -16,7 +16,7 @@ from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
 from .core.traced import is_traced
 from .ops import random as _ops
-from .ops.dispatch import _wrap
+from .ops.dispatch import wrap
 from .ops.public import Array
 from .ops.record import Op
 from .ops.shape import _sizes
@@ -130,7 +130,7 @@ def key(blocks: int, generator: Generator | None = None, name: str = "key") -> T
     if local.tracer is not None:
         return local.tracer.take_random(state, blocks)
     data = state._data
-    taken = _wrap(data.copy())
+    taken = wrap(data.copy())
     data[1] += blocks
     return taken
 

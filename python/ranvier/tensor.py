@@ -315,8 +315,8 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same memory without history."""
-        t = _engine._wrap(self._data)
-        _engine._share(t, self)
+        t = _engine.wrap(self._data)
+        _engine.share(t, self)
         t._index = DETACHED
         return t
 

@@ -226,7 +226,7 @@ def _number(node: Node) -> int:
 
 def _output(node: Node, index: int) -> Any:
     """Output `index` of a node as the tensor it was, so that second derivatives pass through it."""
-    t = _engine._wrap(getattr(node.outs[index], "_data", node.outs[index]))
+    t = _engine.wrap(getattr(node.outs[index], "_data", node.outs[index]))
     t._requires_grad, t._node, t._index = True, node, index
     return t
 

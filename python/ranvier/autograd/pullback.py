@@ -14,7 +14,7 @@ from ..core.errors import TraceError
 from ..core.recent import Recent
 from ..core.tape import Edge, Node
 from ..graph.trace import Tracer, tracing
-from ..ops.dispatch import _wrap, current_backend
+from ..ops.dispatch import current_backend, wrap
 from . import engine
 
 _HOT = 3  # structures that never come back are not worth a trace
@@ -50,7 +50,7 @@ def pull(root: Any, seed: Any, retain: bool) -> list | None:
     if not retain:
         for node in order:
             node.release()
-    return [[leaves[i], _wrap(data)] for i, data in zip(positions, grads)]
+    return [[leaves[i], wrap(data)] for i, data in zip(positions, grads)]
 
 
 def _compile(order: list[Node], root: Any, seed: Any, leaves: list) -> tuple[Any, list[int]]:
@@ -80,7 +80,7 @@ def _compile(order: list[Node], root: Any, seed: Any, leaves: list) -> tuple[Any
             twin.call, twin.inputs, twin.versions = node.call, inputs, None
             twin.outs = node.outs and [None if data is None else tracer.stand_in(data)._data for data in node.outs]
             twin.needs, twin.n_outs, twin.number = node.needs, node.n_outs, node.number
-        top = _wrap(tracer.graph.constant(root._data) if seed is None else start._data)
+        top = wrap(tracer.graph.constant(root._data) if seed is None else start._data)
         top._requires_grad, top._node, top._index = True, twins[root._node], root._index
         grads = engine.run((top,), (start,), False, False, [stand_ins[id(t)] for t in leaves])
         positions = [i for i, g in enumerate(grads) if g is not None]

@@ -83,7 +83,7 @@ class _ReplayCall:  # a DifferentiableCall
 def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: list) -> Any:
     """Run `trace` and record it on the tape as one node over the leaves that it captured."""
     from ..compiling.tree import fill, map_structure
-    from ..ops.dispatch import _wrap
+    from ..ops.dispatch import wrap
 
     if trace.changed:  # the replay needs the arguments as they are now
         args, kwargs = map_structure(_copied, (args, kwargs))
@@ -94,7 +94,7 @@ def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: l
     node = Node(_ReplayCall(replay), tuple(leaves), tracked)
     results, position = [], 0
     for o, need in zip(outs, trace.needs_grad):
-        t = _wrap(o)
+        t = wrap(o)
         if need:
             t._requires_grad, t._node, t._index = True, node, position
             position += 1

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.context import local, versions
 from ..core.errors import TraceError
 from ..graph.trace import Tracer, tracing
-from ..ops.dispatch import _wrap, current_backend
+from ..ops.dispatch import current_backend, wrap
 from ..tensor import Tensor
 from .guards import Guards
 from .tree import Slot, fill, flatten, map_structure
@@ -134,8 +134,8 @@ class Trace:
     def run(self, arrays: list) -> Any:
         outs = self.run_arrays(arrays)
         if self.single:
-            return outs[0] if self.numpy_out else _wrap(outs[0])
-        outputs = list(outs) if self.numpy_out else [_wrap(o) for o in outs]
+            return outs[0] if self.numpy_out else wrap(outs[0])
+        outputs = list(outs) if self.numpy_out else [wrap(o) for o in outs]
         return fill(self.structure, outputs)
 
     def loop(self, *steps: Any) -> int:

@@ -13,7 +13,7 @@ from ..core.errors import TraceError
 from ..core.memory import aligned_full
 from ..core.tape import check_view
 from ..core.traced import is_traced
-from ..ops.dispatch import _wrap
+from ..ops.dispatch import wrap
 from .ir import Graph, Value
 
 
@@ -37,7 +37,7 @@ class Tracer:
 
     def stand_in(self, like: Any) -> Any:
         """A traced tensor in place of the argument `like`."""
-        return _wrap(self.graph.input(like.shape, like.dtype))
+        return wrap(self.graph.input(like.shape, like.dtype))
 
     # -------------------------------------------------------- what Call.apply calls
 
@@ -140,7 +140,7 @@ class Tracer:
         return state + self._constant([0, offset]) if offset else state
 
     def _constant(self, integers: list[int]) -> Any:
-        return _wrap(self.graph.constant(np.array(integers, np.int64)))
+        return wrap(self.graph.constant(np.array(integers, np.int64)))
 
     def grads_cleared(self, tensors: Any) -> None:
         self.cleared.update(id(t) for t in tensors)

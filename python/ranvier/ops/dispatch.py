@@ -73,10 +73,10 @@ class Call:
         if record:
             return _record(self, inputs, out)
         if type(out) is tuple:
-            return tuple([_wrap(data) for data in out])
-        result = _wrap(out)
+            return tuple([wrap(data) for data in out])
+        result = wrap(out)
         if self.view is not None:
-            _share(result, inputs[0])
+            share(result, inputs[0])
         return result
 
     def __repr__(self) -> str:
@@ -103,7 +103,8 @@ def apply_into(call: Call, inputs: tuple) -> bool:
     return current_backend().run_into(call, arrays)
 
 
-def _wrap(data: Any) -> Any:
+def wrap(data: Any) -> Any:
+    """A tensor of that array or traced value, without a history."""
     t = Tensor.__new__(Tensor)
     t._data = data
     t._requires_grad = False
@@ -112,7 +113,7 @@ def _wrap(data: Any) -> Any:
     return t
 
 
-def _share(view: Any, of: Any) -> None:
+def share(view: Any, of: Any) -> None:
     """`view` is an alias of a part of `of`: in-place changes of either count for both."""
     view._base = of if of._base is None else of._base
     if of._base is not None and of._node is None and view._node is None:
@@ -122,13 +123,13 @@ def _share(view: Any, of: Any) -> None:
 
 def _record(call: Call, inputs: tuple, out: Any) -> Any:
     several = type(out) is tuple
-    results = [_wrap(data) for data in (out if several else (out,))]
+    results = [wrap(data) for data in (out if several else (out,))]
     node = Node(call, inputs, tuple([t._data if t._data.dtype.kind == "f" else t for t in results]))
     for index, t in enumerate(results):
         if t._data.dtype.kind == "f":
             t._requires_grad, t._node, t._index = True, node, index
     if call.view is not None:
-        _share(results[0], inputs[0])
+        share(results[0], inputs[0])
     shown = len(results) - call.extras
     return tuple(results[:shown]) if shown > 1 else results[0]
 
@@ -212,7 +213,7 @@ def _apply_loose(call: Call, inputs: tuple) -> Any:
     if call.op.rule == "float" and not is_float(number_dtype):
         number_dtype = get_default_dtype()
     wrapped = tuple(
-        x if isinstance(x, Tensor) else _wrap(x) if isinstance(x, np.ndarray) else constant(x, number_dtype)
+        x if isinstance(x, Tensor) else wrap(x) if isinstance(x, np.ndarray) else constant(x, number_dtype)
         for x in inputs
     )
     if tensors or not arrays:
