@@ -118,25 +118,35 @@ def draw_seed(generator: Generator | None = None) -> int:
     return int(randint(0, 2**63 - 1, (), generator=generator).item())
 
 
+def _state(generator: Generator | None, name: str) -> Tensor:
+    if generator is None:
+        return default_generator.state
+    if not isinstance(generator, Generator):
+        raise DTypeError(f"{name}: generator is a {type(generator).__name__}, must be a ranvier.Generator")
+    return generator.state
+
+
 def key(blocks: int, generator: Generator | None = None, name: str = "key") -> Tensor:
     """Seed and offset of the generator's next `blocks` blocks, as an input of an op that draws from them; moves it on. The
     tensor never changes: a gradient that has saved it can draw the same numbers again.
     """
-    if generator is None:
-        generator = default_generator
-    elif not isinstance(generator, Generator):
-        raise DTypeError(f"{name}: generator is a {type(generator).__name__}, must be a ranvier.Generator")
-    state = generator.state
+    state = _state(generator, name)
     if local.tracer is not None:
         return local.tracer.take_random(state, blocks)
-    data = state._data
-    taken = wrap(data.copy())
-    data[1] += blocks
+    taken = wrap(state._data.copy())
+    state._data[1] += blocks
     return taken
 
 
 def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /, **attrs: Any) -> Tensor:
-    return op(key(_ops.blocks(op, shape, dtype), generator, op.name), **attrs)
+    """Run an op whose key nobody saves: outside of traces it reads the state itself."""
+    blocks = _ops.blocks(op, shape, dtype)
+    if local.tracer is not None:
+        return op(key(blocks, generator, op.name), **attrs)
+    state = _state(generator, op.name)
+    out = op(state, **attrs)
+    state._data[1] += blocks
+    return out
 
 
 def _float_dtype(dtype: Any) -> np.dtype:
