@@ -171,6 +171,7 @@ void Pool::help(int k) {
 }
 
 int Pool::grow(int n) {
+  if (workers >= n) return n;
   sigset_t all, before;  // signals are for Python's threads
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -183,7 +184,7 @@ int Pool::grow(int n) {
     ++workers;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return std::min(n, workers);
+  return workers;
 }
 
 void Pool::begin(int n, double cost) {
