@@ -21,8 +21,7 @@ from .peers import torch_or_none
 from .plans import in_plan
 from .runner import US, Contender, Row, Settings, aligned, race, repeat
 
-# of matrix products, as csrc/cpu/gemm/gemm.h numbers them
-VARIANTS = ("chosen", "outer", "outer_packed", "inner", "slices", "turned", "strips", "lines", "outer_packed_b")
+CHOSEN = "chosen"  # the first of matmul_variants: nothing is forced
 PACKED = "B packed once"  # as a plan whose weights do not change does it
 LEFT_OUT = {
     "highest": 2**-24,
@@ -139,7 +138,7 @@ def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies:
     others = products.contenders(*arrays, layout, settings)
     del others[US]  # it knows no attributes
     ours = variants(case, arrays, copies)
-    ours = {"in a plan": ours.pop(VARIANTS[0]), **ours}
+    ours = {"in a plan": ours.pop(CHOSEN), **ours}
     (m, k), (_, n) = (v.shape for v in products.views(*arrays, layout))
     if layout == "A B" and 2 * m * k * n <= LOOP_LIMIT and native.compiled() is not None:
         others["plain loop"] = plain_loop(*arrays)
@@ -153,11 +152,12 @@ def contenders(case: Case, arrays: list[np.ndarray], settings: Settings, copies:
 def variants(case: Case, arrays: list[np.ndarray], copies: int) -> dict[str, Contender]:
     """Each variant of a product that fits the operands, and B packed once, in plans of `copies` executions; all are checked."""
     import ranvier as rv
+    from ranvier._native import matmul_variants
     from ranvier.ops import OPS
 
     tensors = [rv.from_numpy(a) for a in arrays]
     call = partial(OPS[case.op], **dict(case.attrs))
-    makers = {name: partial(in_plan, call, tensors, copies, 32 * i) for i, name in enumerate(VARIANTS)}
+    makers = {name: partial(in_plan, call, tensors, copies, 32 * i) for i, name in enumerate(matmul_variants())}
     makers[PACKED] = partial(in_plan, lambda a: call(a, tensors[1]), tensors[:1], copies, frozen=True)
     precision = dict(case.attrs).get("precision", "highest") if arrays[0].dtype == np.float32 else "highest"
     expected = exact(*products.views(*arrays, case.layout()), LEFT_OUT[precision])

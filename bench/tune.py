@@ -21,7 +21,7 @@ SHAPES = (
 QUICK = 8
 LAYOUTS = ((), ("transpose_a=True",), ("transpose_b=True",))
 MEAN, WORST, SUSPICIOUS = 1.15, 1.5, 1.1  # regrets: at most, and from where on one is measured again
-CHOSEN = lab.VARIANTS[0]
+CHOSEN = lab.CHOSEN
 
 
 def cases(words: tuple[str, ...], quick: bool = False) -> list[lab.Case]:

@@ -199,6 +199,14 @@ py::dict op_table() {
   return table;
 }
 
+// Those of attribute `flags` of matmul, 32 times the number: 0 is what is chosen.
+py::tuple matmul_variants() {
+  return py::make_tuple("chosen"
+#define VARIANT(name, ...) , #name
+#include "cpu/gemm/variants.def"
+  );
+}
+
 ThreadCount threads_at_import;
 
 py::dict config() {
@@ -274,6 +282,7 @@ PYBIND11_MODULE(_native, m) {
   m.attr("eager") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&eager_def, nullptr, nullptr));
   m.def("eager_add", &py_eager_add);
   m.def("op_table", &op_table);
+  m.def("matmul_variants", &matmul_variants);
   m.def("set_num_threads", [](int n) {
     if (n < 1) throw py::value_error("set_num_threads: n=" + std::to_string(n) + " must be at least 1");
     set_num_threads(n);

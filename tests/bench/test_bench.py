@@ -19,6 +19,7 @@ if not (ROOT / "bench").is_dir():
 sys.path.insert(0, str(ROOT))
 
 import ranvier as rv  # noqa: E402
+from ranvier._native import matmul_variants  # noqa: E402
 
 from bench import __main__ as command_line  # noqa: E402
 from bench import (  # noqa: E402
@@ -185,7 +186,7 @@ def test_laboratory_measures_variants_and_peaks(monkeypatch: pytest.MonkeyPatch)
     machine = peak.Peak(1e11, 1e11, 1e10, "", "")
     settings = Settings(1, words=("matmul", "8x512x8", "transpose_b=True"), dtypes=("float32",), seconds=0.01)
     rows = lab.measure(settings, machine)
-    fit = [v for v in lab.VARIANTS[1:] if v not in ("strips", "lines")]  # for B as it lies, and for one row
+    fit = [v for v in matmul_variants()[1:] if v not in ("strips", "lines")]  # for B as it lies, and for one row
     ours = [US, f"{US}, in a plan", *(f"{US}, {v}" for v in fit), "numpy"]
     assert [r.case for r in rows][: len(ours)] == ours  # eight columns are not packed
     for r in rows:
@@ -206,7 +207,7 @@ def test_tuning_forces_every_variant_that_fits() -> None:
     rows = tune.measure(settings, peak.Peak(1e11, 1e11, 1e10, "", ""))
     assert [r.case for r in rows] == 2 * ["33x3x64, A B", "33x3x64, A^T B", "33x3x64, A B^T"]
     for row in rows:
-        assert {tune.CHOSEN, "outer", "outer_packed"} <= set(row.values) <= set(lab.VARIANTS)
+        assert {tune.CHOSEN, "outer", "outer_packed"} <= set(row.values) <= set(matmul_variants())
         assert row.unit == "us" and all(v > 0 for v in row.values.values()) and tune.regret(row) >= 1
         assert row.command.startswith("python -m bench lab matmul 33x3x64 ")
         lab.parse(tuple(row.command.split(" --")[0].split()[4:]))

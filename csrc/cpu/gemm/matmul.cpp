@@ -6,9 +6,9 @@
 // (cpu/tile.h) whose input 0 is the product (with bias), the others are the operands, which broadcast to C's shape. The
 // product is made in the memory of an output that can hold it.
 #include "core/kernel.h"
-#include "cpu/gemm/split.h"
+#include "cpu/gemm/api.h"
+#include "cpu/gemm/constants.h"
 #include "cpu/kernels.h"
-#include "cpu/tile/program.h"
 
 namespace rv::RV_ISA {
 namespace gemm {
@@ -24,48 +24,32 @@ inline int64_t batch_stride(const View& v, int axis, int ndim) {
   return d < 0 || v.shape[d] == 1 ? 0 : v.stride[d];
 }
 
-struct Operands {
-  int64_t m, n, k;
-  int64_t a_row, a_col, b_row, b_col;
-  int batch_axes;
-  bool has_bias, has_program;
-  int product;  // the output in whose memory the product is made; -1: in shared memory
-  View c;
+// Axes of a matrix, exchanged if flagged.
+struct Axes {
+  int64_t rows, cols;
+  Strides strides;
 
-  explicit Operands(const Args& args) : product(0), c(args.out[0]) {
-    const View &a = args.in[0], &b = args.in[1];
+  Axes(const View& v, bool exchanged) {
+    const int row = v.ndim - 2 + exchanged, col = v.ndim - 1 - exchanged;
+    rows = v.shape[row], cols = v.shape[col], strides = {v.stride[row], v.stride[col]};
+  }
+};
+
+struct Operands {
+  Epilogue epilogue;
+  const View& c;
+  Shape shape;  // of one product of the batch
+  int batch_axes;
+  bool has_bias;
+
+  explicit Operands(const Args& args) : epilogue(args, 1, args.in[0].dtype), c(epilogue.product) {
     const int64_t flags = args.ints[0];
-    const int ar = a.ndim - 2, ac = a.ndim - 1, br = b.ndim - 2, bc = b.ndim - 1;
-    m = a.shape[ar], k = a.shape[ac], a_row = a.stride[ar], a_col = a.stride[ac];
-    n = b.shape[bc], b_row = b.stride[br], b_col = b.stride[bc];
-    if (flags & kTransposeA) exchange(m, k), exchange(a_row, a_col);
-    if (flags & kTransposeB) n = b.shape[br], exchange(b_row, b_col);
+    const Axes a(args.in[0], flags & kTransposeA), b(args.in[1], flags & kTransposeB);
+    shape = {a.rows, b.cols, a.cols, a.strides, b.strides, {c.stride[c.ndim - 2], c.stride[c.ndim - 1]}};
     batch_axes = c.ndim - 2;
     has_bias = flags & kBias;
-    has_program = args.n_ints > 1;
-    if (has_program) choose_product(args);
   }
-  void choose_product(const Args& args) {
-    const Program program(args.ints + 1, args.floats);
-    product = -1;
-    for (int i = program.n_out - 1; i >= 0; --i)
-      if (program.outputs[i] == 0) product = i;
-    for (int i = 0; i < program.n_out && product < 0; ++i)
-      if (args.out[i].dtype == args.in[0].dtype) product = i;
-    if (product >= 0) {
-      c = args.out[product];
-      return;
-    }
-    int64_t stride = 1;  // contiguous, at the start of the shared memory
-    c.dtype = args.in[0].dtype, c.data = args.shared;
-    for (int d = c.ndim - 1; d >= 0; --d) c.stride[d] = stride, stride *= c.shape[d];
-  }
-  int64_t product_bytes() const { return product < 0 ? ceil_div(c.size() * item_size(c.dtype), 64) * 64 : 0; }
   int first_extra() const { return has_bias ? 3 : 2; }
-  static void exchange(int64_t& x, int64_t& y) {
-    const int64_t z = x;
-    x = y, y = z;
-  }
 };
 
 // Axes 0..ndim-2 of C walked as one row axis: the row stride for operand v, or false where there is no single one.
@@ -82,42 +66,40 @@ bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
   return true;
 }
 
-// The products of a call: `count` of them, each `q` displaced by the batch strides. They follow from A, B and C alone:
-// an epilogue changes neither the order of sums nor their scratch.
-template <class T>
+// The products of a call: `count` of them, each displaced by the batch strides. They follow from A, B and C alone: an
+// epilogue changes neither the order of sums nor their scratch.
 struct Batch {
   int64_t count = 1;
-  Product<T> q;  // sets the above
-  Split split{};
+  Shape shape;
 
-  explicit Batch(const Args& args, const Operands& o) : q(make(args, o)) {
-    const Variant v = variant_of(args.ints[0]);
-    if (v != Variant::chosen) q.force(v);
-    else if (args.packed) split = ahead(args).take(q, args.packed);
-    else if constexpr (same_type<T, float>) split = Split::of(precision_of(args.ints[0]), q.m, q.n, q.k);
+  Batch(const Args& args, const Operands& o) : shape(o.shape) {
+    for (int axis = 0; axis < o.batch_axes; ++axis) count *= o.c.shape[axis];
+    if (o.batch_axes == 0 || count == 0) return;
+    Shape one = shape;  // batch axes and rows as one axis
+    bool merged =
+        one_row_axis(o.c, args.in[0], shape.a.row, &one.a.row) && one_row_axis(o.c, o.c, shape.c.row, &one.c.row);
+    for (int axis = 0; axis < o.batch_axes && merged; ++axis)
+      merged = batch_stride(args.in[1], axis, o.c.ndim) == 0 || o.c.shape[axis] == 1;
+    if (!merged || (one.c.row != 1 && one.c.col != 1 && one.n != 1)) return;  // C of one row each may have neither
+    one.m *= count, count = 1;
+    shape = one;
   }
-
-  Product<T> make(const Args& args, const Operands& o) {
-    const View &a = args.in[0], &b = args.in[1], &c = o.c;
-    int64_t m = o.m, a_row = o.a_row, c_row = c.stride[c.ndim - 2];
-    for (int axis = 0; axis < o.batch_axes; ++axis) count *= c.shape[axis];
-    if (o.batch_axes > 0 && count > 0) {
-      bool merged =
-          one_row_axis(c, a, a_row, &a_row) && one_row_axis(c, c, c_row, &c_row);  // batch axes and rows are one axis
-      for (int axis = 0; axis < o.batch_axes && merged; ++axis)
-        merged = batch_stride(b, axis, c.ndim) == 0 || c.shape[axis] == 1;
-      merged = merged && (c_row == 1 || c.stride[c.ndim - 1] == 1 || o.n == 1);  // C of one row each may have neither
-      if (merged) m *= count, count = 1;
-      else a_row = o.a_row, c_row = c.stride[c.ndim - 2];
-    }
-    return Product<T>::of(m, o.n, o.k, {a.ptr<const T>(), a_row, o.a_col}, {b.ptr<const T>(), o.b_row, o.b_col},
-                          {c.ptr<T>(), c_row, c.stride[c.ndim - 1]});
+  // Many products, or small ones: each is the work of one thread. By shape alone.
+  bool whole() const {
+    return count >= policy::batch_count || (count > 1 && shape.m * shape.n * shape.k < policy::batch_work);
   }
-  Ahead<T> ahead(const Args& args) const { return {precision_of(args.ints[0]), q.m, q.n, q.k}; }
-  // Many products, or small ones: each is the work of one member. By shape alone.
-  bool whole() const { return count >= 8 || (count > 1 && q.m * q.n * q.k < (1 << 20)); }
-  int64_t shared_bytes() const { return whole() ? 0 : bytes_of(split, q); }
 };
+
+template <class T>
+Task<T> task_of(const Args& args, const Operands& o, const Shape& shape) {
+  const T *const a = args.in[0].ptr<const T>(), *const b = args.in[1].ptr<const T>();
+  T* const c = o.c.ptr<T>();
+  const Variant v = variant_of(args.ints[0]);
+  if (v == Variant::chosen) return plan(shape, a, b, c, precision_of(args.ints[0]), {nullptr, args.packed});
+  Task<T> task{Product<T>::of(shape, a, b, c), {}};
+  static_cast<Choice&>(task.q) = forced<T>(task.q, v);
+  return task;
+}
 
 // Element offset of product `index` in operand v.
 int64_t offset(const View& c, const View& v, int64_t index) {
@@ -132,99 +114,60 @@ int64_t offset(const View& c, const View& v, int64_t index) {
 template <class T>
 void run_product(const Args& args, const Operands& o, Team& team) {
   const View& c = o.c;
-  Batch<T> batch(args, o);
-  if (o.m == 0 || o.n == 0 || batch.count == 0) return;
-  const View* const bias_view = o.has_bias ? &args.in[2] : nullptr;
-  // The micro-kernels add a contiguous bias along the rows that they store; otherwise it is added to finished tiles.
-  const int64_t bias_step = bias_view ? bias_view->stride[bias_view->ndim - 1] : 0;
-  const bool inside = bias_view && !batch.q.swapped && bias_step == 1;
-  const T* const bias = bias_view ? bias_view->ptr<const T>() : nullptr;
+  const Batch batch(args, o);
+  if (batch.count == 0 || o.shape.m == 0 || o.shape.n == 0) return;
+  const Task<T> task = task_of<T>(args, o, batch.shape);
+  Bias<T> bias;
+  if (o.has_bias) bias = {args.in[2].ptr<const T>(), args.in[2].stride[args.in[2].ndim - 1]};
+  std::byte* const shared = args.shared + o.epilogue.shared_bytes();
+  if (batch.count == 1) return run(task, bias, shared, team);
 
-  const bool whole = batch.whole();
-  const auto local = [bytes = local_bytes_of(batch.split, batch.q)] { return Scratch(bytes); };
-
-  auto one = [&](int64_t index, auto& crew, std::byte* scratch) {
-    Product<T> q = batch.q;
-    if (index > 0) {
-      const int64_t at_a = offset(c, args.in[0], index), at_b = offset(c, args.in[1], index);
-      q.a.p += q.swapped ? at_b : at_a;
-      q.b.p += q.swapped ? at_a : at_b;
-      q.c.p += offset(c, c, index);
-    }
-    auto done = [&](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
-      if (bias && !inside)
-        for (int64_t i = i0; i < i0 + rows; ++i)
-          for (int64_t j = j0; j < j0 + cols; ++j) q.c.p[i * q.c.row + j] += bias[(q.swapped ? i : j) * bias_step];
-    };
-    if (q.k > 0) return run_either(batch.split, q, inside ? bias : nullptr, done, scratch, local, crew);
-    crew.each(ceil_div(q.m, 64), [&](int64_t t) {
-      const int64_t i0 = t * 64, rows = min(64, q.m - i0);
-      for (int64_t i = i0; i < i0 + rows; ++i)
-        for (int64_t j = 0; j < q.n; ++j) q.c.p[i * q.c.row + j] = inside ? bias[j] : T(0);
-      done(i0, rows, 0, q.n);
-    });
+  const auto one = [&](int64_t index, std::byte* scratch, Team& threads) {
+    Task<T> own = task;
+    const int64_t at_a = offset(c, args.in[0], index), at_b = offset(c, args.in[1], index);
+    own.q.pa += own.q.exchanged ? at_b : at_a;
+    own.q.pb += own.q.exchanged ? at_a : at_b;
+    own.q.pc += offset(c, c, index);
+    run(own, bias, scratch, threads);
   };
-
-  std::byte* const shared = args.shared + o.product_bytes();
-  if (batch.count == 1) {
-    one(0, team, shared);
-  } else if (whole) {
-    team.each(batch.count, [&](int64_t index) {
-      Solo solo;
-      one(index, solo, Scratch(bytes_of(batch.split, batch.q)));
-    });
-  } else {
-    for (int64_t index = 0; index < batch.count; ++index) one(index, team, shared);
+  if (!batch.whole()) {
+    for (int64_t index = 0; index < batch.count; ++index) one(index, shared, team);
+    return;
   }
+  team.each(batch.count, [&](int64_t index) {
+    const Scratch own(bytes(task));
+    Team single = team.single();
+    one(index, own, single);
+  });
 }
 
-// The epilogue as a `tile` instruction, on the product in place of A, B and bias.
-struct Epilogue {
-  Args args;
-  alignas(View) std::byte room[Program::kMaxOperands * sizeof(View)];  // not initialised: mostly two or three are used
-
-  Epilogue(const Args& all, const Operands& o) : args(all) {
-    View* const ins = reinterpret_cast<View*>(room);
-    args.in = ins, args.n_in = 0;
-    ins[args.n_in++] = o.c;
-    for (int i = o.first_extra(); i < all.n_in; ++i) ins[args.n_in++] = all.in[i];
-    ++args.ints, --args.n_ints;
-  }
-  Epilogue(const Epilogue&) = delete;
-};
-int64_t prepare_matmul(const Args& args, std::byte* memory) {
-  const Operands o(args);
-  return o.has_program ? k_tile.prepare(Epilogue(args, o).args, memory) : 0;
-}
-
-// The tile kernel takes C as a whole once it is done: per finished tile of the product it costs 60 cycles for each row
-// of the tile, and 128 x 512 x 512 with relu 306 us, not 283, 4096 x 64 x 512 1387, not 1273 (Zen 5; without an
-// epilogue 284 and 1141).
+// The epilogue takes C as a whole once it is done: a chain costs more for each row of a finished tile than C's way
+// through the caches.
 template <class T>
 void run_float(const Args& args, Team& team) {
   const Operands o(args);
   run_product<T>(args, o, team);
-  if (o.has_program) k_tile.run(Epilogue(args, o).args, team);
+  o.epilogue.run(args, o.first_extra(), team);
 }
 
 template <class T>
 void run_int(const Args& args, Team& team) {
   const Operands o(args);
-  const View& c = args.out[0];
+  const View& c = o.c;
+  const Shape& s = o.shape;
   int64_t count = 1;
   for (int axis = 0; axis < o.batch_axes; ++axis) count *= c.shape[axis];
-  const int64_t c_row = c.stride[c.ndim - 2], c_col = c.stride[c.ndim - 1];
-  team.each(count * o.m, [&](int64_t row) {
-    const int64_t index = row / o.m, i = row % o.m;
-    const T* const a = args.in[0].ptr<const T>() + offset(c, args.in[0], index) + i * o.a_row;
+  team.each(count * s.m, [&](int64_t row) {
+    const int64_t index = row / s.m, i = row % s.m;
+    const T* const a = args.in[0].ptr<const T>() + offset(c, args.in[0], index) + i * s.a.row;
     const T* const b = args.in[1].ptr<const T>() + offset(c, args.in[1], index);
-    T* const to = c.ptr<T>() + offset(c, c, index) + i * c_row;
-    for (int64_t j = 0; j < o.n; ++j)
-      to[j * c_col] = o.has_bias ? args.in[2].ptr<const T>()[j * args.in[2].stride[args.in[2].ndim - 1]] : T(0);
-    for (int64_t p = 0; p < o.k; ++p) {
-      const T x = a[p * o.a_col];
-      for (int64_t j = 0; j < o.n; ++j)
-        to[j * c_col] = static_cast<T>(to[j * c_col] + x * b[p * o.b_row + j * o.b_col]);
+    T* const to = c.ptr<T>() + offset(c, c, index) + i * s.c.row;
+    for (int64_t j = 0; j < s.n; ++j)
+      to[j * s.c.col] = o.has_bias ? args.in[2].ptr<const T>()[j * args.in[2].stride[args.in[2].ndim - 1]] : T(0);
+    for (int64_t p = 0; p < s.k; ++p) {
+      const T x = a[p * s.a.col];
+      for (int64_t j = 0; j < s.n; ++j)
+        to[j * s.c.col] = static_cast<T>(to[j * s.c.col] + x * b[p * s.b.row + j * s.b.col]);
     }
   });
 }
@@ -240,23 +183,17 @@ void run_matmul(const Args& args, Team& team) {
   }
 }
 
-// A B that does not change, common to all rows, is copied ahead. One row reads it as fast as it comes, and few columns
-// and hardly any k have ways of their own. Measured (Zen 5, in a plan): x W^T 8 x 64 x 64 1.46, 8 x 784 x 512 1.16, 32
-// x 784 x 128 1.06, 256 x 1024 x 4096 1.04; x W 8 x 784 x 512 1.31, 3 x 784 x 512 1.14, 32 x 784 x 128 1.0, 256 x 1024
-// x 4096 1.06; but 128 x 512 x 10 0.62. Shorter vectors leave the adders waiting where rows are few: x W^T with AVX2, 2
-// x 784 x 512 0.75, 4 x 128 x 64 1.36; SSE, 4 x 128 x 64 0.73, 8 x 64 x 64 1.11.
+// A B that does not change, common to all rows, is packed ahead.
 template <class T>
 Packing packing_of(const Args& args) {
   const Operands o(args);
-  const View& b = args.in[1];
-  const Batch<T> batch(args, o);
-  const Product<T>& q = batch.q;
-  const bool pays =
-      q.m >= 128 / kVecBytes && q.n > kLanes<T> && q.k > 0 && batch.count > 0 && !q.swapped && b.size() == q.n * q.k;
-  if (!pays || q.way == Way::strips || variant_of(args.ints[0]) != Variant::chosen) return {};
-  const Ahead<T> ahead = batch.ahead(args);
-  return {1, ahead.bytes(), ahead.split.terms * 2 + (args.ints[0] & kTransposeB ? 1 : 0),
-          static_cast<double>(b.size())};
+  const Batch batch(args, o);
+  const Shape& s = batch.shape;
+  const bool common = batch.count > 0 && args.in[1].size() == s.n * s.k && !s.wants_transpose();
+  if (!common || !ahead_pays<T>(s) || variant_of(args.ints[0]) != Variant::chosen) return {};
+  const Packer<T> packer(Packer<T>::b, s, precision_of(args.ints[0]));
+  return {1, packer.bytes(), packer.layout() * 2 + (args.ints[0] & kTransposeB ? 1 : 0),
+          static_cast<double>(args.in[1].size())};
 }
 Packing packing_matmul(const Args& args) {
   switch (args.in[0].dtype) {
@@ -268,7 +205,8 @@ Packing packing_matmul(const Args& args) {
 template <class T>
 void pack_of(const Args& args, std::byte* packed, Team& team) {
   const Operands o(args);
-  Batch<T>(args, o).ahead(args).pack({args.in[1].ptr<const T>(), o.b_row, o.b_col}, packed, team);
+  const Packer<T> packer(Packer<T>::b, Batch(args, o).shape, precision_of(args.ints[0]));
+  packer.pack(args.in[1].ptr<const T>(), packed, team);
 }
 void pack_matmul(const Args& args, std::byte* packed, Team& team) {
   return args.in[0].dtype == DType::f32 ? pack_of<float>(args, packed, team) : pack_of<double>(args, packed, team);
@@ -282,28 +220,38 @@ double cost_product(const Args& args, const Operands& o) {
   // Multiply-adds at a bit less than the peak, and bytes at the rate of L2; one row goes by bytes alone, as L2 or L3
   // gives them.
   const double per_ns = !floating(args) ? 1.0 : kVecBytes / item * 6;
-  if (floating(args) && o.m == 1 && o.batch_axes == 0)
+  if (floating(args) && o.shape.m == 1 && o.batch_axes == 0)
     return 20 + reads * item / (reads * item < (768 << 10) ? 140 : 95);
-  return 20 + c * static_cast<double>(o.k) / per_ns + (reads + 2 * c) * item / 60;
+  return 20 + c * static_cast<double>(o.shape.k) / per_ns + (reads + 2 * c) * item / 60;
 }
 double cost_matmul(const Args& args) {
   const Operands o(args);
-  return cost_product(args, o) + (o.has_program ? k_tile.cost(Epilogue(args, o).args) : 0);
+  return cost_product(args, o) + o.epilogue.cost(args, o.first_extra());
+}
+int64_t prepare_matmul(const Args& args, std::byte* memory) {
+  const Operands o(args);
+  return o.epilogue.prepare(args, o.first_extra(), memory);
 }
 
-int64_t shared_matmul(const Args& args) {
+template <class T>
+int64_t shared_of(const Args& args) {
   const Operands o(args);
-  if (args.in[0].dtype == DType::f32) return o.product_bytes() + Batch<float>(args, o).shared_bytes();
-  if (args.in[0].dtype == DType::f64) return o.product_bytes() + Batch<double>(args, o).shared_bytes();
-  return 0;
+  const Batch batch(args, o);
+  return o.epilogue.shared_bytes() + (batch.whole() ? 0 : bytes(task_of<T>(args, o, batch.shape)));
+}
+int64_t shared_matmul(const Args& args) {
+  switch (args.in[0].dtype) {
+    case DType::f32: return shared_of<float>(args);
+    case DType::f64: return shared_of<double>(args);
+    default: return 0;
+  }
 }
 
 const char* check_matmul(const Args& args) {
   if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 1) return "takes A, B and flags, and gives C";
   const View &a = args.in[0], &b = args.in[1];
   const int64_t flags = args.ints[0];
-  if (flags < 0 || flags % kVariant >= 3 * kPrecision ||
-      flags / kVariant > static_cast<int64_t>(Variant::outer_packed_b))
+  if (flags < 0 || flags % kVariant >= 3 * kPrecision || flags / kVariant >= static_cast<int64_t>(Variant::count))
     return "unknown flags";
   if (a.ndim < 2 || b.ndim < 2 || args.out[0].ndim < 2) return "operands need two axes or more";
   if (a.dtype == DType::b1 || a.dtype != b.dtype) return "A and B must have one numeric dtype";
@@ -326,19 +274,20 @@ const char* check_matmul(const Args& args) {
   }
   const Operands o(args);
   const View& c = o.c;
+  const Shape& s = o.shape;
   const int64_t b_k = b.shape[(flags & kTransposeB) ? b.ndim - 1 : b.ndim - 2];
-  if (b_k != o.k || c.shape[c.ndim - 2] != o.m || c.shape[c.ndim - 1] != o.n) return "shapes of A, B and C do not fit";
-  if (o.has_bias && args.in[2].shape[0] != o.n) return "bias must have one value a column";
+  if (b_k != s.k || c.shape[c.ndim - 2] != s.m || c.shape[c.ndim - 1] != s.n) return "shapes of A, B and C do not fit";
+  if (o.has_bias && args.in[2].shape[0] != s.n) return "bias must have one value a column";
   if (a.ndim > c.ndim || b.ndim > c.ndim) return "operands have more axes than C";
   for (const View* v : {&a, &b})
     for (int d = 0; d < v->ndim - 2; ++d)
       if (v->shape[d] != 1 && v->shape[d] != c.shape[d + c.ndim - v->ndim]) return "batch axes do not broadcast to C's";
-  if (floating(args) && c.stride[c.ndim - 1] != 1 && c.stride[c.ndim - 2] != 1 && o.n > 1 && o.m > 1)
+  if (floating(args) && s.c.row != 1 && s.c.col != 1 && s.n > 1 && s.m > 1)
     return "C must have stride 1 along one of its last two axes";
   if (const Variant v = variant_of(flags); v != Variant::chosen) {
-    if (!floating(args) || o.k == 0) return "a variant is for products of floats";
-    const bool can = a.dtype == DType::f32 ? Batch<float>(args, o).q.can(v) : Batch<double>(args, o).q.can(v);
-    if (!can) return "the variant does not fit these operands";
+    if (!floating(args) || s.k == 0) return "a variant is for products of floats";
+    const Shape all = Batch(args, o).shape;
+    if (!fits(all.wants_transpose() ? all.transposed() : all, v)) return "the variant does not fit these operands";
   }
   return nullptr;
 }
@@ -346,7 +295,12 @@ const char* check_matmul(const Args& args) {
 }  // namespace
 }  // namespace gemm
 
-extern const Kernel k_matmul = {gemm::run_matmul,     gemm::cost_matmul,    gemm::shared_matmul, gemm::check_matmul,
-                                gemm::prepare_matmul, gemm::packing_matmul, gemm::pack_matmul};
+extern const Kernel k_matmul = {.run = gemm::run_matmul,
+                                .cost = gemm::cost_matmul,
+                                .shared = gemm::shared_matmul,
+                                .check = gemm::check_matmul,
+                                .prepare = gemm::prepare_matmul,
+                                .packing = gemm::packing_matmul,
+                                .pack = gemm::pack_matmul};
 
 }  // namespace rv::RV_ISA

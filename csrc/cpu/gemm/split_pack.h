@@ -139,5 +139,13 @@ template <int kTerms, bool kPairs>
   return range.get();
 }
 
+using SplitPanel = Range (*)(uint16_t* dst, int count, const float* src, int64_t s_outer, int64_t s_k, int64_t k);
+inline SplitPanel pick_split(int terms, bool pairs) {
+  static constexpr SplitPanel table[3][2] = {{split_panel<1, false>, split_panel<1, true>},
+                                             {split_panel<2, false>, split_panel<2, true>},
+                                             {split_panel<3, false>, split_panel<3, true>}};
+  return table[terms - 1][pairs];
+}
+
 }  // namespace rv::RV_ISA::gemm
 #endif

@@ -213,6 +213,9 @@ UnitBlock pick_unit(int64_t rows, int64_t cols) {
   if (rows > kTile) return cols > kTile ? unit_of<kTerms, 2, 2>() : unit_of<kTerms, 2, 1>();
   return cols > kTile ? unit_of<kTerms, 1, 2>() : unit_of<kTerms, 1, 1>();
 }
+inline UnitBlock pick_unit(int terms, int64_t rows, int64_t cols) {
+  return terms == 1 ? pick_unit<1>(rows, cols) : terms == 2 ? pick_unit<2>(rows, cols) : pick_unit<3>(rows, cols);
+}
 
 }  // namespace rv::RV_ISA::gemm
 #endif

@@ -9,21 +9,15 @@
 
 namespace rv::RV_ISA::gemm {
 
-// Micro-tile: kRows x 2 vectors of accumulators, as many as fit the register file beside the operands. Blocks, for the
-// caches that come with the registers: bytes of k in a piece (a 1 / kSlack more may stay whole), rows of a tile of C,
-// panels of B that are packed right before their use; bytes that are near.
+// Micro-tile: kRows x 2 vectors of accumulators, as many as fit the register file beside the operands.
 #if defined(RV_AVX512)
 inline constexpr int kRows = 14;
-inline constexpr int64_t kDeep = 2048, kSlack = 2, kTileRows = 112, kStream = 1, kNear = 512 << 10;
-#else
-inline constexpr int64_t kDeep = 1536, kSlack = 8, kTileRows = 72, kStream = 4, kNear = 768 << 10;
-#if defined(RV_AVX2)
+#elif defined(RV_AVX2)
 inline constexpr int kRows = 6;
 #elif defined(__aarch64__)
 inline constexpr int kRows = 10;
 #else
 inline constexpr int kRows = 4;
-#endif
 #endif
 
 template <class T>
@@ -59,6 +53,16 @@ RV_INLINE vec<T> multiply_add(vec<T> a, vec<T> b, vec<T> sum) {
 #else
   return sum + a * b;
 #endif
+}
+
+// Has x loaded once, where the compiler would make the load part of each product that takes it. By value: an element of
+// an array would be stored, too.
+template <class T>
+RV_INLINE vec<T> loaded(vec<T> x) {
+#if defined(RV_AVX512)
+  asm("" : "+v"(x));
+#endif
+  return x;
 }
 
 // The first n of kLanes elements; the others read as zero and are not touched in memory.

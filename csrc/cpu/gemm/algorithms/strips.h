@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products that use each element of B only a few times, or of which C is nearly all: they run at the speed of L2 or L3,
-// which depends on the order of reading and writing. Measured on a Zen 5 (784 x 128 and 784 x 512 float32, so L2 and
-// L3): one stream from end to end gets 150 and 100 GB/s, two far apart 175 and 100, eight rows side by side, each of
-// which ends after 3 KB, 105 and 93.
-//
-// strips: rows of B are vectors. C[M, n] (+)= A[M, R] B[R, n], R rows of B at a time, while C stays in L1.
-// lines:  columns of B lie along k. Two streams through B, half a tile of columns apart.
+// Rows of B are vectors: one row of C, or hardly any k. B is used only a few times, or C is nearly all: such products
+// run at the speed of L2 or L3, which depends on the order of reading and writing. C[M, n] (+)= A[M, R] B[R, n], R rows
+// of B at a time, while C stays in L1.
 #pragma once
-#include "cpu/gemm/pack.h"
+#include "cpu/gemm/algorithms/slices.h"
 
 namespace rv::RV_ISA::gemm {
-
-// ---------------------------------------------------------------- strips
-
-inline constexpr int kStripRows = kVecBytes == 64 ? 8 : 4;  // of B at a time, for several rows of C; 4 for one
 
 // c[i, j] (+)= sum over p < R of a[i, p] b[p, j], in the order of p, + bias[j] (bias may be null), i < M, j < n. Two
 // rows share what is loaded of B.
@@ -57,12 +49,12 @@ RV_INLINE void strip(const T* a, int64_t a_row, int64_t a_col, const T* b, int64
         [rest](T* p, vec<T> v) { store_n(p, v, rest); });
 }
 
-// C[rows, cols] = A[rows, k] B[k, cols] + bias, where all of C stays in L1, or k <= kStripRows.
+// C[rows, cols] = A[rows, k] B[k, cols] + bias, where all of C stays in L1, or k <= policy::strip_rows.
 template <class T>
 void strips(int64_t rows, int64_t cols, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row,
             T* c, int64_t c_row, const T* bias) {
   for (int64_t p = 0; p < k;) {
-    const int64_t some = min(rows == 1 ? 4 : kStripRows, k - p);
+    const int64_t some = min(rows == 1 ? 4 : policy::strip_rows, k - p);
     const T* const add = p + some == k ? bias : nullptr;
     auto each = [&]<int R>(std::integral_constant<int, R>) __attribute__((always_inline)) {
       const auto call = [&]<int M>(std::integral_constant<int, M>, int64_t i) __attribute__((always_inline)) {
@@ -78,18 +70,16 @@ void strips(int64_t rows, int64_t cols, int64_t k, const T* a, int64_t a_row, in
       case 2: each(std::integral_constant<int, 2>{}); break;
       case 3: each(std::integral_constant<int, 3>{}); break;
       case 4: each(std::integral_constant<int, 4>{}); break;
-      case 5: each(std::integral_constant<int, min(5, kStripRows)>{}); break;
-      case 6: each(std::integral_constant<int, min(6, kStripRows)>{}); break;
-      case 7: each(std::integral_constant<int, min(7, kStripRows)>{}); break;
-      default: each(std::integral_constant<int, kStripRows>{});
+      case 5: each(std::integral_constant<int, min(5, policy::strip_rows)>{}); break;
+      case 6: each(std::integral_constant<int, min(6, policy::strip_rows)>{}); break;
+      case 7: each(std::integral_constant<int, min(7, policy::strip_rows)>{}); break;
+      default: each(std::integral_constant<int, policy::strip_rows>{});
     }
     p += some;
   }
 }
 
-// ---------------------------------------------------------------- narrow
-
-inline constexpr int kNarrow = 8;  // vectors of C
+// ---------------------------------------------------------------- one row
 
 // C[1, n] = A[1, k] B[k, n] + bias for (V - 1) L < n <= V L: pieces of k side by side, for one sum a vector would wait
 // for its own adder. The pieces' sums are added in a fixed order.
@@ -128,47 +118,42 @@ template <class T>
 using Narrow = void (*)(int64_t, const T*, int64_t, const T*, int64_t, int64_t, T*, const T*);
 template <class T>
 inline Narrow<T> pick_narrow(int64_t n) {
-  static constexpr Narrow<T> table[kNarrow] = {narrow<T, 1>, narrow<T, 2>, narrow<T, 3>, narrow<T, 4>,
-                                               narrow<T, 5>, narrow<T, 6>, narrow<T, 7>, narrow<T, 8>};
+  static constexpr Narrow<T> table[policy::narrow_vectors] = {narrow<T, 1>, narrow<T, 2>, narrow<T, 3>, narrow<T, 4>,
+                                                              narrow<T, 5>, narrow<T, 6>, narrow<T, 7>, narrow<T, 8>};
   return table[(n - 1) / kLanes<T>];
 }
 
-// ---------------------------------------------------------------- lines
-
-// C[cols] = A[k] B[cols, k]^T + bias, A and columns of B contiguous. The second stream begins in the middle.
+// One row: k in slices, so that each is read from end to end, summed in order.
 template <class T>
-void lines(int64_t k, const T* a, const T* b, int64_t b_col, int64_t cols, T* c, const T* bias) {
-  constexpr int L = kLanes<T>;
-  const int64_t half = ceil_div(cols, 2), second = cols - half;
-  vec<T> part[2][L] = {};  // sums along k of L columns of each stream, lanes apart
-  for (int64_t h = 0; h < half; h += L) {
-    const int count = static_cast<int>(min(L, half - h));
-    for (int g = 0; g < count; ++g) {
-      const T* const x = b + (h + g) * b_col;
-      const T* const y = x + (h + g < second ? half * b_col : 0);
-      vec<T> sum[2][2] = {};
-      auto step = [&](int64_t p, int u, auto get) __attribute__((always_inline)) {
-        const vec<T> av = loaded<T>(get(a + p));
-        sum[0][u] += av * get(x + p), sum[1][u] += av * get(y + p);
-      };
-      int64_t p = 0;
-      for (; p + 2 * L <= k; p += 2 * L) {
-        step(p, 0, [](const T* q) { return load(q); });
-        step(p + L, 1, [](const T* q) { return load(q); });
-      }
-      for (; p < k; p += L)
-        step(p, 0, [rest = static_cast<int>(min(L, k - p))](const T* q) { return load_n(q, rest); });
-      for (int s = 0; s < 2; ++s) part[s][g] = sum[s][0] + sum[s][1];
-    }
-    for (int s = 0; s < 2; ++s) {
-      const int64_t j = h + s * half;
-      const int there = static_cast<int>(s ? min(count, second - h) : count);
-      if (there <= 0) continue;
-      vec<T> total = sums<T>(part[s]);
-      if (bias) total += load_n(bias + j, there);
-      store_n(c + j, total, there);
-    }
+void run_row(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
+  constexpr int64_t widest = (16 << 10) / sizeof(T);  // C stays in L1
+  if (q.n <= policy::narrow_vectors * kLanes<T>) {
+    pick_narrow<T>(q.n)(q.k, q.pa, q.a.col, q.pb, q.b.row, q.n, q.pc, bias);
+    return;
   }
+  const int64_t part = partial_bytes(q) / static_cast<int64_t>(sizeof(T)), col_tiles = ceil_div(q.n, widest);
+  T* const partial = reinterpret_cast<T*>(scratch);
+  team.each(q.slices * col_tiles, [&](int64_t t) {
+    const int64_t s = t / col_tiles, j = t % col_tiles * widest, p0 = q.k * s / q.slices, p1 = q.k * (s + 1) / q.slices;
+    strips(1, min(widest, q.n - j), p1 - p0, q.pa + p0 * q.a.col, 0, q.a.col, q.pb + p0 * q.b.row + j, q.b.row,
+           q.slices == 1 ? q.pc + j : partial + s * part + j, 0, q.slices == 1 && bias ? bias + j : nullptr);
+  });
+  if (q.slices > 1) sum_slices(q, 0, q.slices, partial, part, bias);
+}
+
+// ---------------------------------------------------------------- several
+
+// Hardly any k: rows of C in long runs, B in L1.
+template <class T>
+void run_strips(const Product<T>& q, const T* bias, Team& team) {
+  const int64_t cols = max(1024, min(8192, (24 << 10) / q.k / 64 * 64)) / static_cast<int64_t>(sizeof(T));
+  const int64_t rows = min(64, ceil_div(q.m, 4)), col_tiles = ceil_div(q.n, cols);
+  team.each(ceil_div(q.m, rows) * col_tiles, [&](int64_t t) {
+    const int64_t i = t / col_tiles * rows, j = t % col_tiles * cols;
+    const int64_t tile_rows = min(rows, q.m - i), tile_cols = min(cols, q.n - j);
+    strips(tile_rows, tile_cols, q.k, q.pa + i * q.a.row, q.a.row, q.a.col, q.pb + j, q.b.row, q.pc + i * q.c.row + j,
+           q.c.row, bias ? bias + j : nullptr);
+  });
 }
 
 }  // namespace rv::RV_ISA::gemm

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What follows a product: a bias, which the micro-kernels add to the rows that they store where they can, and a tile
+// program on the whole result.
+#pragma once
+#include "cpu/kernels.h"
+#include "cpu/simd/ints.h"
+#include "cpu/tile/program.h"
+
+namespace rv::RV_ISA::gemm {
+
+// One value a column of C, `step` elements apart, or none.
+template <class T>
+struct Bias {
+  const T* p = nullptr;
+  int64_t step = 1;
+};
+
+// C[m, n] += bias, of rows or of columns.
+template <class T>
+void add_bias(const Bias<T>& bias, bool of_rows, T* c, int64_t c_row, int64_t m, int64_t n, Team& team) {
+  constexpr int64_t rows = 64, cols = 4096;
+  const int64_t col_chunks = ceil_div(n, cols);
+  team.each(ceil_div(m, rows) * col_chunks, [&](int64_t t) {
+    const int64_t i0 = t / col_chunks * rows, j0 = t % col_chunks * cols;
+    for (int64_t i = i0; i < min(m, i0 + rows); ++i)
+      for (int64_t j = j0; j < min(n, j0 + cols); ++j) c[i * c_row + j] += bias.p[(of_rows ? i : j) * bias.step];
+  });
+}
+
+// A tile program after a product, and where the latter is made: in the memory of an output that can hold it, preferably
+// the one that it is, or in shared memory.
+struct Epilogue {
+  const int64_t* ints;  // of the program; null: there is none, and the product is the output
+  int n_ints;
+  int output;    // in whose memory the product is made; -1: in shared memory
+  View product;  // [..., m, n]
+
+  Epilogue(const Args& all, int n_before, DType dtype) : ints(nullptr), n_ints(all.n_ints - n_before), output(0) {
+    product = all.out[0];
+    if (n_ints == 0) return;
+    ints = all.ints + n_before;
+    output = -1;
+    const Program program(ints, all.floats);
+    for (int i = program.n_out - 1; i >= 0; --i)
+      if (program.outputs[i] == 0) output = i;
+    for (int i = 0; i < program.n_out && output < 0; ++i)
+      if (all.out[i].dtype == dtype) output = i;
+    if (output >= 0) {
+      product = all.out[output];
+      return;
+    }
+    product.dtype = dtype, product.data = all.shared;
+    int64_t stride = 1;  // contiguous, at the start of the shared memory
+    for (int d = product.ndim - 1; d >= 0; --d) product.stride[d] = stride, stride *= product.shape[d];
+  }
+  explicit operator bool() const { return ints; }
+  int64_t shared_bytes() const { return output < 0 ? ceil_div(product.size() * item_size(product.dtype), 64) * 64 : 0; }
+
+  // f(args): those of the `tile` instruction, on the product and all of the kernel's operands from `first` on.
+  template <class F>
+  auto with(const Args& all, int first, F&& f) const {
+    alignas(View)
+        std::byte room[Program::kMaxOperands * sizeof(View)];  // not initialised: mostly two or three are used
+    View* const ins = reinterpret_cast<View*>(room);
+    Args args = all;
+    args.in = ins, args.n_in = 0, args.ints = ints, args.n_ints = n_ints;
+    ins[args.n_in++] = product;
+    for (int i = first; i < all.n_in; ++i) ins[args.n_in++] = all.in[i];
+    return f(args);
+  }
+  void run(const Args& all, int first, Team& team) const {
+    if (ints) with(all, first, [&](const Args& args) { k_tile.run(args, team); });
+  }
+  double cost(const Args& all, int first) const {
+    return ints ? with(all, first, [](const Args& args) { return k_tile.cost(args); }) : 0;
+  }
+  int64_t prepare(const Args& all, int first, std::byte* memory) const {
+    return ints ? with(all, first, [&](const Args& args) { return k_tile.prepare(args, memory); }) : 0;
+  }
+};
+
+}  // namespace rv::RV_ISA::gemm
