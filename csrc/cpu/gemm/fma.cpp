@@ -32,8 +32,8 @@ void run_fma(const Product<T>& q, const T* bias, std::byte* scratch, Team& team)
   }
 }
 
-#define RV_FMA(T)                                      \
-  template int64_t fma_bytes(const Product<T>&);       \
+#define RV_FMA(T)                                \
+  template int64_t fma_bytes(const Product<T>&); \
   template void run_fma(const Product<T>&, const T*, std::byte*, Team&);
 RV_FMA(float)
 RV_FMA(double)
