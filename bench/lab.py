@@ -157,7 +157,7 @@ def variants(case: Case, arrays: list[np.ndarray], copies: int) -> dict[str, Con
 
     tensors = [rv.from_numpy(a) for a in arrays]
     call = partial(OPS[case.op], **dict(case.attrs))
-    makers = {name: partial(in_plan, call, tensors, copies, 32 * i) for i, name in enumerate(matmul_variants())}
+    makers = {name: partial(in_plan, call, tensors, copies, i) for i, name in enumerate(matmul_variants())}
     makers[PACKED] = partial(in_plan, lambda a: call(a, tensors[1]), tensors[:1], copies, frozen=True)
     precision = dict(case.attrs).get("precision", "highest") if arrays[0].dtype == np.float32 else "highest"
     expected = exact(*products.views(*arrays, case.layout()), LEFT_OUT[precision])

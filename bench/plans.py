@@ -10,11 +10,11 @@ from .runner import Contender
 
 
 def in_plan(
-    fn: Callable, tensors: list, copies: int = 1, flags: int = 0, frozen: bool = False
+    fn: Callable, tensors: list, copies: int = 1, variant: int = 0, frozen: bool = False
 ) -> tuple[Contender, list[np.ndarray]]:
     """`fn(*tensors)` as a plan of `copies` times its instructions, and the arrays it writes: no memory is allocated.
 
-    `flags` are added to the first attribute of each instruction. frozen: what `fn` captures does not change; raises ValueError where
+    variant: of the matrix products in it. frozen: what `fn` captures does not change; raises ValueError where
     no copy of it pays.
     """
     import ranvier as rv
@@ -27,10 +27,8 @@ def in_plan(
     results = [rv.zeros(v.shape, dtype=v.dtype).numpy() for v in graph.outputs]
     memory = iter(results)
     slots = [("bound", next(memory)) if slot[0] == "output" else slot for slot in slots]
-    if flags:
-        instructions = [
-            (kernel, ins, outs, [ints[0] + flags, *ints[1:]], *rest) for kernel, ins, outs, ints, *rest in instructions
-        ]
+    if variant:
+        instructions = [(*head, {**attrs, "variant": variant}, label) for *head, attrs, label in instructions]
     repeated = instructions[:once] + instructions[once:] * copies
     plan, arrays = _native.Plan(slots, repeated, once, fixed), [t.numpy() for t in tensors]
     if frozen and not plan.packed_bytes:

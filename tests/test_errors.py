@@ -157,6 +157,6 @@ def test_malformed_plans_are_refused():
         ([view(0)], [view(1, shape=(3,))], "copy"),
     ):
         with pytest.raises(ValueError, match=rule):
-            native.Plan(slots, [("copy", ins, outs, [], [], "copy")])
+            native.Plan(slots, [("copy", ins, outs, {}, "copy")])
     with pytest.raises(ValueError, match="no kernel 'conv9d'"):
-        native.Plan(slots, [("conv9d", [view(0)], [view(1)], [], [], "x")])
+        native.Plan(slots, [("conv9d", [view(0)], [view(1)], {}, "x")])

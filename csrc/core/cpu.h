@@ -2,6 +2,7 @@
 // Which instruction set runs, and on how many threads by default.
 #pragma once
 #include <string>
+#include <string_view>
 
 #include "core/ops.h"
 
@@ -11,6 +12,7 @@ namespace rv {
 // Called once, at import; `warning` gets a message where RANVIER_ISA is not understood or cannot be met.
 void choose_table(std::string& warning);
 const Table& table();
+const Kernel* find_kernel(std::string_view name);  // in the table, or nullptr
 
 struct ThreadCount {
   int n;

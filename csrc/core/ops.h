@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of elementwise.def and kernels.def, numbered; and the table that each instruction set fills for them.
+// Their numbers are no constants here, so that a new row compiles nothing but the tables anew.
 #pragma once
-#include <string_view>
-
 #include "core/kernel.h"
 
 namespace rv {
@@ -16,26 +15,15 @@ struct ElementwiseRow {
   RowKind kind;
 };
 
-inline constexpr int kRows = 0
-#define EW(name, arity, types, ...) +1
-#define EWP(name, arity, types, ...) +1
-#define EWX(name, arity) +1
-#include "core/elementwise.def"
-    ;
-inline constexpr int kKernels = 0
-#define KERNEL(name) +1
-#include "core/kernels.def"
-    ;
-
-extern const ElementwiseRow kRowTable[kRows];
-extern const char* const kKernelNames[kKernels];
-
-int find_kernel(std::string_view name);  // its number, or -1
+extern const ElementwiseRow kRowTable[];
+extern const int kRows;
+extern const char* const kKernelNames[];
+extern const int kKernels;
 
 struct Table {
   const char* isa;
   TileFn (*tile_fn)(int row, int dtype_code);
-  const Kernel* kernels[kKernels];
+  const Kernel* const* kernels;
 };
 
 }  // namespace rv

@@ -5,8 +5,6 @@
 #include <chrono>
 #include <sstream>
 
-#include "core/cpu.h"
-
 namespace rv {
 
 void view_extent(const View& v, int64_t& low, int64_t& high) {
@@ -87,9 +85,8 @@ void throw_fault(const FaultReport& r, const std::string& label) {
 namespace {
 
 std::string text(const View& v) {
-  static const char* names[kDTypes] = {"float32", "float64", "int32", "int64", "uint8", "bool"};
   std::ostringstream s;
-  s << names[static_cast<int>(v.dtype)] << '(';
+  s << kDTypeName[static_cast<int>(v.dtype)] << '(';
   for (int d = 0; d < v.ndim; ++d) s << (d ? ", " : "") << v.shape[d];
   s << ')';
   if (!v.contiguous()) {
@@ -188,10 +185,8 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
   for (size_t i = 0; i < specs_.size(); ++i) {
     const InstructionSpec& spec = specs_[i];
     const std::string where = "instruction " + std::to_string(i) + " (" + spec.label + ")";
-    const int k = find_kernel(spec.kernel);
-    if (k < 0) throw std::invalid_argument(where + ": there is no kernel '" + spec.kernel + "'");
     Instruction ins;
-    ins.kernel = table().kernels[k];
+    ins.kernel = spec.kernel;
     auto add = [&](const std::vector<Operand>& list, bool written, const char* what) {
       for (size_t o = 0; o < list.size(); ++o) {
         check_operand(list[o], written, where + ": " + what + " " + std::to_string(o));
@@ -215,13 +210,10 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
     add(spec.outs, true, "output");
     ins.args.n_in = static_cast<int>(spec.ins.size());
     ins.args.n_out = static_cast<int>(spec.outs.size());
-    ins.args.ints = spec.ints.data();
-    ins.args.floats = spec.floats.data();
-    ins.args.n_ints = static_cast<int>(spec.ints.size());
-    ins.args.n_floats = static_cast<int>(spec.floats.size());
+    ins.args.attrs = spec.attrs.get();
     if (ins.kernel->check)
       if (const char* rule = ins.kernel->check(ins.args))
-        throw std::invalid_argument(where + ": " + spec.kernel + ": " + rule);
+        throw std::invalid_argument(where + ": " + spec.name + ": " + rule);
     const bool runs_once = static_cast<int>(i) < once;
     check_fixed(spec, runs_once, where);
     ins.cost = ins.kernel->cost ? ins.kernel->cost(ins.args) : 0;
@@ -297,7 +289,7 @@ std::string Plan::describe() const {
   std::ostringstream s;
   for (size_t i = 0; i < specs_.size(); ++i) {
     const InstructionSpec& spec = specs_[i];
-    s << i << ": " << spec.label << " [" << spec.kernel << (list_[i].parallel ? ", team" : "")
+    s << i << ": " << spec.label << " [" << spec.name << (list_[i].parallel ? ", team" : "")
       << (static_cast<int>(i) < once_ ? ", once" : "") << (list_[i].args.packed ? ", packed" : "") << "] ";
     for (size_t k = 0; k < spec.outs.size(); ++k) s << (k ? ", " : "") << slot_text(slots_, spec.outs[k]);
     s << " <- ";

@@ -56,10 +56,10 @@ struct Operand {
 };
 
 struct InstructionSpec {
-  std::string kernel, label;
+  std::string name, label;  // of the kernel; of the instruction
+  const Kernel* kernel;
   std::vector<Operand> ins, outs;
-  std::vector<int64_t> ints;
-  std::vector<double> floats;
+  std::shared_ptr<const void> attrs;
 };
 
 // The view's lowest byte, and one past its highest, relative to its data; {0, 0} if it is empty.

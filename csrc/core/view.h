@@ -9,10 +9,48 @@
 
 namespace rv {
 
-enum class DType : uint8_t { f32, f64, i32, i64, u8, b1 };  // order is shared with dtypes.py
-inline constexpr int kDTypes = 6;
-constexpr int64_t kItemSize[kDTypes] = {4, 8, 4, 8, 1, 1};
+enum class DType : uint8_t {
+#define DTYPE(name, ...) name,
+#include "core/dtypes.def"
+};
+constexpr int64_t kItemSize[] = {
+#define DTYPE(name, type, ...) sizeof(type),
+#include "core/dtypes.def"
+};
+constexpr const char* kDTypeName[] = {
+#define DTYPE(name, type, numpy, ...) #numpy,
+#include "core/dtypes.def"
+};
+enum class DTypeClass : uint8_t { FLOAT, INTEGER, BOOL };
+constexpr DTypeClass kDTypeClass[] = {
+#define DTYPE(name, type, numpy, number, kind) DTypeClass::kind,
+#include "core/dtypes.def"
+};
+inline constexpr int kDTypes = sizeof(kItemSize) / sizeof(kItemSize[0]);
 static RV_INLINE int64_t item_size(DType t) { return kItemSize[static_cast<int>(t)]; }
+static RV_INLINE bool floating(DType t) { return kDTypeClass[static_cast<int>(t)] == DTypeClass::FLOAT; }
+
+// It would take the #include into the macro before it
+// clang-format off
+// f(T{}) with the dtype's C type.
+template <class F>
+static RV_INLINE auto with_type(DType t, F&& f) {
+  switch (t) {
+#define DTYPE(name, type, ...) case DType::name: return f(type{});
+#include "core/dtypes.def"
+  }
+  __builtin_unreachable();
+}
+// clang-format on
+
+template <class T>
+struct LaneOf {  // what a C type is in vectors and arithmetic
+  using Type = T;
+};
+template <>
+struct LaneOf<bool> {
+  using Type = uint8_t;
+};
 
 inline constexpr int kMaxDims = 8;
 
@@ -42,5 +80,12 @@ struct View {
     return static_cast<T*>(data);
   }
 };
+
+static RV_INLINE bool same_shape(const View& a, const View& b) {
+  if (a.ndim != b.ndim) return false;
+  for (int d = 0; d < a.ndim; ++d)
+    if (a.shape[d] != b.shape[d]) return false;
+  return true;
+}
 
 }  // namespace rv

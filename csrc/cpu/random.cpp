@@ -132,11 +132,17 @@ void generate(T* out, int64_t n, const View& key, Team& team, F&& make) {
   });
 }
 
+RV_ATTRS(UniformAttrs, (double, low), (double, high));
+RV_ATTRS(NormalAttrs, (double, mean), (double, std));
+RV_ATTRS(BernoulliAttrs, (double, p), (double, value));
+RV_ATTRS(RandintAttrs, (int64_t, low), (int64_t, high));
+
 // ---- uniform: low + u (high - low), u = 24 (float32) or 53 (float64) bits of a fraction in [0, 1)
 
 template <class T>
 void uniform_as(const Args& a, Team& team) {
-  const T low = static_cast<T>(a.floats[0]), span = static_cast<T>(a.floats[1] - a.floats[0]);
+  const auto& [from, to] = attrs<UniformAttrs>(a);
+  const T low = static_cast<T>(from), span = static_cast<T>(to - from);
   T* out = a.out[0].ptr<T>();
   const int64_t n = a.out[0].size();
   if constexpr (sizeof(T) == 4) {
@@ -221,7 +227,7 @@ inline void normal_pair(double u, uint64_t v, double& first, double& second) {
 
 template <class T>
 void normal_as(const Args& a, Team& team) {
-  const double mean = a.floats[0], std = a.floats[1];
+  const double mean = attrs<NormalAttrs>(a).mean, std = attrs<NormalAttrs>(a).std;
   T* out = a.out[0].ptr<T>();
   const int64_t n = a.out[0].size();
   constexpr int kPer = sizeof(T) == 4 ? 4 : 2;
@@ -249,11 +255,11 @@ void normal_run(const Args& a, Team& team) {
 // ---- bernoulli: `value` with probability p, else 0: a 32-bit word is below p 2^32
 
 void bernoulli_run(const Args& a, Team& team) {
-  const uint64_t threshold = static_cast<uint64_t>(__builtin_floor(a.floats[0] * 0x1p32 + 0.5));
+  const uint64_t threshold = static_cast<uint64_t>(__builtin_floor(attrs<BernoulliAttrs>(a).p * 0x1p32 + 0.5));
   const uint32_t last = static_cast<uint32_t>(threshold - 1);  // threshold 0: no word succeeds
   uint64_t bits = 0;                                           // of `value`, in the lowest bytes
   by_dtype(a.out[0].dtype, [&](auto t) {
-    t = static_cast<decltype(t)>(a.floats[1]);
+    t = static_cast<decltype(t)>(attrs<BernoulliAttrs>(a).value);
     std::memcpy(&bits, &t, sizeof t);
   });
   if (threshold == 0) bits = 0;
@@ -268,8 +274,8 @@ void bernoulli_run(const Args& a, Team& team) {
 // ---- randint: low + floor(r range / 2^64) for a 64-bit r; ranges over 2^32 take r mod range
 
 void randint_run(const Args& a, Team& team) {
-  const int64_t low = a.ints[0];
-  const uint64_t range = static_cast<uint64_t>(a.ints[1]) - static_cast<uint64_t>(low);
+  const int64_t low = attrs<RandintAttrs>(a).low;
+  const uint64_t range = static_cast<uint64_t>(attrs<RandintAttrs>(a).high) - static_cast<uint64_t>(low);
   by_dtype(a.out[0].dtype, [&](auto t) {
     using T = decltype(t);
     generate<2>(a.out[0].ptr<T>(), a.out[0].size(), a.in[0], team, [=](const Words& w, T* to) {
@@ -313,37 +319,41 @@ double normal_cost(const Args& a) { return 50 + 1.8 * a.out[0].size(); }
 double randperm_cost(const Args& a) { return 1000 + 5.0 * a.out[0].size(); }
 int64_t randperm_shared(const Args& a) { return 4 * a.out[0].size(); }
 
-const char* key_fits(const Args& a, int ints, int floats) {
-  if (a.n_in != 1 || a.n_out != 1 || a.n_ints != ints || a.n_floats != floats) return "takes a key and attributes";
+const char* key_fits(const Args& a) {
+  if (a.n_in != 1 || a.n_out != 1) return "takes a key, gives out";
   const View& s = a.in[0];
   if (s.dtype != DType::i64 || s.ndim != 1 || s.shape[0] != 2) return "key must be int64 of shape (2,)";
   return a.out[0].contiguous() ? nullptr : "out must be contiguous";
 }
-bool is_float(const View& v) { return v.dtype == DType::f32 || v.dtype == DType::f64; }
-
 const char* floats_check(const Args& a) {
-  if (!is_float(a.out[0])) return "out must be float32 or float64";
-  return key_fits(a, 0, 2);
+  if (!floating(a.out[0].dtype)) return "out must be float32 or float64";
+  return key_fits(a);
 }
 const char* bernoulli_check(const Args& a) {
-  if (const char* wrong = key_fits(a, 0, 2)) return wrong;
-  return a.floats[0] >= 0 && a.floats[0] <= 1 ? nullptr : "p must be in [0, 1]";
+  if (const char* wrong = key_fits(a)) return wrong;
+  const double p = attrs<BernoulliAttrs>(a).p;
+  return p >= 0 && p <= 1 ? nullptr : "p must be in [0, 1]";
 }
 const char* randint_check(const Args& a) {
-  if (const char* wrong = key_fits(a, 2, 0)) return wrong;
-  return a.ints[0] < a.ints[1] ? nullptr : "low must be less than high";
+  if (const char* wrong = key_fits(a)) return wrong;
+  return attrs<RandintAttrs>(a).low < attrs<RandintAttrs>(a).high ? nullptr : "low must be less than high";
 }
 const char* randperm_check(const Args& a) {
   if (a.out[0].dtype != DType::i64 || a.out[0].ndim != 1 || a.out[0].shape[0] >> 31) return "out must be int64 (n,)";
-  return key_fits(a, 0, 0);
+  return key_fits(a);
 }
 
 }  // namespace
 
-extern const Kernel k_uniform = {uniform_run, words_cost, nullptr, floats_check};
-extern const Kernel k_normal = {normal_run, normal_cost, nullptr, floats_check};
-extern const Kernel k_bernoulli = {bernoulli_run, words_cost, nullptr, bernoulli_check};
-extern const Kernel k_randint = {randint_run, words_cost, nullptr, randint_check};
-extern const Kernel k_randperm = {randperm_run, randperm_cost, randperm_shared, randperm_check};
+extern const Kernel k_uniform = {
+    .attrs = UniformAttrs::schema, .run = uniform_run, .cost = words_cost, .check = floats_check};
+extern const Kernel k_normal = {
+    .attrs = NormalAttrs::schema, .run = normal_run, .cost = normal_cost, .check = floats_check};
+extern const Kernel k_bernoulli = {
+    .attrs = BernoulliAttrs::schema, .run = bernoulli_run, .cost = words_cost, .check = bernoulli_check};
+extern const Kernel k_randint = {
+    .attrs = RandintAttrs::schema, .run = randint_run, .cost = words_cost, .check = randint_check};
+extern const Kernel k_randperm = {
+    .run = randperm_run, .cost = randperm_cost, .shared = randperm_shared, .check = randperm_check};
 
 }  // namespace rv::RV_ISA

@@ -9,7 +9,10 @@
 namespace rv {
 
 int8_t kCodeOfType[32];
-const int kTypeOfCode[kDTypes] = {NPY_FLOAT32, NPY_FLOAT64, NPY_INT32, NPY_INT64, NPY_UINT8, NPY_BOOL};
+const int kTypeOfCode[kDTypes] = {
+#define DTYPE(name, type, numpy, number, ...) number,
+#include "core/dtypes.def"
+};
 
 void init_arrays() {
   if (_import_array() < 0) {
@@ -17,11 +20,12 @@ void init_arrays() {
     throw std::runtime_error("NumPy's C interface could not be imported");
   }
   for (auto& code : kCodeOfType) code = -1;
+  for (int code = 0; code < kDTypes; ++code) kCodeOfType[kTypeOfCode[code]] = static_cast<int8_t>(code);
+  // C's integers of one size have several numbers
   for (int type : {NPY_INT, NPY_LONG, NPY_LONGLONG}) {
     const size_t size = type == NPY_INT ? sizeof(int) : type == NPY_LONG ? sizeof(long) : sizeof(long long);
-    if (size == 4 || size == 8) kCodeOfType[type] = size == 4 ? 2 : 3;
+    if (size == 4 || size == 8) kCodeOfType[type] = static_cast<int8_t>(size == 4 ? DType::i32 : DType::i64);
   }
-  for (int code : {0, 1, 4, 5}) kCodeOfType[kTypeOfCode[code]] = static_cast<int8_t>(code);
 }
 
 namespace {

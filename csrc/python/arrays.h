@@ -10,6 +10,8 @@
 #endif
 #include <numpy/arrayobject.h>
 
+#include <bit>
+
 #include "core/view.h"
 
 namespace rv {
@@ -18,19 +20,24 @@ void init_arrays();
 
 extern int8_t kCodeOfType[32];  // by NumPy type number; -1: not one of ours
 extern const int kTypeOfCode[kDTypes];
+// log2 of the item sizes
+inline constexpr int kItemShift[] = {
+#define DTYPE(name, type, ...) std::countr_zero(sizeof(type)),
+#include "core/dtypes.def"
+};
 
 inline int dtype_code(PyArrayObject* a) {
   const int type = PyArray_TYPE(a);
   return type < 32 ? kCodeOfType[type] : -1;
 }
 
-// Fills `view` from an array that the kernels can read in place: one of the six dtypes in the machine's byte order,
+// Fills `view` from an array that the kernels can read in place: one of our dtypes in the machine's byte order,
 // aligned, strides in whole elements, at most 8 axes. False if it is not.
 inline bool view_of(PyArrayObject* a, View& view) {
   const int code = dtype_code(a), ndim = PyArray_NDIM(a);
   if (code < 0 || ndim > kMaxDims || !PyArray_ISALIGNED(a) || !PyArray_ISNOTSWAPPED(a)) return false;
   const npy_intp *shape = PyArray_DIMS(a), *strides = PyArray_STRIDES(a);
-  const int shift = code == 0 || code == 2 ? 2 : code == 1 || code == 3 ? 3 : 0;
+  const int shift = kItemShift[code];
   const int64_t mask = (int64_t{1} << shift) - 1;
   for (int d = 0; d < ndim; ++d) {
     if (shape[d] > 1 && (strides[d] & mask)) return false;

@@ -5,6 +5,8 @@
 
 #include "core/cpu.h"
 #include "core/units.h"
+#include "python/apply.h"
+#include "python/attrs.h"
 #include "python/eager.h"
 #include "python/plan_call.h"
 #include "python/public.h"
@@ -24,7 +26,8 @@ PyArrayObject* as_array(py::handle h, const std::string& what) {
 
 DType as_dtype(int code, const std::string& what) {
   if (code < 0 || code >= kDTypes)
-    throw py::value_error(what + ": dtype code " + std::to_string(code) + " must be in [0, 5]");
+    throw py::value_error(what + ": dtype code " + std::to_string(code) + " must be in [0, " + std::to_string(kDTypes) +
+                          ")");
   return static_cast<DType>(code);
 }
 
@@ -93,17 +96,15 @@ std::unique_ptr<PlanObject> make_plan(py::sequence slots, py::sequence instructi
   for (size_t i = 0; i < instructions.size(); ++i) {
     const std::string at = "instruction " + std::to_string(i);
     py::sequence t = instructions[i];
-    if (t.size() != 6) throw py::value_error(at + ": must be (kernel, ins, outs, ints, floats, label)");
+    if (t.size() != 5) throw py::value_error(at + ": must be (kernel, ins, outs, attrs, label)");
     InstructionSpec spec;
-    spec.kernel = t[0].cast<std::string>();
-    spec.label = t[5].cast<std::string>();
+    spec.label = t[4].cast<std::string>();
     const std::string where = at + " (" + spec.label + ")";
     for (py::handle o : t[1].cast<py::sequence>())
       spec.ins.push_back(parse_operand(o.cast<py::sequence>(), where + ": input"));
     for (py::handle o : t[2].cast<py::sequence>())
       spec.outs.push_back(parse_operand(o.cast<py::sequence>(), where + ": output"));
-    spec.ints = t[3].cast<std::vector<int64_t>>();
-    spec.floats = t[4].cast<std::vector<double>>();
+    set_kernel(spec, t[0].cast<std::string>(), t[3].cast<py::dict>(), where);
     specs.push_back(std::move(spec));
   }
   for (int i : fixed) {
@@ -160,10 +161,10 @@ py::custom_type_setup collected() {
   });
 }
 
-// eager_add(call_id, arrays, kernel, outs, ints, floats, label); an out is (dtype_code, shape), or the number of the
+// eager_add(call_id, arrays, kernel, outs, attrs, label); an out is (dtype_code, shape), or the number of the
 // argument that the kernel updates in place.
-py::object py_eager_add(int64_t call_id, py::sequence arrays, std::string kernel, py::sequence outs,
-                        std::vector<int64_t> ints, std::vector<double> floats, std::string label) {
+py::object py_eager_add(int64_t call_id, py::sequence arrays, std::string kernel, py::sequence outs, py::dict attrs,
+                        std::string label) {
   std::vector<PyArrayObject*> list;
   std::vector<py::object> keep;
   for (py::handle a : arrays) {
@@ -182,20 +183,32 @@ py::object py_eager_add(int64_t call_id, py::sequence arrays, std::string kernel
     }
     out_list.push_back(std::move(out));
   }
-  PyObject* result =
-      eager_add(call_id, list, {std::move(kernel), std::move(label), {}, {}, std::move(ints), std::move(floats)},
-                std::move(out_list));
+  InstructionSpec spec;
+  set_kernel(spec, kernel, attrs, label);
+  spec.label = std::move(label);
+  PyObject* result = eager_add(call_id, list, std::move(spec), std::move(out_list));
   if (!result) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(result);
 }
 
+// Elementwise rows: (kind, arity, types); kernels: ("KERNEL", {attribute: type}).
 py::dict op_table() {
   py::dict table;
-  for (const ElementwiseRow& r : kRowTable) {
+  for (int i = 0; i < kRows; ++i) {
+    const ElementwiseRow& r = kRowTable[i];
     const char* kind = r.kind == RowKind::plain ? "EW" : r.kind == RowKind::predicate ? "EWP" : "EWX";
     table[r.name] = py::make_tuple(kind, r.arity, r.types);
   }
-  for (const char* name : kKernelNames) table[name] = py::make_tuple("KERNEL", 0, "");
+  for (int i = 0; i < kKernels; ++i)
+    table[kKernelNames[i]] = py::make_tuple("KERNEL", schema_dict(*rv::table().kernels[i]));
+  return table;
+}
+
+// (name, item size, class) by code
+py::list dtype_table() {
+  py::list table;
+#define DTYPE(name, type, numpy, number, kind) table.append(py::make_tuple(#numpy, sizeof(type), #kind));
+#include "core/dtypes.def"
   return table;
 }
 
@@ -283,6 +296,7 @@ PYBIND11_MODULE(_native, m) {
   m.def("eager_add", &py_eager_add);
   m.def("op_table", &op_table);
   m.def("matmul_variants", &matmul_variants);
+  m.def("dtype_table", &dtype_table);
   m.def("set_num_threads", [](int n) {
     if (n < 1) throw py::value_error("set_num_threads: n=" + std::to_string(n) + " must be at least 1");
     set_num_threads(n);

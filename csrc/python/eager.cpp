@@ -21,7 +21,7 @@ constexpr size_t kMaxEntries = 4096;
 struct Entry {
   std::vector<int64_t> key;
   uint64_t hash = 0;
-  InstructionSpec spec;     // its ints, floats and label
+  InstructionSpec spec;     // its attributes and label
   std::vector<View> views;  // inputs, then outputs
   std::vector<EagerOut> outs;
   std::vector<int64_t> out_bytes;
@@ -260,20 +260,15 @@ PyObject* eager_add(int64_t call_id, const std::vector<PyArrayObject*>& arrays, 
   }
   e->outs = std::move(outs);
 
-  const int kernel = find_kernel(e->spec.kernel);
-  if (kernel < 0) refuse("there is no kernel '" + e->spec.kernel + "'");
-  e->ins.kernel = table().kernels[kernel];
+  e->ins.kernel = e->spec.kernel;
   Args& args = e->ins.args;
   args.n_in = static_cast<int>(arrays.size());
   args.n_out = static_cast<int>(e->outs.size());
   args.in = e->views.data();
   args.out = e->views.data() + args.n_in;
-  args.ints = e->spec.ints.data();
-  args.floats = e->spec.floats.data();
-  args.n_ints = static_cast<int>(e->spec.ints.size());
-  args.n_floats = static_cast<int>(e->spec.floats.size());
+  args.attrs = e->spec.attrs.get();
   if (e->ins.kernel->check)
-    if (const char* rule = e->ins.kernel->check(args)) refuse(e->spec.kernel + ": " + rule);
+    if (const char* rule = e->ins.kernel->check(args)) refuse(e->spec.name + ": " + rule);
   e->ins.cost = e->ins.kernel->cost ? e->ins.kernel->cost(args) : 0;
   if (e->ins.kernel->shared) e->shared_bytes = e->ins.kernel->shared(args);
   e->ins.prepare();

@@ -161,7 +161,7 @@ py::list plan_timings(PlanObject& plan, int repeats, py::args arrays) {
     for (size_t r = 0; r < one.size(); ++r) one[r] = times[n * r + i];
     const auto median = one.begin() + static_cast<std::ptrdiff_t>(one.size() / 2);
     std::nth_element(one.begin(), median, one.end());
-    rows.append(py::make_tuple(list[i].label, list[i].kernel, *median));
+    rows.append(py::make_tuple(list[i].label, list[i].name, *median));
   }
   return rows;
 }
@@ -198,26 +198,18 @@ void gather(void* p, Team& team) {
 
 PyArrayObject* need_array(py::handle h, int code, const char* what, bool writable = false) {
   PyArrayObject* a = reinterpret_cast<PyArrayObject*>(h.ptr());
-  static const char* names[kDTypes] = {"float32", "float64", "int32", "int64", "uint8", "bool"};
   if (!PyArray_Check(h.ptr()) || dtype_code(a) != code || !PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a) ||
       !PyArray_ISNOTSWAPPED(a) || (writable && !PyArray_ISWRITEABLE(a)))
     throw py::value_error(std::string("Plan.loop: ") + what + " must be a C-contiguous " +
-                          (writable ? "writable " : "") + names[code] + " array");
+                          (writable ? "writable " : "") + kDTypeName[code] + " array");
   return a;
 }
 
 double read_scalar(const std::byte* p, DType t) {
-  auto as = [p]<class T>(T v) {
+  return with_type(t, [p](auto v) {
     std::memcpy(&v, p, sizeof v);
     return static_cast<double>(v);
-  };
-  switch (t) {
-    case DType::f32: return as(float{});
-    case DType::f64: return as(double{});
-    case DType::i32: return as(int32_t{});
-    case DType::i64: return as(int64_t{});
-    default: return as(uint8_t{});
-  }
+  });
 }
 
 }  // namespace

@@ -6,7 +6,7 @@ from typing import Any, final
 import numpy as np
 
 Operand = tuple[int, int, int, Sequence[int], Sequence[int]]  # slot, byte offset, dtype code, shape, strides
-Instruction = tuple[str, Sequence[Operand], Sequence[Operand], Sequence[int], Sequence[float], str]
+Instruction = tuple[str, Sequence[Operand], Sequence[Operand], dict[str, Any], str]
 
 @final
 class Plan:
@@ -80,11 +80,11 @@ def eager_add(
     arrays: Sequence[np.ndarray],
     kernel: str,
     outs: Sequence[tuple[int, Sequence[int]] | int],
-    ints: Sequence[int],
-    floats: Sequence[float],
+    attrs: dict[str, Any],
     label: str,
 ) -> Any: ...
-def op_table() -> dict[str, tuple[str, int, str]]: ...
+def op_table() -> dict[str, tuple[Any, ...]]: ...
+def dtype_table() -> list[tuple[str, int, str]]: ...
 def matmul_variants() -> tuple[str, ...]: ...
 def set_num_threads(n: int) -> None: ...
 def num_threads() -> int: ...

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import ranvier as rv
 from ops_support import same_bits
-from products import CODE, PRECISIONS, check, close, exact, operands
+from products import CODE, PRECISIONS, attributes, check, close, exact, operands
 from ranvier import _native as native
 from ranvier import nn, optim
 from ranvier.train import Trainer
@@ -32,7 +32,7 @@ def packed_product(a, b, flags=0, bias=None):
     out = np.full((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), left.shape[-2], right.shape[-1]), np.nan, a.dtype)
     arrays = [a, b] + ([] if bias is None else [bias]) + [out]
     code = ("matmul", [operand(i, x) for i, x in enumerate(arrays[:-1])], [operand(len(arrays) - 1, out)],
-            [flags | (0 if bias is None else 4)], [], "product")  # fmt: skip
+            attributes(flags, bias is not None), "product")  # fmt: skip
     plan = native.Plan([("bound", x) for x in arrays], [code], 0, [1])
     plan.run()
     first = out.copy()
@@ -553,7 +553,7 @@ def test_other_threads_run_while_much_is_made(request):
 
 def test_plans_check_what_runs_once():
     a, out = np.ones(4, "f4"), np.zeros(4, "f4")
-    copy = ("copy", [operand(0, a)], [operand(1, out)], [], [], "x")
+    copy = ("copy", [operand(0, a)], [operand(1, out)], {}, "x")
     slots = [("bound", a), ("bound", out)]
     native.Plan(slots, [copy], 1, [0, 1]).run()
     assert (out == 1).all()

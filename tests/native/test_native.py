@@ -29,28 +29,27 @@ def operand(slot, shape=(4,), dtype="f4", offset=0, stride=None):
     return (slot, offset, CODE[np.dtype(dtype)], shape, strides(shape) if stride is None else stride)
 
 
-def program(n_in, steps, outputs, constants=(), dtype="f4"):
-    """ints and floats of a tile program; a step is (name, out register, in registers...)."""
-    code = CODE[np.dtype(dtype)]
-    ints = [n_in, len(outputs), len(constants), len(steps)] + [code] * len(constants)
+def program(steps, outputs, constants=(), dtype="f4"):
+    """Attributes of a tile program; a step is (name, out register, in registers...)."""
+    code, numbers = CODE[np.dtype(dtype)], []
     for name, out, *regs in steps:
-        ints += [ROWS.index(name), code, len(regs), out, *regs, *[-1] * (4 - len(regs))]
-    return ints + list(outputs), list(constants)
+        numbers += [ROWS.index(name), code, len(regs), out, *regs, *[-1] * (4 - len(regs))]
+    return {"dtypes": [code] * len(constants), "constants": constants, "steps": numbers, "outputs": outputs}
 
 
-ADD, NO_FLOATS = program(2, [("add", 2, 0, 1)], [2])
+ADD = program([("add", 2, 0, 1)], [2])
 
 
 def add(ins, out, label="add"):
-    return ("tile", ins, [out], ADD, [], label)
+    return ("tile", ins, [out], ADD, label)
 
 
-def run_tile(ints, floats, ins, shapes, dtype="f4", call=None):
+def run_tile(attrs, ins, shapes, dtype="f4", call=None):
     call = next(ids) if call is None else call
     result = native.eager(call, *ins)
     if result is None:
         outs = [(CODE[np.dtype(dtype)], shape) for shape in shapes]
-        result = native.eager_add(call, ins, "tile", outs, ints, floats, "test")
+        result = native.eager_add(call, ins, "tile", outs, attrs, "test")
     return result
 
 
@@ -98,7 +97,7 @@ READ_ONLY.flags.writeable = False
 @pytest.mark.parametrize(
     "slots, instruction, rule",
     [
-        (ROOM, ("nope", [], [], [], [], "x"), r"instruction 0 \(x\): there is no kernel 'nope'"),
+        (ROOM, ("nope", [], [], {}, "x"), r"instruction 0 \(x\): there is no kernel 'nope'"),
         (ROOM, add([operand(9), operand(0)], operand(0)), r"input 0: slot 9 must be in \[0, 4\)"),
         (ROOM, add([operand(-1), operand(0)], operand(0)), "slot -1 must be in"),
         (ROOM, add([operand(0), operand(0, offset=52)], operand(0)), r"input 1: bytes \[52, 68\).*slot's \[0, 64\)"),
@@ -109,16 +108,16 @@ READ_ONLY.flags.writeable = False
         (ROOM, add([operand(0), operand(0)], operand(2)), "output 0: an input slot must not be written"),
         (ROOM, add([operand(0), operand(0)], operand(0, stride=(0,))), "must not broadcast"),
         (ROOM, add([operand(0, (2, 2)), operand(0, (2, 2))], operand(0, (2, 2), stride=(1, 1))), "must not overlap"),
-        (ROOM, add([operand(0)], operand(0)), "n_in and n_out must be the numbers of operands"),
+        (ROOM, add([operand(0)], operand(0)), "must write a temporary register"),
         (ROOM, add([operand(0, (3,)), operand(0)], operand(0)), "inputs must broadcast to the output's shape"),
         (ROOM, add([operand(0, dtype="i4"), operand(0)], operand(0)), "must have the same dtype"),
         ([*ROOM, ("bound", READ_ONLY)], add([operand(0), operand(0)], operand(4)), "read-only array must not be written"),
         ([("arena", -8, 64)], add([operand(0), operand(0)], operand(0)), "slot 0: offset and size must not be negative"),
-        (ROOM, ("tile", [operand(0, (1,) * 9)], [operand(0)], ADD, [], "x"), "at most 8 axes"),
-        (ROOM, ("tile", [(0, 0, 6, (4,), (1,))], [operand(0)], ADD, [], "x"), r"dtype code 6 must be in \[0, 5\]"),
-        (ROOM, ("tile", [(0, 0, 0, (-1,), (1,))], [operand(0)], ADD, [], "x"), "sizes must not be negative"),
-        (ROOM, ("tile", [(0, 0, 0, (4, 1), (1,))], [operand(0)], ADD, [], "x"), "shape and strides must be equally long"),
-        (ROOM, ("copy", [operand(0)], [operand(0, (2,))], [], [], "x"), "copy: .*must have the same shape"),
+        (ROOM, ("tile", [operand(0, (1,) * 9)], [operand(0)], ADD, "x"), "at most 8 axes"),
+        (ROOM, ("tile", [(0, 0, 6, (4,), (1,))], [operand(0)], ADD, "x"), r"dtype code 6 must be in \[0, 6\)"),
+        (ROOM, ("tile", [(0, 0, 0, (-1,), (1,))], [operand(0)], ADD, "x"), "sizes must not be negative"),
+        (ROOM, ("tile", [(0, 0, 0, (4, 1), (1,))], [operand(0)], ADD, "x"), "shape and strides must be equally long"),
+        (ROOM, ("copy", [operand(0)], [operand(0, (2,))], {}, "x"), "copy: .*must have the same shape"),
         ([("heap", 0, 64)], add([], operand(0)), "kind 'heap' must be"),
     ],
 )  # fmt: skip
@@ -134,30 +133,69 @@ def test_plan_refusal_names_the_instruction():
 
 
 def bad(change):
-    ints, floats = program(2, [("add", 2, 0, 1), ("relu", 3, 2)], [3])
-    change(ints)
-    return ints
+    attrs = program([("add", 2, 0, 1), ("relu", 3, 2)], [3])
+    change(attrs["steps"], attrs)
+    return attrs
 
 
 @pytest.mark.parametrize(
     "change, rule",
     [
-        (lambda i: i.__setitem__(3, 1), "ints must hold"),
-        (lambda i: i.__setitem__(4, 10**6), "row number"),
-        (lambda i: i.__setitem__(5, 7), "no instance for its dtype"),
-        (lambda i: i.__setitem__(6, 1), "arity"),
-        (lambda i: i.__setitem__(7, 0), "must write a temporary"),
-        (lambda i: i.__setitem__(8, 3), "reads a register that nothing has written"),
-        (lambda i: i.__setitem__(8, 95), "reads a register that nothing has written"),
-        (lambda i: i.__setitem__(15, 2), "must not write a register that it reads"),
-        (lambda i: i.__setitem__(-1, 9), "output register has not been written"),
-        (lambda i: i.pop(), "ints must hold"),
-        (lambda i: i.__setitem__(slice(1, None), []), "ints must start with"),
+        (lambda s, _: s.__setitem__(0, 10**6), "row number"),
+        (lambda s, _: s.__setitem__(1, 7), "no instance for its dtype"),
+        (lambda s, _: s.__setitem__(2, 1), "arity"),
+        (lambda s, _: s.__setitem__(3, 0), "must write a temporary"),
+        (lambda s, _: s.__setitem__(4, 3), "reads a register that nothing has written"),
+        (lambda s, _: s.__setitem__(4, 95), "reads a register that nothing has written"),
+        (lambda s, _: s.__setitem__(11, 2), "must not write a register that it reads"),
+        (lambda s, _: s.pop(), "eight integers each"),
+        (lambda s, a: a.update(steps=s * 50), "at most 96 steps"),
+        (lambda s, a: a.update(outputs=[9]), "output register has not been written"),
+        (lambda s, a: a.update(outputs=[]), "a register for each output"),
+        (lambda s, a: a.update(dtypes=[0]), "each constant must have a dtype"),
+        (lambda s, a: a.update(dtypes=[6], constants=[1.0]), "unknown dtype code"),
+        (lambda s, a: a.update(steps=s[:1] + [0.5] + s[2:]), "'steps' must be a list of integers, not "),
+        (lambda s, a: a.pop("steps"), r"\(x\): tile: attribute 'steps' is missing"),
     ],
 )
 def test_tile_program_is_checked(change, rule):
     with pytest.raises(ValueError, match=rule):
-        native.Plan(ROOM, [("tile", [operand(0), operand(0)], [operand(1)], bad(change), [], "x")])
+        native.Plan(ROOM, [("tile", [operand(0), operand(0)], [operand(1)], bad(change), "x")])
+
+
+@pytest.mark.parametrize(
+    "kernel, attrs, rule",
+    [
+        ("cumsum", {"dim": 0}, "cumsum: attribute 'reverse' is missing"),
+        ("cumsum", {"dim": 1.0, "reverse": False}, "attribute 'dim' must be an integer, not 1.0"),
+        ("cumsum", {"dim": True, "reverse": False}, "attribute 'dim' must be an integer, not True"),
+        ("cumsum", {"dim": np.float32(1), "reverse": False}, "attribute 'dim' must be an integer"),
+        ("cumsum", {"dim": 0, "reverse": 2}, "attribute 'reverse' must be True or False, not 2"),
+        ("cumsum", {"dim": 0, "reverse": None}, "attribute 'reverse' must be True or False, not None"),
+        ("cumsum", {"dim": 1, "reverse": False}, "dim out of range"),
+        ("norm", {"dim": (0,), "keepdim": True, "p": "2"}, "attribute 'p' must be a number, not '2'"),
+        ("norm", {"dim": 0, "keepdim": True, "p": 2.0}, "attribute 'dim' must be a list of integers, not 0"),
+        ("norm", {"dim": (True,), "keepdim": True, "p": 2.0}, "attribute 'dim' must be a list of integers"),
+        ("norm", {"dim": (0, 1), "keepdim": True, "p": 2.0}, "axes must ascend"),
+    ],
+)
+def test_attributes_are_checked(kernel, attrs, rule):
+    with pytest.raises(ValueError, match=r"instruction 0 \(x\): .*" + rule):
+        native.Plan(ROOM, [(kernel, [operand(0)], [operand(1, (1,) if kernel == "norm" else (4,))], attrs, "x")])
+
+
+def test_attributes_by_name():
+    """In any order, with names that the kernel does not read, as Python's or NumPy's numbers."""
+    x = np.arange(12, dtype="f4").reshape(3, 4)
+    for dim, reverse in [(1, True), (np.int64(1), np.True_), (np.uint8(1), 1)]:
+        attrs = {"reverse": reverse, "other": object(), "dim": dim}
+        out = native.eager_add(next(ids), [x], "cumsum", [(0, (3, 4))], attrs, "x")
+        np.testing.assert_array_equal(out, x[:, ::-1].cumsum(1)[:, ::-1])
+    for p in (1, 1.0, np.float32(1), np.int32(1)):
+        attrs = {"dim": (0, np.int64(1)), "keepdim": False, "p": p}
+        assert native.eager_add(next(ids), [x], "norm", [(0, ())], attrs, "x") == 66
+    assert native.op_table()["norm"] == ("KERNEL", {"dim": "integers", "keepdim": "flag", "p": "real"})
+    assert native.op_table()["copy"] == ("KERNEL", {})
 
 
 def test_run_refuses_arrays():
@@ -216,8 +254,8 @@ def loop_plan(batch=2, width=3):
         slots,
         [
             add([operand(0, (batch, width)), operand(4, (batch, width))], operand(4, (batch, width))),
-            ("copy", [operand(0, ())], [operand(2, ())], [], [], "first x"),
-            ("copy", [operand(1, (), "i8")], [operand(3, (), "i8")], [], [], "first y"),
+            ("copy", [operand(0, ())], [operand(2, ())], {}, "first x"),
+            ("copy", [operand(1, (), "i8")], [operand(3, (), "i8")], {}, "first y"),
         ],
     )
     return plan, sums
@@ -290,7 +328,7 @@ except KeyboardInterrupt:
 def test_eager_misses_then_hits():
     call, x, y = next(ids), np.ones((2, 3), "f4"), np.ones(3, "f4")
     assert native.eager(call, x, y) is None
-    np.testing.assert_array_equal(native.eager_add(call, [x, y], "tile", [(0, (2, 3))], ADD, [], "add"), x + y)
+    np.testing.assert_array_equal(native.eager_add(call, [x, y], "tile", [(0, (2, 3))], ADD, "add"), x + y)
     np.testing.assert_array_equal(native.eager(call, x * 2, y), x * 2 + y)
     assert native.eager(next(ids), x, y) is None
     assert native.eager(call, x, np.ones((1, 3), "f4")) is None  # another shape
@@ -315,12 +353,12 @@ def test_eager_misses_then_hits():
 def test_eager_leaves_strange_arrays_to_python(array):
     assert native.eager(next(ids), array) is None
     with pytest.raises((ValueError, TypeError)):
-        native.eager_add(next(ids), [array, array], "tile", [(0, (3,))], ADD, [], "add")
+        native.eager_add(next(ids), [array, array], "tile", [(0, (3,))], ADD, "add")
 
 
 def test_eager_in_place():
     call, x, y = next(ids), np.ones(4, "f4"), np.full(4, 2, "f4")
-    assert native.eager_add(call, [x, y], "tile", [0], ADD, [], "add_") is x
+    assert native.eager_add(call, [x, y], "tile", [0], ADD, "add_") is x
     assert native.eager(call, x, y) is x
     np.testing.assert_array_equal(x, np.full(4, 5, "f4"))
     x.flags.writeable = False
@@ -331,13 +369,13 @@ def test_eager_in_place():
 def test_eager_cache_is_bounded():
     x = np.ones(2, "f4")
     for _ in range(5000):
-        native.eager_add(next(ids), [x, x], "tile", [(0, (2,))], ADD, [], "add")
+        native.eager_add(next(ids), [x, x], "tile", [(0, (2,))], ADD, "add")
     assert native.config()["eager_signatures"] <= 4096
 
 
 def test_large_results_are_recycled_and_bounded():
     call, x = next(ids), np.ones(1 << 20, "f4")
-    native.eager_add(call, [x, x], "tile", [(0, x.shape)], ADD, [], "add")
+    native.eager_add(call, [x, x], "tile", [(0, x.shape)], ADD, "add")
     held = [native.eager(call, x, x) for _ in range(20)]  # empties the cache
     first = native.eager(call, x, x)
     where = first.ctypes.data
@@ -379,21 +417,21 @@ SHAPES = [
 def test_tile_broadcasts(shapes, dtype, layout):
     rng = np.random.default_rng(0)
     a, b = (LAYOUTS[layout](np.asarray(rng.integers(0, 100, s)).astype(dtype)) for s in shapes)
-    ints, floats = program(2, [("add", 2, 0, 1)], [2], dtype=dtype)
+    attrs = program([("add", 2, 0, 1)], [2], dtype=dtype)
     out_shape = np.broadcast_shapes(*shapes)
     for x, y in [(a, b), (b, a)]:
-        np.testing.assert_array_equal(run_tile(ints, floats, [x, y], [out_shape], dtype), x + y)
+        np.testing.assert_array_equal(run_tile(attrs, [x, y], [out_shape], dtype), x + y)
 
 
 @pytest.mark.parametrize("shape", [(3,), (40, 50), (9000,), (130, 1000)], ids=str)
 def test_tile_chain_with_constants_and_several_outputs(shape):
     # s = x + y; t = relu(s); u = (t + 0.5) + bias; outputs u, s, u again
     steps = [("add", 5, 0, 1), ("relu", 6, 5), ("add", 7, 6, 3), ("add", 6, 7, 2)]
-    ints, floats = program(3, steps, [6, 5, 6], constants=[0.5, 7.0])
+    attrs = program(steps, [6, 5, 6], constants=[0.5, 7.0])
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, *shape)).astype("f4")
     bias = rng.standard_normal(shape[-1:]).astype("f4")
-    u, s, again = run_tile(ints, floats, [x, y, bias], [shape] * 3)
+    u, s, again = run_tile(attrs, [x, y, bias], [shape] * 3)
     np.testing.assert_array_equal(s, x + y)
     np.testing.assert_array_equal(u, (np.maximum(x + y, 0) + np.float32(0.5)) + bias)
     np.testing.assert_array_equal(again, u)
@@ -423,14 +461,14 @@ def test_random_programs_do_what_their_steps_do_one_by_one(seed):
             regs[rng.integers(len(regs))] = last
         free = [r for r in range(5, len(value)) if r not in regs]
         out = int(rng.choice(free)) if free and rng.random() < 0.3 else len(value)
-        single, _ = program(len(regs), [(name, len(regs), *range(len(regs)))], [len(regs)], dtype=dtype)
-        result = run_tile(single, [], [np.ascontiguousarray(value[r]) for r in regs], [shape], dtype)
+        single = program([(name, len(regs), *range(len(regs)))], [len(regs)], dtype=dtype)
+        result = run_tile(single, [np.ascontiguousarray(value[r]) for r in regs], [shape], dtype)
         value[out : out + 1] = [result]
         steps.append((name, out, *regs))
         last = out
     outputs = [last, *(int(r) for r in rng.choice(range(len(value)), rng.integers(0, 3)))]
-    ints, floats = program(3, steps, outputs, constants, dtype)
-    got = run_tile(ints, floats, ins, [shape] * len(outputs), dtype)
+    attrs = program(steps, outputs, constants, dtype)
+    got = run_tile(attrs, ins, [shape] * len(outputs), dtype)
     for o, g in zip(outputs, got if len(outputs) > 1 else [got]):
         np.testing.assert_array_equal(g, value[o], err_msg=str(steps))
 
@@ -440,10 +478,10 @@ def test_tile_output_over_an_input_that_is_read_later(order):
     # s = x + y is written over x, then t = s + x still needs x
     n = 5000
     memory = {k: np.arange(n, dtype="f4") for k in "xy"}
-    ints, _ = program(2, [("add", 2, 0, 1), ("add", 3, 2, 0)], [2 + order[0], 2 + order[1]])
+    attrs = program([("add", 2, 0, 1), ("add", 3, 2, 0)], [2 + order[0], 2 + order[1]])
     slots = [("bound", memory["x"]), ("bound", memory["y"]), ("output", 0, (n,))]
     outs = [operand(0, (n,)), operand(2, (n,))]
-    plan = native.Plan(slots, [("tile", [operand(0, (n,)), operand(1, (n,))], outs, ints, [], "x")])
+    plan = native.Plan(slots, [("tile", [operand(0, (n,)), operand(1, (n,))], outs, attrs, "x")])
     (second,) = plan.run()
     base = np.arange(n, dtype="f4")
     expected = {2: base + base, 3: base + base + base}
@@ -457,10 +495,10 @@ def test_tile_output_over_an_input_that_is_an_output_too(order):
     n = 5000
     base = np.arange(n, dtype="f4")
     x = base.copy()
-    ints, _ = program(2, [("add", 2, 0, 1)], [(2, 0)[k] for k in order])
+    attrs = program([("add", 2, 0, 1)], [(2, 0)[k] for k in order])
     slots = [("bound", x), ("bound", base), ("output", 0, (n,))]
     outs = [(operand(0, (n,)), operand(2, (n,)))[k] for k in order]
-    plan = native.Plan(slots, [("tile", [operand(0, (n,)), operand(1, (n,))], outs, ints, [], "x")])
+    plan = native.Plan(slots, [("tile", [operand(0, (n,)), operand(1, (n,))], outs, attrs, "x")])
     (same,) = plan.run()
     np.testing.assert_array_equal(same, base)
     np.testing.assert_array_equal(x, base + base)
@@ -468,9 +506,9 @@ def test_tile_output_over_an_input_that_is_an_output_too(order):
 
 @pytest.mark.parametrize("shape", [(6, 5), (40, 100)], ids=str)
 def test_tile_passes_inputs_and_constants_through(shape):
-    ints, floats = program(1, [], [0, 1], constants=[2.5])
+    attrs = program([], [0, 1], constants=[2.5])
     x = np.random.default_rng(0).standard_normal(shape).astype("f4")
-    same, constant = run_tile(ints, floats, [x.T.copy().T], [shape] * 2)
+    same, constant = run_tile(attrs, [x.T.copy().T], [shape] * 2)
     np.testing.assert_array_equal(same, x)
     np.testing.assert_array_equal(constant, np.full(shape, 2.5, "f4"))
 
@@ -498,7 +536,7 @@ def test_tile_writes_strided_outputs(shape):
 
 
 def copy(x):
-    return native.eager_add(next(ids), [x], "copy", [(CODE[x.dtype], x.shape)], [], [], "copy")
+    return native.eager_add(next(ids), [x], "copy", [(CODE[x.dtype], x.shape)], {}, "copy")
 
 
 COPIES = {
@@ -531,7 +569,7 @@ def test_copy(case, dtype):
         out = np.zeros(x.shape[::-1], dtype)
         target = operand(1, x.shape, dtype, stride=tuple(s // out.itemsize for s in out.T.strides))
         source = operand(0, x.shape, dtype, stride=tuple(s // x.itemsize for s in x.strides))
-        native.Plan([("bound", x), ("bound", out)], [("copy", [source], [target], [], [], "x")]).run()
+        native.Plan([("bound", x), ("bound", out)], [("copy", [source], [target], {}, "x")]).run()
         np.testing.assert_array_equal(out.T, x)
 
 
@@ -551,7 +589,7 @@ def test_same_bits_for_any_number_of_threads(threads):
     for n in (1, 2, 3, 7):
         threads(n)
         assert native.num_threads() == n
-        y = run_tile(ADD, [], [x, x[0]], [x.shape], call=-3)
+        y = run_tile(ADD, [x, x[0]], [x.shape], call=-3)
         results.append((y, copy(y.T)))
     for y, t in results:
         np.testing.assert_array_equal(y, x + x[0])
@@ -564,8 +602,8 @@ def big_plan(n=200_000, steps=6):
     code = [add([operand(0, (n,)), operand(2, (n,))], operand(1, (n,)))]
     for _ in range(steps - 1):
         code.append(add([operand(1, (n,)), operand(2, (n,))], operand(1, (n,))))
-        code.append(("copy", [operand(1)], [operand(1)], [], [], "serial"))
-    code.append(("copy", [operand(1, (n,))], [operand(3, (n,))], [], [], "result"))
+        code.append(("copy", [operand(1)], [operand(1)], {}, "serial"))
+    code.append(("copy", [operand(1, (n,))], [operand(3, (n,))], {}, "result"))
     return native.Plan(slots, code), n, steps
 
 
@@ -581,7 +619,7 @@ def test_plan_runs_from_many_python_threads(threads, n_threads):
         for _ in range(20):
             if (
                 not (plan.run(x)[0] == seed + steps).all()
-                or not (run_tile(ADD, [], [x, x], [x.shape], call=call) == 2 * seed).all()
+                or not (run_tile(ADD, [x, x], [x.shape], call=call) == 2 * seed).all()
             ):
                 errors.append(seed)
 
@@ -598,7 +636,7 @@ def test_denormals_flush_inside_only(threads):
     threads(2)
     for n in (4, 400_000):
         tiny = np.full(n, 1e-40, "f4")
-        assert not run_tile(ADD, [], [tiny, tiny], [tiny.shape]).any()
+        assert not run_tile(ADD, [tiny, tiny], [tiny.shape]).any()
         assert (tiny + tiny).all()
 
 
@@ -725,7 +763,9 @@ def test_products_of_one_row_each_into_scattered_results(columns, gap):
     slots = [("bound", a), ("bound", b), ("bound", store)]
     ins = [(0, 0, 0, (5, 1, k), (k, k, 1)), (1, 0, 0, (k, columns), (columns, 1))]
     out = (2, 0, 0, (5, 1, columns), (row, row, gap))
-    native.Plan(slots, [("matmul", ins, [out], [0], [], "matmul")]).run()
+    attrs = {"transpose_a": False, "transpose_b": False, "bias": False, "precision": 0, "variant": 0}
+    attrs |= program([], [])  # no epilogue
+    native.Plan(slots, [("matmul", ins, [out], attrs, "matmul")]).run()
     wanted = np.zeros((5, row), "f4")
     wanted[:, : gap * columns : gap] = (a @ b)[:, 0]
     np.testing.assert_array_equal(store.reshape(5, row), wanted)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import ranvier as rv
-from products import CODE, ROWS, close, exact, ids, operands, product
+from products import CODE, ROWS, attributes, close, exact, ids, operands, product
 from ranvier import _native as native
 from ranvier import ops
 
@@ -62,7 +62,7 @@ def check_variants(a, b, flags):
     bias, ran = rng.standard_normal(right.shape[1]).astype(a.dtype), 0
     for variant in range(1, len(native.matmul_variants())):
         try:
-            out = product(a, b, flags | 32 * variant, bias)
+            out = product(a, b, flags, bias, variant=variant)
         except ValueError as error:
             assert "does not fit" in str(error)
             continue
@@ -121,9 +121,8 @@ def test_epilogue(m, n, k, batch, flags):
     expected = {0: z, 5: np.maximum(z, 0) * row + matrix, 6: z > row.astype("f8")}
     sure = np.abs(z - row) > 1e-3
     for outs in ([5], [0, 5], [5, 0], [6, 5], [6], [0, 6]):
-        program = [3, len(outs), 0, 4, *sum(steps, []), *outs]
         dtypes = ["?" if r == 6 else "f4" for r in outs]
-        got = product(a, b, flags, bias, program, (), (row, matrix), dtypes)
+        got = product(a, b, flags, bias, (row, matrix), dtypes, steps=sum(steps, []), outputs=outs)
         for register, out in zip(outs, got if len(outs) > 1 else [got]):
             if register == 6:
                 assert out.dtype == bool and b1 == 5
@@ -135,21 +134,22 @@ def test_epilogue(m, n, k, batch, flags):
 def test_refusals():
     a, b = operands(3, 4, 5, 0)
 
-    def refused(rule, outs=None, ins=None, ints=(0,)):
+    def refused(rule, outs=None, ins=None, **attrs):
         with pytest.raises(ValueError, match=rule):
-            native.eager_add(next(ids), ins or [a, b], "matmul", outs or [(0, (3, 4))], list(ints), [], "matmul")
+            native.eager_add(next(ids), ins or [a, b], "matmul", outs or [(0, (3, 4))], attributes(**attrs), "matmul")
 
     refused("do not fit", outs=[(0, (4, 3))])
-    refused("do not fit", ints=[1])
-    refused("unknown flags", ints=[24])
+    refused("do not fit", flags=1)
+    refused("unknown precision", precision=3)
+    refused("unknown variant", variant=99)
     refused("one numeric dtype", ins=[a, b.astype("f8")])
-    refused("bias must be a vector", ints=[4])
-    refused("one value a column", ints=[4], ins=[a, b, a[0, :3].copy()])
+    refused("bias must be a vector", bias=True)
+    refused("one value a column", bias=True, ins=[a, b, a[0, :3].copy()])
     refused("two axes", ins=[a[0], b])
     refused("without an epilogue", ins=[a, b, a])
     refused("A's dtype", outs=[(1, (3, 4))])
     refused("batch axes", ins=[np.stack([a, a]), b], outs=[(0, (3, 3, 4))])
-    refused("output registers", ints=[0, 1, 1, 0, 0])
+    refused("a register for each output", outputs=[0, 0])
 
 
 ACROSS = """
@@ -157,6 +157,9 @@ import sys
 import numpy as np
 from ranvier import _native as n
 rng, out = np.random.default_rng(3), []
+def attributes(flags):
+    names = {"transpose_a": flags & 1, "transpose_b": flags >> 1, "bias": False, "precision": 0, "variant": 0}
+    return {**names, "dtypes": [], "constants": [], "steps": [], "outputs": []}
 n.set_eager_parallel(True)
 for i, (m, k, c, flags) in enumerate([(300, 400, 350, 0), (64, 4096, 64, 1), (700, 64, 900, 2), (20, 900, 1300, 2), (1, 3000, 900, 2)]):
     a = rng.standard_normal((k, m) if flags & 1 else (m, k)).astype("f4")
@@ -165,7 +168,7 @@ for i, (m, k, c, flags) in enumerate([(300, 400, 350, 0), (64, 4096, 64, 1), (70
         n.set_num_threads(threads)
         r = n.eager(1 << 44 | i, a, b)
         if r is None:
-            r = n.eager_add(1 << 44 | i, [a, b], "matmul", [(0, (m, c))], [flags], [], "")
+            r = n.eager_add(1 << 44 | i, [a, b], "matmul", [(0, (m, c))], attributes(flags), "")
         out.append(r)
         assert (r == out[-threads]).all(), (m, k, c, threads)
     exact = (a.T if flags & 1 else a).astype("f8") @ (b.T if flags & 2 else b)
@@ -174,7 +177,7 @@ a = rng.standard_normal((40, 80, 70)).astype("f4")
 first = None
 for threads in (1, 2, 3, 4):
     n.set_num_threads(threads)
-    r = n.eager_add((1 << 44) + 99 + threads, [a, a], "matmul", [(0, (40, 80, 80))], [2], [], "")
+    r = n.eager_add((1 << 44) + 99 + threads, [a, a], "matmul", [(0, (40, 80, 80))], attributes(2), "")
     first = r if first is None else first
     assert (r == first).all()
 assert np.abs(first - a.astype("f8") @ a.transpose(0, 2, 1)).max() < 1e-4

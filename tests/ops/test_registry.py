@@ -136,6 +136,20 @@ def test_tables_that_disagree_stop_the_first_op(plant, message):
     assert done.returncode == 1 and re.search(f"BackendError: {message}", done.stderr), done.stderr
 
 
+def test_attributes_and_dtypes_agree(monkeypatch):
+    pytest.importorskip("ranvier._native")
+    from ranvier.backends import native
+    from ranvier.core.errors import BackendError
+
+    monkeypatch.setattr(OPS["cumsum"], "defaults", {"dim": 0})
+    with pytest.raises(BackendError, match=r"that the op 'cumsum' lacks: \['reverse'\]"):
+        native._check_tables()
+    monkeypatch.undo()
+    monkeypatch.setattr(native, "DTYPES", native.DTYPES[:-1])
+    with pytest.raises(BackendError, match=r"core/dtypes.py has .*csrc/core/dtypes.def .*'BOOL'"):
+        native._check_tables()
+
+
 def test_no_lists_of_op_names():
     """Graph, passes and backends read properties of records; the only kernels that they know are the tile and the copy."""
     package = Path(rv.__file__).parent

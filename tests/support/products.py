@@ -23,15 +23,29 @@ def close(out, expected, k, scale=1.0):
     np.testing.assert_allclose(out, expected, rtol=0, atol=bound * max(1.0, float(np.abs(expected).max(initial=0)) / 4))
 
 
-def product(a, b, flags=0, bias=None, program=(), floats=(), extra=(), outs=None, call=None):
+NO_EPILOGUE = {"dtypes": [], "constants": [], "steps": [], "outputs": []}
+
+
+def attributes(flags=0, bias=False, **more):
+    """The kernel's, for the flags of these tests: 1: A is transposed, 2: B, and 8 times the precision."""
+    names = {
+        "transpose_a": flags & 1,
+        "transpose_b": flags >> 1 & 1,
+        "bias": bias,
+        "precision": flags >> 3,
+        "variant": 0,
+    }
+    return {**names, **NO_EPILOGUE, **more}
+
+
+def product(a, b, flags=0, bias=None, extra=(), outs=None, **more):
     """The native kernel on arrays as they lie."""
     left = a.mT if flags & 1 else a
     right = b.mT if flags & 2 else b
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), left.shape[-2], right.shape[-1])
     outs = [(CODE[np.dtype(t)], shape) for t in (outs or [a.dtype])]
     ins = [a, b] + ([] if bias is None else [bias]) + list(extra)
-    ints = [flags | (4 if bias is not None else 0), *program]
-    return native.eager_add(next(ids) if call is None else call, ins, "matmul", outs, ints, list(floats), "matmul")
+    return native.eager_add(next(ids), ins, "matmul", outs, attributes(flags, bias is not None, **more), "matmul")
 
 
 def exact(a, b, flags=0, bias=None):

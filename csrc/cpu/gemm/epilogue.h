@@ -2,7 +2,6 @@
 // What follows a product: a bias, which the micro-kernels add to the rows that they store where they can, and a tile
 // program on the whole result.
 #pragma once
-#include "cpu/kernels.h"
 #include "cpu/simd/ints.h"
 #include "cpu/tile/program.h"
 
@@ -30,20 +29,18 @@ void add_bias(const Bias<T>& bias, bool of_rows, T* c, int64_t c_row, int64_t m,
 // A tile program after a product, and where the latter is made: in the memory of an output that can hold it, preferably
 // the one that it is, or in shared memory.
 struct Epilogue {
-  const int64_t* ints;  // of the program; null: there is none, and the product is the output
-  int n_ints;
-  int output;    // in whose memory the product is made; -1: in shared memory
-  View product;  // [..., m, n]
+  const ProgramAttrs* program;  // null: there is none, and the product is the output
+  int output;                   // in whose memory the product is made; -1: in shared memory
+  View product;                 // [..., m, n]
 
-  Epilogue(const Args& all, int n_before, DType dtype) : ints(nullptr), n_ints(all.n_ints - n_before), output(0) {
+  Epilogue(const Args& all, const ProgramAttrs& attrs, DType dtype) : program(nullptr), output(0) {
     product = all.out[0];
-    if (n_ints == 0) return;
-    ints = all.ints + n_before;
+    if (attrs.outputs.size == 0) return;
+    program = &attrs;
     output = -1;
-    const Program program(ints, all.floats);
-    for (int i = program.n_out - 1; i >= 0; --i)
-      if (program.outputs[i] == 0) output = i;
-    for (int i = 0; i < program.n_out && output < 0; ++i)
+    for (int64_t i = attrs.outputs.size - 1; i >= 0; --i)
+      if (attrs.outputs[i] == 0) output = static_cast<int>(i);
+    for (int i = 0; i < all.n_out && output < 0; ++i)
       if (all.out[i].dtype == dtype) output = i;
     if (output >= 0) {
       product = all.out[output];
@@ -53,7 +50,7 @@ struct Epilogue {
     int64_t stride = 1;  // contiguous, at the start of the shared memory
     for (int d = product.ndim - 1; d >= 0; --d) product.stride[d] = stride, stride *= product.shape[d];
   }
-  explicit operator bool() const { return ints; }
+  explicit operator bool() const { return program; }
   int64_t shared_bytes() const { return output < 0 ? ceil_div(product.size() * item_size(product.dtype), 64) * 64 : 0; }
 
   // f(args): those of the `tile` instruction, on the product and all of the kernel's operands from `first` on.
@@ -63,19 +60,19 @@ struct Epilogue {
         std::byte room[Program::kMaxOperands * sizeof(View)];  // not initialised: mostly two or three are used
     View* const ins = reinterpret_cast<View*>(room);
     Args args = all;
-    args.in = ins, args.n_in = 0, args.ints = ints, args.n_ints = n_ints;
+    args.in = ins, args.n_in = 0, args.attrs = program;
     ins[args.n_in++] = product;
     for (int i = first; i < all.n_in; ++i) ins[args.n_in++] = all.in[i];
     return f(args);
   }
   void run(const Args& all, int first, Team& team) const {
-    if (ints) with(all, first, [&](const Args& args) { k_tile.run(args, team); });
+    if (program) with(all, first, [&](const Args& args) { k_tile.run(args, team); });
   }
   double cost(const Args& all, int first) const {
-    return ints ? with(all, first, [](const Args& args) { return k_tile.cost(args); }) : 0;
+    return program ? with(all, first, [](const Args& args) { return k_tile.cost(args); }) : 0;
   }
   int64_t prepare(const Args& all, int first, std::byte* memory) const {
-    return ints ? with(all, first, [&](const Args& args) { return k_tile.prepare(args, memory); }) : 0;
+    return program ? with(all, first, [&](const Args& args) { return k_tile.prepare(args, memory); }) : 0;
   }
 };
 

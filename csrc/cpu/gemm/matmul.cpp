@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul: C[..., m, n] = A[..., m, k] B[..., k, n] + bias[n], batch axes broadcast.
-// ints: [flags, epilogue...]. Flags: 1 A's last axes are exchanged, 2 B's are, 4 there is a bias, 8 and 16 the
-// precision of float32: 0 "highest", 8 "high", 16 "medium" (split.h); 32 times a Variant, for measurements. in: A, B,
-// bias if flagged, then the epilogue's operands; out: C, or the epilogue's outputs. The epilogue is a tile program
-// (cpu/tile.h) whose input 0 is the product (with bias), the others are the operands, which broadcast to C's shape. The
-// product is made in the memory of an output that can hold it.
+// transpose_a and _b: that operand's last axes are exchanged; precision of float32: 0 "highest", 1 "high", 2 "medium"
+// (split.h); variant: for measurements. in: A, B, bias if there is one, then the epilogue's operands; out: C, or the
+// epilogue's outputs. The epilogue is a tile program (cpu/tile.h) whose input 0 is the product (with bias), the others
+// are the operands, which broadcast to C's shape. The product is made in the memory of an output that can hold it.
 #include "core/kernel.h"
 #include "cpu/gemm/api.h"
 #include "cpu/gemm/constants.h"
-#include "cpu/kernels.h"
 
 namespace rv::RV_ISA {
 namespace gemm {
 namespace {
 
-enum : int64_t { kTransposeA = 1, kTransposeB = 2, kBias = 4, kPrecision = 8, kVariant = 32 };
-Variant variant_of(int64_t flags) { return static_cast<Variant>(flags / kVariant); }
-Precision precision_of(int64_t flags) { return static_cast<Precision>(flags % kVariant / kPrecision); }
+RV_ATTRS(MatmulAttrs, (bool, transpose_a), (bool, transpose_b), (bool, bias), (int64_t, precision), (int64_t, variant),
+         (ProgramAttrs, epilogue));
+Variant variant_of(const Args& args) { return static_cast<Variant>(attrs<MatmulAttrs>(args).variant); }
+Precision precision_of(const Args& args) { return static_cast<Precision>(attrs<MatmulAttrs>(args).precision); }
 
 // Axis `axis` of C's batch axes, as `v` sees it; v's axes are aligned at the right and may be fewer.
 inline int64_t batch_stride(const View& v, int axis, int ndim) {
@@ -42,12 +41,13 @@ struct Operands {
   int batch_axes;
   bool has_bias;
 
-  explicit Operands(const Args& args) : epilogue(args, 1, args.in[0].dtype), c(epilogue.product) {
-    const int64_t flags = args.ints[0];
-    const Axes a(args.in[0], flags & kTransposeA), b(args.in[1], flags & kTransposeB);
+  explicit Operands(const Args& args)
+      : epilogue(args, attrs<MatmulAttrs>(args).epilogue, args.in[0].dtype), c(epilogue.product) {
+    const MatmulAttrs& flags = attrs<MatmulAttrs>(args);
+    const Axes a(args.in[0], flags.transpose_a), b(args.in[1], flags.transpose_b);
     shape = {a.rows, b.cols, a.cols, a.strides, b.strides, {c.stride[c.ndim - 2], c.stride[c.ndim - 1]}};
     batch_axes = c.ndim - 2;
-    has_bias = flags & kBias;
+    has_bias = flags.bias;
   }
   int first_extra() const { return has_bias ? 3 : 2; }
 };
@@ -94,8 +94,8 @@ template <class T>
 Task<T> task_of(const Args& args, const Operands& o, const Shape& shape) {
   const T *const a = args.in[0].ptr<const T>(), *const b = args.in[1].ptr<const T>();
   T* const c = o.c.ptr<T>();
-  const Variant v = variant_of(args.ints[0]);
-  if (v == Variant::chosen) return plan(shape, a, b, c, precision_of(args.ints[0]), {nullptr, args.packed});
+  const Variant v = variant_of(args);
+  if (v == Variant::chosen) return plan(shape, a, b, c, precision_of(args), {nullptr, args.packed});
   Task<T> task{Product<T>::of(shape, a, b, c), {}};
   static_cast<Choice&>(task.q) = forced<T>(task.q, v);
   return task;
@@ -190,9 +190,9 @@ Packing packing_of(const Args& args) {
   const Batch batch(args, o);
   const Shape& s = batch.shape;
   const bool common = batch.count > 0 && args.in[1].size() == s.n * s.k && !s.wants_transpose();
-  if (!common || !ahead_pays<T>(s) || variant_of(args.ints[0]) != Variant::chosen) return {};
-  const Packer<T> packer(Packer<T>::b, s, precision_of(args.ints[0]));
-  return {1, packer.bytes(), packer.layout() * 2 + (args.ints[0] & kTransposeB ? 1 : 0),
+  if (!common || !ahead_pays<T>(s) || variant_of(args) != Variant::chosen) return {};
+  const Packer<T> packer(Packer<T>::b, s, precision_of(args));
+  return {1, packer.bytes(), packer.layout() * 2 + (attrs<MatmulAttrs>(args).transpose_b ? 1 : 0),
           static_cast<double>(args.in[1].size())};
 }
 Packing packing_matmul(const Args& args) {
@@ -205,7 +205,7 @@ Packing packing_matmul(const Args& args) {
 template <class T>
 void pack_of(const Args& args, std::byte* packed, Team& team) {
   const Operands o(args);
-  const Packer<T> packer(Packer<T>::b, Batch(args, o).shape, precision_of(args.ints[0]));
+  const Packer<T> packer(Packer<T>::b, Batch(args, o).shape, precision_of(args));
   packer.pack(args.in[1].ptr<const T>(), packed, team);
 }
 void pack_matmul(const Args& args, std::byte* packed, Team& team) {
@@ -248,18 +248,18 @@ int64_t shared_matmul(const Args& args) {
 }
 
 const char* check_matmul(const Args& args) {
-  if (args.n_in < 2 || args.n_out < 1 || args.n_ints < 1) return "takes A, B and flags, and gives C";
+  if (args.n_in < 2 || args.n_out < 1) return "takes A and B, and gives C";
   const View &a = args.in[0], &b = args.in[1];
-  const int64_t flags = args.ints[0];
-  if (flags < 0 || flags % kVariant >= 3 * kPrecision || flags / kVariant >= static_cast<int64_t>(Variant::count))
-    return "unknown flags";
+  const MatmulAttrs& flags = attrs<MatmulAttrs>(args);
+  if (flags.precision < 0 || flags.precision > 2) return "unknown precision";
+  if (flags.variant < 0 || flags.variant >= static_cast<int64_t>(Variant::count)) return "unknown variant";
   if (a.ndim < 2 || b.ndim < 2 || args.out[0].ndim < 2) return "operands need two axes or more";
   if (a.dtype == DType::b1 || a.dtype != b.dtype) return "A and B must have one numeric dtype";
-  if ((flags & kBias) && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype))
+  if (flags.bias && (args.n_in < 3 || args.in[2].ndim != 1 || args.in[2].dtype != a.dtype))
     return "bias must be a vector";
-  const int extras = args.n_in - (flags & kBias ? 3 : 2);
-  if (args.n_ints == 1) {
-    if (extras || args.n_out > 1 || args.n_floats) return "operands without an epilogue";
+  const int extras = args.n_in - (flags.bias ? 3 : 2);
+  if (flags.epilogue.outputs.size == 0) {
+    if (extras || args.n_out > 1) return "operands without an epilogue";
     if (args.out[0].dtype != a.dtype) return "C must have A's dtype";
   } else {
     if (!floating(args)) return "an epilogue needs a product of floats";
@@ -268,14 +268,13 @@ const char* check_matmul(const Args& args) {
     ins[0] = args.out[0];
     ins[0].dtype = a.dtype;
     for (int i = 0; i < extras; ++i) ins[i + 1] = args.in[args.n_in - extras + i];
-    const char* rule =
-        check_program(args.ints + 1, args.n_ints - 1, args.n_floats, ins, extras + 1, args.out, args.n_out);
+    const char* rule = check_program(flags.epilogue, ins, extras + 1, args.out, args.n_out);
     if (rule) return rule;
   }
   const Operands o(args);
   const View& c = o.c;
   const Shape& s = o.shape;
-  const int64_t b_k = b.shape[(flags & kTransposeB) ? b.ndim - 1 : b.ndim - 2];
+  const int64_t b_k = b.shape[flags.transpose_b ? b.ndim - 1 : b.ndim - 2];
   if (b_k != s.k || c.shape[c.ndim - 2] != s.m || c.shape[c.ndim - 1] != s.n) return "shapes of A, B and C do not fit";
   if (o.has_bias && args.in[2].shape[0] != s.n) return "bias must have one value a column";
   if (a.ndim > c.ndim || b.ndim > c.ndim) return "operands have more axes than C";
@@ -284,7 +283,7 @@ const char* check_matmul(const Args& args) {
       if (v->shape[d] != 1 && v->shape[d] != c.shape[d + c.ndim - v->ndim]) return "batch axes do not broadcast to C's";
   if (floating(args) && s.c.row != 1 && s.c.col != 1 && s.n > 1 && s.m > 1)
     return "C must have stride 1 along one of its last two axes";
-  if (const Variant v = variant_of(flags); v != Variant::chosen) {
+  if (const Variant v = variant_of(args); v != Variant::chosen) {
     if (!floating(args) || s.k == 0) return "a variant is for products of floats";
     const Shape all = Batch(args, o).shape;
     if (!fits(all.wants_transpose() ? all.transposed() : all, v)) return "the variant does not fit these operands";
@@ -295,7 +294,8 @@ const char* check_matmul(const Args& args) {
 }  // namespace
 }  // namespace gemm
 
-extern const Kernel k_matmul = {.run = gemm::run_matmul,
+extern const Kernel k_matmul = {.attrs = gemm::MatmulAttrs::schema,
+                                .run = gemm::run_matmul,
                                 .cost = gemm::cost_matmul,
                                 .shared = gemm::shared_matmul,
                                 .check = gemm::check_matmul,

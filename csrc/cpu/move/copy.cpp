@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "cpu/move/bytes.h"
-#include "cpu/kernels.h"
+#include "core/kernel.h"
 #include "cpu/simd/simd.h"
 #include "cpu/simd/ints.h"
 
@@ -287,14 +287,11 @@ double copy_cost(const Args& args) {
 const char* check_copy(const Args& a) {
   if (a.n_in != 1 || a.n_out != 1) return "copy takes one input and one output";
   if (a.in[0].dtype != a.out[0].dtype) return "input and output must have the same dtype";
-  if (a.in[0].ndim != a.out[0].ndim) return "input and output must have the same shape";
-  for (int d = 0; d < a.in[0].ndim; ++d)
-    if (a.in[0].shape[d] != a.out[0].shape[d]) return "input and output must have the same shape";
-  return nullptr;
+  return same_shape(a.in[0], a.out[0]) ? nullptr : "input and output must have the same shape";
 }
 
 }  // namespace
 
-extern const Kernel k_copy = {run_copy, copy_cost, nullptr, check_copy};
+extern const Kernel k_copy = {.run = run_copy, .cost = copy_cost, .check = check_copy};
 
 }  // namespace rv::RV_ISA

@@ -5,6 +5,8 @@
 namespace rv::RV_ISA {
 namespace {
 
+RV_ATTRS(GatherAttrs, (int64_t, dim));
+
 // f(j, index) for j in [0, n), with negative indices wrapped; those outside of [-extent, extent) go to bad(j, value).
 template <class I, class F, class B>
 void each_index(const I* index, int64_t step, int64_t n, int64_t extent, F&& f, B&& bad) {
@@ -36,7 +38,7 @@ void each_index(const I* index, int64_t step, int64_t n, int64_t extent, F&& f, 
 template <class U, class I>
 void gather_as(const Args& a, Team& team) {
   const View &input = a.in[0], &index = a.in[1], &out = a.out[0];
-  const int dim = static_cast<int>(a.ints[0]);
+  const int dim = static_cast<int>(attrs<GatherAttrs>(a).dim);
   const int64_t extent = input.ndim ? input.shape[dim] : 1, along = input.ndim ? input.stride[dim] : 0;
   Walk<2> walk;  // index, input without dim
   for (int d = 0; d < index.ndim; ++d) walk.axis(index.shape[d], index.stride[d], d == dim ? 0 : input.stride[d]);
@@ -66,7 +68,7 @@ const char* index_fits(const Args& a, const View& index) {
   const View& x = a.in[0];
   if (!is_index(index)) return "index must be int32 or int64";
   if (index.ndim != x.ndim) return "index must have as many axes as input";
-  const int64_t dim = a.ints[0];
+  const int64_t dim = attrs<GatherAttrs>(a).dim;
   if (dim < 0 || dim >= max(1, x.ndim)) return "dim out of range";
   for (int d = 0; d < x.ndim; ++d)
     if (d != dim && index.shape[d] > x.shape[d]) return "index must not exceed input outside dim";
@@ -74,7 +76,7 @@ const char* index_fits(const Args& a, const View& index) {
 }
 
 const char* gather_check(const Args& a) {
-  if (a.n_in != 2 || a.n_out != 1 || a.n_ints != 1) return "takes input, index and the attribute dim";
+  if (a.n_in != 2 || a.n_out != 1) return "takes input and index";
   if (a.in[0].dtype != a.out[0].dtype || !same_shape(a.in[1], a.out[0])) return "out must have index's shape";
   if (!a.out[0].contiguous()) return "out must be contiguous";
   return index_fits(a, a.in[1]);
@@ -88,7 +90,7 @@ const char* gather_check(const Args& a) {
 template <class T, class I, bool kAdd>
 void scatter_as(const Args& a, Team& team) {
   const View &input = a.in[0], &index = a.in[1], &src = a.in[2], &out = a.out[0];
-  const int dim = static_cast<int>(a.ints[0]);
+  const int dim = static_cast<int>(attrs<GatherAttrs>(a).dim);
   const bool scalar = input.ndim == 0;
   const int64_t extent = scalar ? 1 : input.shape[dim], count = scalar ? 1 : index.shape[dim];
   const int64_t di = scalar ? 0 : index.stride[dim], ds = scalar ? 0 : src.stride[dim];
@@ -144,7 +146,7 @@ void scatter_add_run(const Args& a, Team& team) {
 double scatter_cost(const Args& a) { return 50 + 0.1 * a.in[0].size() + 1.5 * a.in[1].size(); }
 
 const char* scatter_check(const Args& a) {
-  if (a.n_in != 3 || a.n_out != 1 || a.n_ints != 1) return "takes input, index, src and the attribute dim";
+  if (a.n_in != 3 || a.n_out != 1) return "takes input, index and src";
   const View &x = a.in[0], &index = a.in[1], &src = a.in[2], &out = a.out[0];
   if (x.dtype != out.dtype || !same_shape(x, out)) return "out must have input's shape and dtype";
   if (src.dtype != x.dtype || src.ndim != index.ndim) return "src must have input's dtype and index's number of axes";
@@ -156,8 +158,11 @@ const char* scatter_check(const Args& a) {
 
 }  // namespace
 
-extern const Kernel k_gather = {gather_run, gather_cost, nullptr, gather_check};
-extern const Kernel k_scatter = {scatter_run, scatter_cost, nullptr, scatter_check};
-extern const Kernel k_scatter_add = {scatter_add_run, scatter_cost, nullptr, scatter_check};
+extern const Kernel k_gather = {
+    .attrs = GatherAttrs::schema, .run = gather_run, .cost = gather_cost, .check = gather_check};
+extern const Kernel k_scatter = {
+    .attrs = GatherAttrs::schema, .run = scatter_run, .cost = scatter_cost, .check = scatter_check};
+extern const Kernel k_scatter_add = {
+    .attrs = GatherAttrs::schema, .run = scatter_add_run, .cost = scatter_cost, .check = scatter_check};
 
 }  // namespace rv::RV_ISA

@@ -5,19 +5,22 @@
 namespace rv::RV_ISA {
 namespace {
 
+RV_ATTRS(IndexAttrs, (Ints, axes));
+RV_ATTRS(IndexPutAttrs, (IndexAttrs, index), (bool, accumulate));
+
 constexpr int64_t kColumns = 64;   // columns that one chunk of index_put owns
 constexpr int64_t kAheadRows = 8;  // rows lie anywhere: the one after so many is asked for in advance
 
 // x's axes, sorted into those before the result's index axes, the indexed ones, and those after.
 // Result shape: pre + broadcast(indices) + post; the index axes stand where the indexed axes stood if those are
 // neighbours, else in front (NumPy's and PyTorch's rule).
-struct Layout {
+struct Indexing {
   int axes[kMaxDims] = {}, pre[kMaxDims] = {}, post[kMaxDims] = {}, n_axes = 0, n_pre = 0, n_post = 0;
   int64_t shape[kMaxDims] = {};  // of the broadcast indices
   int ndim = 0;
   int64_t count = 1;  // index tuples
 
-  Layout(const View& x, const View* indices, const int64_t* axis, int n) : n_axes(n) {
+  Indexing(const View& x, const View* indices, Ints axis, int n) : n_axes(n) {
     bool neighbours = true;
     for (int k = 0; k < n; ++k) {
       axes[k] = static_cast<int>(axis[k]);
@@ -65,7 +68,7 @@ struct One {
   RV_INLINE operator int64_t() const { return 1; }
 };
 
-bool find_offsets(const View& x, const View* indices, const Layout& l, int64_t* offsets, Team& team) {
+bool find_offsets(const View& x, const View* indices, const Indexing& l, int64_t* offsets, Team& team) {
   Walk<1> walks[kMaxDims];
   for (int k = 0; k < l.n_axes; ++k)
     for (int d = 0; d < l.ndim; ++d) walks[k].axis(l.shape[d], broadcast_stride(indices[k], d, l.ndim));
@@ -93,7 +96,7 @@ bool find_offsets(const View& x, const View* indices, const Layout& l, int64_t* 
 template <class U>
 void index_get_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
-  const Layout l(x, a.in + 1, a.ints, a.n_in - 1);
+  const Indexing l(x, a.in + 1, attrs<IndexAttrs>(a).axes, a.n_in - 1);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
   if (!find_offsets(x, a.in + 1, l, offsets, team) || x.size() == 0) return;
   Walk<1> pre, post;
@@ -144,18 +147,19 @@ void index_get_run(const Args& a, Team& team) {
 double index_get_cost(const Args& a) { return 60 + 1.0 * a.in[1].size() + 0.12 * a.out[0].size(); }
 
 int64_t broadcast_count(const Args& a, int first) {
-  return Layout(a.in[0], a.in + first, a.ints, a.n_in - first).count;
+  return Indexing(a.in[0], a.in + first, attrs<IndexAttrs>(a).axes, a.n_in - first).count;
 }
 int64_t index_get_shared(const Args& a) { return 8 * broadcast_count(a, 1); }
 
 const char* indices_fit(const Args& a, int first) {
   const int n = a.n_in - first;
-  if (n < 1 || a.n_ints < n) return "takes one axis for each index";
+  const Ints axes = attrs<IndexAttrs>(a).axes;
+  if (n < 1 || axes.size != n) return "takes one axis for each index";
   for (int k = 0; k < n; ++k) {
     if (!is_index(a.in[first + k])) return "indices must be int32 or int64";
-    if (a.ints[k] < (k ? a.ints[k - 1] + 1 : 0) || a.ints[k] >= a.in[0].ndim) return "axes must ascend within x's";
+    if (axes[k] < (k ? axes[k - 1] + 1 : 0) || axes[k] >= a.in[0].ndim) return "axes must ascend within x's";
   }
-  const Layout l(a.in[0], a.in + first, a.ints, n);
+  const Indexing l(a.in[0], a.in + first, axes, n);
   for (int k = 0; k < n; ++k)
     for (int d = 0; d < a.in[first + k].ndim; ++d) {
       const int64_t own = a.in[first + k].shape[d];
@@ -167,7 +171,7 @@ const char* indices_fit(const Args& a, int first) {
 // Does `v`, broadcast where `loose`, have the shape of x[indices]?
 bool has_result_shape(const View& v, const Args& a, int first, bool loose) {
   const View& x = a.in[0];
-  const Layout l(x, a.in + first, a.ints, a.n_in - first);
+  const Indexing l(x, a.in + first, attrs<IndexAttrs>(a).axes, a.n_in - first);
   const int ndim = l.n_pre + l.ndim + l.n_post;
   if (ndim > kMaxDims || (loose ? v.ndim > ndim : v.ndim != ndim)) return false;
   for (int d = ndim - v.ndim; d < ndim; ++d) {
@@ -195,7 +199,7 @@ const char* index_get_check(const Args& a) {
 template <class T, bool kAdd>
 void index_put_as(const Args& a, Team& team) {
   const View &x = a.in[0], &values = a.in[1], &out = a.out[0];
-  const Layout l(x, a.in + 2, a.ints, a.n_in - 2);
+  const Indexing l(x, a.in + 2, attrs<IndexAttrs>(a).axes, a.n_in - 2);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
   if (!find_offsets(out, a.in + 2, l, offsets, team)) return;  // before anything has changed: out may be x
   copy_all<T>(out, x, team);
@@ -253,20 +257,20 @@ void index_put_as(const Args& a, Team& team) {
 }
 
 void index_put_run(const Args& a, Team& team) {
-  const bool accumulate = a.ints[a.n_in - 2] != 0;
-  if (accumulate) by_dtype(a.in[0].dtype, [&](auto t) { index_put_as<decltype(t), true>(a, team); });
+  if (attrs<IndexPutAttrs>(a).accumulate)
+    by_dtype(a.in[0].dtype, [&](auto t) { index_put_as<decltype(t), true>(a, team); });
   else by_size(a.in[0].dtype, [&](auto u) { index_put_as<decltype(u), false>(a, team); });
 }
 
 double index_put_cost(const Args& a) {
-  const double x = a.in[0].size(), axis = max(1, a.in[0].shape[a.ints[0]]);
+  const double x = a.in[0].size(), axis = max(1, a.in[0].shape[attrs<IndexAttrs>(a).axes[0]]);
   return 60 + 0.1 * x + (1.0 + 0.2 * x / axis) * a.in[2].size();
 }
 
 int64_t index_put_shared(const Args& a) { return 8 * broadcast_count(a, 2); }
 
 const char* index_put_check(const Args& a) {
-  if (a.n_in < 3 || a.n_out != 1 || a.n_ints != a.n_in - 1) return "takes x, values, indices, axes and accumulate";
+  if (a.n_in < 3 || a.n_out != 1) return "takes x, values and indices";
   if (const char* wrong = indices_fit(a, 2)) return wrong;
   const View &x = a.in[0], &out = a.out[0];
   if (x.dtype != out.dtype || a.in[1].dtype != x.dtype || !same_shape(x, out)) return "out and values must fit x";
@@ -277,7 +281,15 @@ const char* index_put_check(const Args& a) {
 
 }  // namespace
 
-extern const Kernel k_index_get = {index_get_run, index_get_cost, index_get_shared, index_get_check};
-extern const Kernel k_index_put = {index_put_run, index_put_cost, index_put_shared, index_put_check};
+extern const Kernel k_index_get = {.attrs = IndexAttrs::schema,
+                                   .run = index_get_run,
+                                   .cost = index_get_cost,
+                                   .shared = index_get_shared,
+                                   .check = index_get_check};
+extern const Kernel k_index_put = {.attrs = IndexPutAttrs::schema,
+                                   .run = index_put_run,
+                                   .cost = index_put_cost,
+                                   .shared = index_put_shared,
+                                   .check = index_put_check};
 
 }  // namespace rv::RV_ISA

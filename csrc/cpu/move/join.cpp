@@ -8,6 +8,8 @@ namespace {
 // ---- cat(*inputs; dim): each input is copied to its slice of out. Inputs without the axis (stack) have length 1 on
 // it.
 
+RV_ATTRS(CatAttrs, (int64_t, dim));
+
 int64_t length_of(const View& x, const View& out, int dim) { return x.ndim < out.ndim ? 1 : x.shape[dim]; }
 
 // Vectors side by side: out[n i + k] = in[k][i]
@@ -95,7 +97,7 @@ void cat_strided(const Args& a, int dim, Team& team) {
 
 template <class U>
 void cat_as(const Args& a, Team& team) {
-  const int dim = static_cast<int>(a.ints[0]);
+  const int dim = static_cast<int>(attrs<CatAttrs>(a).dim);
   int64_t inner = 1;
   for (int d = dim + 1; d < a.out[0].ndim; ++d) inner *= a.out[0].shape[d];
   bool contiguous = true, single = inner == 1;
@@ -116,32 +118,36 @@ void cat_run(const Args& a, Team& team) {
 double move_cost(const Args& a) { return 50 + 5 * a.n_in + 0.12 * a.out[0].size(); }
 
 const char* cat_check(const Args& a) {
-  if (a.n_in < 1 || a.n_out != 1 || a.n_ints != 1) return "takes inputs and dim";
+  if (a.n_in < 1 || a.n_out != 1) return "takes inputs";
   const View& out = a.out[0];
-  if (a.ints[0] < 0 || a.ints[0] >= out.ndim) return "dim out of range";
+  const int64_t dim = attrs<CatAttrs>(a).dim;
+  if (dim < 0 || dim >= out.ndim) return "dim out of range";
   int64_t length = 0;
   for (int k = 0; k < a.n_in; ++k) {
     const View& x = a.in[k];
     if (x.dtype != out.dtype || x.ndim < out.ndim - 1 || x.ndim > out.ndim)
       return "inputs must have out's dtype and its axes, or all but dim";
     for (int d = 0, own = 0; d < out.ndim; ++d) {
-      if (d == a.ints[0]) own += x.ndim == out.ndim;
+      if (d == dim) own += x.ndim == out.ndim;
       else if (x.shape[own++] != out.shape[d]) return "inputs must agree outside dim";
     }
-    length += length_of(x, out, static_cast<int>(a.ints[0]));
+    length += length_of(x, out, static_cast<int>(dim));
   }
-  if (length != out.shape[a.ints[0]]) return "the inputs' lengths must add up to out's";
+  if (length != out.shape[dim]) return "the inputs' lengths must add up to out's";
   return out.contiguous() ? nullptr : "out must be contiguous";
 }
 
 // ---- pad(x; before, value): x inside out, `before[d]` places from its start on axis d; `value` around it
 
+RV_ATTRS(PadAttrs, (Ints, before), (double, value));
+
 template <class T>
 void pad_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
-  const T value = static_cast<T>(a.floats[0]);
+  const Ints places = attrs<PadAttrs>(a).before;
+  const T value = static_cast<T>(attrs<PadAttrs>(a).value);
   const int last = x.ndim - 1;
-  const int64_t width = out.shape[last], inside = x.shape[last], before = a.ints[last];
+  const int64_t width = out.shape[last], inside = x.shape[last], before = places[last];
   if (width == 0) return;
   const int64_t rows = out.size() / width, per_chunk = max(1, kMove / width);
   team.each(ceil_div(rows, per_chunk), [&](int64_t chunk) {
@@ -155,7 +161,7 @@ void pad_as(const Args& a, Team& team) {
       int64_t from = 0;
       bool outside = inside == 0;
       for (int d = 0; d < last; ++d) {
-        const int64_t i = index[d] - a.ints[d];
+        const int64_t i = index[d] - places[d];
         outside = outside || i < 0 || i >= x.shape[d];
         from += i * x.stride[d];
       }
@@ -175,21 +181,25 @@ void pad_run(const Args& a, Team& team) {
 }
 
 const char* pad_check(const Args& a) {
-  if (a.n_in != 1 || a.n_out != 1 || a.n_floats != 1) return "takes x, the places before it, and a value";
+  if (a.n_in != 1 || a.n_out != 1) return "takes x";
+  const Ints before = attrs<PadAttrs>(a).before;
   const View &x = a.in[0], &out = a.out[0];
-  if (x.ndim < 1 || out.ndim != x.ndim || a.n_ints != x.ndim || x.dtype != out.dtype) return "out must be like x";
+  if (x.ndim < 1 || out.ndim != x.ndim || before.size != x.ndim || x.dtype != out.dtype) return "out must be like x";
   for (int d = 0; d < x.ndim; ++d)
-    if (a.ints[d] < 0 || a.ints[d] + x.shape[d] > out.shape[d]) return "x must fit into out";
+    if (before[d] < 0 || before[d] + x.shape[d] > out.shape[d]) return "x must fit into out";
   return out.contiguous() ? nullptr : "out must be contiguous";
 }
 
 // ---- triangle(x; diagonal, upper): of each matrix the part with column - row <= (upper: >=) diagonal, else 0
 
+RV_ATTRS(TriangleAttrs, (int64_t, diagonal), (bool, upper));
+
 template <class U>
 void triangle_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
-  const int64_t diagonal = a.ints[0], columns = out.shape[x.ndim - 1], height = out.shape[x.ndim - 2];
-  const bool upper = a.ints[1] != 0;
+  const bool upper = attrs<TriangleAttrs>(a).upper;
+  const int64_t diagonal = attrs<TriangleAttrs>(a).diagonal, columns = out.shape[x.ndim - 1],
+                height = out.shape[x.ndim - 2];
   if (columns == 0) return;
   Walk<1> start;  // of each row in x
   for (int d = 0; d + 1 < x.ndim; ++d) start.axis(x.shape[d], x.stride[d]);
@@ -213,15 +223,16 @@ void triangle_run(const Args& a, Team& team) {
 }
 
 const char* triangle_check(const Args& a) {
-  if (a.n_in != 1 || a.n_out != 1 || a.n_ints != 2 || a.in[0].ndim < 2) return "takes matrices, diagonal and upper";
+  if (a.n_in != 1 || a.n_out != 1 || a.in[0].ndim < 2) return "takes matrices";
   if (a.in[0].dtype != a.out[0].dtype || !same_shape(a.in[0], a.out[0])) return "out must be like x";
   return a.out[0].contiguous() ? nullptr : "out must be contiguous";
 }
 
 }  // namespace
 
-extern const Kernel k_cat = {cat_run, move_cost, nullptr, cat_check};
-extern const Kernel k_pad = {pad_run, move_cost, nullptr, pad_check};
-extern const Kernel k_triangle = {triangle_run, move_cost, nullptr, triangle_check};
+extern const Kernel k_cat = {.attrs = CatAttrs::schema, .run = cat_run, .cost = move_cost, .check = cat_check};
+extern const Kernel k_pad = {.attrs = PadAttrs::schema, .run = pad_run, .cost = move_cost, .check = pad_check};
+extern const Kernel k_triangle = {
+    .attrs = TriangleAttrs::schema, .run = triangle_run, .cost = move_cost, .check = triangle_check};
 
 }  // namespace rv::RV_ISA

@@ -2,10 +2,12 @@
 // Writing into a slice: out = x (slice_put) or zeros (embed), then out[start : : step] = values.
 #include <cstring>
 
-#include "cpu/kernels.h"
+#include "core/kernel.h"
 
 namespace rv::RV_ISA {
 namespace {
+
+RV_ATTRS(SliceAttrs, (Ints, start), (Ints, step));  // of each axis
 
 constexpr int64_t kRun = 4096;  // elements that one member copies at a time
 
@@ -55,7 +57,7 @@ void put(const Args& a, Team& team) {
     });
   }
 
-  const int64_t *start = a.ints, *step = a.ints + nd;
+  const auto& [start, step] = attrs<SliceAttrs>(a);
   int64_t offset = 0, stride[kMaxDims];
   for (int d = 0; d < nd; ++d) {
     offset += start[d] * out.stride[d];
@@ -95,13 +97,14 @@ double cost(const Args& a) { return 40 + 0.3 * static_cast<double>(a.out[0].size
 const char* check(const Args& a, int n_in) {
   if (a.n_in != n_in || a.n_out != 1) return "wrong number of operands";
   const View &out = a.out[0], &values = a.in[n_in - 1];
-  if (a.n_ints != 2 * out.ndim) return "attributes must be a start and a step for each axis";
+  const auto& [starts, steps] = attrs<SliceAttrs>(a);
+  if (starts.size != out.ndim || steps.size != out.ndim) return "there must be a start and a step for each axis";
   if (values.ndim != out.ndim) return "values must have as many axes as the result";
   for (int k = 0; k < n_in; ++k)
     if (a.in[k].dtype != out.dtype) return "operands must have the same dtype";
   for (int d = 0; d < out.ndim; ++d) {
     if (n_in == 2 && a.in[0].shape[d] != out.shape[d]) return "the array must have the result's shape";
-    const int64_t n = values.shape[d], start = a.ints[d], step = a.ints[out.ndim + d], end = start + (n - 1) * step;
+    const int64_t n = values.shape[d], start = starts[d], step = steps[d], end = start + (n - 1) * step;
     if (n == 0) continue;
     if (start < 0 || start >= out.shape[d] || end < 0 || end >= out.shape[d])
       return "the slice must lie within the result";
@@ -117,7 +120,7 @@ const char* check_put(const Args& a) {
 
 }  // namespace
 
-extern const Kernel k_embed = {run, cost, nullptr, check_embed};
-extern const Kernel k_slice_put = {run, cost, nullptr, check_put};
+extern const Kernel k_embed = {.attrs = SliceAttrs::schema, .run = run, .cost = cost, .check = check_embed};
+extern const Kernel k_slice_put = {.attrs = SliceAttrs::schema, .run = run, .cost = cost, .check = check_put};
 
 }  // namespace rv::RV_ISA

@@ -158,12 +158,13 @@ void select_items(Item* heap, const T* x, int64_t step, int64_t n, int64_t k, bo
 // Is it cheaper to sort the line than to keep a heap?
 bool sorts(int64_t n, int64_t k) { return k > 64 && k > n / 16; }
 
+RV_ATTRS(SortAttrs, (int64_t, dim), (bool, descending));
+RV_ATTRS(TopkAttrs, (int64_t, dim), (bool, largest));
+
 template <class T>
-void order_lines(const Args& a, Team& team) {
+void order_lines(const Args& a, int64_t dim, bool reverse, Team& team) {
   using Item = typename ItemOf<T>::type;
   const View &x = a.in[0], &values = a.out[0], &indices = a.out[1];
-  const int dim = static_cast<int>(a.ints[0]);
-  const bool reverse = a.ints[1] != 0;
   const int64_t n = x.ndim ? x.shape[dim] : 1, k = x.ndim ? values.shape[dim] : 1;
   const int64_t step = x.ndim ? x.stride[dim] : 1, out_step = x.ndim ? values.stride[dim] : 1;
   Walk<2> lines;  // x, results
@@ -196,29 +197,35 @@ void order_lines(const Args& a, Team& team) {
   });
 }
 
-void order_run(const Args& a, Team& team) {
-  by_dtype(a.in[0].dtype, [&](auto t) { order_lines<decltype(t)>(a, team); });
+void order_run(const Args& a, int64_t dim, bool reverse, Team& team) {
+  by_dtype(a.in[0].dtype, [&](auto t) { order_lines<decltype(t)>(a, dim, reverse, team); });
 }
+void sort_run(const Args& a, Team& team) {
+  order_run(a, attrs<SortAttrs>(a).dim, attrs<SortAttrs>(a).descending, team);
+}
+void topk_run(const Args& a, Team& team) { order_run(a, attrs<TopkAttrs>(a).dim, attrs<TopkAttrs>(a).largest, team); }
 
 double sort_cost(const Args& a) { return 100 + 8.0 * a.in[0].size(); }
 double topk_cost(const Args& a) { return 100 + 1.5 * a.in[0].size() + 20.0 * a.out[0].size(); }
 
-const char* order_check(const Args& a) {
-  if (a.n_in != 1 || a.n_out != 2 || a.n_ints != 2) return "takes one input, dim and a flag; gives values and indices";
+const char* order_check(const Args& a, int64_t dim) {
+  if (a.n_in != 1 || a.n_out != 2) return "takes one input; gives values and indices";
   const View &x = a.in[0], &values = a.out[0], &indices = a.out[1];
-  if (a.ints[0] < 0 || a.ints[0] >= max(1, x.ndim)) return "dim out of range";
+  if (dim < 0 || dim >= max(1, x.ndim)) return "dim out of range";
   if (values.dtype != x.dtype || indices.dtype != DType::i64 || !same_shape(values, indices)) return "wrong results";
   if (!values.contiguous() || !indices.contiguous() || values.ndim != x.ndim) return "results must be contiguous";
   for (int d = 0; d < x.ndim; ++d) {
-    if (d == a.ints[0] ? values.shape[d] > x.shape[d] : values.shape[d] != x.shape[d]) return "wrong shape of results";
+    if (d == dim ? values.shape[d] > x.shape[d] : values.shape[d] != x.shape[d]) return "wrong shape of results";
     if (x.shape[d] >> 32) return "an axis is too long";
   }
   return nullptr;
 }
+const char* sort_check(const Args& a) { return order_check(a, attrs<SortAttrs>(a).dim); }
+const char* topk_check(const Args& a) { return order_check(a, attrs<TopkAttrs>(a).dim); }
 
 }  // namespace
 
-extern const Kernel k_sort = {order_run, sort_cost, nullptr, order_check};
-extern const Kernel k_topk = {order_run, topk_cost, nullptr, order_check};
+extern const Kernel k_sort = {.attrs = SortAttrs::schema, .run = sort_run, .cost = sort_cost, .check = sort_check};
+extern const Kernel k_topk = {.attrs = TopkAttrs::schema, .run = topk_run, .cost = topk_cost, .check = topk_check};
 
 }  // namespace rv::RV_ISA

@@ -114,25 +114,12 @@ void by_size(DType t, F&& f) {
 // f(T{}) with the number type of the dtype (bool as uint8_t).
 template <class F>
 void by_dtype(DType t, F&& f) {
-  switch (t) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::i32: return f(int32_t{});
-    case DType::i64: return f(int64_t{});
-    default: return f(uint8_t{});
-  }
+  with_type(t, [&](auto v) { f(typename LaneOf<decltype(v)>::Type{}); });
 }
 
 inline bool is_index(const View& v) { return v.dtype == DType::i32 || v.dtype == DType::i64; }
 inline int64_t load_index(const View& v, int64_t at) {
   return v.dtype == DType::i64 ? v.ptr<int64_t>()[at] : v.ptr<int32_t>()[at];
-}
-
-inline bool same_shape(const View& a, const View& b) {
-  if (a.ndim != b.ndim) return false;
-  for (int d = 0; d < a.ndim; ++d)
-    if (a.shape[d] != b.shape[d]) return false;
-  return true;
 }
 
 // Stride of `v` along axis d of a shape of `ndim` axes to which it broadcasts.

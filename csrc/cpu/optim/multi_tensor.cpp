@@ -40,9 +40,11 @@ double span_norm(const T* x, int64_t n, double p) {
 
 // ---- total_norm(*tensors; p): (sum |x|^p)^(1/p) over all elements of all tensors
 
+RV_ATTRS(NormAttrs, (double, p));
+
 template <class T, Power kPower>
 void total_norm_as(const Args& a, Team& team) {
-  const double p = a.floats[0];
+  const double p = attrs<NormAttrs>(a).p;
   double* part = reinterpret_cast<double*>(a.shared);
   each_span(a.in, a.n_in, team, [&](int t, int64_t begin, int64_t end, int64_t chunk) {
     const Span<T> x(a.in[t], begin, end);
@@ -63,7 +65,7 @@ void total_norm_as(const Args& a, Team& team) {
 
 template <class T>
 void total_norm_of(const Args& a, Team& team) {
-  const double p = a.floats[0];
+  const double p = attrs<NormAttrs>(a).p;
   if (p == 2) total_norm_as<T, kSum2>(a, team);
   else if (p == 1) total_norm_as<T, kSum1>(a, team);
   else if (p == HUGE_VAL) total_norm_as<T, kMax>(a, team);
@@ -78,7 +80,7 @@ void total_norm_run(const Args& a, Team& team) {
 }
 
 double total_norm_cost(const Args& a) {
-  const double p = a.floats[0];
+  const double p = attrs<NormAttrs>(a).p;
   const bool plain = p == 1 || p == 2 || p == 0 || p == HUGE_VAL || p == -HUGE_VAL;
   return 50 + 8 * a.n_in + total_size(a.in, a.n_in) * (plain ? 0.06 : 20);
 }
@@ -86,7 +88,7 @@ double total_norm_cost(const Args& a) {
 int64_t total_norm_shared(const Args& a) { return 8 * span_count(a.in, a.n_in); }
 
 const char* total_norm_check(const Args& a) {
-  if (a.n_out != 1 || a.n_floats != 1 || a.out[0].size() != 1) return "takes tensors and p, gives one number";
+  if (a.n_out != 1 || a.out[0].size() != 1) return "takes tensors, gives one number";
   if (a.out[0].dtype != DType::f32 && a.out[0].dtype != DType::f64) return "out must be float32 or float64";
   for (int i = 0; i < a.n_in; ++i)
     if (a.in[i].dtype != a.out[0].dtype) return "tensors must all have out's dtype";
@@ -128,7 +130,11 @@ const char* scale_all_check(const Args& a) {
 
 }  // namespace
 
-extern const Kernel k_total_norm = {total_norm_run, total_norm_cost, total_norm_shared, total_norm_check};
-extern const Kernel k_scale_all = {scale_all_run, scale_all_cost, nullptr, scale_all_check};
+extern const Kernel k_total_norm = {.attrs = NormAttrs::schema,
+                                    .run = total_norm_run,
+                                    .cost = total_norm_cost,
+                                    .shared = total_norm_shared,
+                                    .check = total_norm_check};
+extern const Kernel k_scale_all = {.run = scale_all_run, .cost = scale_all_cost, .check = scale_all_check};
 
 }  // namespace rv::RV_ISA

@@ -22,6 +22,7 @@ inline double magnitude(double x) { return __builtin_fabs(x); }
 
 constexpr int kMaxCoefficients = 8;
 constexpr int kMaxClock = 4;
+constexpr int kMaxStates = 3;
 
 // Each rule: kStates, kHyper, kClock; prepare(hyper, clock after the step's own update, coefficients);
 // update(coefficients, p, g, a, b, c). g already has its sign (maximize).
@@ -264,61 +265,67 @@ void update_span(const T* c, T sign, int64_t n, const T* p_in, const T* g_in, co
   }
 }
 
+// A rule as values: what goes over operands needs no instance for each.
+struct AnyRule {
+  int states, hyper, clock;
+  void (*prepare)(const double* hyper, double* clock, double* coefficients);
+  decltype(&update_span<Adamax, float>) floats;
+  decltype(&update_span<Adamax, double>) doubles;
+
+  int parameters(const Args& a) const { return (a.n_in - 2) / (2 + states); }
+};
 template <class Rule>
-int parameters(const Args& a) {
-  return (a.n_in - 2) / (2 + Rule::kStates);
+AnyRule any() {
+  return {
+      Rule::kStates, Rule::kHyper, Rule::kClock, Rule::prepare, update_span<Rule, float>, update_span<Rule, double>};
 }
 
-template <class Rule, class T>
-void optimize_as(const Args& a, Team& team, bool maximize) {
-  constexpr int S = Rule::kStates;
-  const int n = parameters<Rule>(a);
-  const View *params = a.in + 2, *grads = params + n, *states = grads + n;
+template <class T, class Update>
+void optimize_as(const Args& a, Team& team, const AnyRule& rule, Update update, bool maximize) {
+  const int n = rule.parameters(a), states = rule.states;
+  const View *params = a.in + 2, *grads = params + n, *old_states = grads + n;
   const View *new_params = a.out + 1, *new_states = new_params + n;
   double clock[kMaxClock] = {}, wide[kMaxCoefficients] = {};
-  for (int i = 0; i < Rule::kClock; ++i) clock[i] = a.in[1].ptr<double>()[i];
-  Rule::prepare(a.in[0].ptr<double>(), clock, wide);
-  for (int i = 0; i < Rule::kClock; ++i) a.out[0].ptr<double>()[i] = clock[i];
+  for (int i = 0; i < rule.clock; ++i) clock[i] = a.in[1].ptr<double>()[i];
+  rule.prepare(a.in[0].ptr<double>(), clock, wide);
+  for (int i = 0; i < rule.clock; ++i) a.out[0].ptr<double>()[i] = clock[i];
   T c[kMaxCoefficients];
   for (int i = 0; i < kMaxCoefficients; ++i) c[i] = static_cast<T>(wide[i]);
   each_span(params, n, team, [&](int t, int64_t begin, int64_t end, int64_t) {
     const Span<T> g(grads[t], begin, end);
-    const T* s_in[S + 1] = {};
-    T* s_out[S + 1] = {};
-    for (int k = 0; k < S; ++k) {
-      s_in[k] = states[k * n + t].template ptr<T>() + begin;
+    const T* s_in[kMaxStates] = {};
+    T* s_out[kMaxStates] = {};
+    for (int k = 0; k < states; ++k) {
+      s_in[k] = old_states[k * n + t].template ptr<T>() + begin;
       s_out[k] = new_states[k * n + t].template ptr<T>() + begin;
     }
-    update_span<Rule, T>(c, maximize ? T(-1) : T(1), end - begin, params[t].ptr<T>() + begin, g.data, s_in,
-                         new_params[t].ptr<T>() + begin, s_out);
+    update(c, maximize ? T(-1) : T(1), end - begin, params[t].ptr<T>() + begin, g.data, s_in,
+           new_params[t].ptr<T>() + begin, s_out);
   });
 }
 
-template <class Rule>
-void optimize(const Args& a, Team& team, bool maximize) {
-  if (a.n_in > 2 && a.in[2].dtype == DType::f64) optimize_as<Rule, double>(a, team, maximize);
-  else optimize_as<Rule, float>(a, team, maximize);
+void optimize(const Args& a, Team& team, const AnyRule& rule, bool maximize) {
+  if (a.n_in > 2 && a.in[2].dtype == DType::f64) optimize_as<double>(a, team, rule, rule.doubles, maximize);
+  else optimize_as<float>(a, team, rule, rule.floats, maximize);
 }
 
-template <class Rule>
-const char* operands_fit(const Args& a) {
-  constexpr int S = Rule::kStates;
-  const int n = parameters<Rule>(a);
-  if (a.n_in < 2 || a.n_in != 2 + n * (2 + S) || a.n_out != 1 + n * (1 + S)) return "wrong number of operands";
+const char* operands_fit(const Args& a, const AnyRule& rule) {
+  const int n = rule.parameters(a), states = rule.states;
+  if (a.n_in < 2 || a.n_in != 2 + n * (2 + states) || a.n_out != 1 + n * (1 + states))
+    return "wrong number of operands";
   const View &hyper = a.in[0], &clock = a.in[1];
-  if (hyper.dtype != DType::f64 || hyper.size() < Rule::kHyper || !hyper.contiguous()) return "hyper must be float64";
-  if (clock.dtype != DType::f64 || clock.size() < Rule::kClock || !clock.contiguous()) return "clock must be float64";
+  if (hyper.dtype != DType::f64 || hyper.size() < rule.hyper || !hyper.contiguous()) return "hyper must be float64";
+  if (clock.dtype != DType::f64 || clock.size() < rule.clock || !clock.contiguous()) return "clock must be float64";
   if (a.out[0].dtype != DType::f64 || !same_shape(a.out[0], clock)) return "the new clock must be like clock";
   for (int i = 0; i < n; ++i) {
     const View& p = a.in[2 + i];
-    if (p.dtype != a.in[2].dtype || (p.dtype != DType::f32 && p.dtype != DType::f64))
-      return "parameters must all be float32 or all float64";
-    for (int k = 0; k < 2 + S; ++k) {
+    if (p.dtype != a.in[2].dtype || !floating(p.dtype)) return "parameters must all be float32 or all float64";
+    for (int k = 0; k < 2 + states; ++k) {
       const View& v = a.in[2 + k * n + i];
       if (v.dtype != p.dtype || !same_shape(v, p)) return "gradients and states must be like their parameter";
       if (k != 1 && !v.contiguous()) return "parameters and states must be contiguous";
     }
-    for (int k = 0; k < 1 + S; ++k) {
+    for (int k = 0; k < 1 + states; ++k) {
       const View& v = a.out[1 + k * n + i];
       if (v.dtype != p.dtype || !same_shape(v, p) || !v.contiguous()) return "results must be like their parameter";
     }
@@ -326,49 +333,32 @@ const char* operands_fit(const Args& a) {
   return nullptr;
 }
 
-// f(Rule{}) for the rule that the flags choose. ints: maximize, then the op's own flags.
-template <class F>
-auto sgd_rule(const Args& a, F&& f) {
-  if (!a.ints[1]) return f(Sgd<false, false>{});
-  return a.ints[2] ? f(Sgd<true, true>{}) : f(Sgd<true, false>{});
+RV_ATTRS(SgdAttrs, (bool, maximize), (bool, momentum), (bool, nesterov));
+RV_ATTRS(AdamAttrs, (bool, maximize), (bool, amsgrad), (bool, decoupled));
+RV_ATTRS(NadamAttrs, (bool, maximize), (bool, decoupled));
+RV_ATTRS(RadamAttrs, (bool, maximize), (bool, decoupled));
+RV_ATTRS(RmspropAttrs, (bool, maximize), (bool, centered), (bool, momentum));
+template <class Rule>  // the only one of its op
+RV_ATTRS(PlainAttrs, (bool, maximize));
+
+// The rule that the flags choose.
+AnyRule rule_of(const SgdAttrs& a) {
+  if (!a.momentum) return any<Sgd<false, false>>();
+  return a.nesterov ? any<Sgd<true, true>>() : any<Sgd<true, false>>();
 }
-template <class F>
-auto adam_rule(const Args& a, F&& f) {
-  if (a.ints[1]) return a.ints[2] ? f(Adam<true, true>{}) : f(Adam<true, false>{});
-  return a.ints[2] ? f(Adam<false, true>{}) : f(Adam<false, false>{});
+AnyRule rule_of(const AdamAttrs& a) {
+  if (a.amsgrad) return a.decoupled ? any<Adam<true, true>>() : any<Adam<true, false>>();
+  return a.decoupled ? any<Adam<false, true>>() : any<Adam<false, false>>();
 }
-template <class F>
-auto adamax_rule(const Args&, F&& f) {
-  return f(Adamax{});
+AnyRule rule_of(const NadamAttrs& a) { return a.decoupled ? any<Nadam<true>>() : any<Nadam<false>>(); }
+AnyRule rule_of(const RadamAttrs& a) { return a.decoupled ? any<Radam<true>>() : any<Radam<false>>(); }
+AnyRule rule_of(const RmspropAttrs& a) {
+  if (a.centered) return a.momentum ? any<Rmsprop<true, true>>() : any<Rmsprop<true, false>>();
+  return a.momentum ? any<Rmsprop<false, true>>() : any<Rmsprop<false, false>>();
 }
-template <class F>
-auto nadam_rule(const Args& a, F&& f) {
-  return a.ints[1] ? f(Nadam<true>{}) : f(Nadam<false>{});
-}
-template <class F>
-auto radam_rule(const Args& a, F&& f) {
-  return a.ints[1] ? f(Radam<true>{}) : f(Radam<false>{});
-}
-template <class F>
-auto rmsprop_rule(const Args& a, F&& f) {
-  if (a.ints[1]) return a.ints[2] ? f(Rmsprop<true, true>{}) : f(Rmsprop<true, false>{});
-  return a.ints[2] ? f(Rmsprop<false, true>{}) : f(Rmsprop<false, false>{});
-}
-template <class F>
-auto adagrad_rule(const Args&, F&& f) {
-  return f(Adagrad{});
-}
-template <class F>
-auto adadelta_rule(const Args&, F&& f) {
-  return f(Adadelta{});
-}
-template <class F>
-auto asgd_rule(const Args&, F&& f) {
-  return f(Asgd{});
-}
-template <class F>
-auto rprop_rule(const Args&, F&& f) {
-  return f(Rprop{});
+template <class Rule>
+AnyRule rule_of(const PlainAttrs<Rule>&) {
+  return any<Rule>();
 }
 
 // In cache 30 bytes a nanosecond go through, and each tensor takes some set-up.
@@ -378,28 +368,24 @@ double optimize_cost(const Args& a) {
   return 150 + 8 * a.n_in + bytes / 30;
 }
 
+template <class A>
+struct Optimizer {
+  static void run(const Args& a, Team& team) { optimize(a, team, rule_of(attrs<A>(a)), attrs<A>(a).maximize); }
+  static const char* check(const Args& a) { return operands_fit(a, rule_of(attrs<A>(a))); }
+  static constexpr Kernel kernel{.attrs = A::schema, .run = run, .cost = optimize_cost, .check = check};
+};
+
 }  // namespace
 
-#define RV_OPTIMIZER(name, flags)                                                                         \
-  extern const Kernel k_##name = {                                                                        \
-      [](const Args& a, Team& team) {                                                                     \
-        name##_rule(a, [&](auto rule) { optimize<decltype(rule)>(a, team, a.ints[0] != 0); });            \
-      },                                                                                                  \
-      optimize_cost, nullptr,                                                                             \
-      [](const Args& a) -> const char* {                                                                  \
-        if (a.n_ints != 1 + flags) return "wrong number of flags";                                        \
-        return name##_rule(a, [&](auto rule) -> const char* { return operands_fit<decltype(rule)>(a); }); \
-      }}
-
-RV_OPTIMIZER(sgd, 2);   // momentum, nesterov
-RV_OPTIMIZER(adam, 2);  // amsgrad, decoupled
-RV_OPTIMIZER(adamax, 0);
-RV_OPTIMIZER(nadam, 1);    // decoupled
-RV_OPTIMIZER(radam, 1);    // decoupled
-RV_OPTIMIZER(rmsprop, 2);  // centered, momentum
-RV_OPTIMIZER(adagrad, 0);
-RV_OPTIMIZER(adadelta, 0);
-RV_OPTIMIZER(asgd, 0);
-RV_OPTIMIZER(rprop, 0);
+extern const Kernel k_sgd = Optimizer<SgdAttrs>::kernel;
+extern const Kernel k_adam = Optimizer<AdamAttrs>::kernel;
+extern const Kernel k_adamax = Optimizer<PlainAttrs<Adamax>>::kernel;
+extern const Kernel k_nadam = Optimizer<NadamAttrs>::kernel;
+extern const Kernel k_radam = Optimizer<RadamAttrs>::kernel;
+extern const Kernel k_rmsprop = Optimizer<RmspropAttrs>::kernel;
+extern const Kernel k_adagrad = Optimizer<PlainAttrs<Adagrad>>::kernel;
+extern const Kernel k_adadelta = Optimizer<PlainAttrs<Adadelta>>::kernel;
+extern const Kernel k_asgd = Optimizer<PlainAttrs<Asgd>>::kernel;
+extern const Kernel k_rprop = Optimizer<PlainAttrs<Rprop>>::kernel;
 
 }  // namespace rv::RV_ISA

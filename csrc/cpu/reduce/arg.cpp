@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Extremes with their positions: argmax, argmin, and max and min over one axis. The first of equals wins; a NaN beats
 // every number, and the first NaN the others. A position counts the terms in logical order.
-#include "cpu/kernels.h"
 #include "cpu/reduce/reduce.h"
 #include "cpu/reduce/rows.h"
 
@@ -148,20 +147,21 @@ const Reducer* find(const Args& args) {
 
 // There is no extreme of nothing.
 template <int outputs, const Reducer* (*find)(const Args&)>
-struct ArgKernel : ReduceKernel<find, outputs> {
+struct ArgKernel : ReduceKernel<find, ReduceAttrs, outputs> {
+  using Base = ReduceKernel<find, ReduceAttrs, outputs>;
   static const char* check(const Args& args) {
-    if (const char* wrong = ReduceKernel<find, outputs>::check(args)) return wrong;
+    if (const char* wrong = Base::check(args)) return wrong;
     return args.in[0].size() == 0 && args.out[0].size() != 0 ? "there must be terms to choose from" : nullptr;
   }
-  using Base = ReduceKernel<find, outputs>;
-  static constexpr Kernel kernel{Base::run, Base::cost, Base::shared, check};
+  static constexpr Kernel kernel{
+      .attrs = ReduceAttrs::schema, .run = Base::run, .cost = Base::cost, .shared = Base::shared, .check = check};
 };
 
 }  // namespace
 
-const Kernel k_argmax = ArgKernel<1, find<Greatest>>::kernel;
-const Kernel k_argmin = ArgKernel<1, find<Least>>::kernel;
-const Kernel k_max_dim = ArgKernel<2, find<Greatest>>::kernel;
-const Kernel k_min_dim = ArgKernel<2, find<Least>>::kernel;
+extern const Kernel k_argmax = ArgKernel<1, find<Greatest>>::kernel;
+extern const Kernel k_argmin = ArgKernel<1, find<Least>>::kernel;
+extern const Kernel k_max_dim = ArgKernel<2, find<Greatest>>::kernel;
+extern const Kernel k_min_dim = ArgKernel<2, find<Least>>::kernel;
 
 }  // namespace rv::RV_ISA

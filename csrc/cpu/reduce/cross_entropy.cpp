@@ -5,10 +5,8 @@
 //   loss[n] = sum_c q[n,c] (lse[n] - x[n,c])                lse[n] = log sum_c exp(x[n,c]);  0 where t[n] is ignored
 //   mean    = sum_n loss[n] / total                         total = sum of w[t[n]] over what is not ignored
 //
-// ints = [axis, reduction (0 none, 1 sum, 2 mean), ignore_index], floats = [label smoothing].
 // cross_entropy:      (x, t[, w])                -> loss, lse, total
 // cross_entropy_grad: (g, x, t, lse, total[, w]) -> dx;  g is shaped as loss
-#include "cpu/kernels.h"
 #include "cpu/reduce/lines.h"
 #include "cpu/reduce/rows.h"
 #include "cpu/simd/vmath_exp.h"
@@ -17,6 +15,8 @@ namespace rv::RV_ISA {
 namespace {
 
 enum Reduction { kNone, kSum, kMean };
+
+RV_ATTRS(LossAttrs, (int64_t, dim), (int64_t, reduction), (int64_t, ignore_index), (double, label_smoothing));
 
 template <class T>
 struct CrossEntropy {
@@ -31,8 +31,8 @@ struct CrossEntropy {
     Labels(const Args& args, int weight_at, int64_t n)
         : weight(args.n_in > weight_at ? &args.in[weight_at] : nullptr),
           classes(n),
-          ignored(args.ints[2]),
-          smoothing(static_cast<T>(args.floats[0])),
+          ignored(attrs<LossAttrs>(args).ignore_index),
+          smoothing(static_cast<T>(attrs<LossAttrs>(args).label_smoothing)),
           all(static_cast<T>(n)) {
       if (!weight || smoothing == 0) return;
       all = 0;
@@ -61,9 +61,9 @@ struct CrossEntropy {
 
   static void forward(const Args& args, Team& team) {
     const View &in = args.in[0], &target = args.in[1], &loss = args.out[0], &lse = args.out[1];
-    const Lines<3> lines({&in, &target, &lse}, static_cast<int>(args.ints[0]));
+    const Lines<3> lines({&in, &target, &lse}, static_cast<int>(attrs<LossAttrs>(args).dim));
     const int64_t n = lines.length;
-    const auto reduction = static_cast<Reduction>(args.ints[1]);
+    const auto reduction = static_cast<Reduction>(attrs<LossAttrs>(args).reduction);
     const Labels labels(args, 2, n);
     const Cut cut(lines, lines.step[0] == 1 || n == 1, N);
     double* partial = reinterpret_cast<double*>(args.shared);  // (tasks, 2): sums of loss and of weight
@@ -134,9 +134,9 @@ struct CrossEntropy {
 
   static void backward(const Args& args, Team& team) {
     const View &g = args.in[0], &in = args.in[1], &target = args.in[2], &lse = args.in[3], &out = args.out[0];
-    const auto reduction = static_cast<Reduction>(args.ints[1]);
+    const auto reduction = static_cast<Reduction>(attrs<LossAttrs>(args).reduction);
     const View& upstream = reduction == kNone ? g : lse;  // a scalar has no lines
-    const Lines<5> lines({&in, &target, &lse, &out, &upstream}, static_cast<int>(args.ints[0]));
+    const Lines<5> lines({&in, &target, &lse, &out, &upstream}, static_cast<int>(attrs<LossAttrs>(args).dim));
     const int64_t n = lines.length;
     const Labels labels(args, 5, n);
     const Cut cut(lines, n == 1 || (lines.step[0] == 1 && lines.step[3] == 1), N);
@@ -218,7 +218,7 @@ double backward_cost(const Args& args) { return 100 + 0.4 * static_cast<double>(
 
 int64_t forward_shared(const Args& args) {
   const View& in = args.in[0];
-  const Lines<3> lines({&in, &args.in[1], &args.out[1]}, static_cast<int>(args.ints[0]));
+  const Lines<3> lines({&in, &args.in[1], &args.out[1]}, static_cast<int>(attrs<LossAttrs>(args).dim));
   const int64_t lanes = kVecBytes / item_size(in.dtype);
   return Cut(lines, lines.step[0] == 1 || lines.length == 1, lanes).tasks * 2 * static_cast<int64_t>(sizeof(double));
 }
@@ -243,16 +243,16 @@ bool fits(const View& v, const View& x, int64_t axis) {
 // what both directions ask of logits, labels, lse, total, a (loss or its gradient) and the weights
 const char* check(const Args& args, const View& x, const View& t, const View& lse, const View& total, const View& loss,
                   const View* weight) {
-  if (args.n_ints != 3 || args.n_floats != 1) return "attributes are [axis, reduction, ignore_index], [smoothing]";
-  if (x.dtype != DType::f32 && x.dtype != DType::f64) return "logits must be float";
+  const auto& [dim, reduction, ignore_index, label_smoothing] = attrs<LossAttrs>(args);
+  if (!floating(x.dtype)) return "logits must be float";
   if (t.dtype != DType::i64) return "labels must be int64";
-  if (x.ndim < 1 || args.ints[0] < 0 || args.ints[0] >= x.ndim) return "axis out of range";
-  if (args.ints[1] < kNone || args.ints[1] > kMean) return "reduction must be 0, 1 or 2";
-  if (!fits(t, x, args.ints[0]) || !fits(lse, x, args.ints[0])) return "labels and lse have the logits' other axes";
+  if (x.ndim < 1 || dim < 0 || dim >= x.ndim) return "dim out of range";
+  if (reduction < kNone || reduction > kMean) return "reduction must be 0, 1 or 2";
+  if (!fits(t, x, dim) || !fits(lse, x, dim)) return "labels and lse have the logits' other axes";
   if (lse.dtype != x.dtype || total.dtype != x.dtype || loss.dtype != x.dtype) return "dtypes must be equal";
   if (total.ndim != 0) return "total is a scalar";
-  if (args.ints[1] == kNone ? !fits(loss, x, args.ints[0]) : loss.ndim != 0) return "loss has the wrong shape";
-  if (weight && (weight->ndim != 1 || weight->shape[0] != x.shape[args.ints[0]] || weight->dtype != x.dtype))
+  if (reduction == kNone ? !fits(loss, x, dim) : loss.ndim != 0) return "loss has the wrong shape";
+  if (weight && (weight->ndim != 1 || weight->shape[0] != x.shape[dim] || weight->dtype != x.dtype))
     return "there must be one weight a class";
   return nullptr;
 }
@@ -267,15 +267,15 @@ const char* forward_check(const Args& args) {
 const char* backward_check(const Args& args) {
   if ((args.n_in != 5 && args.n_in != 6) || args.n_out != 1) return "five or six inputs and one output are needed";
   const View &x = args.in[1], &dx = args.out[0];
-  if (dx.dtype != x.dtype || dx.ndim != x.ndim) return "the gradient is shaped as the logits";
-  for (int d = 0; d < x.ndim; ++d)
-    if (x.shape[d] != dx.shape[d]) return "the gradient is shaped as the logits";
+  if (dx.dtype != x.dtype || !same_shape(x, dx)) return "the gradient is shaped as the logits";
   return check(args, x, args.in[2], args.in[3], args.in[4], args.in[0], args.n_in == 6 ? &args.in[5] : nullptr);
 }
 
 }  // namespace
 
-const Kernel k_cross_entropy = {forward, forward_cost, forward_shared, forward_check};
-const Kernel k_cross_entropy_grad = {backward, backward_cost, nullptr, backward_check};
+extern const Kernel k_cross_entropy = {
+    .attrs = LossAttrs::schema, .run = forward, .cost = forward_cost, .shared = forward_shared, .check = forward_check};
+extern const Kernel k_cross_entropy_grad = {
+    .attrs = LossAttrs::schema, .run = backward, .cost = backward_cost, .check = backward_check};
 
 }  // namespace rv::RV_ISA

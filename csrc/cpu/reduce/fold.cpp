@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions with one accumulator an output: sum, mean, prod, amax, amin, any, all, count_nonzero, norm.
-#include "cpu/kernels.h"
 #include "cpu/reduce/reduce.h"
 #include "cpu/reduce/rows.h"
 
@@ -276,10 +275,10 @@ const Reducer* any(const Args& args) { return nonzero<Any, uint8_t, DType::b1>(a
 const Reducer* all(const Args& args) { return nonzero<All, uint8_t, DType::b1>(args); }
 const Reducer* count(const Args& args) { return nonzero<Sum, int64_t, DType::i64>(args); }
 
-// floats = [p]
+RV_ATTRS(NormAttrs, (ReduceAttrs, reduce), (double, p));
+
 const Reducer* norm(const Args& args) {
-  if (args.n_floats != 1) return nullptr;
-  const double p = args.floats[0];
+  const double p = attrs<NormAttrs>(args).p;
   if (p == 0) return of_floats<Norm0>(args);
   if (p == 1) return of_floats<Norm1>(args);
   if (p == 2) return of_floats<Norm2>(args);
@@ -290,14 +289,14 @@ const Reducer* norm(const Args& args) {
 
 }  // namespace
 
-const Kernel k_sum = ReduceKernel<sum>::kernel;
-const Kernel k_mean = ReduceKernel<mean>::kernel;
-const Kernel k_prod = ReduceKernel<prod>::kernel;
-const Kernel k_amax = ReduceKernel<amax>::kernel;
-const Kernel k_amin = ReduceKernel<amin>::kernel;
-const Kernel k_any = ReduceKernel<any>::kernel;
-const Kernel k_all = ReduceKernel<all>::kernel;
-const Kernel k_count_nonzero = ReduceKernel<count>::kernel;
-const Kernel k_norm = ReduceKernel<norm>::kernel;
+extern const Kernel k_sum = ReduceKernel<sum>::kernel;
+extern const Kernel k_mean = ReduceKernel<mean>::kernel;
+extern const Kernel k_prod = ReduceKernel<prod>::kernel;
+extern const Kernel k_amax = ReduceKernel<amax>::kernel;
+extern const Kernel k_amin = ReduceKernel<amin>::kernel;
+extern const Kernel k_any = ReduceKernel<any>::kernel;
+extern const Kernel k_all = ReduceKernel<all>::kernel;
+extern const Kernel k_count_nonzero = ReduceKernel<count>::kernel;
+extern const Kernel k_norm = ReduceKernel<norm, NormAttrs>::kernel;
 
 }  // namespace rv::RV_ISA

@@ -2,7 +2,7 @@
 // Kernels that work along one axis (softmax, cumsum, ...) see their arrays as lines along it; lines that are
 // neighbours in memory form tiles.
 #pragma once
-#include "core/view.h"
+#include "core/kernel.h"
 
 namespace rv::RV_ISA {
 
@@ -71,6 +71,14 @@ struct Lines {
     n_ = kept;
   }
 };
+
+// What is wrong with one array made of another of its shape and dtype, along axis `dim`, or nullptr.
+inline const char* check_along(const Args& args, int64_t dim) {
+  if (args.n_in != 1 || args.n_out != 1) return "one input and one output are needed";
+  const View &in = args.in[0], &out = args.out[0];
+  if (in.dtype != out.dtype || !same_shape(in, out)) return "input and output must have one shape and dtype";
+  return dim < 0 || dim >= (in.ndim ? in.ndim : 1) ? "dim out of range" : nullptr;
+}
 
 // How the lines are cut: `width` neighbouring lines at a time.
 struct Cut {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions that need two passes over a block while it is in cache: var, std, var_mean, logsumexp.
-#include "cpu/kernels.h"
 #include "cpu/reduce/reduce.h"
 #include "cpu/reduce/rows.h"
 #include "cpu/simd/vmath_exp.h"
 
 namespace rv::RV_ISA {
 namespace {
+
+RV_ATTRS(MomentAttrs, (ReduceAttrs, reduce), (double, correction));
 
 enum class Want { var, std, var_mean };
 
@@ -116,13 +117,13 @@ struct Moments {
     for (int64_t i = 0; i < width; ++i) s.count[i] = 0, s.mean[i] = s.low[i] = __builtin_nanf(""), s.m2[i] = 0;
   }
 
-  // floats = [correction]: var = M2 / max(0, terms - correction)
+  // var = M2 / max(0, terms - correction)
   template <Want want>
   static void finish(const void* state, int64_t width, int64_t plane, int64_t terms, const Args& args,
                      std::byte* const* out, int64_t stride) {
     const State s(const_cast<void*>(state), plane);
     T *y = reinterpret_cast<T*>(out[0]), *mean = reinterpret_cast<T*>(out[1]);
-    const double left = static_cast<double>(terms) - args.floats[0];
+    const double left = static_cast<double>(terms) - attrs<MomentAttrs>(args).correction;
     const T divisor = static_cast<T>(left > 0 ? left : 0);
     for (int64_t i = 0; i < width; ++i) {
       const T var = (s.m2[i] > 0 || s.m2[i] != s.m2[i] ? s.m2[i] : T(0)) / divisor;
@@ -201,7 +202,6 @@ struct LogSumExp {
 template <Want want>
 const Reducer* moments(const Args& args) {
   const DType t = args.in[0].dtype;
-  if (args.n_floats != 1) return nullptr;
   for (int k = 0; k < args.n_out; ++k)
     if (args.out[k].dtype != t) return nullptr;
   if (t == DType::f32) return &Moments<float>::reducer<want>;
@@ -217,9 +217,9 @@ const Reducer* logsumexp(const Args& args) {
 
 }  // namespace
 
-const Kernel k_var = ReduceKernel<moments<Want::var>>::kernel;
-const Kernel k_std = ReduceKernel<moments<Want::std>>::kernel;
-const Kernel k_var_mean = ReduceKernel<moments<Want::var_mean>, 2>::kernel;
-const Kernel k_logsumexp = ReduceKernel<logsumexp>::kernel;
+extern const Kernel k_var = ReduceKernel<moments<Want::var>, MomentAttrs>::kernel;
+extern const Kernel k_std = ReduceKernel<moments<Want::std>, MomentAttrs>::kernel;
+extern const Kernel k_var_mean = ReduceKernel<moments<Want::var_mean>, MomentAttrs, 2>::kernel;
+extern const Kernel k_logsumexp = ReduceKernel<logsumexp>::kernel;
 
 }  // namespace rv::RV_ISA

@@ -4,7 +4,6 @@
 // grow with its depth. Every cut follows from the shapes alone.
 #include "cpu/reduce/reduce.h"
 
-#include "cpu/kernels.h"
 #include "cpu/simd/ints.h"
 
 namespace rv::RV_ISA {
@@ -22,7 +21,7 @@ struct Axis {
   int64_t size, in, out;  // strides in elements
 };
 
-struct Axes {
+struct AxisList {
   Axis axis[kMaxDims];
   int n = 0;
   int64_t count = 1;
@@ -53,26 +52,26 @@ struct Axes {
   static int64_t near(const Axis& a) { return a.in < 0 ? -a.in : a.in; }
 };
 
-struct Walk {
-  Axes kept, reduced;     // `kept` without `tiled`
-  Axis tiled{1, 0, 0};    // the last kept axis
-  bool columns, direct;   // blocks are columns (or rows) of memory; they are read in place
-  int64_t width, tiles;   // outputs of a tile; tiles along `tiled`
-  int64_t block;          // terms of a block
-  int64_t fold = 1;       // rows that are laid side by side: narrow columns fill vectors
-  int64_t chunk, chunks;  // terms of a chunk; chunks of a reduction
-  int64_t plane;          // accumulators of a state
-  int64_t slot;           // bytes of a state
-  int depth = 2;          // of the tree of blocks
+struct Tiling {
+  AxisList kept, reduced;  // `kept` without `tiled`
+  Axis tiled{1, 0, 0};     // the last kept axis
+  bool columns, direct;    // blocks are columns (or rows) of memory; they are read in place
+  int64_t width, tiles;    // outputs of a tile; tiles along `tiled`
+  int64_t block;           // terms of a block
+  int64_t fold = 1;        // rows that are laid side by side: narrow columns fill vectors
+  int64_t chunk, chunks;   // terms of a chunk; chunks of a reduction
+  int64_t plane;           // accumulators of a state
+  int64_t slot;            // bytes of a state
+  int depth = 2;           // of the tree of blocks
 };
 
-Walk plan_walk(const Args& args, const Reducer& r) {
+Tiling plan_tiling(const Args& args, const Reducer& r) {
   const View &in = args.in[0], &out = args.out[0];
-  const bool keepdim = args.ints[0] != 0;
-  Walk w;
-  int next = 2, out_axis = 0;
+  const auto& [dim, keepdim] = attrs<ReduceAttrs>(args);
+  Tiling w;
+  int next = 0, out_axis = 0;
   for (int d = 0; d < in.ndim; ++d) {
-    const bool reduced = next < args.n_ints && args.ints[next] == d;
+    const bool reduced = next < dim.size && dim[next] == d;
     if (reduced) {
       w.reduced.add({in.shape[d], in.stride[d], 0});
       ++next;
@@ -93,7 +92,7 @@ Walk plan_walk(const Args& args, const Reducer& r) {
   }
 
   const bool has_rows = w.reduced.n > 0, has_columns = w.tiled.size > 1;
-  w.columns = !has_rows || (has_columns && Axes::near(w.tiled) < Axes::near(w.reduced.last()));
+  w.columns = !has_rows || (has_columns && AxisList::near(w.tiled) < AxisList::near(w.reduced.last()));
   // few terms are better gathered into columns, the more so where a row has several passes
   if (has_columns && terms <= (r.state_bytes > r.item ? 32 : 12) && w.tiled.size >= 16) w.columns = true;
   const int64_t unit = w.columns ? (has_columns ? w.tiled.in : 1) : w.reduced.last().in;
@@ -128,7 +127,7 @@ Walk plan_walk(const Args& args, const Reducer& r) {
   return w;
 }
 
-int64_t in_offset(const Axes& axes, int64_t flat) {
+int64_t in_offset(const AxisList& axes, int64_t flat) {
   int64_t offset = 0;
   for (int d = axes.n - 1; d > 0; --d) {
     offset += flat % axes.axis[d].size * axes.axis[d].in;
@@ -137,7 +136,7 @@ int64_t in_offset(const Axes& axes, int64_t flat) {
   return axes.n ? offset + flat * axes.axis[0].in : 0;
 }
 
-int64_t out_offset(const Axes& axes, int64_t flat) {
+int64_t out_offset(const AxisList& axes, int64_t flat) {
   int64_t offset = 0;
   for (int d = axes.n - 1; d >= 0; --d) {
     offset += flat % axes.axis[d].size * axes.axis[d].out;
@@ -148,7 +147,7 @@ int64_t out_offset(const Axes& axes, int64_t flat) {
 
 // One tile of outputs over one range of terms.
 struct Tile {
-  const Walk& w;
+  const Tiling& w;
   const Reducer& r;
   const std::byte* base;  // first input element of the tile's first output
   int64_t width;
@@ -235,7 +234,7 @@ struct Tile {
 }  // namespace
 
 void reduce_all(const Args& args, Team& team, const Reducer& r) {
-  const Walk w = plan_walk(args, r);
+  const Tiling w = plan_tiling(args, r);
   const int64_t terms = w.reduced.count;
   if (w.kept.count * w.tiled.size == 0) return;
   const int64_t states = w.depth * w.slot;
@@ -278,7 +277,7 @@ void reduce_all(const Args& args, Team& team, const Reducer& r) {
 }
 
 int64_t reduce_shared(const Args& args, const Reducer& r) {
-  const Walk w = plan_walk(args, r);
+  const Tiling w = plan_tiling(args, r);
   return w.chunks > 1 ? w.kept.count * w.tiles * w.chunks * w.slot : 0;
 }
 
@@ -289,14 +288,12 @@ double reduce_cost(const Args& args, const Reducer& r) {
 const char* reduce_check(const Args& args, int outputs) {
   if (args.n_in != 1 || args.n_out != outputs) return "one input and its number of outputs are needed";
   const View &in = args.in[0], &out = args.out[0];
-  if (args.n_ints < 2 || args.ints[1] != args.n_ints - 2) return "attributes are [keepdim, n_axes, axes...]";
-  for (int i = 2; i < args.n_ints; ++i)
-    if (args.ints[i] < (i > 2 ? args.ints[i - 1] + 1 : 0) || args.ints[i] >= in.ndim)
-      return "axes must ascend and lie in the input's rank";
-  const bool keepdim = args.ints[0] != 0;
-  int next = 2, axis = 0;
+  const auto& [dim, keepdim] = attrs<ReduceAttrs>(args);
+  for (int i = 0; i < dim.size; ++i)
+    if (dim[i] < (i ? dim[i - 1] + 1 : 0) || dim[i] >= in.ndim) return "axes must ascend and lie in the input's rank";
+  int next = 0, axis = 0;
   for (int d = 0; d < in.ndim; ++d) {
-    const bool reduced = next < args.n_ints && args.ints[next] == d;
+    const bool reduced = next < dim.size && dim[next] == d;
     next += reduced;
     if (reduced && !keepdim) continue;
     if (axis >= out.ndim || out.shape[axis] != (reduced ? 1 : in.shape[d])) return "output shape does not fit";

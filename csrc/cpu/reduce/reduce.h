@@ -2,12 +2,14 @@
 // Reductions over any set of axes. reduce.cpp walks axes, tiles and chunks; a Reducer says what one kind of
 // reduction does with a small block of rows.
 //
-// Attributes of every reduction: ints = [keepdim, n_axes, axes...]; axes ascending and distinct.
 #pragma once
 #include "core/kernel.h"
 #include "core/team.h"
 
 namespace rv::RV_ISA {
+
+// Of every reduction, whose own attributes follow. `dim`: axes, ascending and distinct.
+RV_ATTRS(ReduceAttrs, (Ints, dim), (bool, keepdim));
 
 // A state holds the accumulators of up to `plane` neighbouring outputs side by side: an array of `plane` elements, or
 // several one after the other. Joining and finishing are then loops over contiguous memory.
@@ -39,8 +41,9 @@ double reduce_cost(const Args& args, const Reducer& r);
 // What is wrong with operands or attributes of a reduction into `outputs` arrays, or nullptr.
 const char* reduce_check(const Args& args, int outputs);
 
-// The four functions of a Kernel for `find(args)`, which gives the Reducer for its dtypes or nullptr.
-template <const Reducer* (*find)(const Args&), int outputs = 1>
+// The four functions of a Kernel for `find(args)`, which gives the Reducer for its dtypes or nullptr. Attrs begins with
+// ReduceAttrs.
+template <const Reducer* (*find)(const Args&), class Attrs = ReduceAttrs, int outputs = 1>
 struct ReduceKernel {
   static void run(const Args& args, Team& team) { reduce_all(args, team, *find(args)); }
   static double cost(const Args& args) { return reduce_cost(args, *find(args)); }
@@ -49,7 +52,7 @@ struct ReduceKernel {
     if (const char* wrong = reduce_check(args, outputs)) return wrong;
     return find(args) ? nullptr : "these dtypes are not supported";
   }
-  static constexpr Kernel kernel{run, cost, shared, check};
+  static constexpr Kernel kernel{.attrs = Attrs::schema, .run = run, .cost = cost, .shared = shared, .check = check};
 };
 
 }  // namespace rv::RV_ISA

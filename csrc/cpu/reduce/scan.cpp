@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cumsum: y[i] = x[0] + ... + x[i] along one axis, or x[i] + ... + x[n-1]; cumprod: the same of products.
-// ints = [axis, reverse]. float32 is accumulated in double precision.
-#include "cpu/kernels.h"
+// float32 is accumulated in double precision.
 #include "cpu/reduce/lines.h"
 #include "cpu/simd/simd.h"
 
@@ -23,6 +22,8 @@ struct Multiply {
   }
 };
 
+RV_ATTRS(ScanAttrs, (int64_t, dim), (bool, reverse));
+
 constexpr int64_t kChunk = 1 << 15;  // of a long line: the sums of earlier chunks are added in a second phase
 
 template <class T>
@@ -35,12 +36,13 @@ struct Scan<float> {
 };
 
 // A line is cut where there are too few of them to share out; then the sum inside a chunk starts anew.
-struct Plan {
+struct ScanCut {
   Lines<2> lines;
   bool columns;
   int64_t width, tiles, chunks;
 
-  explicit Plan(const Args& args) : lines({&args.in[0], &args.out[0]}, static_cast<int>(args.ints[0])) {
+  explicit ScanCut(const Args& args)
+      : lines({&args.in[0], &args.out[0]}, static_cast<int>(attrs<ScanAttrs>(args).dim)) {
     columns = lines.tiled >= 8 && lines.next[0] == 1 && lines.next[1] == 1;
     width = columns ? (lines.tiled < 512 ? lines.tiled : 512) : 1;
     tiles = (lines.tiled + width - 1) / width;
@@ -68,11 +70,11 @@ typename Scan<T>::Sum total(const T* x, int64_t step, int64_t n) {
 template <class T, class Join>
 void run_as(const Args& args, Team& team) {
   using Sum = typename Scan<T>::Sum;
-  const Plan p(args);
+  const ScanCut p(args);
   const Lines<2>& lines = p.lines;
   const int64_t n = lines.length;
   if (n == 0 || p.tiles * lines.outer == 0) return;
-  const bool reverse = args.ints[1] != 0;
+  const bool reverse = attrs<ScanAttrs>(args).reverse;
   const int64_t step_x = reverse ? -lines.step[0] : lines.step[0], step_y = reverse ? -lines.step[1] : lines.step[1];
   auto first_x = [&](int64_t place) {
     return args.in[0].ptr<const T>() + lines.offset(0, place / p.tiles) + place % p.tiles * p.width * lines.next[0] +
@@ -135,25 +137,21 @@ void run(const Args& args, Team& team) {
 double cost(const Args& args) { return 100 + static_cast<double>(args.in[0].size()); }
 
 int64_t shared(const Args& args) {
-  const Plan p(args);
+  const ScanCut p(args);
   return p.chunks > 1 ? p.tiles * p.lines.outer * p.chunks * static_cast<int64_t>(sizeof(double)) : 0;
 }
 
 const char* check(const Args& args) {
-  if (args.n_in != 1 || args.n_out != 1) return "one input and one output are needed";
-  const View &in = args.in[0], &out = args.out[0];
-  if (in.dtype != out.dtype || (in.dtype != DType::f32 && in.dtype != DType::f64 && in.dtype != DType::i64))
-    return "dtype must be float32, float64 or int64";
-  if (args.n_ints != 2 || args.ints[0] < 0 || args.ints[0] >= (in.ndim ? in.ndim : 1)) return "axis out of range";
-  if (in.ndim != out.ndim) return "input and output must have one shape";
-  for (int d = 0; d < in.ndim; ++d)
-    if (in.shape[d] != out.shape[d]) return "input and output must have one shape";
-  return nullptr;
+  if (const char* wrong = check_along(args, attrs<ScanAttrs>(args).dim)) return wrong;
+  const DType t = args.in[0].dtype;
+  return floating(t) || t == DType::i64 ? nullptr : "dtype must be float32, float64 or int64";
 }
 
 }  // namespace
 
-const Kernel k_cumsum = {run<Add>, cost, shared, check};
-const Kernel k_cumprod = {run<Multiply>, cost, shared, check};
+extern const Kernel k_cumsum = {
+    .attrs = ScanAttrs::schema, .run = run<Add>, .cost = cost, .shared = shared, .check = check};
+extern const Kernel k_cumprod = {
+    .attrs = ScanAttrs::schema, .run = run<Multiply>, .cost = cost, .shared = shared, .check = check};
 
 }  // namespace rv::RV_ISA

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// softmax and log_softmax along one axis. ints = [axis].
+// softmax and log_softmax along one axis.
 //   softmax:      y = exp(x - m) / s          m = max x,  s = sum exp(x - m)
 //   log_softmax:  y = (x - m) - log s
-#include "cpu/kernels.h"
 #include "cpu/reduce/lines.h"
 #include "cpu/reduce/rows.h"
 #include "cpu/simd/vmath_exp.h"
 
 namespace rv::RV_ISA {
 namespace {
+
+RV_ATTRS(SoftmaxAttrs, (int64_t, dim));
 
 RV_INLINE float log_of(float x) { return __builtin_logf(x); }
 RV_INLINE double log_of(double x) { return __builtin_log(x); }
@@ -84,7 +85,7 @@ struct Softmax {
 
   static void run(const Args& args, Team& team) {
     const View &in = args.in[0], &out = args.out[0];
-    const Lines<2> lines({&in, &out}, static_cast<int>(args.ints[0]));
+    const Lines<2> lines({&in, &out}, static_cast<int>(attrs<SoftmaxAttrs>(args).dim));
     const int64_t n = lines.length;
     const Cut cut(lines, n == 1 || (lines.step[0] == 1 && lines.step[1] == 1), N);
     if (n == 0 || cut.tasks == 0) return;
@@ -115,19 +116,13 @@ double cost(const Args& args) {
 }
 
 const char* check(const Args& args) {
-  if (args.n_in != 1 || args.n_out != 1) return "one input and one output are needed";
-  const View &in = args.in[0], &out = args.out[0];
-  if (in.dtype != out.dtype || (in.dtype != DType::f32 && in.dtype != DType::f64)) return "dtype must be float";
-  if (args.n_ints != 1 || args.ints[0] < 0 || args.ints[0] >= (in.ndim ? in.ndim : 1)) return "axis out of range";
-  if (in.ndim != out.ndim) return "input and output must have one shape";
-  for (int d = 0; d < in.ndim; ++d)
-    if (in.shape[d] != out.shape[d]) return "input and output must have one shape";
-  return nullptr;
+  if (!floating(args.in[0].dtype)) return "dtype must be float";
+  return check_along(args, attrs<SoftmaxAttrs>(args).dim);
 }
 
 }  // namespace
 
-const Kernel k_softmax = {run<false>, cost, nullptr, check};
-const Kernel k_log_softmax = {run<true>, cost, nullptr, check};
+extern const Kernel k_softmax = {.attrs = SoftmaxAttrs::schema, .run = run<false>, .cost = cost, .check = check};
+extern const Kernel k_log_softmax = {.attrs = SoftmaxAttrs::schema, .run = run<true>, .cost = cost, .check = check};
 
 }  // namespace rv::RV_ISA

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/view.h"
+
 #if defined(__x86_64__) || defined(_M_X64)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"  // false alarms from inside GCC 12's headers
@@ -49,17 +51,6 @@ inline constexpr int kVecBytes = 16;
 #define RV_PS __m128
 #define RV_PD __m128d
 #endif
-
-#define RV_INLINE inline __attribute__((always_inline))
-
-template <class T>
-struct LaneOf {
-  using Type = T;
-};
-template <>
-struct LaneOf<bool> {
-  using Type = uint8_t;
-};
 
 template <int kBytes>
 struct IntOf;

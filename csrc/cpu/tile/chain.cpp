@@ -5,8 +5,7 @@
 // steps where that is frequent.
 #include "cpu/tile/chain.h"
 
-#include "cpu/simd/simd.h"
-#include "cpu/simd/vmath.h"
+#include "cpu/tile/formulas.h"
 
 namespace rv::RV_ISA {
 namespace {
@@ -165,20 +164,6 @@ struct End {
 #undef EACH
 #undef BLOCK
 
-#define EW(name, arity, types, ...)
-#define EWL(...) LIGHT(false, __VA_ARGS__)
-#define EWC(...) LIGHT(true, __VA_ARGS__)
-#define LIGHT(exchange, name, arity, types, ...)                                                                       \
-  struct light_##name {                                                                                                \
-    static constexpr int kArity = arity;                                                                               \
-    static constexpr bool kCommutes = exchange;                                                                        \
-    template <class V>                                                                                                 \
-    static RV_INLINE V apply([[maybe_unused]] V a, [[maybe_unused]] V b, [[maybe_unused]] V c, [[maybe_unused]] V d) { \
-      return __VA_ARGS__;                                                                                              \
-    }                                                                                                                  \
-  };
-#include "core/elementwise.def"
-#undef LIGHT
 struct Same {
   template <class V>
   static RV_INLINE V apply(V a, V, V, V) {
@@ -208,7 +193,7 @@ Link pick(Form form) {
     switch (k) { FORM(block) FORM(memory) }
   } else if constexpr (F::kArity == 2) {
     switch (k) { FORM(block, memory) FORM(block, one) FORM(block, block) FORM(memory, memory) FORM(memory, one) }
-    if constexpr (!F::kCommutes) switch (k) {
+    if constexpr (F::kLinks != Links::commuting) switch (k) {
         FORM(memory, block) FORM(one, block) FORM(one, memory)
       }
   } else {
@@ -238,13 +223,6 @@ Link pick_pair(Form form, From d, bool stored) {
   return {};
 }
 
-enum : int {  // row_add, row_sub, ...
-#define EW(name, ...) row_##name,
-#define EWP(name, ...) row_##name,
-#define EWX(name, ...) row_##name,
-#include "core/elementwise.def"
-};
-
 // It would take the #include into the macro before it
 // clang-format off
 template <class T>
@@ -252,7 +230,7 @@ Link find(int row, Form form) {
   switch (row) {
 #define EW(name, ...)
 #define EWL(name, ...) \
-  case row_##name: return pick<T, light_##name>(form);
+  case row_##name: return pick<T, formula_##name>(form);
 #include "core/elementwise.def"
     default: return {};
   }
@@ -264,7 +242,7 @@ R by_commuting(int row, F f) {
   switch (row) {
 #define EW(name, ...)
 #define EWC(name, ...) \
-  case row_##name: return f(light_##name{});
+  case row_##name: return f(formula_##name{});
 #include "core/elementwise.def"
     default: return {};
   }

@@ -7,32 +7,28 @@ namespace rv::RV_ISA {
 
 static constexpr int kMaxArgs = Program::kMaxOperands, kMaxRegs = Program::kMaxRegisters;
 
-const char* check_program(const int64_t* ints, int n_ints, int n_floats, const View* ins, int n_in, const View* outs,
-                          int n_out) {
-  if (n_ints < 4) return "ints must start with [n_in, n_out, n_const, n_steps]";
-  for (int i = 0; i < 4; ++i)
-    if (ints[i] < 0 || ints[i] > kMaxRegs) return "counts of a tile program must be in [0, 96]";
-  const int64_t n_const = ints[2], n_steps = ints[3];
-  if (ints[0] != n_in || ints[1] != n_out) return "n_in and n_out must be the numbers of operands";
+const char* check_program(const ProgramAttrs& program, const View* ins, int n_in, const View* outs, int n_out) {
   if (n_out < 1 || n_in + n_out > kMaxArgs) return "a tile program has 1 to 32 operands, one of them an output";
-  if (n_ints != 4 + n_const + n_steps * Program::kStep + n_out)
-    return "ints must hold constants' dtypes, steps and output registers";
-  if (n_floats != n_const) return "floats must hold the constants";
-  const Program p(ints, nullptr);
-  if (n_in + n_const > kMaxRegs) return "a tile program has at most 96 registers";
+  if (program.outputs.size != n_out) return "there must be a register for each output";
+  if (program.dtypes.size != program.constants.size) return "each constant must have a dtype";
+  if (program.steps.size % Program::kStep || program.steps.size > kMaxRegs * Program::kStep)
+    return "a tile program has at most 96 steps, of eight integers each";
+  if (n_in + program.constants.size > kMaxRegs) return "a tile program has at most 96 registers";
+  const Program p(program, n_in);
+  const int n_const = p.n_const, n_steps = p.n_steps;
 
   int dtype[kMaxRegs];  // of each register; -1: not written yet
   for (int r = 0; r < kMaxRegs; ++r) dtype[r] = -1;
   for (int k = 0; k < n_in; ++k) dtype[k] = static_cast<int>(ins[k].dtype);
   for (int c = 0; c < n_const; ++c) {
-    if (p.const_codes[c] < 0 || p.const_codes[c] >= kDTypes) return "a constant's dtype code must be in [0, 5]";
+    if (p.const_codes[c] < 0 || p.const_codes[c] >= kDTypes) return "a constant has an unknown dtype code";
     dtype[n_in + c] = static_cast<int>(p.const_codes[c]);
   }
   for (int i = 0; i < n_steps; ++i) {
     const int64_t* s = p.steps + i * Program::kStep;
     if (s[0] < 0 || s[0] >= kRows) return "a step's fn must be a row number of elementwise.def";
     const ElementwiseRow& row = kRowTable[s[0]];
-    if (s[1] < 0 || s[1] >= 6 * 16 || !tile_fn(static_cast<int>(s[0]), static_cast<int>(s[1])))
+    if (s[1] < 0 || s[1] >= kDTypes * 16 || !tile_fn(static_cast<int>(s[0]), static_cast<int>(s[1])))
       return "a step's op has no instance for its dtype";
     if (s[2] != row.arity) return "a step's arity must be its op's";
     if (s[3] < n_in + n_const || s[3] >= kMaxRegs || s[3] >= n_in + n_const + n_steps)

@@ -1,42 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tile functions: each elementwise row of elementwise.def for each of its dtypes.
-#include "cpu/simd/simd.h"
+#include "cpu/tile/formulas.h"
 #include "cpu/tile/program.h"
-#include "cpu/simd/vmath.h"
 
 namespace rv::RV_ISA {
 namespace {
-
-// in the order of DType
-template <int code>
-struct TypeOf;
-template <>
-struct TypeOf<0> {
-  using Type = float;
-};
-template <>
-struct TypeOf<1> {
-  using Type = double;
-};
-template <>
-struct TypeOf<2> {
-  using Type = int32_t;
-};
-template <>
-struct TypeOf<3> {
-  using Type = int64_t;
-};
-template <>
-struct TypeOf<4> {
-  using Type = uint8_t;
-};
-template <>
-struct TypeOf<5> {
-  using Type = bool;
-};
-
-// type classes of elementwise.def, a bit a dtype
-enum Types : unsigned { FLOAT = 0b000011, NUMERIC = 0b011111, ALL = 0b111111, INTEGER = 0b111100, BOOL = 0b100000 };
 
 template <class T>
 RV_INLINE void store_result(T* out, Vec<T> r) {
@@ -124,65 +92,56 @@ void run_cast(const void* const* in, void* out_memory, int64_t n) {
 
 // ---------------------------------------------------------------- the table
 
-#define EW(name, arity, types, ...)                                                               \
-  struct formula_##name {                                                                         \
-    static constexpr int kArity = arity;                                                          \
-    static constexpr unsigned kTypes = types;                                                     \
-    template <class V>                                                                            \
-    static RV_INLINE auto apply([[maybe_unused]] V a, [[maybe_unused]] V b, [[maybe_unused]] V c, \
-                                [[maybe_unused]] V d) {                                           \
-      return __VA_ARGS__;                                                                         \
-    }                                                                                             \
-  };
-#define EWP(...) EW(__VA_ARGS__)
-#include "core/elementwise.def"
+struct Row {
+  TileFn fn[kDTypes];
+};
 
-template <class Formula, int code>
+template <class Formula, DType t, class T>
 constexpr TileFn instance() {
-  if constexpr ((Formula::kTypes >> code & 1) != 0) return run<Formula, typename TypeOf<code>::Type>;
+  if constexpr ((Formula::kTypes >> static_cast<int>(t) & 1) != 0) return run<Formula, T>;
   else return nullptr;
 }
-
-using Row = TileFn[kDTypes];
-
+template <class Formula>
+constexpr Row row_of() {
+  return {{
+#define DTYPE(name, type, ...) instance<Formula, DType::name, type>(),
+#include "core/dtypes.def"
+  }};
+}
 constexpr Row kTable[] = {
-#define EW(name, ...)                                                                           \
-  {instance<formula_##name, 0>(), instance<formula_##name, 1>(), instance<formula_##name, 2>(), \
-   instance<formula_##name, 3>(), instance<formula_##name, 4>(), instance<formula_##name, 5>()},
-#define EWP(...) EW(__VA_ARGS__)
+#define EW(name, ...) row_of<formula_##name>(),
+#define EWP(name, ...) row_of<formula_##name>(),
 #define EWX(name, arity) {},
 #include "core/elementwise.def"
 };
-constexpr int kRows = sizeof(kTable) / sizeof(Row);
 
-enum : int {  // row_add, row_sub, ...
-#define EW(name, ...) row_##name,
-#define EWP(name, ...) row_##name,
-#define EWX(name, arity) row_##name,
-#include "core/elementwise.def"
+constexpr Row kWhere = {{
+#define DTYPE(name, type, ...) run_where<type>,
+#include "core/dtypes.def"
+}};
+
+template <class From>
+constexpr Row casts_from() {
+  return {{
+#define DTYPE(name, type, ...) run_cast<type, From>,
+#include "core/dtypes.def"
+  }};
+}
+constexpr Row kCast[] = {
+#define DTYPE(name, type, ...) casts_from<type>(),
+#include "core/dtypes.def"
 };
-
-constexpr Row kWhere = {run_where<float>,   run_where<double>,  run_where<int32_t>,
-                        run_where<int64_t>, run_where<uint8_t>, run_where<bool>};
-
-#define FROM(T)                                                                                                \
-  {                                                                                                            \
-    run_cast<float, T>, run_cast<double, T>, run_cast<int32_t, T>, run_cast<int64_t, T>, run_cast<uint8_t, T>, \
-        run_cast<bool, T>                                                                                      \
-  }
-constexpr Row kCast[kDTypes] = {FROM(float), FROM(double), FROM(int32_t), FROM(int64_t), FROM(uint8_t), FROM(bool)};
-#undef FROM
 
 }  // namespace
 
 TileFn tile_fn(int row, int dtype_code) {
-  if (row < 0 || row >= kRows || dtype_code < 0) return nullptr;
+  if (row < 0 || row >= row_count || dtype_code < 0) return nullptr;
   if (row == row_cast) {
     const int from = dtype_code / 16, to = dtype_code % 16;
-    return from < kDTypes && to < kDTypes ? kCast[from][to] : nullptr;
+    return from < kDTypes && to < kDTypes ? kCast[from].fn[to] : nullptr;
   }
   if (dtype_code >= kDTypes) return nullptr;
-  return row == row_where ? kWhere[dtype_code] : kTable[row][dtype_code];
+  return row == row_where ? kWhere.fn[dtype_code] : kTable[row].fn[dtype_code];
 }
 
 }  // namespace rv::RV_ISA

@@ -4,7 +4,6 @@
 
 #include <new>
 
-#include "cpu/kernels.h"
 #include "cpu/tile/schedule.h"
 #include "cpu/tile/space.h"
 
@@ -216,7 +215,7 @@ TileFn plain_fn(const Args& a, const Program& p) {
 }
 
 int64_t prepare_tile(const Args& args, std::byte* memory) {
-  const Program p(args.ints, args.floats);
+  const Program p(args);
   Carver carver{memory};
   Prepared* const room = carver.take<Prepared>(1);
   TileSpace space(carver.take<TileOperand>(p.n_in + p.n_out));
@@ -254,7 +253,7 @@ void run_tile(const Args& args, Team& team) {
 
 // Measured at about 60 GB/s in cache; ops range from 0.02 ns an element (add) to 0.5 ns (the costlier functions).
 double tile_cost(const Args& args) {
-  const Program p(args.ints, args.floats);
+  const Program p(args);
   const double size = static_cast<double>(args.out[0].size());
   double ns = 20 + size * p.n_steps * 0.06;
   auto add = [&](const View& v) {
@@ -266,12 +265,11 @@ double tile_cost(const Args& args) {
   return ns;
 }
 
-const char* check_tile(const Args& a) {
-  return check_program(a.ints, a.n_ints, a.n_floats, a.in, a.n_in, a.out, a.n_out);
-}
+const char* check_tile(const Args& a) { return check_program(attrs<ProgramAttrs>(a), a.in, a.n_in, a.out, a.n_out); }
 
 }  // namespace
 
-extern const Kernel k_tile = {run_tile, tile_cost, nullptr, check_tile, prepare_tile};
+extern const Kernel k_tile = {
+    .attrs = ProgramAttrs::schema, .run = run_tile, .cost = tile_cost, .check = check_tile, .prepare = prepare_tile};
 
 }  // namespace rv::RV_ISA

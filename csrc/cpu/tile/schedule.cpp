@@ -12,15 +12,10 @@ constexpr int64_t kAlone = 8 << 10;
 
 uint64_t bits_of(int64_t code, double value) {
   uint64_t bits = 0;
-  auto put = [&](auto v) { std::memcpy(&bits, &v, sizeof v); };
-  switch (static_cast<DType>(code)) {
-    case DType::f32: put(static_cast<float>(value)); break;
-    case DType::f64: put(value); break;
-    case DType::i32: put(static_cast<int32_t>(value)); break;
-    case DType::i64: put(static_cast<int64_t>(value)); break;
-    case DType::u8: put(static_cast<uint8_t>(value)); break;
-    case DType::b1: put(static_cast<uint8_t>(value != 0)); break;
-  }
+  with_type(static_cast<DType>(code), [&](auto v) {
+    v = static_cast<decltype(v)>(value);
+    std::memcpy(&bits, &v, sizeof v);
+  });
   return bits;
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _native
-from ..core.dtypes import CODE
+from ..core.dtypes import CODE, DTYPES
 from ..core.errors import BackendError, ShapeError
 from ..core.recent import Recent
 from ..graph.ir import Graph
@@ -33,6 +33,13 @@ def _check_tables() -> dict[str, int]:
             problems.append(f"{what} ops without a row in csrc/core/*.def: {sorted(here - there)}")
         if there - here:
             problems.append(f"{what} rows in csrc/core/*.def without an Op record: {sorted(there - here)}")
+    for op in OPS.values():
+        if op.kind in ("kernel", "optimizer") and op.kernel in native and op.encode is None:
+            missing = native[op.kernel][1].keys() - op.defaults.keys()
+            if missing:
+                problems.append(f"attributes of the kernel that the op {op.name!r} lacks: {sorted(missing)}")
+    if list(DTYPES) != _native.dtype_table():
+        problems.append(f"ranvier/core/dtypes.py has {list(DTYPES)}, csrc/core/dtypes.def {_native.dtype_table()}")
     if problems:
         raise BackendError("; ".join(problems))
     return {name: i for i, name in enumerate(rows)}
@@ -69,8 +76,8 @@ class NativeBackend:
                 return False
             graph = Graph()
             node = graph.add(call, [graph.input(a.shape, a.dtype) for a in arrays], specs)
-            kernel, _, _, ints, floats = encode(node, self.rows)
-            _native.eager_add(number, arrays, kernel, [0], ints, floats, call.op.name)
+            kernel, _, _, attrs = encode(node, self.rows)
+            _native.eager_add(number, arrays, kernel, [0], attrs, call.op.name)
         return True
 
     def run(self, call: Any, arrays: list, specs: list) -> tuple:
@@ -86,9 +93,9 @@ class NativeBackend:
         if max(len(arrays), len(specs)) > _native.max_eager_arrays:
             graph.outputs = node.outputs
             return self._run_many((call, *((a.shape, a.dtype) for a in arrays)), graph, arrays)
-        kernel, _, _, ints, floats = encode(node, self.rows)
+        kernel, _, _, attrs = encode(node, self.rows)
         outs = [(CODE[dtype], tuple(shape)) for shape, dtype in specs]
-        out = _native.eager_add(call.id, arrays, kernel, outs, ints, floats, op.name)
+        out = _native.eager_add(call.id, arrays, kernel, outs, attrs, op.name)
         return out if type(out) is tuple else (out,)
 
     def _run_many(self, key: tuple, graph: Graph, arrays: list) -> tuple:

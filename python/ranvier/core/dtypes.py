@@ -8,14 +8,20 @@ import numpy as np
 
 from .errors import DTypeError
 
-float32, float64 = np.dtype("float32"), np.dtype("float64")
-int32, int64, uint8 = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8")
-bool_ = np.dtype("bool")
-
-ALL: tuple[np.dtype, ...] = (float32, float64, int32, int64, uint8, bool_)  # in the order of csrc/core/view.h
+# name, item size, class: the rows of csrc/core/dtypes.def
+DTYPES = (
+    ("float32", 4, "FLOAT"),
+    ("float64", 8, "FLOAT"),
+    ("int32", 4, "INTEGER"),
+    ("int64", 8, "INTEGER"),
+    ("uint8", 1, "INTEGER"),
+    ("bool", 1, "BOOL"),
+)
+ALL: tuple[np.dtype, ...] = tuple(np.dtype(name) for name, *_ in DTYPES)
+float32, float64, int32, int64, uint8, bool_ = ALL
 CODE: dict[np.dtype, int] = {dtype: code for code, dtype in enumerate(ALL)}
-FLOATS = (float32, float64)
-_CATEGORY = {float32: 2, float64: 2, int32: 1, int64: 1, uint8: 1, bool_: 0}
+_CATEGORY = {np.dtype(name): ("BOOL", "INTEGER", "FLOAT").index(kind) for name, _, kind in DTYPES}
+FLOATS = tuple(dtype for dtype in ALL if _CATEGORY[dtype] == 2)
 
 _default_float: np.dtype = float32
 
@@ -35,7 +41,7 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def as_dtype(dtype: Any) -> np.dtype:
-    """`dtype` as one of the six supported NumPy dtypes."""
+    """`dtype` as one of the supported NumPy dtypes."""
     if dtype is float:
         return _default_float
     if dtype is int:
@@ -50,7 +56,7 @@ def as_dtype(dtype: Any) -> np.dtype:
 
 
 def is_float(dtype: np.dtype) -> bool:
-    return dtype == float32 or dtype == float64
+    return dtype in FLOATS
 
 
 def category(dtype: np.dtype) -> int:

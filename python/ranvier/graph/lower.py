@@ -51,14 +51,15 @@ class Instruction(NamedTuple):
     kernel: str
     ins: list[Place]
     outs: list[Place]
-    ints: list[int]
-    floats: list[float]
+    attrs: dict[str, Any]
     label: str
     node: Node | None
 
 
-def encode_program(inputs: list[Value], body: list[Node], outputs: list[Value], rows: dict[str, int]) -> tuple:
-    """ints and floats of a tile program (docs/design/kernels.md)."""
+def encode_program(
+    inputs: list[Value], body: list[Node], outputs: list[Value], rows: dict[str, int]
+) -> dict[str, list]:
+    """The attributes of a tile program (docs/design/kernels.md)."""
     register: dict[Any, int] = {value: i for i, value in enumerate(inputs)}
     constants: dict[tuple, int] = {}
     codes: list[int] = []
@@ -97,26 +98,23 @@ def encode_program(inputs: list[Value], body: list[Node], outputs: list[Value], 
         free += [register[v] for v in ends if register[v] >= len(inputs) + len(constants)]
         if node.outputs[0] not in last_read:
             free.append(out)
-    head = [len(inputs), len(outputs), len(constants), len(body)]
-    return [*head, *codes, *steps, *(register[v] for v in outputs)], floats
+    return {"dtypes": codes, "constants": floats, "steps": steps, "outputs": [register[v] for v in outputs]}
 
 
-def encode(node: Node, rows: dict[str, int]) -> tuple[str, list[Value], list[Value], list[int], list[float]]:
-    """(kernel, inputs, outputs, ints, floats) of the instruction for a node that is not a view."""
+def encode(node: Node, rows: dict[str, int]) -> tuple[str, list[Value], list[Value], dict[str, Any]]:
+    """(kernel, inputs, outputs, attributes) of the instruction for a node that is not a view."""
     op = node.body[0].call.op
     if op.kind == "elementwise":
         inputs = [v for v in node.inputs if v.number is None]
-        ints, floats = encode_program(inputs, node.body, node.outputs, rows)
-        return "tile", inputs, node.outputs, ints, floats
-    first = node.body[0]
-    ints, floats = first.call.op.encode(*first.inputs, **first.call.attrs) if op.encode else ([], [])
-    ints, floats = list(ints), list(floats)
-    if not isinstance(node, Group):
-        return op.kernel, node.inputs, node.outputs, ints, floats
+        return "tile", inputs, node.outputs, encode_program(inputs, node.body, node.outputs, rows)
+    first, *rest = node.body
+    attrs = op.encode(*first.inputs, **first.call.attrs) if op.encode else first.call.attrs
+    if not op.epilogue:
+        return op.kernel, node.inputs, node.outputs, attrs
     made = {v for step in node.body for v in step.outputs}
-    extra = list(dict.fromkeys(v for step in node.body[1:] for v in step.inputs if v not in made and v.number is None))
-    program, numbers = encode_program([first.outputs[0], *extra], node.body[1:], node.outputs, rows)
-    return op.kernel, [*first.inputs, *extra], node.outputs, [*ints, *program], [*floats, *numbers]
+    extra = list(dict.fromkeys(v for step in rest for v in step.inputs if v not in made and v.number is None))
+    program = encode_program([first.outputs[0], *extra], rest, node.outputs if rest else [], rows)
+    return op.kernel, [*first.inputs, *extra], node.outputs, {**attrs, **program}
 
 
 def _is_view(node: Node) -> bool:
@@ -260,14 +258,14 @@ class Lowering:
         if _is_view(node):
             self._view(node)
             return
-        kernel, inputs, outputs, ints, floats = encode(node, self.rows)
+        kernel, inputs, outputs, attrs = encode(node, self.rows)
         ins = [self._of(v) for v in inputs]
         outs = []
         for value in outputs:
             buffer = self.targets.get(value) or self._new("arena", None, value.nbytes)
             outs.append(self._place(value, buffer))
         label = f"{node.name} [in {node.layer}]" if node.layer else node.name
-        self._emit(Instruction(kernel, ins, outs, ints, floats, label, node))
+        self._emit(Instruction(kernel, ins, outs, attrs, label, node))
 
     def _emit(self, new: Instruction) -> None:
         once = self.graph.frozen and all(p.buffer.fixed for p in new.ins)
@@ -294,7 +292,7 @@ class Lowering:
             for n in place.shape:
                 size *= n
             to = Place(self._new("arena", None, size), 0, _c_strides(place.shape), place.shape, place.dtype)
-        self._emit(Instruction("copy", [place], [to], [], [], "copy", node))
+        self._emit(Instruction("copy", [place], [to], {}, "copy", node))
         return to
 
     def _finish(self) -> None:
@@ -348,7 +346,7 @@ class Lowering:
             else:
                 slots.append(("bound", self._bindable(buffer.payload)))
         instructions = [
-            (x.kernel, [p.operand() for p in x.ins], [p.operand() for p in x.outs], x.ints, x.floats, x.label)
+            (x.kernel, [p.operand() for p in x.ins], [p.operand() for p in x.outs], x.attrs, x.label)
             for x in self.instructions
         ]
         fixed = [b.slot for b in self.buffers if b.fixed and b.slot >= 0]

@@ -78,7 +78,6 @@ _gather: Op = Op(
     infer=_gather_infer,
     reference=lambda xp, x, index, *, dim: x[_places("gather", x, index, dim)],
     vjp=lambda g, out, x, index, *, dim: (_scatter_add(_zeros(g, x.shape), index, g, dim=dim), None),
-    encode=lambda x, index, *, dim: ([dim], []),
     onnx="GatherElements",
     samples=[
         Sample(((4, 3), np.array([[0, -1, 2], [3, 3, 0]])), {"dim": 0}),
@@ -135,7 +134,6 @@ _scatter: Op = Op(
     infer=_scatter_infer("scatter"),
     reference=_scatter_reference("scatter", lambda out, places, src: out.__setitem__(places, src)),
     vjp=_scatter_vjp,
-    encode=lambda x, index, src, *, dim: ([dim], []),
     onnx="ScatterElements",
     samples=_SCATTER_SAMPLES,
     doc="input with out[.., index[.., i, ..], ..] = src[.., i, ..] along dim; gradients assume distinct places",
@@ -146,7 +144,6 @@ _scatter_add: Op = Op(
     infer=_scatter_infer("scatter_add"),
     reference=_scatter_reference("scatter_add", np.add.at),
     vjp=lambda g, out, x, index, src, *, dim: (g, None, _crop_vjp(_gather(g, index, dim=dim), src, index)),
-    encode=lambda x, index, src, *, dim: ([dim], []),
     flops=lambda x, index, src, *, dim: int(np.prod(index.shape)),
     terms=lambda x, index, src, *, dim: 1 + (index.shape[dim] if index.shape else 1),
     samples=[*_SCATTER_SAMPLES, Sample(((3,), np.array([0, 2, 0, 0, -1]), (5,)), {"dim": 0})],
@@ -183,7 +180,6 @@ _index_get: Op = Op(
     vjp=lambda g, out, x, *indices, axes: (
         _index_put(_zeros(g, x.shape), g, *indices, axes=axes, accumulate=True), *[None] * len(indices),
     ),
-    encode=lambda x, *indices, axes: (list(axes), []),
     onnx="GatherND",
     samples=[
         Sample(((5, 3), np.array([[0, -1], [2, 2]])), {"axes": (0,)}),
@@ -225,7 +221,6 @@ def _index_put_vjp(g: Any, out: Any, x: Any, values: Any, *indices: Any, axes: t
 _index_put: Op = Op(
     "index_put", kind="kernel", attrs={"axes": (0,), "accumulate": False}, saves="i2-", inplace={0: 0},
     infer=_index_put_infer, reference=_index_put_reference, vjp=_index_put_vjp,
-    encode=lambda x, values, *indices, axes, accumulate: ([*axes, int(accumulate)], []),
     terms=lambda x, values, *indices, axes, accumulate: 1 + max(int(np.prod(i.shape)) for i in indices),
     onnx="ScatterND",
     samples=[

@@ -50,7 +50,6 @@ _cat = Op(
     infer=_cat_infer,
     reference=lambda xp, *inputs, dim: xp.concatenate(inputs, axis=dim),
     vjp=_cat_vjp,
-    encode=lambda *inputs, dim: ([dim], []),
     onnx="Concat",
     samples=[
         Sample(((2, 3), (1, 3), (4, 3)), {"dim": 0}), Sample(((2, 3, 4), (2, 5, 4), (2, 0, 4)), {"dim": 1}),
@@ -86,7 +85,6 @@ _stack = Op(
     infer=_stack_infer,
     reference=lambda xp, *inputs, dim: xp.stack(inputs, axis=dim),
     vjp=_stack_vjp,
-    encode=lambda *inputs, dim: ([dim], []),
     samples=[
         Sample(((2, 3), (2, 3)), {"dim": 0}), Sample(((2, 3),) * 3, {"dim": 1}), Sample(((40, 7),) * 4, {"dim": 2}),
         Sample(((33,),) * 5, {"dim": 1}), Sample(((), ()), {"dim": 0}), Sample(((0, 2),) * 2, {"dim": 2}),
@@ -171,7 +169,6 @@ _pad = Op(
     infer=_pad_infer,
     reference=lambda xp, x, *, before, after, value: xp.pad(x, tuple(zip(before, after)), constant_values=value),
     vjp=lambda g, out, x, *, before, after, value: (_crop(g, before, x.shape),),
-    encode=lambda x, *, before, after, value: (list(before), [float(value)]),
     onnx="Pad",
     samples=[
         Sample(((2, 3),), {"before": (1, 0), "after": (0, 2), "value": -1.5}),
@@ -375,7 +372,6 @@ _triangle: Op = Op(
     infer=_triangle_infer,
     reference=lambda xp, x, *, diagonal, upper: (xp.triu if upper else xp.tril)(x, diagonal),
     vjp=lambda g, out, x, *, diagonal, upper: (_triangle(g, diagonal=diagonal, upper=upper),),
-    encode=lambda x, *, diagonal, upper: ([diagonal, int(upper)], []),
     onnx="Trilu",
     samples=[Sample(((4, 5),), {"diagonal": d, "upper": u}) for d in (-6, -1, 0, 2, 7) for u in (False, True)]
     + [Sample(((2, 3, 3),)), Sample(((2, 0),))],

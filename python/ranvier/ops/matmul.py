@@ -39,7 +39,7 @@ def _product(shape: tuple[int, ...]) -> int:
 
 # ---------------------------------------------------------------- precision
 
-_PRECISIONS = ("highest", "high", "medium")  # in the order of the native kernel's flags
+_PRECISIONS = ("highest", "high", "medium")  # by the native kernel's number
 
 
 def get_float32_matmul_precision() -> str:
@@ -81,8 +81,14 @@ def set_float32_matmul_precision(precision: str) -> None:
     Epoch.bump()  # compiled functions look at their guards
 
 
-def _flags(transpose_a: bool, transpose_b: bool, bias: bool, precision: str) -> tuple[list, list]:
-    return [transpose_a + 2 * transpose_b + 4 * bias + 8 * _PRECISIONS.index(precision)], []
+def _encode(*inputs: Aval, precision: str, transpose_a: bool = False, transpose_b: bool = True) -> dict[str, Any]:
+    return {
+        "transpose_a": transpose_a,
+        "transpose_b": transpose_b,
+        "bias": len(inputs) == 3,
+        "precision": _PRECISIONS.index(precision),
+        "variant": 0,  # the kernel's own choice
+    }
 
 
 # ---------------------------------------------------------------- matmul
@@ -144,7 +150,7 @@ _matmul = Op(
         _mt(xp, a, transpose_a), _mt(xp, b, transpose_b)
     ),
     vjp=_matmul_vjp,
-    encode=lambda a, b, *, transpose_a, transpose_b, precision: _flags(transpose_a, transpose_b, False, precision),
+    encode=_encode,
     flops=_matmul_flops, terms=_matmul_terms, onnx="MatMul",
     samples=[
         Sample(((3, 4), (4, 5))), Sample(((1, 1), (1, 1))), Sample(((17, 33), (33, 40))), Sample(((1, 70), (70, 37))),
@@ -198,7 +204,7 @@ _linear = Op(
     "linear", kind="kernel", attrs={"precision": "highest"}, saves=("i1", "i0"), kernel="matmul", epilogue=True,
     setting=get_float32_matmul_precision,
     infer=_linear_infer, reference=_linear_reference, vjp=_linear_vjp,
-    encode=lambda *inputs, precision: _flags(False, True, len(inputs) == 3, precision),
+    encode=_encode,
     flops=lambda *inputs, **attrs: (
         (2 * inputs[0].shape[-1] + len(inputs) - 2) * _product(_linear_infer(*inputs, **attrs)[0])
     ),

@@ -15,10 +15,6 @@ from .reduction import _AXES, _EMPTY, _SAMPLES, _float_op, _kept, _mean, _need_f
 __all__ = ["std", "std_mean", "var", "var_mean"]
 
 
-def _moment_encode(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple[list, list]:
-    return [int(keepdim), len(dim), *dim], [float(correction)]
-
-
 def _moment_reference(xp: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
     mean = xp.mean(x, axis=dim, keepdims=True)
     divisor = np.asarray(max(0.0, _terms(x, dim=dim) - correction), x.dtype)
@@ -53,7 +49,6 @@ def _var_mean_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim
 
 _MOMENT: dict[str, Any] = {
     "attrs": {"correction": 1.0},
-    "encode": _moment_encode,
     "flops": lambda x, **attrs: 4 * _size(x),
 }
 _MOMENT_SAMPLES = (*_SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), _EMPTY[1])
@@ -85,7 +80,6 @@ _var_mean = Op(
     kind="kernel",
     attrs={**_AXES, "correction": 1.0},
     saves="i",
-    encode=_moment_encode,
     infer=_var_mean_infer,
     reference=lambda xp, x, *, dim, keepdim, correction: (
         _moment_reference(xp, x, dim, keepdim, correction),

@@ -53,7 +53,6 @@ class UpdateRule(Op):
         flags = {"maximize": False, **(flags or {})}
         super().__init__(
             name, kind="optimizer", attrs=flags, infer=self._infer, reference=self._reference, saves="",
-            encode=lambda *avals, **attrs: ([int(attrs[k]) for k in flags], []),
             inplace=self._shared, doc=formula.__doc__ or "",
         )  # fmt: skip
         del self.samples  # made when asked for: imports stay quick
@@ -327,7 +326,6 @@ _total_norm = Op(
     "total_norm", kind="kernel", attrs={"p": 2.0}, saves="",
     infer=lambda *tensors, p: ((), _same_floats("total_norm", tensors)),
     reference=_total_norm_reference,
-    encode=lambda *tensors, p: ([], [p]),
     flops=lambda *tensors, p: 2 * sum(math.prod(t.shape) for t in tensors),
     terms=lambda *tensors, p: sum(math.prod(t.shape) for t in tensors),
     samples=[Sample(((3, 5), (40,), (), (0, 2)), {"p": p}) for p in (2.0, 1.0, 3.0, 0.0, math.inf, -math.inf)],
@@ -346,7 +344,6 @@ _scale_all = Op(
     "scale_all", kind="optimizer", saves="",
     infer=_scale_all_infer,
     reference=lambda xp, factor, *tensors: tuple(t * factor for t in tensors),
-    encode=lambda factor, *tensors: ([], []),
     inplace=lambda n_inputs: {i: i + 1 for i in range(n_inputs - 1)},
     flops=lambda factor, *tensors: sum(math.prod(t.shape) for t in tensors),
     samples=[Sample(((), (3, 5), (40,), (0, 2)))],

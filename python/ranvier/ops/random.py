@@ -154,7 +154,6 @@ def _uniform_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low:
 _uniform: Op = Op(
     "uniform", kind="kernel", attrs={"shape": (), "dtype": float32, "low": 0.0, "high": 1.0}, saves="",
     infer=_float_infer("uniform"), reference=_uniform_reference, max_ulp=0,
-    encode=lambda key, *, shape, dtype, low, high: ([], [low, high]),
     samples=[*_FLOAT_SAMPLES, Sample((_KEYS[0],), {"shape": (33,), "low": -2.0, "high": 0.3})],
     doc="low + u (high - low), u uniform in [0, 1)",
 )  # fmt: skip
@@ -173,7 +172,6 @@ def _normal_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, mean:
 _normal: Op = Op(
     "normal", kind="kernel", attrs={"shape": (), "dtype": float32, "mean": 0.0, "std": 1.0}, saves="",
     infer=_float_infer("normal"), reference=_normal_reference, max_ulp=0,
-    encode=lambda key, *, shape, dtype, mean, std: ([], [mean, std]),
     samples=[*_FLOAT_SAMPLES, Sample((_KEYS[0],), {"shape": (33,), "mean": -2.0, "std": 0.3})],
     onnx="RandomNormal",
     doc="mean + std z, z of the standard normal distribution",
@@ -199,7 +197,6 @@ _bernoulli: Op = Op(
     "bernoulli", kind="kernel", saves="",
     attrs={"shape": (), "dtype": float32, "p": 0.5, "value": 1.0},
     infer=_bernoulli_infer, reference=_bernoulli_reference, max_ulp=0,
-    encode=lambda key, *, shape, dtype, p, value: ([], [p, value]),
     samples=[
         *[Sample((_KEYS[0],), {"shape": (3, 50), "dtype": d, "p": 0.3}) for d in CODE],
         *[Sample((_KEYS[1],), {"shape": (9,), "p": p, "value": 1.25}) for p in (0.0, 1.0, 0.8)],
@@ -233,7 +230,6 @@ def _randint_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low:
 _randint: Op = Op(
     "randint", kind="kernel", attrs={"shape": (), "dtype": int64, "low": 0, "high": 2}, saves="",
     infer=_randint_infer, reference=_randint_reference, max_ulp=0,
-    encode=lambda key, *, shape, dtype, low, high: ([low, high], []),
     samples=[
         *[Sample((_KEYS[0],), {"shape": (5, 7), "dtype": d, "low": 2, "high": 90}) for d in CODE if d != bool_],
         *[Sample((_KEYS[1],), {"shape": s, "low": -5, "high": 2**40}) for s in _SHAPES],
@@ -256,7 +252,7 @@ _randperm: Op = Op(
     reference=lambda xp, key, *, n: np.argsort(
         _shaped(words_of(key, blocks(_randperm, (n,), int64)), (n,)), kind="stable"
     ).astype(int64),
-    encode=lambda key, *, n: ([], []), max_ulp=0,
+    max_ulp=0,
     samples=[Sample((_KEYS[0],), {"n": n}) for n in (0, 1, 10, 1000)],
     doc="the numbers 0..n-1 in random order",
 )  # fmt: skip

@@ -67,8 +67,9 @@ class Op:
         attrs: names and defaults; values must be hashable.
         rule: elementwise only: "promote" (to a common dtype), "float" (the same, ints become float),
             "compare" (common dtype in, bool out), "logical" (bools in and out), "where" (bool, T, T).
-        encode: `encode(*avals, **attrs)` -> (ints, floats): attributes as the native kernel takes them.
-            Elementwise ops leave it out: their attributes become constant operands, in order.
+        encode: `encode(*avals, **attrs)` -> attributes as the native kernel takes them, by name, where they are not the
+            op's: the kernel reads those that it declares. Elementwise ops leave it out: their attributes become
+            constant operands, in order.
         saves: what vjp reads: "i" the inputs, "o" the outputs, "i02" those at the positions 0 and 2, "i1-" all from 1 on,
             "i0o1" and so on, "" nothing; or a tuple of what the gradient of each input reads.
         inplace: {output: input} pairs that may share memory, or a function of the number of inputs and the

@@ -74,11 +74,7 @@ def _size(x: Aval, **attrs: Any) -> int:
     return math.prod(x.shape)
 
 
-def _encode(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> tuple[list, list]:
-    return [int(keepdim), len(dim), *dim], []
-
-
-_REDUCTION: dict[str, Any] = {"kind": "kernel", "attrs": _AXES, "encode": _encode, "flops": _size, "terms": _terms}
+_REDUCTION: dict[str, Any] = {"kind": "kernel", "attrs": _AXES, "flops": _size, "terms": _terms}
 
 
 def _need_float(name: str, dtype: np.dtype) -> None:
@@ -109,7 +105,7 @@ def _float_op(name: str, **fields: Any) -> Op:
         return _reduced(x.shape, dim, keepdim), x.dtype
 
     attrs = {**_AXES, **fields.pop("attrs", {})}
-    fields = {"encode": _encode, "flops": _size, "terms": _terms, **fields}
+    fields = {"flops": _size, "terms": _terms, **fields}
     return Op(name, kind="kernel", attrs=attrs, infer=infer, **fields)
 
 
@@ -192,7 +188,6 @@ def _extreme_op(name: str, reference: Callable, onnx: str) -> Op:
         name,
         kind="kernel",
         attrs=_AXES,
-        encode=_encode,
         infer=infer,
         reference=reference,
         vjp=_extreme_vjp,
@@ -241,7 +236,6 @@ def _arg_op(name: str, onnx: str) -> Op:
         kind="kernel",
         attrs=_AXES,
         saves="",
-        encode=_encode,
         infer=infer,
         onnx=onnx,
         reference=lambda xp, x, *, dim, keepdim: _positions(getattr(xp, name), xp, x, dim, keepdim),
@@ -283,7 +277,6 @@ def _choice_op(name: str, argument: str) -> Op:
         kind="kernel",
         attrs=_AXES,
         saves="o1",
-        encode=_encode,
         infer=infer,
         reference=reference,
         vjp=_choice_vjp,
@@ -308,7 +301,6 @@ def _truth_op(name: str, dtype: np.dtype, reference: Callable, terms: Callable |
         kind="kernel",
         attrs=_AXES,
         saves="",
-        encode=_encode,
         infer=infer,
         reference=reference,
         samples=(
@@ -387,7 +379,6 @@ _norm = _float_op(
     reference=_norm_reference,
     vjp=_norm_vjp,
     flops=lambda x, **attrs: 2 * _size(x),
-    encode=lambda x, *, dim, keepdim, p: ([int(keepdim), len(dim), *dim], [p]),
     samples=(*_SAMPLES, *_EMPTY, *(Sample(((4, 30, 2),), {"dim": (0, 1), "p": p}) for p in sorted(_NORMS))),
 )
 

@@ -33,7 +33,6 @@ def _scan_op(name: str, running: Callable, vjp: Callable, **fields: Any) -> Op:
 
     return Op(
         name, kind="kernel", attrs={"dim": 0, "reverse": False}, infer=infer, reference=reference, vjp=vjp,
-        encode=lambda x, *, dim, reverse: ([dim, int(reverse)], []),
         flops=_size, terms=lambda x, *, dim, reverse: x.shape[dim] if x.shape else 1,
         samples=(
             Sample(((),)), Sample(((7,),), {"reverse": True}), Sample(((30, 40),)), Sample(((3, 40, 2),), {"dim": 1}),

@@ -235,15 +235,15 @@ def _embed_reference(xp: Any, x: Any, *, shape: tuple[int, ...], index: tuple) -
     return out
 
 
-def _encode_slice(index: tuple) -> list[int]:
-    return [start for start, _, _ in index] + [step for _, _, step in index]
+def _encode_slice(*avals: Aval, index: tuple, **attrs: Any) -> dict[str, Any]:
+    return {"start": [start for start, _, _ in index], "step": [step for _, _, step in index]}
 
 
 _embed: Op = Op(
     "embed", kind="kernel", attrs={"shape": (), "index": ()}, saves="",
     infer=_embed_infer, reference=_embed_reference,
     vjp=lambda g, out, x, *, shape, index: (_slice(g, index=index),),
-    encode=lambda x, *, shape, index: (_encode_slice(index), []),
+    encode=_encode_slice,
     samples=[Sample(((2, 3),), {"shape": (5, 4), "index": ((1, 2, 2), (2, 3, -1))}),
              Sample(((),), {"shape": (), "index": ()}),
              Sample(((0,),), {"shape": (3,), "index": ((0, 0, 1),)})],
@@ -271,7 +271,7 @@ def _slice_put_vjp(g: Any, out: Any, x: Any, values: Any, *, index: tuple) -> tu
 _slice_put = Op(
     "slice_put", kind="kernel", attrs={"index": ()}, saves="",
     infer=_slice_put_infer, reference=_slice_put_reference, vjp=_slice_put_vjp,
-    encode=lambda x, values, *, index: (_encode_slice(index), []),
+    encode=_encode_slice,
     inplace={0: 0},
     samples=[Sample(((5, 4), (2, 4)), {"index": ((1, 2, 2), (3, 4, -1))}), Sample(((), ()), {"index": ()})],
     doc="x with the slice `index` replaced by values",

@@ -64,7 +64,7 @@ _SAMPLES = (
 )
 
 _ALONG: dict[str, Any] = {
-    "kind": "kernel", "attrs": {"dim": 0}, "saves": "o", "encode": lambda x, *, dim: ([dim], []), "terms": _line,
+    "kind": "kernel", "attrs": {"dim": 0}, "saves": "o", "terms": _line,
     "flops": _flops, "samples": _SAMPLES,
 }  # fmt: skip
 
@@ -182,8 +182,8 @@ def _vjp(g: tuple, out: tuple, x: Any, target: Any, weight: Any = None, **attrs:
     return (dx, *(None for _ in (target, *more)))
 
 
-def _encode(dim: int, reduction: str, ignore_index: int, label_smoothing: float) -> tuple[list, list]:
-    return [dim, _REDUCTIONS.index(reduction), ignore_index], [label_smoothing]
+def _encode(*avals: Aval, reduction: str, **attrs: Any) -> dict[str, Any]:
+    return {**attrs, "reduction": _REDUCTIONS.index(reduction)}
 
 
 _LABELS = np.array([2, 0, -100, 1, 2])
@@ -205,7 +205,7 @@ _cross_entropy = Op(
     reference=_reference,
     saves="io12",
     vjp=_vjp,
-    encode=lambda *avals, **attrs: _encode(**attrs),
+    encode=_encode,
     terms=lambda x, *more, dim, reduction, **attrs: x.shape[dim] if reduction == "none" else math.prod(x.shape),
     flops=lambda x, *more, **attrs: 10 * math.prod(x.shape),
     onnx="SoftmaxCrossEntropyLoss",
@@ -278,7 +278,7 @@ _cross_entropy_grad = Op(
     infer=_grad_infer,
     reference=_grad_reference,
     vjp=_grad_vjp,
-    encode=lambda *avals, **attrs: _encode(**attrs),
+    encode=_encode,
     flops=lambda g, x, *more, **attrs: 8 * math.prod(x.shape),
     samples=[_grad_sample(inputs, attrs) for inputs, attrs in _CASES],
     doc="gradient of cross_entropy with respect to its logits",
