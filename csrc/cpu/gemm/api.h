@@ -2,7 +2,8 @@
 // Matrix products for kernels: matmul, and all that multiplies in between. Which algorithm and which unit follow from
 // the shape, the precision and what is made ahead alone.
 //
-//   const Task<float> task = plan(shape, a, b, c, Precision::highest);
+//   Task<float> task = plan<float>(shape, Precision::highest);
+//   task.q.place(a, b, c);
 //   run(task, bias, shared, team);  // `shared` has bytes(task)
 //
 // Operands that lie in no memory, such as the patches of an image: `blocked` (algorithms/outer.h).
@@ -27,20 +28,20 @@ struct Ahead {
   Source from_b() const { return b ? Source::ahead : Source::copied; }
 };
 
+// A product by its shape: to be placed, as often as there are operands of that shape.
 template <class T>
-Task<T> plan(const Shape& shape, const T* a, const T* b, T* c, [[maybe_unused]] Precision precision, Ahead ahead = {}) {
-  Task<T> task{Product<T>::of(shape, a, b, c), {}};
+Task<T> plan(const Shape& shape, [[maybe_unused]] Precision precision, Ahead ahead = {}) {
+  Task<T> task{Product<T>(shape), {}};
   Product<T>& q = task.q;
   if constexpr (same_type<T, float>) task.split = Split::of(precision, q, ahead.from_a(), ahead.from_b());
   if (task.split) {
     task.split.a = ahead.a, task.split.b = ahead.b;
-    static_cast<Choice&>(q) = {};
   } else if (ahead.a || ahead.b) {
-    static_cast<Choice&>(q) = choose_ahead<T>(q, ahead.from_a(), ahead.from_b());
+    q.choose(choose_ahead<T>(q, ahead.from_a(), ahead.from_b()));
     if (ahead.a) q.pa = reinterpret_cast<const T*>(ahead.a);
     if (ahead.b) q.pb = reinterpret_cast<const T*>(ahead.b);
   } else {
-    static_cast<Choice&>(q) = choose<T>(q);
+    q.choose(choose<T>(q));
   }
   return task;
 }

@@ -46,11 +46,15 @@ struct Epilogue {
       product = all.out[output];
       return;
     }
-    product.dtype = dtype, product.data = all.shared;
+    product.dtype = dtype;
     int64_t stride = 1;  // contiguous, at the start of the shared memory
     for (int d = product.ndim - 1; d >= 0; --d) product.stride[d] = stride, stride *= product.shape[d];
   }
   explicit operator bool() const { return program; }
+  template <class T>
+  T* ptr(const Args& all) const {
+    return output < 0 ? reinterpret_cast<T*>(all.shared) : all.out[output].ptr<T>();
+  }
   int64_t shared_bytes() const { return output < 0 ? ceil_div(product.size() * item_size(product.dtype), 64) * 64 : 0; }
 
   // f(args): those of the `tile` instruction, on the product and all of the kernel's operands from `first` on.
@@ -61,12 +65,14 @@ struct Epilogue {
     View* const ins = reinterpret_cast<View*>(room);
     Args args = all;
     args.in = ins, args.n_in = 0, args.attrs = program;
-    ins[args.n_in++] = product;
+    ins[args.n_in] = product;
+    ins[args.n_in++].data = ptr<std::byte>(all);
     for (int i = first; i < all.n_in; ++i) ins[args.n_in++] = all.in[i];
     return f(args);
   }
-  void run(const Args& all, int first, Team& team) const {
-    if (program) with(all, first, [&](const Args& args) { k_tile.run(args, team); });
+  // `prepared`: what `prepare` made.
+  void run(const Args& all, int first, const std::byte* prepared, Team& team) const {
+    if (program) with(all, first, [&](Args& args) { args.prepared = prepared, k_tile.run(args, team); });
   }
   double cost(const Args& all, int first) const {
     return program ? with(all, first, [](const Args& args) { return k_tile.cost(args); }) : 0;

@@ -16,7 +16,7 @@ int64_t fma_bytes(const Product<T>& q) {
     case Algorithm::slices: return q.slices * (partial_bytes(q) + slice_bytes(q));
     case Algorithm::strips: return q.slices > 1 ? q.slices * partial_bytes(q) : 0;
     case Algorithm::lines: return 0;
-    case Algorithm::outer: return blocks_of(q).template bytes<T>(q.m, q.n, q.from_a, q.from_b);
+    case Algorithm::outer: return q.blocks.template bytes<T>(q.m, q.n, q.from_a, q.from_b);
   }
   return 0;
 }

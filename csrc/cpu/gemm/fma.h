@@ -8,9 +8,9 @@ namespace rv::RV_ISA::gemm {
 
 // C = A B with what `choose` says.
 template <class T>
-Product<T> plan_fma(const Shape& shape, const T* a, const T* b, T* c) {
-  Product<T> q = Product<T>::of(shape, a, b, c);
-  static_cast<Choice&>(q) = choose<T>(q);
+Product<T> plan_fma(const Shape& shape) {
+  Product<T> q(shape);
+  q.choose(choose<T>(q));
   return q;
 }
 

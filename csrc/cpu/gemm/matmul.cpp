@@ -4,6 +4,8 @@
 // (split.h); variant: for measurements. in: A, B, bias if there is one, then the epilogue's operands; out: C, or the
 // epilogue's outputs. The epilogue is a tile program (cpu/tile.h) whose input 0 is the product (with bias), the others
 // are the operands, which broadcast to C's shape. The product is made in the memory of an output that can hold it.
+#include <new>
+
 #include "core/kernel.h"
 #include "cpu/gemm/api.h"
 #include "cpu/gemm/constants.h"
@@ -69,11 +71,25 @@ bool one_row_axis(const View& c, const View& v, int64_t own_row, int64_t* row) {
 // The products of a call: `count` of them, each displaced by the batch strides. They follow from A, B and C alone: an
 // epilogue changes neither the order of sums nor their scratch.
 struct Batch {
+  struct Offsets {
+    int64_t a, b, c;  // in elements
+  };
+  struct Axis {
+    int64_t size;
+    Offsets step;
+  };
   int64_t count = 1;
   Shape shape;
+  int n_axes = 0;
+  Axis axes[kMaxDims];  // the last one first, those of one product left out
 
   Batch(const Args& args, const Operands& o) : shape(o.shape) {
-    for (int axis = 0; axis < o.batch_axes; ++axis) count *= o.c.shape[axis];
+    for (int axis = o.batch_axes - 1; axis >= 0; --axis) {
+      const auto step = [&](const View& v) { return batch_stride(v, axis, o.c.ndim); };
+      const int64_t size = o.c.shape[axis];
+      if (size != 1) axes[n_axes++] = {size, {step(args.in[0]), step(args.in[1]), step(o.c)}};
+      count *= size;
+    }
     if (o.batch_axes == 0 || count == 0) return;
     Shape one = shape;  // batch axes and rows as one axis
     bool merged =
@@ -84,84 +100,107 @@ struct Batch {
     one.m *= count, count = 1;
     shape = one;
   }
+  // Of product `index`.
+  Offsets offsets(int64_t index) const {
+    Offsets at{};
+    for (int i = 0; i < n_axes; ++i) {
+      const int64_t before = i + 1 < n_axes ? index / axes[i].size : 0, here = index - before * axes[i].size;
+      at.a += here * axes[i].step.a, at.b += here * axes[i].step.b, at.c += here * axes[i].step.c;
+      index = before;
+    }
+    return at;
+  }
   // Many products, or small ones: each is the work of one thread. By shape alone.
   bool whole() const {
     return count >= policy::batch_count || (count > 1 && shape.m * shape.n * shape.k < policy::batch_work);
   }
 };
 
+// What follows from shapes, once an instruction: a run adds where the operands are.
 template <class T>
-Task<T> task_of(const Args& args, const Operands& o, const Shape& shape) {
-  const T *const a = args.in[0].ptr<const T>(), *const b = args.in[1].ptr<const T>();
-  T* const c = o.c.ptr<T>();
-  const Variant v = variant_of(args);
-  if (v == Variant::chosen) return plan(shape, a, b, c, precision_of(args), {nullptr, args.packed});
-  Task<T> task{Product<T>::of(shape, a, b, c), {}};
-  static_cast<Choice&>(task.q) = forced<T>(task.q, v);
-  return task;
-}
+struct Prepared {
+  Epilogue epilogue;
+  int first_extra;
+  bool has_bias;
+  int64_t bias_step;
+  Batch batch;
+  Task<T> task;  // of each product
+  int64_t scratch;
 
-// Element offset of product `index` in operand v.
-int64_t offset(const View& c, const View& v, int64_t index) {
-  int64_t at = 0;
-  for (int axis = c.ndim - 3; axis >= 0; --axis) {
-    at += index % c.shape[axis] * batch_stride(v, axis, c.ndim);
-    index /= c.shape[axis];
+  Prepared(const Args& args, const Operands& o)
+      : epilogue(o.epilogue),
+        first_extra(o.first_extra()),
+        has_bias(o.has_bias),
+        bias_step(has_bias ? args.in[2].stride[args.in[2].ndim - 1] : 0),
+        batch(args, o),
+        task(plan<T>(batch.shape, precision_of(args), {nullptr, args.packed})) {
+    if (const Variant v = variant_of(args); v != Variant::chosen) task.split = {}, task.q.choose(forced<T>(task.q, v));
+    scratch = bytes(task);
   }
-  return at;
-}
+  int64_t shared_bytes() const { return epilogue.shared_bytes() + (batch.whole() ? 0 : scratch); }
+};
+// What the epilogue prepares begins behind them.
+template <class T>
+inline constexpr int64_t kPreparedBytes = ceil_div(static_cast<int64_t>(sizeof(Prepared<T>)), 64) * 64;
 
 template <class T>
-void run_product(const Args& args, const Operands& o, Team& team) {
-  const View& c = o.c;
-  const Batch batch(args, o);
-  if (batch.count == 0 || o.shape.m == 0 || o.shape.n == 0) return;
-  const Task<T> task = task_of<T>(args, o, batch.shape);
-  Bias<T> bias;
-  if (o.has_bias) bias = {args.in[2].ptr<const T>(), args.in[2].stride[args.in[2].ndim - 1]};
-  std::byte* const shared = args.shared + o.epilogue.shared_bytes();
-  if (batch.count == 1) return run(task, bias, shared, team);
-
-  const auto one = [&](int64_t index, std::byte* scratch, Team& threads) {
-    Task<T> own = task;
-    const int64_t at_a = offset(c, args.in[0], index), at_b = offset(c, args.in[1], index);
-    own.q.pa += own.q.exchanged ? at_b : at_a;
-    own.q.pb += own.q.exchanged ? at_a : at_b;
-    own.q.pc += offset(c, c, index);
+void run_product(const Prepared<T>& p, const Args& args, Team& team) {
+  const T *const a = args.in[0].ptr<const T>(), *const b = args.in[1].ptr<const T>();
+  T* const c = p.epilogue.template ptr<T>(args);
+  const Bias<T> bias{p.has_bias ? args.in[2].ptr<const T>() : nullptr, p.bias_step};
+  std::byte* const shared = args.shared + p.epilogue.shared_bytes();
+  const Batch& batch = p.batch;
+  Task<T> task = p.task;
+  if (batch.count == 1) {
+    task.q.place(a, b, c);
+    return run(task, bias, shared, team);
+  }
+  const auto one = [&](Task<T>& own, int64_t index, std::byte* scratch, Team& threads) {
+    const auto at = batch.offsets(index);
+    own.q.place(a + at.a, b + at.b, c + at.c);
     run(own, bias, scratch, threads);
   };
   if (!batch.whole()) {
-    for (int64_t index = 0; index < batch.count; ++index) one(index, shared, team);
+    for (int64_t index = 0; index < batch.count; ++index) one(task, index, shared, team);
     return;
   }
-  team.each(batch.count, [&](int64_t index) {
-    const Scratch own(bytes(task));
-    Team single = team.single();
-    one(index, own, single);
-  });
+  struct Own {
+    Task<T> task;
+    Team team;
+    Scratch scratch;
+  };
+  const auto make = [&] { return Own{p.task, team.single(), Scratch(p.scratch)}; };
+  Own own = make();
+  team.each(batch.count, own, make, [&](Own& o, int64_t index) { one(o.task, index, o.scratch, o.team); });
 }
 
 // The epilogue takes C as a whole once it is done: a chain costs more for each row of a finished tile than C's way
 // through the caches.
 template <class T>
 void run_float(const Args& args, Team& team) {
+  const auto& p = *reinterpret_cast<const Prepared<T>*>(args.prepared);
+  run_product(p, args, team);
+  p.epilogue.run(args, p.first_extra, args.prepared + kPreparedBytes<T>, team);
+}
+template <class T>
+int64_t prepare_float(const Args& args, std::byte* memory) {
+  constexpr int64_t own = kPreparedBytes<T>;
   const Operands o(args);
-  run_product<T>(args, o, team);
-  o.epilogue.run(args, o.first_extra(), team);
+  if (memory) new (memory) Prepared<T>(args, o);
+  return own + o.epilogue.prepare(args, o.first_extra(), memory ? memory + own : nullptr);
 }
 
 template <class T>
 void run_int(const Args& args, Team& team) {
   const Operands o(args);
-  const View& c = o.c;
-  const Shape& s = o.shape;
-  int64_t count = 1;
-  for (int axis = 0; axis < o.batch_axes; ++axis) count *= c.shape[axis];
-  team.each(count * s.m, [&](int64_t row) {
-    const int64_t index = row / s.m, i = row % s.m;
-    const T* const a = args.in[0].ptr<const T>() + offset(c, args.in[0], index) + i * s.a.row;
-    const T* const b = args.in[1].ptr<const T>() + offset(c, args.in[1], index);
-    T* const to = c.ptr<T>() + offset(c, c, index) + i * s.c.row;
+  const Batch batch(args, o);
+  const Shape& s = batch.shape;
+  team.each(batch.count * s.m, [&](int64_t row) {
+    const int64_t i = row % s.m;
+    const auto at = batch.offsets(row / s.m);
+    const T* const a = args.in[0].ptr<const T>() + at.a + i * s.a.row;
+    const T* const b = args.in[1].ptr<const T>() + at.b;
+    T* const to = o.c.ptr<T>() + at.c + i * s.c.row;
     for (int64_t j = 0; j < s.n; ++j)
       to[j * s.c.col] = o.has_bias ? args.in[2].ptr<const T>()[j * args.in[2].stride[args.in[2].ndim - 1]] : T(0);
     for (int64_t p = 0; p < s.k; ++p) {
@@ -229,20 +268,17 @@ double cost_matmul(const Args& args) {
   return cost_product(args, o) + o.epilogue.cost(args, o.first_extra());
 }
 int64_t prepare_matmul(const Args& args, std::byte* memory) {
-  const Operands o(args);
-  return o.epilogue.prepare(args, o.first_extra(), memory);
-}
-
-template <class T>
-int64_t shared_of(const Args& args) {
-  const Operands o(args);
-  const Batch batch(args, o);
-  return o.epilogue.shared_bytes() + (batch.whole() ? 0 : bytes(task_of<T>(args, o, batch.shape)));
+  switch (args.in[0].dtype) {
+    case DType::f32: return prepare_float<float>(args, memory);
+    case DType::f64: return prepare_float<double>(args, memory);
+    default: return 0;
+  }
 }
 int64_t shared_matmul(const Args& args) {
+  const Operands o(args);
   switch (args.in[0].dtype) {
-    case DType::f32: return shared_of<float>(args);
-    case DType::f64: return shared_of<double>(args);
+    case DType::f32: return Prepared<float>(args, o).shared_bytes();
+    case DType::f64: return Prepared<double>(args, o).shared_bytes();
     default: return 0;
   }
 }

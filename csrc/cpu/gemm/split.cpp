@@ -118,8 +118,9 @@ struct Panels {
 
 // What FMA computes anew.
 Product<float> part_of(const Product<float>& q, int64_t i, int64_t rows, int64_t j, int64_t cols) {
-  return plan_fma<float>({rows, cols, q.k, q.a, q.b, {q.c.row, 1}}, q.pa + i * q.a.row, q.pb + j * q.b.col,
-                         q.pc + i * q.c.row + j);
+  Product<float> part = plan_fma<float>({rows, cols, q.k, q.a, q.b, {q.c.row, 1}});
+  part.place(q.pa + i * q.a.row, q.pb + j * q.b.col, q.pc + i * q.c.row + j);
+  return part;
 }
 
 int64_t own_panels(int64_t extent, Source from) { return from == Source::ahead ? 0 : panels_of(min(extent, kSuper)); }

@@ -6,22 +6,13 @@
 
 namespace rv::RV_ISA::gemm {
 
-// Of a whole product, or of its slices: the last of them, which may be shorter, is cut like the others.
-template <class T>
-int64_t depth_of_slice(const Product<T>& q) {
-  return q.algorithm == Algorithm::slices ? ceil_div(ceil_div(q.k, q.slices), 16) * 16 : q.k;
-}
-template <class T>
-Blocks blocks_of(const Product<T>& q) {
-  return Blocks::of<T>(q.m, q.n, depth_of_slice(q), q.from_a, q.from_b);
-}
 // The values of k from k0 on.
 template <class T>
 void run_outer(const Product<T>& q, int64_t k0, int64_t k, T* c, int64_t c_row, const T* bias, std::byte* scratch,
                Team& team) {
   const Strided<T> a{q.pa + k0 * q.a.col, q.a.row, q.a.col, q.from_a};
   const Strided<T> b{q.pb + k0 * q.b.row, q.b.col, q.b.row, q.from_b};
-  blocked(blocks_of(q), q.m, q.n, k, a, b, c, c_row, bias, scratch, team);
+  blocked(q.blocks, q.m, q.n, k, a, b, c, c_row, bias, scratch, team);
 }
 
 template <class T>
@@ -31,7 +22,7 @@ int64_t partial_bytes(const Product<T>& q) {
 // Of the copies of one slice.
 template <class T>
 int64_t slice_bytes(const Product<T>& q) {
-  return blocks_of(q).template bytes<T>(q.m, q.n, q.from_a, q.from_b);
+  return q.blocks.template bytes<T>(q.m, q.n, q.from_a, q.from_b);
 }
 
 // Row i of C: the sum of `count` partial products, each `part` elements behind the one before it, in the order of k.
@@ -50,7 +41,7 @@ void sum_slices(const Product<T>& q, int64_t i, int64_t count, const T* partial,
 
 template <class T>
 void run_slices(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
-  const int64_t part = partial_bytes(q), bytes = slice_bytes(q), step = depth_of_slice(q), count = ceil_div(q.k, step);
+  const int64_t part = partial_bytes(q), bytes = slice_bytes(q), step = q.depth(), count = ceil_div(q.k, step);
   std::byte* const copies = scratch + q.slices * part;
   team.each(count, [&](int64_t s) {
     Team single = team.single();
