@@ -68,6 +68,7 @@ void products_ahead(int64_t m, int64_t n, int64_t k, Precision precision) {
       std::vector<T> c(static_cast<size_t>(m * n), T(77));
       const Ahead from{ahead == 1 ? panels_a.p : nullptr, ahead == 2 ? panels_b.p : nullptr};
       Task<T> task = plan<T>(s, precision, from);
+      task.q.place(b.data(), a.data(), nullptr);  // the last place counts
       task.q.place(a.data(), b.data(), c.data());
       const Memory scratch(bytes(task));
       run(task, Bias<T>{bias.data(), 1}, scratch.p, team);
