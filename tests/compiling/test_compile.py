@@ -765,3 +765,29 @@ def test_a_tape_from_before_a_compiled_step_is_stale(calls):
     loss = (w * w * x).sum()  # a new one is not
     loss.backward()
     np.testing.assert_allclose(w.grad.numpy(), 2 * w.detach().numpy() * x.numpy(), rtol=1e-6)
+
+
+def test_a_result_with_a_history_that_a_compiled_function_changes_is_stale():
+    w = rv.ones(3, requires_grad=True)
+    y = w.exp()
+
+    @rv.compile
+    def change():
+        with rv.no_grad():
+            y.add_(1.0)
+
+    with rv.no_grad():
+        for _ in range(3):
+            change()
+    np.testing.assert_allclose(y.detach().numpy(), np.exp(np.ones(3)) + 3, rtol=1e-6)
+    with pytest.raises(GradError, match="the result of exp was changed in place"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("number", [float, np.float32])
+def test_zeros_of_two_signs_are_two_values(number):
+    f = rv.compile(lambda x, s: 1 / (x * float(s)))
+    for _ in range(2):
+        assert f(rv.ones(1), number(0.0)).item() == np.inf
+        assert f(rv.ones(1), number(-0.0)).item() == -np.inf
+        assert f(rv.ones(1), s=number(-0.0)).item() == -np.inf

@@ -68,3 +68,5 @@ def _add(name: str, x: Any, parts: list, arrays: list) -> None:
                 "list or dict of them"
             ) from None
         parts += (type(x), x)
+        if isinstance(x, (float, np.floating)) and x == 0:
+            parts.append(bool(np.signbit(x)))  # -0.0 == 0.0

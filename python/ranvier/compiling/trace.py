@@ -115,7 +115,7 @@ class Trace:
         for t in self.updated:
             t._version = version
             if t._node is not None:
-                t._node.spoil()
+                t._node.spoil(t._index)
         for t, memory in self.grads:
             t.grad = memory
 
