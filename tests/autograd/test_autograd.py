@@ -662,6 +662,20 @@ def test_hooks_of_several_outputs():
     assert x.grad.tolist() == plain.grad.tolist()
 
 
+@pytest.mark.parametrize("below", [lambda w: w, lambda w: w + 1], ids=["leaf", "result"])
+def test_what_a_hook_keeps_or_gives_is_not_the_leafs(below):
+    w, given, kept = rv.ones(3, requires_grad=True), rv.ones(3) * 5, []
+    for hook in (kept.append, lambda g: given):
+        w.grad = None
+        x = below(w)
+        with x.register_hook(hook):
+            (x * 2).sum().backward()
+        before = w.grad.tolist()
+        (w * 3).sum().backward()
+        assert w.grad.tolist() == [before[0] + 3] * 3
+    assert kept[0].tolist() == [2.0] * 3 and given.tolist() == [5.0] * 3
+
+
 def test_hook_messages():
     x = rv.ones(3, requires_grad=True)
     with pytest.raises(rv.GradError, match=r"register_hook: the tensor of shape \(3,\) does not require a gradient"):

@@ -111,7 +111,7 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
         if wanted is None and len(seeds) == 1 and not create_graph and local.eager is not None and not hooked:
             pairs = _as_plan(tensors[0], gradients[0] if gradients[0] is None else seeds[0], retain)
             if pairs is not None:
-                _accumulate_all(pairs, gradients, create_graph)
+                _accumulate_all(pairs, gradients, create_graph, hooked)
                 return results
         for t, g in zip(tensors, seeds):
             _give(t, g, pending, leaves)
@@ -155,7 +155,7 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
                 if asked is None or key in asked:
                     hooks.of_leaf(entry)
         if wanted is None:
-            _accumulate_all(leaves.values(), gradients, create_graph)
+            _accumulate_all(leaves.values(), gradients, create_graph, hooked)
         else:
             for i, t in enumerate(wanted):
                 if id(t) in leaves:
@@ -255,11 +255,13 @@ def _check_fits(t: Any, g: Any) -> None:
         )
 
 
-def _accumulate_all(pairs: Any, gradients: Any, create_graph: bool) -> None:
+def _accumulate_all(pairs: Any, gradients: Any, create_graph: bool, hooked: bool) -> None:
     for t, g in pairs:
         if t.grad is not None:
             _check_fits(t, g)
     owned = {id(g._data) for g in gradients if g is not None and hasattr(g, "_data")}
+    if hooked:  # which may have kept or given any of them
+        owned.update([id(g._data) for _, g in pairs])
     for t, g in pairs:
         _accumulate(t, g, create_graph, owned)
 
