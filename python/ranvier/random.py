@@ -131,22 +131,30 @@ def key(blocks: int, generator: Generator | None = None, name: str = "key") -> T
     tensor never changes: a gradient that has saved it can draw the same numbers again.
     """
     state = _state(generator, name)
-    if local.tracer is not None:
-        return local.tracer.take_random(state, blocks)
-    taken = wrap(state._data.copy())
-    state._data[1] += blocks
-    return taken
+    return local.tracer.take_random(state, blocks) if local.tracer is not None else _take(state._data, blocks)
+
+
+def _take(state: np.ndarray, blocks: int) -> Tensor:
+    first = state[1]
+    state[1] += blocks  # before any call, during which another thread might draw the same numbers
+    taken = state.copy()
+    taken[1] = first
+    return wrap(taken)
 
 
 def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /, **attrs: Any) -> Tensor:
-    """Run an op whose key nobody saves: outside of traces it reads the state itself."""
+    """Run an op whose key nobody saves; where it raises, nothing was drawn."""
     blocks = _ops.blocks(op, shape, dtype)
     if local.tracer is not None:
         return op(key(blocks, generator, op.name), **attrs)
-    state = _state(generator, op.name)
-    out = op(state, **attrs)
-    state._data[1] += blocks
-    return out
+    state = _state(generator, op.name)._data
+    taken = _take(state, blocks)
+    try:
+        return op(taken, **attrs)
+    except BaseException:
+        if state[1] == taken._data[1] + blocks:
+            state[1] = taken._data[1]
+        raise
 
 
 def _float_dtype(dtype: Any) -> np.dtype:

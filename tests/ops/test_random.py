@@ -230,3 +230,35 @@ def test_keys_are_not_changed_by_later_draws() -> None:
     assert first.tolist() == [5, 0] and second.tolist() == [5, 3] and first.version == 0
     with pytest.raises(DTypeError, match="key: generator is a int"):
         rv.random.key(1, 7)
+
+
+@pytest.mark.parametrize("size, times", [(4, 3000), (300_000, 30)])
+def test_threads_never_draw_the_same_numbers(size: int, times: int) -> None:
+    import sys
+    import threading
+
+    generator, seen = rv.Generator(1), []
+
+    def work() -> None:
+        for _ in range(times):
+            seen.append(rv.rand(size, generator=generator).numpy()[:4].tobytes())
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert len(set(seen)) == 4 * times
+    assert generator.get_state()[1].item() == times * size  # four threads, four numbers a block
+
+
+def test_a_draw_that_is_refused_draws_nothing() -> None:
+    generator = rv.Generator(1)
+    with pytest.raises(IndexError):
+        rv.bernoulli(rv.ones(9), 1.5, generator=generator)
+    assert generator.get_state().tolist() == [1, 0]
