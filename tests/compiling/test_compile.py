@@ -714,6 +714,7 @@ def test_freezing_makes_a_compiled_step_trace_again():
     lambda m: setattr(m[1], "p", 1.0),
     lambda m: m.register_forward_hook(lambda module, args, out: out + 1),
     lambda m: setattr(m[0], "bias", None),
+    lambda m: setattr(m[0], "forward", lambda x: x + 1),
 ])  # fmt: skip
 def test_a_changed_module_is_traced_again(change):
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0))
@@ -727,6 +728,53 @@ def test_a_changed_module_is_traced_again(change):
         assert same_bits(f(x).numpy(), model(x).numpy())
         assert not np.array_equal(f(x).numpy(), before)
         assert len(traces) == 2
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor, self.steps = 2.0, (1, 2)
+
+    def forward(self, x):
+        return x * (1.0 if self.factor is None or not self.training else self.factor) * self.steps[0]
+
+
+@pytest.mark.parametrize("name, value", [("factor", None), ("steps", (3, 2)), ("training", False)])
+def test_an_option_of_a_module_is_read_anew(name, value):
+    module = Scaled()
+    f = rv.compile(lambda x: module(x))
+    assert f(rv.ones(1)).item() == f(rv.ones(1)).item() == 2.0
+    setattr(module, name, value)
+    assert f(rv.ones(1)).item() == module(rv.ones(1)).item() != 2.0
+
+
+@pytest.mark.parametrize("change", [
+    lambda o: o.param_groups[0]["params"].pop(),
+    lambda o: o.param_groups[0].update(params=o.param_groups[0]["params"][:1]),
+    lambda o: o.param_groups.pop(),
+    lambda o: o.param_groups.__setitem__(1, {**o.param_groups[1], "lr": 0.0}),
+])  # fmt: skip
+def test_a_compiled_step_follows_the_parameter_groups(change):
+    ends = []
+    for compiled in (False, True):
+        params = [rv.ones(2, requires_grad=True) for _ in range(4)]
+        optimizer = optim.Adam([{"params": params[:2]}, {"params": params[2:]}], lr=0.1, betas=[0.9, 0.99])
+
+        def step(params=params, optimizer=optimizer):
+            for p in params:
+                p.grad = None
+            sum((p * p).sum() for p in params).backward()
+            optimizer.step()
+
+        run = rv.compile(step) if compiled else step
+        for _ in range(3):
+            run()
+        change(optimizer)
+        run(), run()
+        ends.append([p.tolist() for p in params])
+        with pytest.raises(TypeError):  # compiled steps would not notice
+            optimizer.param_groups[0]["betas"][0] = 0.5
+    assert ends[0] == ends[1]
 
 
 def test_seeding_inside_is_refused():

@@ -39,6 +39,13 @@ class _Hook:
         self.call, self.before, self.with_kwargs = call, before, with_kwargs
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether it is an option: numbers, names, None, and tuples of them."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
 class Module:
     """Base class of all layers and models.
 
@@ -179,13 +186,12 @@ class Module:
             self._require(value is None or isinstance(value, Tensor), name, value, "buffer", "Tensor")
             self._register(self._buffers, name, value)
         else:
-            if (
-                isinstance(value, (bool, int, float, str))
-                and name != "training"
-                and self.__dict__.get(name, value) != value
-            ):
-                self._edited()
+            before = self.__dict__.get(name, value)
             object.__setattr__(self, name, value)
+            if name == "training":
+                Epoch.bump()
+            elif name == "forward" or _is_plain(value) and _is_plain(before) and before != value:
+                self._edited()
 
     def _edited(self) -> None:
         """Make compiled functions look again at what they were traced from."""

@@ -19,7 +19,7 @@ from ..graph.ir import Graph
 from ..ops.dispatch import current_backend
 from ..ops.optim import UpdateRule
 from ..tensor import Tensor
-from .param_group import ParamGroup
+from .param_group import CountedList, ParamGroup
 
 # entries of an op's hyper vector and flags -> where a parameter group keeps them
 _WITHIN = {
@@ -87,7 +87,7 @@ class Optimizer:
             raise TypeError(f"{type(self).__name__}: params is one Tensor; pass a list of them")
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
-        self.param_groups: list[dict[str, Any]] = []
+        self.param_groups: list[dict[str, Any]] = CountedList()
         # steps done and scalar states, shared by the tensors of a bucket
         self._clocks: dict[Tensor, Tensor] = {}
         # of each group: the op's hyper vector, and its last values
@@ -141,7 +141,10 @@ class Optimizer:
         unknown = param_group.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
         if unknown:
             raise ValueError(f"{name}: unknown options {sorted(unknown)}; it takes {', '.join(self.defaults)}")
-        group = {**self.defaults, **param_group, "params": params}
+        group = {**self.defaults, **param_group, "params": CountedList(params)}
+        for key, place in self._entries:  # a list could be changed unseen by compiled steps
+            if place is not None and isinstance(group[key], list):
+                group[key] = tuple(group[key])
         if names:
             group["param_names"] = names
         self._check(group)
@@ -261,7 +264,8 @@ class Optimizer:
 
     def _structure(self) -> tuple:
         """What a compiled step depends on besides numbers."""
-        return (self._generation, *map(self._flags, self.param_groups))
+        members = [(id(group), *map(id, group["params"])) for group in self.param_groups]
+        return (self._generation, *map(self._flags, self.param_groups), *members)
 
     # ------------------------------------------------------------ states
 

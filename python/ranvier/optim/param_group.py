@@ -7,12 +7,14 @@ from typing import Any
 from ..core.context import Epoch
 
 
-def _counted(name: str) -> Any:
-    change = getattr(dict, name)
+def _counted(kind: type, name: str) -> Any:
+    change = getattr(kind, name)
 
-    def method(self: ParamGroup, *args: Any, **kwargs: Any) -> Any:
-        Epoch.bump()
-        return change(self, *args, **kwargs)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return change(self, *args, **kwargs)
+        finally:  # not before: a run of another thread would look too early
+            Epoch.bump()
 
     method.__name__, method.__doc__ = name, change.__doc__
     return method
@@ -22,5 +24,16 @@ class ParamGroup(dict):
     """A dict whose changes compiled functions notice, so that a run need not read every number anew."""
 
     for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
-        locals()[_name] = _counted(_name)
+        locals()[_name] = _counted(dict, _name)
+    del _name
+
+
+class CountedList(list):
+    """A list (of parameters, of groups) whose changes compiled functions notice."""
+
+    for _name in (
+        "__setitem__", "__delitem__", "__iadd__", "__imul__", "append", "clear", "extend", "insert", "pop", "remove",
+        "reverse", "sort",
+    ):  # fmt: skip
+        locals()[_name] = _counted(list, _name)
     del _name
