@@ -839,3 +839,35 @@ def test_zeros_of_two_signs_are_two_values(number):
         assert f(rv.ones(1), number(0.0)).item() == np.inf
         assert f(rv.ones(1), number(-0.0)).item() == -np.inf
         assert f(rv.ones(1), s=number(-0.0)).item() == -np.inf
+
+
+@pytest.mark.parametrize("change", [
+    lambda m: m.eval(), lambda m: setattr(m[1], "p", 0.9), lambda m: rv.set_float32_matmul_precision("medium"),
+])  # fmt: skip
+def test_a_compiled_forward_pass_has_no_gradient_once_its_module_is_changed(change):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    f = rv.compile(lambda x: model(x).sum())
+    try:
+        for _ in range(2):
+            loss = f(rv.ones(64, 2))
+            change(model)
+            with pytest.raises(GradError, match="a module or a setting .* was changed"):
+                loss.backward()
+            rv.set_float32_matmul_precision("highest")
+            model.train()
+            model[1].p = 0.5
+            loss = f(rv.ones(64, 2))
+            loss.backward()
+    finally:
+        rv.set_float32_matmul_precision("highest")
+
+
+def test_gradients_of_arguments_as_they_were():
+    w = rv.ones(2, requires_grad=True)
+    f = rv.compile(lambda xs, d: (w * xs[0] * d["x"] * len(xs)).sum())
+    xs, d = [rv.ones(2)], {"x": rv.ones(2)}
+    y = f(xs, d)
+    xs.append(rv.ones(2))
+    d["x"] = rv.full((2,), 7.0)
+    y.backward()
+    assert w.grad.tolist() == [1.0, 1.0]

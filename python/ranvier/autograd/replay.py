@@ -34,6 +34,11 @@ class _Replay:
                     f"backward: a tensor of shape {t.shape}, which a compiled function has read, was changed in place "
                     "before its gradient was taken"
                 )
+        if not self.trace.guards.same_python():
+            raise GradError(
+                "backward: a module or a setting that a compiled function depends on was changed before its gradient was "
+                "taken, which runs the function again; take it first"
+            )
         gs = g if isinstance(g, tuple) else (g,)
         present = [i for i, x in enumerate(gs) if x is not None]
         pullback = self.trace.backward.get(tuple(present))
@@ -85,8 +90,8 @@ def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: l
     from ..compiling.tree import fill, map_structure
     from ..ops.dispatch import wrap
 
-    if trace.changed:  # the replay needs the arguments as they are now
-        args, kwargs = map_structure(_copied, (args, kwargs))
+    # the replay needs the arguments as they are now: lists and dicts of its own, where it changes tensors these too
+    args, kwargs = map_structure(_copied if trace.changed else lambda x: x, (args, kwargs))
     leaves = [t for t, _ in trace.graph.states if t._requires_grad and t._node is None]
     replay = _Replay(trace, fn, args, kwargs, leaves)
     outs = trace.run_arrays(arrays)

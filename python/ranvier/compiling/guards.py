@@ -50,12 +50,18 @@ class Guards:
                 return False
         return self.epoch == Epoch.value or self.look()
 
+    def same_python(self) -> bool:
+        """Whether settings and modules are as they were."""
+        return not (
+            any(current() != value for current, value in self.conditions)
+            or any(m._edits != edits or mode not in (None, m.training) for m, mode, edits in self.modules)
+        )
+
     def look(self) -> bool:
         """`hold` but for gradients, whatever the Epoch."""
         epoch = Epoch.value
         if (
-            any(current() != value for current, value in self.conditions)
-            or any(m._edits != edits or mode not in (None, m.training) for m, mode, edits in self.modules)
+            not self.same_python()
             or any(_history(t) != known for t, known in self.histories)
             or any(t._data is not array for t, array in self.arrays)
         ):
