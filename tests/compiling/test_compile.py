@@ -871,3 +871,10 @@ def test_gradients_of_arguments_as_they_were():
     d["x"] = rv.full((2,), 7.0)
     y.backward()
     assert w.grad.tolist() == [1.0, 1.0]
+
+
+def test_second_derivatives_through_a_compiled_forward_pass_are_refused():
+    w = rv.ones(2, requires_grad=True)
+    f = rv.compile(lambda x: (w**3 * x).sum())
+    with pytest.raises(GradError, match="create_graph=True does not reach through a compiled function"):
+        rv.autograd.grad(f(rv.ones(2)), w, create_graph=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.context import enable_grad
+from ..core.context import enable_grad, local
 from ..core.errors import GradError
 from ..core.tape import Node
 from . import engine
@@ -28,6 +28,11 @@ class _Replay:
         from ..compiling import CompiledFunction
         from ..compiling.tree import flatten
 
+        if local.grad_enabled:
+            raise GradError(
+                "backward: create_graph=True does not reach through a compiled function; compile the whole computation, "
+                "with the gradient inside"
+            )
         for t, version in self.versions:
             if t.version != version:
                 raise GradError(
