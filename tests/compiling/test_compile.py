@@ -748,6 +748,21 @@ def test_an_option_of_a_module_is_read_anew(name, value):
     assert f(rv.ones(1)).item() == module(rv.ones(1)).item() != 2.0
 
 
+def test_a_module_that_its_caller_does_not_hold_is_read_anew():
+    inner = nn.Sequential(nn.Dropout(0.5))
+
+    class Outer(nn.Module):
+        def forward(self, x):
+            return inner(x)
+
+    outer = Outer()
+    f = rv.compile(lambda x: outer(x).sum())
+    for _ in range(2):
+        assert f(rv.ones(1000)).item() != 1000.0
+    inner.eval()
+    assert f(rv.ones(1000)).item() == 1000.0
+
+
 @pytest.mark.parametrize("change", [
     lambda o: o.param_groups[0]["params"].pop(),
     lambda o: o.param_groups[0].update(params=o.param_groups[0]["params"][:1]),

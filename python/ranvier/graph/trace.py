@@ -116,6 +116,8 @@ class Tracer:
         if not self.layers:
             for name, m in module.named_modules():
                 self.paths[id(m)], self.modules[id(m)] = name, m
+        elif id(module) not in self.modules:  # called by one that does not hold it
+            self.modules.update((id(m), m) for m in module.modules())
         path, kind = self.paths.get(id(module), ""), type(module).__name__
         self.layers.append(f"{path} ({kind})" if path else kind)
         try:
