@@ -164,6 +164,8 @@ class Optimizer:
                 continue
             if any(place is not None for place in places) and not isinstance(value, (tuple, list)):
                 raise TypeError(f"{name}: {key}={value!r} must be a tuple of numbers")
+            if isinstance(value, (Tensor, np.ndarray)):  # compiled steps would not see it change
+                raise TypeError(f"{name}: {key} is a {type(value).__name__}, must be a number; pass {key}.item()")
             low, high, fits = _RANGES.get(key, (-math.inf, math.inf, ">= -inf"))
             for position, number in enumerate(value if isinstance(value, (tuple, list)) else [value]):
                 try:
