@@ -12,8 +12,6 @@ from __future__ import annotations
 from importlib import import_module as _import
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 # `as` makes a name the package's own to type checkers
 from . import autograd as autograd, config as config, ops as ops, random as random
 from .backends import backend as backend
@@ -32,13 +30,12 @@ from .core.errors import (
     OutOfRangeError as OutOfRangeError, RanvierError as RanvierError, ShapeError as ShapeError,
     StateError as StateError, TraceError as TraceError,
 )  # fmt: skip
+from .core.tensor import as_tensor as as_tensor, from_numpy as from_numpy
 from .ops import *  # noqa: F403  (the functions of all families)
 from .ops.public import expose as _expose
 from .random import *  # noqa: F403
-from .tensor import (
-    Tensor as Tensor, as_tensor as as_tensor, from_dlpack as from_dlpack, from_numpy as from_numpy,
-    is_tensor as is_tensor, tensor as tensor,
-)  # fmt: skip
+from .tensor import Tensor as Tensor, from_dlpack as from_dlpack, is_tensor as is_tensor, tensor as tensor
+from .version import __version__ as __version__
 
 _expose(globals(), [*random.__all__, "tensor", "as_tensor", "from_numpy", "from_dlpack"])
 

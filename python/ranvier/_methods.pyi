@@ -695,6 +695,8 @@ class Methods:
         """`nonzero`, in place."""
     def norm(self, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
         """The p-norm (sum |x|^p)^(1/p) over `dim`; p=inf and -inf: the extremes of |x|; p=0: how many are not 0."""
+    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+        """Fill with normal random numbers."""
     def not_equal(self, other: TensorLike) -> Tensor:
         """input != other, elementwise."""
     def not_equal_(self, other: TensorLike) -> Tensor:
@@ -963,6 +965,8 @@ class Methods:
         """Axis `dim` split into `sizes`; one of them may be -1."""
     def unfold(self, dimension: int, size: int, step: int) -> Tensor:
         """Windows of `size` along an axis, one every `step`, as a new last axis."""
+    def uniform_(self, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+        """Fill with random numbers, uniform in [low, high)."""
     @overload
     def unique(self, sorted: bool = True, return_inverse: Literal[False] = False, return_counts: Literal[False] = False, dim: int | None = None, *, axis: int | None = None) -> Tensor:
         """The different elements (or slices along `dim`) in ascending order; with their position for each element of `input`,"""

@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from .version import __version__
+
 
 def _info(_: argparse.Namespace) -> None:
     import ranvier
@@ -28,8 +30,6 @@ def _positive(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    from . import __version__
-
     top = argparse.ArgumentParser(prog="ranvier", description="Ranvier: fast neural networks on CPUs.")
     top.add_argument("--version", action="version", version=f"ranvier {__version__}")
     commands = top.add_subparsers(dest="command", required=True)

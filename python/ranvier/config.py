@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .backends import default_backend
 from .core.errors import DTypeError
+from .version import __version__
 
 
 def _native() -> Any:
@@ -36,9 +38,6 @@ def get_num_threads() -> int:
 
 def config() -> dict[str, Any]:
     """Version, instruction set, threads and the reason for their number, accelerators, backend."""
-    from . import __version__
-    from .backends import default_backend
-
     module = _native()
     facts: dict[str, Any] = {
         "ranvier": __version__,

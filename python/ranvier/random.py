@@ -14,13 +14,13 @@ import numpy as np
 from .core.context import local
 from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
+from .core.tensor import as_tensor, wrap
 from .core.traced import is_traced
 from .ops import random as _ops
-from .ops.dispatch import wrap
 from .ops.public import Array
-from .ops.record import Op
-from .ops.shape import _sizes
-from .tensor import Tensor, as_tensor
+from .ops.record import Op, as_sizes
+from .ops.sort import topk
+from .tensor import Tensor
 
 __all__ = [
     "Generator", "bernoulli", "default_generator", "initial_seed", "manual_seed", "multinomial", "normal", "rand",
@@ -163,13 +163,13 @@ def _float_dtype(dtype: Any) -> np.dtype:
 
 def _uniform(shape: tuple, low: float, high: float, dtype: Any, generator: Any, requires_grad: bool) -> Tensor:
     dtype = _float_dtype(dtype)
-    out = _draw(_ops._uniform, generator, shape, dtype, shape=shape, dtype=dtype, low=low, high=high)
+    out = _draw(_ops.uniform_op, generator, shape, dtype, shape=shape, dtype=dtype, low=low, high=high)
     return out.requires_grad_() if requires_grad else out
 
 
 def _normal(shape: tuple, mean: float, std: float, dtype: Any, generator: Any, requires_grad: bool) -> Tensor:
     dtype = _float_dtype(dtype)
-    out = _draw(_ops._normal, generator, shape, dtype, shape=shape, dtype=dtype, mean=mean, std=std)
+    out = _draw(_ops.normal_op, generator, shape, dtype, shape=shape, dtype=dtype, mean=mean, std=std)
     return out.requires_grad_() if requires_grad else out
 
 
@@ -180,7 +180,7 @@ def uniform(
     """Random numbers uniform in [low, high) (up to rounding)."""
     if not low <= high:
         raise OutOfRangeError(f"uniform: low={low} must not exceed high={high}")
-    return _uniform(_sizes("uniform", (size,)), float(low), float(high), dtype, generator, requires_grad)
+    return _uniform(as_sizes("uniform", (size,)), float(low), float(high), dtype, generator, requires_grad)
 
 
 def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -190,7 +190,7 @@ def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, requ
     >>> rv.rand(2, 3).shape
     (2, 3)
     """
-    return _uniform(_sizes("rand", size), 0.0, 1.0, dtype, generator, requires_grad)
+    return _uniform(as_sizes("rand", size), 0.0, 1.0, dtype, generator, requires_grad)
 
 
 def normal(
@@ -213,7 +213,7 @@ def normal(
         raise ShapeError("normal: give size, or a tensor as mean or std")
     if std < 0:
         raise OutOfRangeError(f"normal: std={std} must be >= 0")
-    return _normal(_sizes("normal", (size,)), float(mean), float(std), dtype, generator, requires_grad)
+    return _normal(as_sizes("normal", (size,)), float(mean), float(std), dtype, generator, requires_grad)
 
 
 def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -223,7 +223,7 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, req
     >>> rv.randn(2, 3).shape
     (2, 3)
     """
-    return _normal(_sizes("randn", size), 0.0, 1.0, dtype, generator, requires_grad)
+    return _normal(as_sizes("randn", size), 0.0, 1.0, dtype, generator, requires_grad)
 
 
 def randint(
@@ -243,8 +243,8 @@ def randint(
         low, high = 0, low
     if size is None:
         raise ShapeError("randint: size is missing: randint(high, size) or randint(low, high, size)")
-    shape, dtype = _sizes("randint", (size,)), int64 if dtype is None else as_dtype(dtype)
-    return _draw(_ops._randint, generator, shape, dtype, shape=shape, dtype=dtype, low=int(low), high=int(high))
+    shape, dtype = as_sizes("randint", (size,)), int64 if dtype is None else as_dtype(dtype)
+    return _draw(_ops.randint_op, generator, shape, dtype, shape=shape, dtype=dtype, low=int(low), high=int(high))
 
 
 def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
@@ -257,7 +257,7 @@ def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
     n = int(n)
     if n < 0:
         raise ShapeError(f"randperm: n={n} must be >= 0")
-    return _draw(_ops._randperm, generator, (n,), int64, n=n)
+    return _draw(_ops.randperm_op, generator, (n,), int64, n=n)
 
 
 def _like(input: Any, dtype: Any) -> np.dtype:
@@ -302,7 +302,7 @@ def mask(
     """`value` with probability p, else 0: with value = 1/p the factors of dropout."""
     shape, dtype = tuple(shape), _float_dtype(dtype)
     attrs = {"shape": shape, "dtype": dtype, "p": float(p), "value": float(value)}
-    return _draw(_ops._bernoulli, generator, shape, dtype, **attrs)
+    return _draw(_ops.bernoulli_op, generator, shape, dtype, **attrs)
 
 
 def multinomial(
@@ -318,8 +318,6 @@ def multinomial(
     >>> rv.multinomial(rv.tensor([0.0, 1.0, 0.0]), 1).tolist()
     [1]
     """
-    from .ops.sort import topk
-
     input = as_tensor(input)
     if input.ndim not in (1, 2) or not is_float(input.dtype):
         raise ShapeError(
@@ -346,5 +344,18 @@ def multinomial(
     return (edges.unsqueeze(-2) <= draws.unsqueeze(-1)).long().sum(-1).clamp(max=count - 1)
 
 
-for _function in (bernoulli, multinomial):
+# ---------------------------------------------------------------- methods
+
+
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with random numbers, uniform in [low, high)."""
+    return self._assign(uniform(self.shape, low, high, dtype=self.dtype, generator=generator))
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with normal random numbers."""
+    return self._assign(normal(mean, std, self.shape, dtype=self.dtype, generator=generator))
+
+
+for _function in (bernoulli, multinomial, normal_, uniform_):
     setattr(Tensor, _function.__name__, _function)

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from .core.dtypes import CODE
+from .core.tensor import from_numpy
 from .ops.public import expose
-from .tensor import Tensor, from_numpy
+from .tensor import Tensor
 
 __all__ = ["save", "load"]
 

@@ -13,17 +13,16 @@ import numpy as np
 
 from . import ops
 from .autograd import engine, hooks
-from .core.context import Epoch, local, versions
-from .core.dtypes import ALL, CODE, as_dtype, category, get_default_dtype, is_float
-from .core.errors import DomainError, DTypeError, GradError, ShapeError, TraceError
+from .core.context import Epoch, local
+from .core.dtypes import category, get_default_dtype, is_float
+from .core.errors import BackendError, DomainError, DTypeError, GradError, ShapeError
 from .core.memory import aligned_copy
 from .core.tape import DETACHED, check_view
-from .core.traced import Traced, is_traced
-from .ops import dispatch as _engine
+from .core.tensor import TensorBase, as_tensor, register, to_array, wrap
+from .core.traced import is_traced
+from .ops.dispatch import apply_into, share
 from .ops.indexing import get_item, set_item
-from .ops.public import Array, Public, explain
-
-_next_version = versions.__next__
+from .ops.public import Public, explain
 
 if TYPE_CHECKING:
     from ._methods import Methods
@@ -31,7 +30,7 @@ else:
     Methods = object  # they are attached below, from the public functions
 
 
-class Tensor(Methods):
+class Tensor(TensorBase, Methods):
     """A multi-dimensional array of one dtype that remembers how it was computed.
 
     Args:
@@ -45,80 +44,13 @@ class Tensor(Methods):
     tensor([2., 4.])
     """
 
-    __slots__ = (
-        "_data", "_requires_grad", "grad", "_node", "_index", "_base", "_version",
-        "_hooks",  # see hooks.py; often not set
-        "__weakref__", "__dict__",
-    )  # fmt: skip
+    __slots__ = ()
     __array_priority__ = 1000  # NumPy arrays leave mixed expressions to Tensor
-
-    def __init__(self, data: Any, requires_grad: bool = False):
-        if isinstance(data, Tensor):
-            data = data._data
-        elif not isinstance(data, np.ndarray):
-            data = _to_array(data, None)
-        if data.dtype not in CODE:
-            raise DTypeError(f"Tensor: dtype {data.dtype} must be one of {', '.join(d.name for d in ALL)}")
-        self._data: Any = data
-        self.grad: Tensor | None = None
-        self._node: Any = None
-        self._base: Tensor | None = None
-        self._index = self._version = 0
-        self._requires_grad = False
-        if requires_grad:
-            self.requires_grad = True
-
-    # ------------------------------------------------------------ what it is
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._data.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self._data.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self._data.shape)
-
-    @property
-    def device(self) -> str:
-        return self._data.device if is_traced(self._data) else "cpu"
-
-    @property
-    def is_leaf(self) -> bool:
-        return self._node is None
-
-    @property
-    def requires_grad(self) -> bool:
-        return self._requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        if value and not is_float(self.dtype):
-            raise DTypeError(f"requires_grad: dtype {self.dtype} has no gradient; only float32 and float64 have")
-        if self._node is not None and not value:
-            raise GradError("requires_grad: can only be switched off on leaf tensors; use detach()")
-        if bool(value) != self._requires_grad:
-            self._requires_grad = bool(value)
-            Epoch.bump()  # what a compiled step differentiates depends on it
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set requires_grad and return the tensor."""
         self.requires_grad = requires_grad
         return self
-
-    @property
-    def version(self) -> int:
-        """A number that grows whenever this tensor's memory is changed in place; views share it."""
-        return self._version if self._base is None else self._base._version
-
-    def _changed(self) -> None:
-        whole = self if self._base is None else self._base
-        whole._version = _next_version()
-        if whole._node is not None and not is_traced(whole._data):
-            whole._node.spoil(whole._index)
 
     @property
     def data(self) -> Tensor:
@@ -218,14 +150,6 @@ class Tensor(Methods):
 
     # ------------------------------------------------------------ to plain Python and NumPy
 
-    def _array(self, what: str) -> np.ndarray:
-        if isinstance(self._data, Traced):
-            raise TraceError(
-                f"{what} needs the value of a tensor of shape {self.shape}, but inside a compiled function values are "
-                "not known yet: return the tensor and look at it outside, or use where() instead of a branch"
-            )
-        return self._data
-
     def numpy(self) -> np.ndarray:
         """The array itself, without a copy. The tensor must not require a gradient."""
         if self._requires_grad:
@@ -315,8 +239,8 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same memory without history."""
-        t = _engine.wrap(self._data)
-        _engine.share(t, self)
+        t = wrap(self._data)
+        share(t, self)
         t._index = DETACHED
         return t
 
@@ -370,7 +294,7 @@ class Tensor(Methods):
                 return self._assign_through(new)
         if local.grad_enabled and (new._node is None if new._requires_grad else self._requires_grad):
             # what the old value was computed from gets a gradient of zero; a leaf stays another tensor
-            new = ops.shape._slice_put(self, new, index=tuple((0, n, 1) for n in self.shape))
+            new = ops.shape.slice_put_op(self, new, index=tuple((0, n, 1) for n in self.shape))
         if local.tracer is not None:
             local.tracer.assign(self, new)
         elif not self._data.flags.writeable:
@@ -428,18 +352,6 @@ class Tensor(Methods):
         """Set all elements to 0."""
         return self.fill_(0)
 
-    def uniform_(self, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
-        """Fill with random numbers, uniform in [low, high)."""
-        from . import random
-
-        return self._assign(random.uniform(self.shape, low, high, dtype=self.dtype, generator=generator))
-
-    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
-        """Fill with normal random numbers."""
-        from . import random
-
-        return self._assign(random.normal(mean, std, self.shape, dtype=self.dtype, generator=generator))
-
     def __getitem__(self, index: Any) -> Tensor:
         return get_item(self, index)
 
@@ -464,12 +376,8 @@ class Tensor(Methods):
             else:
                 dtype = arg
         if device is not None and str(device).split(":")[0] != "cpu":
-            from .core.errors import BackendError
-
             raise BackendError(f"to: device {device!r} is not available; devices: cpu")
-        if dtype is None or as_dtype(dtype) == self.dtype:
-            return self
-        return ops.elementwise._cast(self, dtype=as_dtype(dtype))
+        return self if dtype is None else ops.elementwise.cast_to(self, dtype)
 
     def type(self, dtype: Any) -> Tensor:
         return self.to(dtype)
@@ -525,39 +433,6 @@ class Tensor(Methods):
         return self.transpose(-2, -1)
 
 
-def _to_array(data: Any, dtype: Any) -> np.ndarray:
-    try:
-        array = np.asarray(data)
-    except ValueError:
-        raise ShapeError("tensor: nested sequences must have equal lengths") from None
-    if dtype is not None:
-        return _fitting(array, as_dtype(dtype), data)
-    if array.dtype in CODE and (isinstance(data, (np.ndarray, np.generic)) or array.dtype != np.float64):
-        return array
-    if array.dtype.kind == "f":
-        return array.astype(get_default_dtype())
-    if array.dtype.kind in "iu":
-        return _fitting(array, np.dtype(np.int64), data)
-    raise DTypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} cannot become a tensor")
-
-
-def _fitting(array: np.ndarray, dtype: np.dtype, data: Any) -> np.ndarray:
-    """`array` in `dtype`; refuses what is no number, and numbers that the integers of `dtype` do not include."""
-    if array.dtype.kind not in "biuf":
-        raise DTypeError(f"tensor: {data!r:.60} of type {type(data).__name__} cannot become {dtype}")
-    if dtype.kind in "iu" and array.dtype.kind in "iuf" and array.dtype != dtype and array.size:
-        range_ = np.iinfo(dtype)
-        low, high = array.min(), array.max()  # nan, if there is one
-        if array.dtype.kind == "f":  # 2**63 is a float64, 2**63 - 1 is not
-            fits = low >= range_.min and high < float(range_.max) + 1
-        else:
-            fits = int(low) >= range_.min and int(high) <= range_.max
-        if not fits:
-            worst = high if not high <= range_.max else low
-            raise DTypeError(f"tensor: {worst} does not fit {dtype}, whose range is [{range_.min}, {range_.max}]")
-    return array.astype(dtype)
-
-
 def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
     """A pickled tensor again."""
     t = kind.__new__(kind)
@@ -572,28 +447,12 @@ def tensor(data: object, dtype: Any = None, requires_grad: bool = False) -> Tens
         data = data._array("tensor()")
     elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
         data = [x.tolist() if isinstance(x, Tensor) else x for x in data]
-    return ops.creation._make(aligned_copy(_to_array(data, dtype)), requires_grad)
+    return ops.creation.make(aligned_copy(to_array(data, dtype)), requires_grad)
 
 
 def is_tensor(obj: Any) -> bool:
     """Whether `obj` is a Tensor."""
     return isinstance(obj, Tensor)
-
-
-def as_tensor(data: Array, dtype: Any = None) -> Tensor:
-    """`data` as a tensor, without a copy where it is one already or is a NumPy array of the dtype."""
-    if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)
-    if isinstance(data, np.ndarray) and dtype is None and data.dtype in CODE:
-        return Tensor(data)
-    return Tensor(_to_array(data, dtype))
-
-
-def from_numpy(array: np.ndarray) -> Tensor:
-    """A tensor that shares the memory of `array`."""
-    if not isinstance(array, np.ndarray):
-        raise DTypeError(f"from_numpy: {type(array).__name__} must be a NumPy array")
-    return Tensor(array)
 
 
 def from_dlpack(source: Any) -> Tensor:
@@ -607,7 +466,7 @@ class Constant(Tensor):
     __slots__ = ()
 
 
-_engine.Tensor, _engine.Constant = Tensor, Constant
+register(Tensor, Constant)
 
 
 # ---------------------------------------------------------------- operators and methods, from the ops
@@ -638,7 +497,7 @@ def _inplace(function: Any) -> Any:
             result = function(self, *args, **kwargs)
         else:
             call, inputs = prepare(self, *args, **kwargs)
-            if _engine.apply_into(call, inputs):
+            if apply_into(call, inputs):
                 self._changed()
                 return self
             result = call.apply(inputs)

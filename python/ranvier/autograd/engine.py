@@ -10,7 +10,7 @@ from .. import ops
 from ..core.context import local
 from ..core.errors import DTypeError, GradError, ShapeError
 from ..core.tape import Node, check_view
-from ..ops import dispatch as _engine
+from ..core.tensor import TensorBase, as_tensor, wrap
 from ..ops.dispatch import constant
 from ..ops.shape import expand
 from . import hooks
@@ -56,7 +56,7 @@ def grad(
         grad_outputs = (grad_outputs,) * len(outputs)
     for name, tensors in (("outputs", outputs), ("inputs", inputs)):
         for position, t in enumerate(tensors):
-            if not isinstance(t, _engine.Tensor):
+            if not isinstance(t, TensorBase):
                 raise DTypeError(f"grad: {name}[{position}] of type {type(t).__name__} must be a Tensor")
     for position, t in enumerate(inputs):
         if not t._requires_grad:
@@ -85,9 +85,9 @@ def _seed(t: Any, g: Any) -> Any:
             raise GradError(f"backward: a tensor of shape {shape} is not a scalar; pass its gradient")
         one = constant(1.0, t._data.dtype)
         return expand(one, shape) if shape else one
-    if not isinstance(g, _engine.Tensor):
+    if not isinstance(g, TensorBase):
         try:
-            g = _engine.Tensor(np.asarray(g, t.dtype))
+            g = as_tensor(np.asarray(g, t.dtype))
         except (TypeError, ValueError):
             raise DTypeError(f"backward: gradient {g!r:.60} must be a Tensor or an array of numbers") from None
     if g.shape != shape:
@@ -109,7 +109,7 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
     try:
         seeds = [_seed(t, g) for t, g in zip(tensors, gradients)]
         if wanted is None and len(seeds) == 1 and not create_graph and local.eager is not None and not hooked:
-            pairs = _as_plan(tensors[0], gradients[0] if gradients[0] is None else seeds[0], retain)
+            pairs = local.backend.pull(tensors[0], gradients[0] if gradients[0] is None else seeds[0], retain)
             if pairs is not None:
                 _accumulate_all(pairs, gradients, create_graph, hooked)
                 return results
@@ -165,16 +165,6 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
     return results
 
 
-_pull: Any = None  # pullback.pull; it needs graphs, which `import ranvier` alone does not load
-
-
-def _as_plan(root: Any, seed: Any, retain: bool) -> list | None:
-    global _pull
-    if _pull is None:
-        from .pullback import pull as _pull
-    return _pull(root, seed, retain)
-
-
 def _give(t: Any, g: Any, pending: dict, leaves: dict) -> None:
     """Add `g` to the gradient of `t`."""
     shape = t.shape
@@ -226,7 +216,7 @@ def _number(node: Node) -> int:
 
 def _output(node: Node, index: int) -> Any:
     """Output `index` of a node as the tensor it was, so that second derivatives pass through it."""
-    t = _engine.wrap(getattr(node.outs[index], "_data", node.outs[index]))
+    t = wrap(getattr(node.outs[index], "_data", node.outs[index]))
     t._requires_grad, t._node, t._index = True, node, index
     return t
 
@@ -246,7 +236,7 @@ def _check_fits(t: Any, g: Any) -> None:
     so_far = t.grad
     if so_far is None:
         return
-    if not isinstance(so_far, _engine.Tensor):
+    if not isinstance(so_far, TensorBase):
         raise DTypeError(f"backward: .grad of a leaf of shape {t.shape} is a {type(so_far).__name__}, must be a Tensor")
     if so_far.shape != g.shape or so_far.dtype != g.dtype:
         raise ShapeError(

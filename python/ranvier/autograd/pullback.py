@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _native
+from ..core.backend import current_backend
 from ..core.errors import TraceError
 from ..core.recent import Recent
 from ..core.tape import Edge, Node
+from ..core.tensor import wrap
 from ..graph.trace import Tracer, tracing
-from ..ops.dispatch import current_backend, wrap
 from . import engine
 
 _HOT = 3  # structures that never come back are not worth a trace

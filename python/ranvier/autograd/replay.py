@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..core.context import enable_grad, local
 from ..core.errors import GradError
 from ..core.tape import Node
+from ..core.tensor import TensorBase, wrap
+from ..core.tree import fill, flatten, leaves_of, map_structure
+from ..ops.shape import clone
 from . import engine
 
 
@@ -16,8 +18,8 @@ class _Replay:
 
     name = "compiled"
 
-    def __init__(self, trace: Any, fn: Callable, args: tuple, kwargs: dict, leaves: list):
-        self.trace, self.fn, self.args, self.kwargs, self.leaves = trace, fn, args, kwargs, leaves
+    def __init__(self, trace: Any, compiled: Any, args: tuple, kwargs: dict, leaves: list):
+        self.trace, self.compiled, self.args, self.kwargs, self.leaves = trace, compiled, args, kwargs, leaves
         # The replay must see random states and running statistics as the forward pass saw them.
         changed = trace.graph.updates
         self.before = [(t._data, t._data.copy()) for t, start in trace.graph.states if start in changed]
@@ -25,9 +27,6 @@ class _Replay:
         self.versions = [(t, t.version) for t in (*_tensors(args), *_tensors(kwargs), *fixed)]
 
     def vjp(self, g: Any, out: Any, *inputs: Any) -> tuple:
-        from ..compiling import CompiledFunction
-        from ..compiling.tree import flatten
-
         if local.grad_enabled:
             raise GradError(
                 "backward: create_graph=True does not reach through a compiled function; compile the whole computation, "
@@ -52,13 +51,13 @@ class _Replay:
             def pull(seeds: tuple, args: tuple, kwargs: dict) -> tuple:
                 with enable_grad():
                     tensors: list = []
-                    flatten(self.fn(*args, **kwargs), tensors)
+                    flatten(self.compiled.fn(*args, **kwargs), tensors)
                     wanted = [t for t, need in zip(tensors, self.trace.needs_grad) if need]
                     # hooks of the leaves are for the pass that asks: it may have more gradients to add
                     roots = [wanted[i] for i in present]
                     return tuple(engine.run(roots, seeds, False, False, self.leaves, leaf_hooks=False))
 
-            pullback = self.trace.backward[tuple(present)] = CompiledFunction(pull, keeps="state")
+            pullback = self.trace.backward[tuple(present)] = type(self.compiled)(pull, keeps="state")
         after = [(array, array.copy()) for array, _ in self.before]
         for array, value in self.before:
             array[...] = value
@@ -70,16 +69,11 @@ class _Replay:
 
 
 def _tensors(x: Any) -> list:
-    from ..compiling.tree import leaves_of
-    from ..tensor import Tensor
-
-    return [t for t in leaves_of(x) if isinstance(t, Tensor) and not t._requires_grad]
+    return [t for t in leaves_of(x) if isinstance(t, TensorBase) and not t._requires_grad]
 
 
 def _copied(x: Any) -> Any:
-    from ..tensor import Tensor
-
-    return x.clone() if isinstance(x, Tensor) and not x._requires_grad else x
+    return clone(x) if isinstance(x, TensorBase) and not x._requires_grad else x
 
 
 class _ReplayCall:  # a DifferentiableCall
@@ -90,15 +84,12 @@ class _ReplayCall:  # a DifferentiableCall
         self.op = op
 
 
-def run_with_grad(fn: Callable, trace: Any, args: tuple, kwargs: dict, arrays: list) -> Any:
-    """Run `trace` and record it on the tape as one node over the leaves that it captured."""
-    from ..compiling.tree import fill, map_structure
-    from ..ops.dispatch import wrap
-
+def run_with_grad(compiled: Any, trace: Any, args: tuple, kwargs: dict, arrays: list) -> Any:
+    """Run `trace` of a CompiledFunction and record it on the tape as one node over the leaves that it captured."""
     # the replay needs the arguments as they are now: lists and dicts of its own, where it changes tensors these too
     args, kwargs = map_structure(_copied if trace.changed else lambda x: x, (args, kwargs))
     leaves = [t for t, _ in trace.graph.states if t._requires_grad and t._node is None]
-    replay = _Replay(trace, fn, args, kwargs, leaves)
+    replay = _Replay(trace, compiled, args, kwargs, leaves)
     outs = trace.run_arrays(arrays)
     tracked = tuple(o for o, need in zip(outs, trace.needs_grad) if need)
     node = Node(_ReplayCall(replay), tuple(leaves), tracked)

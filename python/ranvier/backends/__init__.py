@@ -10,6 +10,7 @@ import warnings
 from contextlib import ContextDecorator
 from typing import Any
 
+from ..core.backend import register_default, use
 from ..core.context import local
 from ..core.errors import BackendError
 
@@ -41,11 +42,7 @@ def default_backend() -> Any:
         return get("numpy")
 
 
-def use(backend: Any) -> None:
-    """Make `backend` this thread's."""
-    local.backend = backend
-    if local.tracer is None:
-        local.eager = backend.eager
+register_default(default_backend)
 
 
 class backend(ContextDecorator):

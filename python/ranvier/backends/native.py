@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 
 from .. import _native
+from ..autograd.pullback import pull
 from ..core.dtypes import CODE, DTYPES
 from ..core.errors import BackendError, ShapeError
 from ..core.recent import Recent
 from ..graph.ir import Graph
 from ..graph.lower import Lowering, encode
 from ..graph.passes import optimize
+from ..ops import OPS
 from ..ops.dispatch import connect
+from ..tensor import Tensor
 from .reference import evaluate, run_loop
 
 
 def _check_tables() -> dict[str, int]:
     """Row numbers of the elementwise ops; the native and the Python op tables must hold the same ops."""
-    from ..ops import OPS
-
     native = _native.op_table()
     rows = [name for name, (kind, *_) in native.items() if kind != "KERNEL"]
     kernels = native.keys() - set(rows)
@@ -59,10 +60,11 @@ def _check_axes(name: str, shapes: Iterable[tuple]) -> None:
 
 class NativeBackend:
     name = "native"
+    pull = staticmethod(pull)
 
     def __init__(self) -> None:
         self.eager = _native.eager
-        connect(_native)
+        connect(_native, Tensor)
         self.rows = _check_tables()
         self._many = Recent(64)  # calls of more arrays than `eager` takes, by signature
 

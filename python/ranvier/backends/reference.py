@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.dtypes import float32, float64
-from ..graph.ir import Graph, Value
+
+if TYPE_CHECKING:
+    from ..graph.ir import Graph, Value
 
 
 class ReferenceBackend:

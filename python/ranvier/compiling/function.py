@@ -9,11 +9,12 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
+from ..autograd.replay import run_with_grad
 from ..core.context import local
-from ..tensor import Tensor
+from ..core.tensor import TensorBase, from_numpy
+from ..core.tree import leaves_of
 from .signature import signature
 from .trace import Trace
-from .tree import leaves_of
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -69,16 +70,14 @@ class CompiledFunction(Generic[P, R]):
         arrays: list = []
         trace = self.find(args, kwargs, self.frozen, arrays)
         if trace.needs_grad_now:
-            from ..autograd.replay import run_with_grad
-
-            return run_with_grad(self.fn, trace, args, kwargs, arrays)
+            return run_with_grad(self, trace, args, kwargs, arrays)
         result = trace.run(arrays)
-        if not kwargs and len(arrays) == len(args) and all(isinstance(x, Tensor) for x in args):
+        if not kwargs and len(arrays) == len(args) and all(isinstance(x, TensorBase) for x in args):
             self._caller = trace.caller(arrays)
         if trace.changed:
             given = [x for x in leaves_of((args, kwargs)) if isinstance(x, np.ndarray) or not x._requires_grad]
             for i in trace.changed:
-                if isinstance(given[i], Tensor):
+                if isinstance(given[i], TensorBase):
                     given[i]._changed()
         return result
 
@@ -98,7 +97,7 @@ class CompiledFunction(Generic[P, R]):
 
     def _add(self, key: tuple, args: tuple, kwargs: dict, frozen: bool) -> Trace:
         leaves = leaves_of((args, kwargs))
-        numpy_out = bool(leaves) and not any(isinstance(x, Tensor) for x in leaves)
+        numpy_out = bool(leaves) and not any(isinstance(x, TensorBase) for x in leaves)
         trace = Trace(self.fn, args, kwargs, tuple(self._grads.values()), numpy_out, self.keeps, frozen)
         for t, _ in trace.grads:
             self._grads[id(t)] = t
@@ -127,5 +126,5 @@ class CompiledFunction(Generic[P, R]):
         Adds each (scalar) output to `totals`, or with `every` to totals[s // every]; returns the number of steps done.
         frozen: nobody changes meanwhile what the steps do not.
         """
-        trace = self.find(tuple([Tensor(a[:batch]) for a in data]), {}, frozen, [])
+        trace = self.find(tuple([from_numpy(a[:batch]) for a in data]), {}, frozen, [])
         return trace.loop(data, index, batch, begin, end, totals, every)

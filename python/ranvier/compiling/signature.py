@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from ..core.backend import current_backend
 from ..core.context import local
 from ..core.dtypes import CODE
 from ..core.errors import DTypeError, TraceError
 from ..core.tape import check_view
-from ..ops.dispatch import current_backend
-from ..tensor import Tensor
+from ..core.tensor import TensorBase
 
 
 def signature(name: str, args: tuple, kwargs: dict, frozen: bool, arrays: list) -> tuple:
     """The key of a call of the function `name`; the arrays that are inputs of its graph go to `arrays`."""
     parts: list = [frozen, local.grad_enabled, local.backend or current_backend()]
     for x in args:
-        if isinstance(x, Tensor) and not x._requires_grad and x._base is None:
+        if isinstance(x, TensorBase) and not x._requires_grad and x._base is None:
             data = x._data
             parts.append(data.shape)
             parts.append(data.dtype)
@@ -33,7 +33,7 @@ def signature(name: str, args: tuple, kwargs: dict, frozen: bool, arrays: list) 
 
 
 def _add(name: str, x: Any, parts: list, arrays: list) -> None:
-    if isinstance(x, Tensor):
+    if isinstance(x, TensorBase):
         if local.grad_enabled:
             check_view(x)
         if x._requires_grad:

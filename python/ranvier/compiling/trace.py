@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..core.backend import current_backend
 from ..core.context import local, versions
 from ..core.errors import TraceError
+from ..core.tensor import TensorBase, from_numpy, wrap
+from ..core.tree import Slot, fill, flatten, map_structure
 from ..graph.trace import Tracer, tracing
-from ..ops.dispatch import current_backend, wrap
-from ..tensor import Tensor
 from .guards import Guards
-from .tree import Slot, fill, flatten, map_structure
 
 
 def _has_tape(t: Any) -> bool:
@@ -31,8 +31,8 @@ class Trace:
         inputs: list[tuple[Any, Any]] = []  # stand-ins for the arguments, and their values at the start
 
         def replace(x: Any) -> Any:
-            if isinstance(x, (Tensor, np.ndarray)):
-                t = x if isinstance(x, Tensor) else Tensor(x)
+            if isinstance(x, (TensorBase, np.ndarray)):
+                t: Any = x if isinstance(x, TensorBase) else from_numpy(x)
                 if t._requires_grad:
                     return t  # a leaf that collects gradients: captured by reference, see signature.py
                 stand_in = tracer.stand_in(t)

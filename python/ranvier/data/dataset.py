@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, from_numpy
+from ..core.tensor import from_numpy
+from ..tensor import Tensor
 from .sampler import numpy_generator
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, from_numpy
+from ..core.dtypes import get_default_dtype
+from ..core.tensor import from_numpy
+from ..tensor import Tensor
 from .dataset import TensorDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
@@ -25,8 +27,6 @@ def default_collate(items: list) -> Any:
     if isinstance(first, bool):
         return from_numpy(np.array(items))
     if isinstance(first, float):
-        from ..core.dtypes import get_default_dtype
-
         return from_numpy(np.array(items, get_default_dtype()))
     if isinstance(first, int):
         return from_numpy(np.array(items, np.int64))

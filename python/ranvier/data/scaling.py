@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, from_numpy
+from ..core.tensor import from_numpy
+from ..tensor import Tensor
 
 _EPS = np.finfo(np.float64).eps
 

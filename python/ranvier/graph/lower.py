@@ -11,7 +11,7 @@ import numpy as np
 from ..core.dtypes import CODE
 from . import arena
 from .ir import Graph, Group, Node, Value
-from .passes.simplify import _c_strides
+from .passes.simplify import c_strides
 
 
 class Buffer:
@@ -169,7 +169,7 @@ class Lowering:
         return buffer
 
     def _place(self, value: Value, buffer: Buffer) -> Place:
-        place = Place(buffer, 0, _c_strides(value.shape), value.shape, value.dtype)
+        place = Place(buffer, 0, c_strides(value.shape), value.shape, value.dtype)
         self.places[value] = place
         return place
 
@@ -291,7 +291,7 @@ class Lowering:
             size = place.dtype.itemsize
             for n in place.shape:
                 size *= n
-            to = Place(self._new("arena", None, size), 0, _c_strides(place.shape), place.shape, place.dtype)
+            to = Place(self._new("arena", None, size), 0, c_strides(place.shape), place.shape, place.dtype)
         self._emit(Instruction("copy", [place], [to], {}, "copy", node))
         return to
 
@@ -303,7 +303,7 @@ class Lowering:
             if self.targets.get(value) is buffer and value not in done:
                 done.add(value)
                 continue
-            to = Place(buffer, 0, _c_strides(value.shape), value.shape, value.dtype)
+            to = Place(buffer, 0, c_strides(value.shape), value.shape, value.dtype)
             self._copy(value.node, self._of(value), to)
         pending = []
         overwritten = set(graph.updates)

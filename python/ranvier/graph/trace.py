@@ -12,8 +12,9 @@ from ..core.context import local
 from ..core.errors import TraceError
 from ..core.memory import aligned_full
 from ..core.tape import check_view
+from ..core.tensor import as_tensor, is_constant, wrap
 from ..core.traced import is_traced
-from ..ops.dispatch import wrap
+from ..core.tree import flatten
 from .ir import Graph, Value
 
 
@@ -52,8 +53,6 @@ class Tracer:
         return tuple(node.outputs) if several else node.outputs[0]
 
     def value_of(self, t: Any) -> Value:
-        from ..tensor import Constant
-
         if is_traced(t._data):
             if t._data.graph is not self.graph:
                 raise TraceError(
@@ -66,7 +65,7 @@ class Tracer:
                     "a compiled function; make the view again after the change"
                 )
             return t._data
-        if type(t) is Constant:
+        if is_constant(t):
             return self.graph.constant(t._data)
         if local.grad_enabled:
             check_view(t)
@@ -161,15 +160,13 @@ class Tracer:
 
     def finish(self, outputs: list) -> tuple[Graph, list]:
         """Complete the graph: random states advance, gradients get memory of their own."""
-        from ..tensor import Tensor
-
         for state, blocks in self.random.values():
             self.assign(state, state + self._constant([0, blocks]))
         grads = []
         for t in self.touched.values():
             g = t.grad
             if g is not None and is_traced(g._data):
-                memory = Tensor(aligned_full(g.shape, 0, g.dtype))
+                memory = wrap(aligned_full(g.shape, 0, g.dtype))
                 start = self.graph.state(memory)
                 self.graph.updates[start] = g._data
                 self.captured[id(memory)] = (memory, start)
@@ -240,15 +237,12 @@ def trace(fn: Callable, *args: Any) -> Graph:
       %v1: float32[3] = mul(%v0, 2.0)
       return %v1
     """
-    from ..compiling.tree import flatten
-    from ..tensor import Tensor, as_tensor
-
     tracer = Tracer()
     with tracing(tracer):
         try:
             inputs = [tracer.stand_in(as_tensor(a)) for a in args]
             result = fn(*inputs)
-            tensors: list[Tensor] = []
+            tensors: list[Any] = []
             flatten(result, tensors)
             graph, _ = tracer.finish(tensors)
         finally:

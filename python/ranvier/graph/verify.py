@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.reference import evaluate
+from ..core.backend import current_backend
 from ..core.dtypes import float32, float64, is_float
 from ..core.errors import DTypeError
+from ..core.tensor import as_tensor
+from .trace import trace
 
 
 @dataclass
@@ -49,11 +53,6 @@ def verify(fn: Callable, *inputs: Any) -> Report:
     >>> report.worst < 1e-6
     True
     """
-    from ..backends.reference import evaluate
-    from ..ops.dispatch import current_backend
-    from ..tensor import as_tensor
-    from .trace import trace
-
     if not callable(fn):
         raise DTypeError(f"verify: fn={fn!r:.60} of type {type(fn).__name__} must be a function")
     backend = current_backend()

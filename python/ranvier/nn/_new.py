@@ -8,7 +8,7 @@ from typing import Any
 from ..core.dtypes import as_dtype, get_default_dtype, is_float
 from ..core.errors import DTypeError, ShapeError
 from ..core.memory import aligned_full
-from ..tensor import from_numpy
+from ..core.tensor import from_numpy
 from .parameter import Parameter
 
 

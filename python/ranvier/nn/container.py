@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import OutOfRangeError
 from ..tensor import Tensor
-from .module import Module, _indent
+from .module import Module, indent
 from .parameter import Parameter
 
 __all__ = ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
@@ -140,7 +140,7 @@ class ModuleList(_List):
                 continue
             count = i + 1 - start
             label = f"({start}): " if count == 1 else f"({start}-{i}): {count} x "
-            lines.append(label + _indent(text))
+            lines.append(label + indent(text))
             start = i + 1
         return lines
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import random
 from ..core.context import no_grad
 from ..core.errors import ShapeError
 from ..tensor import Tensor
@@ -56,8 +57,6 @@ def _fill(tensor: Tensor, values: np.ndarray) -> Tensor:
 
 def _draw(shape: tuple[int, ...], kind: str) -> np.ndarray:
     """Standard normal or uniform float64 values from Ranvier's generator."""
-    from .. import random
-
     return getattr(random, kind)(*shape, dtype=np.float64).numpy()
 
 
@@ -206,7 +205,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
     return _fill(tensor, values)
 
 
-def _default(weight: Any, bias: Any) -> None:
+def default(weight: Any, bias: Any) -> None:
     """PyTorch's default for linear and convolution layers: both from U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
     kaiming_uniform_(weight, a=math.sqrt(5.0))
     if bias is not None:

@@ -43,7 +43,7 @@ class Linear(Module):
 
     def reset_parameters(self) -> None:
         """Draw new initial values."""
-        init._default(self.weight, self.bias)
+        init.default(self.weight, self.bias)
 
     def forward(self, input: Any) -> Any:
         return F.linear(input, self.weight, self.bias)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..tensor import Tensor
+from ..tensor import Tensor, tensor
 from . import functional as F
 from .loss_functions import check_reduction
 from .module import Module
@@ -24,8 +24,6 @@ class _Loss(Module):
     def _tensor_buffer(self, name: str, value: Any) -> None:
         """A weight as a buffer, so that it follows `to(dtype)`."""
         if value is not None and not isinstance(value, Tensor):
-            from ..tensor import tensor
-
             value = tensor(value)
         self.register_buffer(name, value)
 

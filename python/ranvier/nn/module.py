@@ -514,7 +514,7 @@ class Module:
         return ""
 
     def _child_lines(self) -> list[str]:
-        return [f"({name}): {_indent(repr(child))}" for name, child in self._modules.items()]
+        return [f"({name}): {indent(repr(child))}" for name, child in self._modules.items()]
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
@@ -528,5 +528,5 @@ def _is_device(value: Any) -> bool:
     return isinstance(value, str) and value.partition(":")[0] in ("cpu", "cuda")
 
 
-def _indent(text: str) -> str:
+def indent(text: str) -> str:
     return text.replace("\n", "\n  ")

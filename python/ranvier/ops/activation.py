@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import DTypeError, ShapeError
 from ._xp import erfc
-from .elementwise import _bound, _float, _number, clamp, exp, mul, square, sub, where
+from .elementwise import bound, clamp, exp, mul, of_floats, of_numbers, square, sub, where
 from .public import Array
 from .record import Op, normalize_axis
 from .shape import chunk
@@ -59,29 +59,29 @@ def _gelu_tanh_slope(x: Any) -> Any:
 
 # ---------------------------------------------------------------- piecewise linear
 
-_relu = _number(
+_relu = of_numbers(
     "relu", arity=1, saves="o", flops=1, max_ulp=0, onnx="Relu",
     reference=lambda xp, x: xp.maximum(x, xp.zeros_like(x)),
     vjp=lambda g, out, x: (_relu_grad(g, out),),
 )  # fmt: skip
-_relu_grad: Op = _float(
+_relu_grad: Op = of_floats(
     "relu_grad", arity=2, saves="i1", flops=1, max_ulp=0,
     reference=lambda xp, g, out: xp.where(out <= 0, xp.zeros_like(g), g),
     vjp=lambda gg, _, g, out: (_relu_grad(gg, out), None),
 )  # fmt: skip
-_leaky_relu = _float(
+_leaky_relu = of_floats(
     "leaky_relu", arity=1, attrs={"negative_slope": 0.01}, saves="i", flops=2, max_ulp=1, onnx="LeakyRelu",
     reference=lambda xp, x, *, negative_slope: xp.where(x > 0, x, x * negative_slope),
     vjp=lambda g, out, x, *, negative_slope: (where(x > 0, g, g * negative_slope),),
 )  # fmt: skip
-_hardtanh = _number(
+_hardtanh = of_numbers(
     "hardtanh", arity=1, attrs={"min_val": -1.0, "max_val": 1.0}, saves="o", flops=2, max_ulp=0, onnx="Clip",
     reference=lambda xp, x, *, min_val, max_val: xp.minimum(
-        xp.maximum(x, _bound(x, min_val)), _bound(x, max_val)
+        xp.maximum(x, bound(x, min_val)), bound(x, max_val)
     ),
     vjp=lambda g, out, x, *, min_val, max_val: (where((out > min_val) & (out < max_val), g, 0.0),),
 )  # fmt: skip
-_hardswish = _float(
+_hardswish = of_floats(
     "hardswish", arity=1, saves="i", flops=4, max_ulp=3, onnx="HardSwish",
     reference=lambda xp, x: x * xp.minimum(xp.maximum(x + 3, xp.zeros_like(x)), 6 * xp.ones_like(x)) / 6,
     vjp=lambda g, out, x: (where(x <= -3, 0.0, where(x < 3, g * (x / 3 + 0.5), g)),),
@@ -89,17 +89,17 @@ _hardswish = _float(
 
 # ---------------------------------------------------------------- exponential units
 
-_elu = _float(
+_elu = of_floats(
     "elu", arity=1, attrs={"alpha": 1.0}, saves="io", flops=16, max_ulp=3, onnx="Elu",
     reference=lambda xp, x, *, alpha: xp.where(x > 0, x, alpha * xp.expm1(x)),
     vjp=lambda g, out, x, *, alpha: (where(x > 0, g, g * (out + alpha)),),
 )  # fmt: skip
-_selu = _float(
+_selu = of_floats(
     "selu", arity=1, saves="o", flops=17, max_ulp=3, onnx="Selu",
     reference=lambda xp, x: _SELU_SCALE * xp.where(x > 0, x, _SELU_ALPHA * xp.expm1(x)),
     vjp=lambda g, out, x: (where(out > 0, g * _SELU_SCALE, g * (out + _SELU_SCALE * _SELU_ALPHA)),),
 )  # fmt: skip
-_celu = _float(
+_celu = of_floats(
     "celu", arity=1, attrs={"alpha": 1.0}, saves="io", flops=17, max_ulp=3, onnx="Celu",
     reference=lambda xp, x, *, alpha: xp.where(x > 0, x, alpha * xp.expm1(x / alpha)),
     vjp=lambda g, out, x, *, alpha: (where(x > 0, g, g * (out / alpha + 1)),),
@@ -107,29 +107,29 @@ _celu = _float(
 
 # ---------------------------------------------------------------- sigmoids
 
-_sigmoid = _float(
+_sigmoid = of_floats(
     "sigmoid", arity=1, saves="o", flops=16, max_ulp=3, onnx="Sigmoid", yields="probabilities",
     reference=_sigmoid_reference, vjp=lambda g, out, x: (_sigmoid_grad(g, out),),
 )  # fmt: skip
-_sigmoid_grad: Op = _float(
+_sigmoid_grad: Op = of_floats(
     "sigmoid_grad", arity=2, saves="i", flops=3, max_ulp=2,
     reference=lambda xp, g, out: g * (out * (1 - out)),
     vjp=lambda gg, _, g, out: (_sigmoid_grad(gg, out), gg * (g * (1 - 2 * out))),
 )  # fmt: skip
-_tanh = _float(
+_tanh = of_floats(
     "tanh", arity=1, saves="o", flops=18, max_ulp=3, onnx="Tanh",
     reference=lambda xp, x: xp.tanh(x), vjp=lambda g, out, x: (_tanh_grad(g, out),),
 )  # fmt: skip
-_tanh_grad: Op = _float(
+_tanh_grad: Op = of_floats(
     "tanh_grad", arity=2, saves="i", flops=3, max_ulp=2, ulp_floor=1.0, domain=(-0.9, 0.9),
     reference=lambda xp, g, out: g * (1 - out * out),
     vjp=lambda gg, _, g, out: (_tanh_grad(gg, out), gg * (g * (-2 * out))),
 )  # fmt: skip
-_softsign = _float(
+_softsign = of_floats(
     "softsign", arity=1, saves="i", flops=3, max_ulp=2, onnx="Softsign",
     reference=lambda xp, x: x / (1 + xp.abs(x)), vjp=lambda g, out, x: (g / square(1 + x.abs()),),
 )  # fmt: skip
-_softplus = _float(
+_softplus = of_floats(
     "softplus", arity=1, attrs={"beta": 1.0, "threshold": 20.0}, saves="i", flops=36, max_ulp=3,
     onnx="Softplus",
     reference=lambda xp, x, *, beta, threshold: xp.where(
@@ -137,7 +137,7 @@ _softplus = _float(
     ),
     vjp=lambda g, out, x, *, beta, threshold: (where(x * beta > threshold, g, g * sigmoid(x * beta)),),
 )  # fmt: skip
-_logsigmoid = _float(
+_logsigmoid = of_floats(
     "logsigmoid", arity=1, saves="i", flops=36, max_ulp=2,
     reference=lambda xp, x: -_softplus_reference(xp, -x), vjp=lambda g, out, x: (g * sigmoid(-x),),
 )  # fmt: skip
@@ -145,16 +145,16 @@ _logsigmoid = _float(
 # ---------------------------------------------------------------- gates: x times a sigmoid of x
 # Their derivatives are ops too: one pass instead of many. Near their zeros only the absolute error is small.
 
-_gelu = _float(
+_gelu = of_floats(
     "gelu", arity=1, saves="i", flops=40, max_ulp=8, onnx="Gelu",
     reference=lambda xp, x: x * _normal_cdf(xp, x), vjp=lambda g, out, x: (g * _gelu_grad(x),),
 )  # fmt: skip
-_gelu_grad: Op = _float(
+_gelu_grad: Op = of_floats(
     "gelu_grad", arity=1, saves="i", flops=42, max_ulp=8, ulp_floor=0.25,
     reference=lambda xp, x: _normal_cdf(xp, x) + _bounded(xp, x) * _normal_density(xp, x),
     vjp=lambda g, out, x: (g * ((2 - square(x)) * exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))),),
 )  # fmt: skip
-_gelu_tanh = _float(
+_gelu_tanh = of_floats(
     "gelu_tanh", arity=1, saves="i", flops=20, max_ulp=16, ulp_floor=2**-6,  # the argument is rounded
     reference=lambda xp, x: x * _sigmoid_reference(xp, _gelu_tanh_argument(x)),
     vjp=lambda g, out, x: (g * _gelu_tanh_grad(x),),
@@ -175,11 +175,11 @@ def _gelu_tanh_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
     return (g * (s * (1 - s) * (2 * v + x * ((1 - 2 * s) * square(v) + bend))),)
 
 
-_gelu_tanh_grad: Op = _float(
+_gelu_tanh_grad: Op = of_floats(
     "gelu_tanh_grad", arity=1, saves="i", flops=30, max_ulp=16, ulp_floor=0.25,
     reference=_gelu_tanh_grad_reference, vjp=_gelu_tanh_grad_vjp,
 )  # fmt: skip
-_silu = _float(
+_silu = of_floats(
     "silu", arity=1, saves="i", flops=17, max_ulp=4, onnx="Swish",
     reference=lambda xp, x: x * _sigmoid_reference(xp, x), vjp=lambda g, out, x: (g * _silu_grad(x),),
 )  # fmt: skip
@@ -190,12 +190,12 @@ def _silu_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
     return (g * (s * (1 - s) * (2 + x * (1 - 2 * s))),)
 
 
-_silu_grad: Op = _float(
+_silu_grad: Op = of_floats(
     "silu_grad", arity=1, saves="i", flops=22, max_ulp=8, ulp_floor=0.25,
     reference=lambda xp, x: _sigmoid_reference(xp, x) * (1 + _bounded(xp, x) * _sigmoid_reference(xp, -x)),
     vjp=_silu_grad_vjp,
 )  # fmt: skip
-_mish = _float(
+_mish = of_floats(
     "mish", arity=1, saves="i", flops=20, max_ulp=5, onnx="Mish",
     reference=lambda xp, x: x * xp.tanh(_softplus_reference(xp, x)),
     vjp=lambda g, out, x: (g * _mish_grad(x),),
@@ -213,7 +213,7 @@ def _mish_grad_vjp(g: Any, out: Any, x: Any) -> tuple:
     return (g * ((1 - square(w)) * s * (2 + x * (1 - s - 2 * w * s))),)
 
 
-_mish_grad: Op = _float(
+_mish_grad: Op = of_floats(
     "mish_grad", arity=1, saves="i", flops=25, max_ulp=8, ulp_floor=0.25,
     reference=_mish_grad_reference, vjp=_mish_grad_vjp,
 )  # fmt: skip

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..core.dtypes import float64, is_float
 from .elementwise import (
-    _cast_to,
     abs,
     add,
+    cast_to,
     clamp,
     div,
     eq,
@@ -150,7 +150,7 @@ def copysign(input: Array, other: Array) -> Array:
 
 def heaviside(input: Array, values: Array) -> Array:
     """0 below 0 and for NaN, `values` at 0, 1 above."""
-    return where(eq(input, 0), values, _cast_to(gt(input, 0), input.dtype))
+    return where(eq(input, 0), values, cast_to(gt(input, 0), input.dtype))
 
 
 def isposinf(input: Array) -> Array:
@@ -175,7 +175,7 @@ def fmin(input: Array, other: Array) -> Array:
 
 def float_power(input: Array, exponent: Array) -> Array:
     """input ** exponent in float64."""
-    base, power = (_cast_to(x, float64) if hasattr(x, "dtype") else float(x) for x in (input, exponent))
+    base, power = (cast_to(x, float64) if hasattr(x, "dtype") else float(x) for x in (input, exponent))
     return pow(base, power)
 
 

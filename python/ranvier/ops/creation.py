@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.context import local
-from ..core.dtypes import as_dtype, get_default_dtype
+from ..core.dtypes import as_dtype, get_default_dtype, scalar_dtype
 from ..core.errors import ShapeError
 from ..core.memory import aligned_empty, aligned_full
+from ..core.tensor import from_numpy, to_array
 from .public import Array
-from .shape import _sizes
+from .record import as_sizes
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+
 
 __all__ = [
     "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "meshgrid", "ones", "ones_like",
@@ -22,18 +24,18 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _make(data: np.ndarray, requires_grad: bool = False) -> Any:
+def make(data: np.ndarray, requires_grad: bool = False) -> Any:
     """A new tensor; inside a trace a constant of the graph, made anew by each run."""
-    from ..tensor import Tensor
-
-    t = Tensor(data, requires_grad=requires_grad)
+    t: Any = from_numpy(data)
+    if requires_grad:
+        t.requires_grad = True
     if local.tracer is not None and not requires_grad:
         t._data = local.tracer.graph.constant(data)
     return t
 
 
 def _shape(name: str, size: tuple) -> tuple[int, ...]:
-    shape = _sizes(name, size)
+    shape = as_sizes(name, size)
     if any(n < 0 for n in shape):
         raise ShapeError(f"{name}: sizes {shape} must be >= 0")
     return shape
@@ -46,28 +48,24 @@ def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     >>> rv.zeros(2, 3).shape
     (2, 3)
     """
-    return _make(aligned_full(_shape("zeros", size), 0, as_dtype(dtype or get_default_dtype())), requires_grad)
+    return make(aligned_full(_shape("zeros", size), 0, as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    return _make(aligned_full(_shape("ones", size), 1, as_dtype(dtype or get_default_dtype())), requires_grad)
+    return make(aligned_full(_shape("ones", size), 1, as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose contents are not set."""
-    return _make(aligned_empty(_shape("empty", size), as_dtype(dtype or get_default_dtype())), requires_grad)
+    return make(aligned_empty(_shape("empty", size), as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def full(size: Any, fill_value: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with one number; its dtype is the number's unless given."""
-    from ..core.dtypes import scalar_dtype
-
     dtype = as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value)
-    from ..tensor import _to_array
-
-    number = _to_array(fill_value, dtype)
-    return _make(aligned_full(_shape("full", (size,)), number, dtype), requires_grad)
+    number = to_array(fill_value, dtype)
+    return make(aligned_full(_shape("full", (size,)), number, dtype), requires_grad)
 
 
 def zeros_like(input: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -103,17 +101,17 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, req
         raise ShapeError(f"arange: step={step} must lead from {start} to {end}")
     if dtype is None:
         dtype = np.int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else get_default_dtype()
-    return _make(np.arange(start, end, step).astype(as_dtype(dtype)), requires_grad)
+    return make(np.arange(start, end, step).astype(as_dtype(dtype)), requires_grad)
 
 
 def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """`steps` equally spaced numbers from `start` to `end`, both included."""
-    return _make(np.linspace(start, end, steps, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
+    return make(np.linspace(start, end, steps, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on its diagonal."""
-    return _make(np.eye(n, m, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
+    return make(np.eye(n, m, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def meshgrid(*tensors: Array, indexing: str = "ij") -> tuple[Array, ...]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..core import tape
+from ..core.backend import current_backend
 from ..core.context import Epoch, local
 from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..core.errors import DTypeError, OutOfRangeError, TraceError
 from ..core.tape import Node
+from ..core.tensor import TensorBase, wrap, wrap_constant
 from ..core.traced import Traced
-
-Tensor: Any = None  # set by tensor.py, which imports the ops
 
 _call_ids = count()
 
@@ -53,7 +53,7 @@ class Call:
         record = False
         arrays = []
         for x in inputs:
-            if not isinstance(x, Tensor):
+            if not isinstance(x, TensorBase):
                 return _apply_loose(self, inputs)
             arrays.append(x._data)
             if x._requires_grad or x._base is not None and tape.stale(x):
@@ -91,7 +91,7 @@ def apply_into(call: Call, inputs: tuple) -> bool:
         return False
     arrays = []
     for x in inputs:
-        if not isinstance(x, Tensor) or local.grad_enabled and (x._requires_grad or tape.stale(x)):
+        if not isinstance(x, TensorBase) or local.grad_enabled and (x._requires_grad or tape.stale(x)):
             return False
         arrays.append(x._data)
     target = arrays[0]
@@ -101,16 +101,6 @@ def apply_into(call: Call, inputs: tuple) -> bool:
         if np.may_share_memory(target, a):
             return False
     return current_backend().run_into(call, arrays)
-
-
-def wrap(data: Any) -> Any:
-    """A tensor of that array or traced value, without a history."""
-    t = Tensor.__new__(Tensor)
-    t._data = data
-    t._requires_grad = False
-    t.grad = t._node = t._base = None
-    t._index = t._version = 0
-    return t
 
 
 def share(view: Any, of: Any) -> None:
@@ -158,14 +148,6 @@ def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
     return inputs, outs if several else outs[0]
 
 
-def current_backend() -> Any:
-    if local.backend is None:
-        from ..backends import default_backend, use
-
-        use(default_backend())
-    return local.backend
-
-
 def _compute_dtypes(name: str, rule: str, arrays: list) -> list[np.dtype]:
     """The dtype that each input of an elementwise op must have (see Op)."""
     if rule == "logical":
@@ -188,19 +170,19 @@ def _apply_loose(call: Call, inputs: tuple) -> Any:
     """Inputs that are not all tensors: turn numbers into constants, and wrap arrays."""
     if len(inputs) == 2 and call.op.rule is not None:  # x * 2.0 and the like, quickly
         a, b = inputs
-        if isinstance(a, Tensor):
+        if isinstance(a, TensorBase):
             if b.__class__ is float and a.dtype in FLOATS or b.__class__ is int and a.dtype != bool_:
                 return call.apply((a, constant(b, a.dtype)))
-        elif isinstance(b, Tensor):
+        elif isinstance(b, TensorBase):
             if a.__class__ is float and b.dtype in FLOATS or a.__class__ is int and b.dtype != bool_:
                 return call.apply((constant(a, b.dtype), b))
-    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    tensors = [x for x in inputs if isinstance(x, TensorBase)]
     for x in inputs:
-        if not isinstance(x, (Tensor, np.ndarray, *_NUMBERS)):
+        if not isinstance(x, (TensorBase, np.ndarray, *_NUMBERS)):
             raise DTypeError(
                 f"{call.op.name}: argument {x!r:.60} of type {type(x).__name__} must be a Tensor, a NumPy array or a number"
             )
-    arrays = [x for x in inputs if isinstance(x, (Tensor, np.ndarray))]
+    arrays = [x for x in inputs if isinstance(x, (TensorBase, np.ndarray))]
     inputs = tuple(x.item() if isinstance(x, np.generic) else x for x in inputs)
     for x in arrays:
         if x.dtype not in CODE:
@@ -213,7 +195,7 @@ def _apply_loose(call: Call, inputs: tuple) -> Any:
     if call.op.rule == "float" and not is_float(number_dtype):
         number_dtype = get_default_dtype()
     wrapped = tuple(
-        x if isinstance(x, Tensor) else wrap(x) if isinstance(x, np.ndarray) else constant(x, number_dtype)
+        x if isinstance(x, TensorBase) else wrap(x) if isinstance(x, np.ndarray) else constant(x, number_dtype)
         for x in inputs
     )
     if tensors or not arrays:
@@ -242,11 +224,7 @@ def constant(value: Any, dtype: np.dtype) -> Any:
     except OverflowError:
         raise DTypeError(f"number {value} does not fit dtype {dtype}") from None
     data.flags.writeable = False
-    t = Constant.__new__(Constant)
-    t._data = data
-    t._requires_grad = False
-    t.grad = t._node = t._base = None
-    t._index = t._version = 0
+    t = wrap_constant(data)
     if value == value and not (value == 0 and math.copysign(1, value) < 0):
         if len(_constants) >= 1024:
             _constants.clear()
@@ -254,9 +232,6 @@ def constant(value: Any, dtype: np.dtype) -> Any:
     return t
 
 
-Constant: Any = None  # set by tensor.py: the Tensor subclass of shared numbers
-
-
-def connect(native: Any) -> None:
-    """Let the native module take the calls that it knows."""
-    native.connect(Tensor, Call, tape.Node, tape.Edge, tape.numbers, local, Epoch, OutOfRangeError)
+def connect(native: Any, tensor: type[TensorBase]) -> None:
+    """Let the native module take the calls that it knows; it makes tensors of class `tensor`."""
+    native.connect(tensor, Call, tape.Node, tape.Edge, tape.numbers, local, Epoch, OutOfRangeError)

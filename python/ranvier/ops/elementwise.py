@@ -49,12 +49,12 @@ def _integer_infer(name: str) -> Callable[..., Spec]:
     return infer
 
 
-def _number(name: str, **fields: Any) -> Op:
+def of_numbers(name: str, **fields: Any) -> Op:
     """An op on floats and integers, but not bools."""
     return Op(name, kind="elementwise", infer=_number_infer(name, "promote"), **fields)
 
 
-def _float(name: str, **fields: Any) -> Op:
+def of_floats(name: str, **fields: Any) -> Op:
     """An op on floats; integers are converted."""
     return Op(name, kind="elementwise", rule="float", **fields)
 
@@ -64,7 +64,7 @@ def _zeros(g: Any) -> Any:
     return _clamp(g, min=0.0, max=0.0)
 
 
-def _if_needed(x: Any, gradient: Callable[[], Any]) -> Any:
+def if_needed(x: Any, gradient: Callable[[], Any]) -> Any:
     """`gradient()` where x wants one: eager backward passes need not compute the others."""
     return gradient() if x.requires_grad else None
 
@@ -76,30 +76,30 @@ _add = Op(
     reference=lambda xp, a, b: xp.add(a, b),
     vjp=lambda g, out, a, b: (g, g),
 )  # fmt: skip
-_sub = _number(
+_sub = of_numbers(
     "sub", arity=2, saves="", flops=1, max_ulp=0.5, onnx="Sub", neutral={1: 0},
     reference=lambda xp, a, b: xp.subtract(a, b),
-    vjp=lambda g, out, a, b: (g, _if_needed(b, lambda: -g)),
+    vjp=lambda g, out, a, b: (g, if_needed(b, lambda: -g)),
 )  # fmt: skip
 _mul = Op(
     "mul", kind="elementwise", arity=2, saves=("i1", "i0"), flops=1, max_ulp=0.5, onnx="Mul", neutral={0: 1, 1: 1},
     reference=lambda xp, a, b: xp.multiply(a, b),
-    vjp=lambda g, out, a, b: (_if_needed(a, lambda: g * b), _if_needed(b, lambda: g * a)),
+    vjp=lambda g, out, a, b: (if_needed(a, lambda: g * b), if_needed(b, lambda: g * a)),
 )  # fmt: skip
-_div = _float(
+_div = of_floats(
     "div", arity=2, saves=("i1", "i1o"), flops=1, max_ulp=0.5, onnx="Div", neutral={1: 1},
     reference=lambda xp, a, b: xp.divide(a, b),
-    vjp=lambda g, out, a, b: (_if_needed(a, lambda: g / b), _if_needed(b, lambda: -(g / b) * out)),
+    vjp=lambda g, out, a, b: (if_needed(a, lambda: g / b), if_needed(b, lambda: -(g / b) * out)),
 )  # fmt: skip
-_floor_divide = _number(
+_floor_divide = of_numbers(
     "floor_divide", arity=2, saves="", flops=2, max_ulp=0.5,
     reference=lambda xp, a, b: xp.floor_divide(a, b),
     vjp=lambda g, out, a, b: (_zeros(g), _zeros(g)),
 )  # fmt: skip
-_remainder = _number(
+_remainder = of_numbers(
     "remainder", arity=2, saves=("", "i"), flops=4, max_ulp=0.5, onnx="Mod",
     reference=lambda xp, a, b: xp.remainder(a, b),
-    vjp=lambda g, out, a, b: (g, _if_needed(b, lambda: -g * floor_divide(a, b))),
+    vjp=lambda g, out, a, b: (g, if_needed(b, lambda: -g * floor_divide(a, b))),
 )  # fmt: skip
 
 
@@ -119,32 +119,32 @@ def _pow_vjp(g: Any, out: Any, a: Any, b: Any) -> tuple:
         flat = (a == 0) & (b >= 0)
         return where(flat, 0.0, g * (out * log(where(flat, 1.0, a))))
 
-    return _if_needed(a, base), _if_needed(b, exponent)
+    return if_needed(a, base), if_needed(b, exponent)
 
 
-_pow = _number(
+_pow = of_numbers(
     "pow", arity=2, saves=("i", "io"), flops=30, max_ulp=1, onnx="Pow", domain=(0.1, 3.0), neutral={1: 1},
     reference=_pow_reference, vjp=_pow_vjp,
 )  # fmt: skip
-_neg = _number(
+_neg = of_numbers(
     "neg", arity=1, saves="", flops=1, max_ulp=0, onnx="Neg",
     reference=lambda xp, x: xp.negative(x), vjp=lambda g, out, x: (-g,),
 )  # fmt: skip
-_abs_op = _number(
+_abs_op = of_numbers(
     "abs", arity=1, saves="i", flops=1, max_ulp=0, onnx="Abs",
     reference=lambda xp, x: xp.abs(x), vjp=lambda g, out, x: (g * sign(x),),
 )  # fmt: skip
-_sign = _number(
+_sign = of_numbers(
     "sign", arity=1, saves="", flops=1, max_ulp=0, onnx="Sign",
     reference=lambda xp, x: xp.where(x > 0, xp.ones_like(x), -(x < 0).astype(x.dtype)) + xp.zeros_like(x),
     vjp=lambda g, out, x: (_zeros(g),),
     doc="1, -1 or 0; 0 also for NaN.",
 )  # fmt: skip
-_square = _number(
+_square = of_numbers(
     "square", arity=1, saves="i", flops=1, max_ulp=0.5,
     reference=lambda xp, x: xp.square(x), vjp=lambda g, out, x: (g * (2 * x),),
 )  # fmt: skip
-_reciprocal = _float(
+_reciprocal = of_floats(
     "reciprocal", arity=1, saves="o", flops=1, max_ulp=0.5, onnx="Reciprocal",
     reference=lambda xp, x: 1 / x, vjp=lambda g, out, x: (-g * square(out),),
 )  # fmt: skip
@@ -157,7 +157,7 @@ def _extremum_vjp(closer: Callable) -> Callable:
         def share(x: Any, other: Any) -> Any:
             return where(a == b, 0.5 * g, where(closer(other, x), 0.0, g))
 
-        return _if_needed(a, lambda: share(a, b)), _if_needed(b, lambda: share(b, a))
+        return if_needed(a, lambda: share(a, b)), if_needed(b, lambda: share(b, a))
 
     return vjp
 
@@ -172,74 +172,74 @@ _maximum = Op(
 )  # fmt: skip
 
 
-def _bound(x: Any, number: float) -> Any:
+def bound(x: Any, number: float) -> Any:
     """An attribute in x's dtype."""
     return np.asarray(number).astype(x.dtype)
 
 
-_clamp = _number(
+_clamp = of_numbers(
     "clamp", arity=1, attrs={"min": -1.0, "max": 1.0}, saves="i", flops=2, max_ulp=0, onnx="Clip",
-    reference=lambda xp, x, *, min, max: xp.minimum(xp.maximum(x, _bound(x, min)), _bound(x, max)),
+    reference=lambda xp, x, *, min, max: xp.minimum(xp.maximum(x, bound(x, min)), bound(x, max)),
     vjp=lambda g, out, x, *, min, max: (where((x >= min) & (x <= max), g, 0.0),),
 )  # fmt: skip
-_clamp_min = _number(
+_clamp_min = of_numbers(
     "clamp_min", arity=1, attrs={"min": 0.0}, saves="i", flops=1, max_ulp=0,
-    reference=lambda xp, x, *, min: xp.maximum(x, _bound(x, min)),
+    reference=lambda xp, x, *, min: xp.maximum(x, bound(x, min)),
     vjp=lambda g, out, x, *, min: (where(x >= min, g, 0.0),),
 )  # fmt: skip
-_clamp_max = _number(
+_clamp_max = of_numbers(
     "clamp_max", arity=1, attrs={"max": 0.0}, saves="i", flops=1, max_ulp=0,
-    reference=lambda xp, x, *, max: xp.minimum(x, _bound(x, max)),
+    reference=lambda xp, x, *, max: xp.minimum(x, bound(x, max)),
     vjp=lambda g, out, x, *, max: (where(x <= max, g, 0.0),),
 )  # fmt: skip
 
 # ---------------------------------------------------------------- functions
 
-_exp = _float(
+_exp = of_floats(
     "exp", arity=1, saves="o", flops=12, max_ulp=1.1, onnx="Exp",
     reference=lambda xp, x: xp.exp(x), vjp=lambda g, out, x: (g * out,),
 )  # fmt: skip
-_expm1 = _float(
+_expm1 = of_floats(
     "expm1", arity=1, saves="o", flops=14, max_ulp=2,
     reference=lambda xp, x: xp.expm1(x), vjp=lambda g, out, x: (g * (out + 1),),
 )  # fmt: skip
-_log = _float(
+_log = of_floats(
     "log", arity=1, saves="i", flops=16, max_ulp=1, onnx="Log", domain=(0.1, 3.0),
     reference=lambda xp, x: xp.log(x), vjp=lambda g, out, x: (g / x,),
 )  # fmt: skip
-_log1p = _float(
+_log1p = of_floats(
     "log1p", arity=1, saves="i", flops=20, max_ulp=2, domain=(-0.9, 3.0),
     reference=lambda xp, x: xp.log1p(x), vjp=lambda g, out, x: (g / (x + 1),),
 )  # fmt: skip
-_log2 = _float(
+_log2 = of_floats(
     "log2", arity=1, saves="i", flops=20, max_ulp=2, domain=(0.1, 3.0),
     reference=lambda xp, x: xp.log2(x), vjp=lambda g, out, x: (g / (x * math.log(2)),),
 )  # fmt: skip
-_sqrt = _float(
+_sqrt = of_floats(
     "sqrt", arity=1, saves="o", flops=1, max_ulp=0.5, onnx="Sqrt", domain=(0.1, 3.0),
     reference=lambda xp, x: xp.sqrt(x), vjp=lambda g, out, x: (g / (2 * out),),
 )  # fmt: skip
-_rsqrt = _float(
+_rsqrt = of_floats(
     "rsqrt", arity=1, saves="o", flops=2, max_ulp=2, domain=(0.1, 3.0),
     reference=lambda xp, x: 1 / xp.sqrt(x), vjp=lambda g, out, x: (-0.5 * g * (out * square(out)),),
 )  # fmt: skip
-_erf = _float(
+_erf = of_floats(
     "erf", arity=1, saves="i", flops=40, max_ulp=2, onnx="Erf",
     reference=_erf_reference, vjp=lambda g, out, x: (g * (2 / math.sqrt(math.pi) * exp(-square(x))),),
 )  # fmt: skip
-_floor = _float(
+_floor = of_floats(
     "floor", arity=1, saves="", flops=1, max_ulp=0, onnx="Floor",
     reference=lambda xp, x: xp.floor(x), vjp=lambda g, out, x: (_zeros(g),),
 )  # fmt: skip
-_ceil = _float(
+_ceil = of_floats(
     "ceil", arity=1, saves="", flops=1, max_ulp=0, onnx="Ceil",
     reference=lambda xp, x: xp.ceil(x), vjp=lambda g, out, x: (_zeros(g),),
 )  # fmt: skip
-_trunc = _float(
+_trunc = of_floats(
     "trunc", arity=1, saves="", flops=1, max_ulp=0,
     reference=lambda xp, x: xp.trunc(x), vjp=lambda g, out, x: (_zeros(g),),
 )  # fmt: skip
-_round = _float(
+_round = of_floats(
     "round", arity=1, saves="", flops=1, max_ulp=0, onnx="Round",
     reference=lambda xp, x: xp.round(x), vjp=lambda g, out, x: (_zeros(g),),
 )  # fmt: skip
@@ -290,8 +290,8 @@ _where = Op(
     reference=lambda xp, condition, a, b: xp.where(condition, a, b),
     vjp=lambda g, out, condition, a, b: (
         None,
-        _if_needed(a, lambda: where(condition, g, 0.0)),
-        _if_needed(b, lambda: where(condition, 0.0, g)),
+        if_needed(a, lambda: where(condition, g, 0.0)),
+        if_needed(b, lambda: where(condition, 0.0, g)),
     ),
 )  # fmt: skip
 
@@ -460,7 +460,7 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
         lower = input if min is None else maximum(input, min)
         return lower if max is None else minimum(lower, max)
     if any(isinstance(b, float) for b in bounds) and not is_float(input.dtype):
-        input = _cast_to(input, get_default_dtype())
+        input = cast_to(input, get_default_dtype())
     if max is None:
         return _clamp_min(input, min=float(min))  # type: ignore[arg-type]  # one of them is given
     if min is None:
@@ -468,7 +468,7 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
     return _clamp(input, min=float(min), max=float(max))
 
 
-def _cast_to(input: Any, dtype: Any) -> Any:
+def cast_to(input: Any, dtype: Any) -> Any:
     dtype = as_dtype(dtype)
     return input if input.dtype == dtype else _cast(input, dtype=dtype)
 

@@ -12,8 +12,12 @@ import numpy as np
 
 from ..core.dtypes import as_dtype, bool_, int32, int64
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from ..core.tensor import as_tensor, from_numpy
+from .dispatch import constant
+from .elementwise import where
 from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, prepared
+from .shape import embed_op, expand, reshape
 
 __all__ = [
     "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
@@ -21,11 +25,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _zeros(like: Any, shape: tuple) -> Any:
+def zeros_for(like: Any, shape: tuple) -> Any:
     """Zeros of like's dtype that take no memory."""
-    from .dispatch import constant
-    from .shape import expand
-
     return expand(constant(0.0, like.dtype), shape)
 
 
@@ -77,7 +78,7 @@ _gather: Op = Op(
     "gather", kind="kernel", attrs={"dim": 0}, saves="i1",
     infer=_gather_infer,
     reference=lambda xp, x, index, *, dim: x[_places("gather", x, index, dim)],
-    vjp=lambda g, out, x, index, *, dim: (_scatter_add(_zeros(g, x.shape), index, g, dim=dim), None),
+    vjp=lambda g, out, x, index, *, dim: (_scatter_add(zeros_for(g, x.shape), index, g, dim=dim), None),
     onnx="GatherElements",
     samples=[
         Sample(((4, 3), np.array([[0, -1, 2], [3, 3, 0]])), {"dim": 0}),
@@ -112,13 +113,11 @@ def _scatter_reference(name: str, put: Any) -> Any:
 
 def _crop_vjp(g: Any, src: Any, index: Any) -> Any:
     """The gradient of the part of src that index uses, as a gradient of all of src."""
-    from .shape import _embed
-
-    return g if src.shape == index.shape else _embed(g, shape=src.shape, index=tuple((0, n, 1) for n in index.shape))
+    return g if src.shape == index.shape else embed_op(g, shape=src.shape, index=tuple((0, n, 1) for n in index.shape))
 
 
 def _scatter_vjp(g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int) -> tuple:
-    gx = _scatter(g, index, _zeros(g, index.shape), dim=dim)
+    gx = _scatter(g, index, zeros_for(g, index.shape), dim=dim)
     return gx, None, _crop_vjp(_gather(g, index, dim=dim), src, index)
 
 
@@ -178,7 +177,7 @@ _index_get: Op = Op(
     infer=lambda x, *indices, axes: (_check_tuple("index_get", x, indices, axes)[1], x.dtype),
     reference=lambda xp, x, *indices, axes: x[_full_index("index_get", x, indices, axes)],
     vjp=lambda g, out, x, *indices, axes: (
-        _index_put(_zeros(g, x.shape), g, *indices, axes=axes, accumulate=True), *[None] * len(indices),
+        _index_put(zeros_for(g, x.shape), g, *indices, axes=axes, accumulate=True), *[None] * len(indices),
     ),
     onnx="GatherND",
     samples=[
@@ -214,7 +213,7 @@ def _index_put_reference(xp: Any, x: Any, values: Any, *indices: Any, axes: tupl
 
 
 def _index_put_vjp(g: Any, out: Any, x: Any, values: Any, *indices: Any, axes: tuple, accumulate: bool) -> tuple:
-    gx = g if accumulate else _index_put(g, _zeros(g, ()), *indices, axes=axes)
+    gx = g if accumulate else _index_put(g, zeros_for(g, ()), *indices, axes=axes)
     return gx, _index_get(g, *indices, axes=axes), *[None] * len(indices)
 
 
@@ -264,9 +263,6 @@ def gather(input: Array, dim: int, index: Array) -> Array:
 
 
 def _as_source(name: str, input: Any, index: Any, src: Any, value: Any) -> Any:
-    from ..tensor import as_tensor
-    from .shape import expand
-
     if (src is None) == (value is None):
         raise DTypeError(f"{name}: give either src or value")
     if src is None or not hasattr(src, "shape"):
@@ -305,7 +301,6 @@ def take_along_dim(input: Array, indices: Array, dim: int | None = None) -> Arra
     d = normalize_axis("take_along_dim", dim, len(input.shape))
     if len(input.shape) != len(indices.shape):
         raise ShapeError(f"take_along_dim: {input.shape} and indices {indices.shape} must have equally many axes")
-    from .shape import expand
 
     def without(shape: tuple) -> tuple:
         return tuple(n for k, n in enumerate(shape) if k != d)
@@ -325,8 +320,6 @@ def take(input: Array, index: Array) -> Array:
     >>> rv.take(rv.tensor([[1, 2], [3, 4]]), rv.tensor([0, 3])).tolist()
     [1, 4]
     """
-    from .shape import reshape
-
     return _index_get(reshape(input, (-1,)), index, axes=(0,))
 
 
@@ -377,8 +370,6 @@ def index_copy(input: Array, dim: int, index: Array, source: Array) -> Array:
 @prepared
 def index_fill(input: Array, dim: int, index: Array, value: float) -> Array:
     """A copy of `input` whose slices `index` along `dim` are filled with `value`."""
-    from ..tensor import as_tensor
-
     d = _along("index_fill", input, dim, index)
     return _index_put.call(axes=(d,), accumulate=False), (input, as_tensor(value, dtype=input.dtype), index)
 
@@ -390,8 +381,6 @@ def masked_fill(input: Array, mask: Array, value: Array) -> Array:
     >>> rv.masked_fill(rv.tensor([1.0, 2.0]), rv.tensor([True, False]), 0.0).tolist()
     [0.0, 2.0]
     """
-    from .elementwise import where
-
     if mask.dtype != bool_:
         raise DTypeError(f"masked_fill: mask has dtype {mask.dtype}, must be bool")
     out = where(mask, value, input)
@@ -411,10 +400,8 @@ def nonzero(input: Array, *, as_tuple: bool = False) -> Any:
     >>> rv.nonzero(rv.tensor([0.0, 3.0, 4.0])).tolist()
     [[1], [2]]
     """
-    from ..tensor import Tensor
-
     data = input if isinstance(input, np.ndarray) else input._array("nonzero")
-    wrap = (lambda a: a) if isinstance(input, np.ndarray) else Tensor
+    wrap = (lambda a: a) if isinstance(input, np.ndarray) else from_numpy
     if as_tuple:
         return tuple(map(wrap, data.nonzero() if data.ndim else np.atleast_1d(data).nonzero()))
     return wrap(np.argwhere(data))
@@ -430,8 +417,6 @@ def masked_select(input: Array, mask: Array) -> Array:
 
     The count depends on values, so a compiled function cannot call it: use where() there.
     """
-    from .shape import expand
-
     if mask.dtype != bool_:
         raise DTypeError(f"masked_select: mask has dtype {mask.dtype}, must be bool")
     shape = broadcast_shapes("masked_select", tuple(input.shape), tuple(mask.shape))
@@ -445,8 +430,6 @@ def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     >>> rv.one_hot(rv.tensor([0, 2]), 3).tolist()
     [[1, 0, 0], [0, 0, 1]]
     """
-    from ..tensor import as_tensor
-
     tensor = as_tensor(tensor)
     _check_indices("one_hot", tensor, "tensor")
     if num_classes == -1:
@@ -457,5 +440,5 @@ def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     if num_classes < 1:
         raise ShapeError(f"one_hot: num_classes={num_classes} must be positive")
     index = tensor.unsqueeze(-1)
-    zeros = _zeros(as_tensor(0, dtype=as_dtype(int64)), (*tensor.shape, num_classes))
+    zeros = zeros_for(as_tensor(0, dtype=as_dtype(int64)), (*tensor.shape, num_classes))
     return scatter(zeros, -1, index, value=1)

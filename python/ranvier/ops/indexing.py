@@ -12,16 +12,17 @@ import numpy as np
 
 from ..core.context import local
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from ..core.tensor import TensorBase, as_tensor
 from ..core.traced import is_traced
 from . import shape as _shape
-from .shape import _slice, _slice_put
+from .index import index_get, index_put
+from .shape import slice_op, slice_put_op
 
 
 def _plan(x: Any, index: Any) -> tuple:
     """Split an index: slices for each axis of x, the shape with integers dropped and Nones added, and the arrays
     with the axes (of that shape) that they index.
     """
-    from ..tensor import Tensor
 
     def _from_list(positions: list) -> np.ndarray:
         try:
@@ -32,14 +33,14 @@ def _plan(x: Any, index: Any) -> tuple:
     items = list(index) if isinstance(index, tuple) else [index]
     items = [_from_list(i) if isinstance(i, list) else i.item() if isinstance(i, np.integer) else i for i in items]
     for i, item in enumerate(items):
-        if isinstance(item, (Tensor, np.ndarray)) and item.shape == () and item.dtype.kind in "iu":
-            if not isinstance(item, Tensor) or not is_traced(item._data):
-                items[i] = int(item)
+        if isinstance(item, (TensorBase, np.ndarray)) and item.shape == () and item.dtype.kind in "iu":
+            if not isinstance(item, TensorBase) or not is_traced(item._data):
+                items[i] = int(items[i])
 
     def axes_used(item: Any) -> int:
         if item is None or item is Ellipsis or isinstance(item, (bool, np.bool_)):
             return 0
-        if isinstance(item, (Tensor, np.ndarray)) and item.dtype == np.bool_:
+        if isinstance(item, (TensorBase, np.ndarray)) and item.dtype == np.bool_:
             return max(len(item.shape), 1)
         return 1
 
@@ -69,9 +70,9 @@ def _plan(x: Any, index: Any) -> tuple:
             slices.append((start if length else 0, length, step))
             sizes.append(length)
             axis += 1
-        elif isinstance(item, (Tensor, np.ndarray)):
+        elif isinstance(item, (TensorBase, np.ndarray)):
             if item.dtype == np.bool_:
-                mask = item._array("indexing with a mask") if isinstance(item, Tensor) else item
+                mask = item._array("indexing with a mask") if isinstance(item, TensorBase) else item
                 if mask.shape != x.shape[axis : axis + mask.ndim]:
                     raise ShapeError(f"index: mask of shape {mask.shape} must match axes {axis}.. of {x.shape}")
                 for one in mask.nonzero():
@@ -105,13 +106,11 @@ def _plan(x: Any, index: Any) -> tuple:
 
 def _basic(x: Any, slices: tuple, sizes: tuple) -> Any:
     if slices != tuple((0, n, 1) for n in x.shape):
-        x = _slice(x, index=slices)
+        x = slice_op(x, index=slices)
     return x if x.shape == sizes else _shape.reshape(x, sizes)
 
 
 def _wrap_indices(arrays: list) -> tuple[tuple[int, ...], list]:
-    from ..tensor import as_tensor
-
     return tuple(axis for axis, _ in arrays), [as_tensor(a, dtype="int64") for _, a in arrays]
 
 
@@ -121,21 +120,17 @@ def get_item(x: Any, index: Any) -> Any:
         n = x.shape[0]
         if -n <= index < n:
             whole = tuple((0, m, 1) for m in x.shape[1:])
-            return _shape.reshape(_slice(x, index=((index % n, 1, 1), *whole)), x.shape[1:])
+            return _shape.reshape(slice_op(x, index=((index % n, 1, 1), *whole)), x.shape[1:])
     slices, sizes, arrays = _plan(x, index)
     x = _basic(x, slices, sizes)
     if not arrays:
         return x
-    from .index import index_get
-
     axes, indices = _wrap_indices(arrays)
     return index_get(x, *indices, axes=axes)
 
 
 def set_item(x: Any, index: Any, value: Any) -> None:
     """x[index] = value"""
-    from ..tensor import as_tensor
-
     slices, sizes, arrays = _plan(x, index)
     value = as_tensor(value) if not isinstance(value, (int, float)) else as_tensor(value, dtype=x.dtype)
     if value.dtype != x.dtype:
@@ -150,13 +145,11 @@ def set_item(x: Any, index: Any, value: Any) -> None:
         value = _shape.reshape(value, lengths)
         tracing = local.tracer is not None
         if not tracing and not value._requires_grad and not (x._requires_grad and local.grad_enabled):
-            np.copyto(x._data[_shape._slices(slices)] if slices else x._data, value._data)  # no copy of the rest
+            np.copyto(x._data[_shape.as_slices(slices)] if slices else x._data, value._data)  # no copy of the rest
             x._changed()
             return
-        x._assign(_slice_put(x, value, index=slices))
+        x._assign(slice_put_op(x, value, index=slices))
         return
-    from .index import index_put
-
     base = _basic(x, slices, sizes)
     axes, indices = _wrap_indices(arrays)
     changed = index_put(base, value, *indices, axes=axes)
@@ -164,4 +157,4 @@ def set_item(x: Any, index: Any, value: Any) -> None:
         x._assign(changed)
     else:
         lengths = tuple(length for _, length, _ in slices)
-        x._assign(_slice_put(x, _shape.reshape(changed, lengths), index=slices))
+        x._assign(slice_put_op(x, _shape.reshape(changed, lengths), index=slices))

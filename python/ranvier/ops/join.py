@@ -9,8 +9,11 @@ import numpy as np
 
 from ..core.dtypes import int64, promote
 from ..core.errors import DTypeError, ShapeError
+from ..core.tensor import TensorBase, as_tensor, from_numpy
+from .index import index_get
 from .public import Array
-from .record import Aval, Op, Sample, Spec, normalize_axes, normalize_axis
+from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axes, normalize_axis
+from .shape import expand, flip, narrow, reshape, slice_op, split, transpose, unbind, unsqueeze
 
 __all__ = [
     "cat", "concat", "concatenate", "hstack", "pad", "repeat", "repeat_interleave", "roll", "rot90", "stack", "tile",
@@ -40,8 +43,6 @@ def _cat_infer(*inputs: Aval, dim: int) -> Spec:
 
 
 def _cat_vjp(g: Any, out: Any, *inputs: Any, dim: int) -> tuple:
-    from .shape import split
-
     return tuple(split(g, [x.shape[dim] for x in inputs], dim))
 
 
@@ -75,8 +76,6 @@ def _stack_infer(*inputs: Aval, dim: int) -> Spec:
 
 
 def _stack_vjp(g: Any, out: Any, *inputs: Any, dim: int) -> tuple:
-    from .shape import unbind
-
     return unbind(g, dim)
 
 
@@ -142,16 +141,12 @@ def stack(tensors: Sequence[Array], dim: int = 0) -> Array:
 
 def hstack(tensors: Sequence[Array]) -> Array:
     """cat along axis 1 (vectors: axis 0)."""
-    from .shape import reshape
-
     tensors = [t if t.shape else reshape(t, (1,)) for t in tensors]
     return cat(tensors, 0 if tensors and len(tensors[0].shape) == 1 else 1)
 
 
 def vstack(tensors: Sequence[Array]) -> Array:
     """cat along axis 0, after vectors have become rows."""
-    from .shape import reshape
-
     return cat([t if len(t.shape) > 1 else reshape(t, (1, -1)) for t in tensors], 0)
 
 
@@ -181,9 +176,7 @@ _pad = Op(
 
 
 def _crop(x: Any, start: Sequence[int], shape: Sequence[int]) -> Any:
-    from .shape import _slice
-
-    return _slice(x, index=tuple((s, n, 1) for s, n in zip(start, shape)))
+    return slice_op(x, index=tuple((s, n, 1) for s, n in zip(start, shape)))
 
 
 def _edge_positions(mode: str, n: int, before: int, after: int) -> np.ndarray:
@@ -233,9 +226,6 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
 
 
 def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:
-    from ..tensor import from_numpy
-    from .index import _index_get
-
     for d, (b, a) in enumerate(zip(before, after)):
         n = input.shape[d]
         limit = {"reflect": n - 1, "circular": n, "replicate": max(b, a) if n else 0}[mode]
@@ -244,7 +234,7 @@ def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:
                              f"shape {tuple(input.shape)}")  # fmt: skip
         if b or a:
             positions = _edge_positions(mode, n, b, a)
-            input = _index_get(input, positions if isinstance(input, np.ndarray) else from_numpy(positions), axes=(d,))
+            input = index_get(input, positions if isinstance(input, np.ndarray) else from_numpy(positions), axes=(d,))
     return input
 
 
@@ -252,8 +242,6 @@ def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:
 
 
 def _tiled(input: Any, repeats: tuple) -> Any:
-    from .shape import expand, reshape
-
     extra = len(repeats) - len(input.shape)
     shape = (1,) * extra + tuple(input.shape)
     split = tuple(n for pair in zip((1,) * len(shape), shape) for n in pair)  # (1, n0, 1, n1, ..)
@@ -268,9 +256,7 @@ def repeat(input: Array, *repeats: Any) -> Array:
     >>> rv.repeat(rv.tensor([1, 2]), 2, 2).tolist()
     [[1, 2, 1, 2], [1, 2, 1, 2]]
     """
-    from .shape import _sizes
-
-    counts = _sizes("repeat", repeats)
+    counts = as_sizes("repeat", repeats)
     if len(counts) < len(input.shape) or min(counts, default=0) < 0:
         raise ShapeError(
             f"repeat: repeats={counts} must be numbers >= 0, at least as many as axes of {tuple(input.shape)}"
@@ -280,9 +266,7 @@ def repeat(input: Array, *repeats: Any) -> Array:
 
 def tile(input: Array, *dims: Any) -> Array:
     """The same as `repeat`, but missing numbers in front count as 1."""
-    from .shape import _sizes
-
-    counts = _sizes("tile", dims)
+    counts = as_sizes("tile", dims)
     if min(counts, default=0) < 0:
         raise ShapeError(f"tile: dims={counts} must be >= 0")
     return _tiled(input, (1,) * (len(input.shape) - len(counts)) + counts)
@@ -295,10 +279,6 @@ def repeat_interleave(input: Array, repeats: Any, dim: int | None = None) -> Arr
     >>> rv.repeat_interleave(rv.tensor([1, 2]), rv.tensor([2, 1])).tolist()
     [1, 1, 2]
     """
-    from ..tensor import Tensor, as_tensor
-    from .index import _index_get
-    from .shape import expand, reshape, unsqueeze
-
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
     d = normalize_axis("repeat_interleave", dim, len(input.shape))
@@ -311,13 +291,13 @@ def repeat_interleave(input: Array, repeats: Any, dim: int | None = None) -> Arr
             expand(wide, (*input.shape[: d + 1], repeats, *input.shape[d + 1 :])),
             (*input.shape[:d], n * int(repeats), *input.shape[d + 1 :]),
         )
-    counts = repeats._array("repeat_interleave's repeats") if isinstance(repeats, Tensor) else np.asarray(repeats)
+    counts = repeats._array("repeat_interleave's repeats") if isinstance(repeats, TensorBase) else np.asarray(repeats)
     if counts.shape not in ((n,), (1,), ()) or counts.dtype.kind not in "iu" or (counts < 0).any():
         raise ShapeError(
             f"repeat_interleave: repeats of shape {counts.shape} must be {n} integers >= 0, one for each slice"
         )
     positions = np.repeat(np.arange(n, dtype=int64), np.broadcast_to(counts, (n,)))
-    return _index_get(input, positions if isinstance(input, np.ndarray) else as_tensor(positions), axes=(d,))
+    return index_get(input, positions if isinstance(input, np.ndarray) else as_tensor(positions), axes=(d,))
 
 
 def roll(input: Array, shifts: Any, dims: Any = None) -> Array:
@@ -327,8 +307,6 @@ def roll(input: Array, shifts: Any, dims: Any = None) -> Array:
     >>> rv.roll(rv.tensor([1, 2, 3]), 1).tolist()
     [3, 1, 2]
     """
-    from .shape import narrow, reshape
-
     if dims is None:
         return reshape(roll(reshape(input, (-1,)), shifts, 0), tuple(input.shape))
     shifts = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
@@ -346,8 +324,6 @@ def roll(input: Array, shifts: Any, dims: Any = None) -> Array:
 
 def rot90(input: Array, k: int = 1, dims: Sequence[int] = (0, 1)) -> Array:
     """`input` turned by k quarters in the plane of `dims`, from the first towards the second."""
-    from .shape import flip, transpose
-
     if len(dims) != 2 or len(normalize_axes("rot90", tuple(dims), len(input.shape))) != 2:
         raise ShapeError(f"rot90: dims={tuple(dims)} must be two axes of {tuple(input.shape)}")
     k %= 4

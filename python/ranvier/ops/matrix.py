@@ -11,10 +11,10 @@ import numpy as np
 
 from ..core.dtypes import bool_, is_float
 from ..core.errors import OutOfRangeError, ShapeError
-from .creation import _make
+from .creation import make
 from .elementwise import add, div, mul, ne, sqrt, sub, where
-from .index import _index_get
-from .join import cat, roll, vstack
+from .index import index_get
+from .join import cat, pad, roll, vstack
 from .matmul import matmul, outer
 from .public import Array
 from .record import broadcast_shapes as _broadcast
@@ -36,6 +36,7 @@ from .shape import (
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+
 
 __all__ = [
     "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors", "cdist",
@@ -93,8 +94,6 @@ def trace(input: Array) -> Array:
 
 def block_diag(*tensors: Array) -> Array:
     """The matrices one after the other along the diagonal, 0 elsewhere; vectors are rows, numbers 1 x 1."""
-    from .join import pad
-
     blocks = [atleast_2d(t) for t in tensors]
     if any(b.ndim != 2 for b in blocks):
         raise ShapeError(f"block_diag: shapes {[tuple(t.shape) for t in tensors]} must have at most 2 axes")
@@ -106,7 +105,7 @@ def block_diag(*tensors: Array) -> Array:
 
 
 def _triangle(row: int, col: int, offset: int, positions: Any) -> Any:
-    return _make(np.stack(positions(row, offset, col)).astype(np.int64))
+    return make(np.stack(positions(row, offset, col)).astype(np.int64))
 
 
 def tril_indices(row: int, col: int, offset: int = 0) -> Tensor:
@@ -234,7 +233,7 @@ def unfold(input: Array, dimension: int, size: int, step: int) -> Array:
         )
     positions = np.arange(0, n - size + 1, step, dtype=np.int64)[:, None] + np.arange(size)
     flat = input if input.shape else reshape(input, (1,))
-    out = movedim(_index_get(flat, beside(positions, input), axes=(d,)), d + 1, -1)
+    out = movedim(index_get(flat, beside(positions, input), axes=(d,)), d + 1, -1)
     return out if input.shape else reshape(out, (size,))
 
 

@@ -10,30 +10,42 @@ import numpy as np
 from .elementwise import where
 from .public import Array
 from .record import Aval, Op, Sample, Spec
-from .reduction import _AXES, _EMPTY, _SAMPLES, _float_op, _kept, _mean, _need_float, _reduced, _run, _size, _terms
+from .reduction import (
+    AXES,
+    EMPTY,
+    SAMPLES,
+    float_reduction,
+    kept,
+    mean_op,
+    need_float,
+    reduced,
+    run_reduction,
+    size_of,
+    terms_of,
+)
 
 __all__ = ["std", "std_mean", "var", "var_mean"]
 
 
 def _moment_reference(xp: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
     mean = xp.mean(x, axis=dim, keepdims=True)
-    divisor = np.asarray(max(0.0, _terms(x, dim=dim) - correction), x.dtype)
+    divisor = np.asarray(max(0.0, terms_of(x, dim=dim) - correction), x.dtype)
     return xp.sum((x - mean) ** 2, axis=dim, keepdims=keepdim) / divisor
 
 
 def _deviation(x: Any, dim: tuple[int, ...], correction: float) -> Any:
     """(x - mean) / max(0, n - correction)"""
-    left = max(0.0, _terms(x, dim=dim) - correction)
-    return (x - _mean(x, dim=dim, keepdim=True)) * (1 / left if left else math.inf)
+    left = max(0.0, terms_of(x, dim=dim) - correction)
+    return (x - mean_op(x, dim=dim, keepdim=True)) * (1 / left if left else math.inf)
 
 
 def _var_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
-    return (_kept(g, x, dim, keepdim) * 2.0 * _deviation(x, dim, correction),)
+    return (kept(g, x, dim, keepdim) * 2.0 * _deviation(x, dim, correction),)
 
 
 def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
     scale = where(out == 0, 0.0, g / where(out == 0, 1.0, out))  # as PyTorch: no gradient where all are equal
-    return (_kept(scale, x, dim, keepdim) * _deviation(x, dim, correction),)
+    return (kept(scale, x, dim, keepdim) * _deviation(x, dim, correction),)
 
 
 def _var_mean_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
@@ -42,18 +54,18 @@ def _var_mean_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim
     if g[0] is not None:
         parts += _var_vjp(g[0], None, x, **attrs, correction=correction)
     if g[1] is not None:
-        assert _mean.vjp is not None
-        parts += _mean.vjp(g[1], None, x, **attrs)
+        assert mean_op.vjp is not None
+        parts += mean_op.vjp(g[1], None, x, **attrs)
     return (parts[0] if len(parts) == 1 else parts[0] + parts[1],)
 
 
 _MOMENT: dict[str, Any] = {
     "attrs": {"correction": 1.0},
-    "flops": lambda x, **attrs: 4 * _size(x),
+    "flops": lambda x, **attrs: 4 * size_of(x),
 }
-_MOMENT_SAMPLES = (*_SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), _EMPTY[1])
+_MOMENT_SAMPLES = (*SAMPLES[1:], Sample(((4, 40, 16),), {"dim": (0, 2), "correction": 0.0}), EMPTY[1])
 
-_var = _float_op(
+_var = float_reduction(
     "var",
     saves="i",
     samples=_MOMENT_SAMPLES,
@@ -61,7 +73,7 @@ _var = _float_op(
     **_MOMENT,
     reference=lambda xp, x, *, dim, keepdim, correction: _moment_reference(xp, x, dim, keepdim, correction),
 )
-_std = _float_op(
+_std = float_reduction(
     "std",
     samples=_MOMENT_SAMPLES,
     vjp=_std_vjp,
@@ -71,14 +83,14 @@ _std = _float_op(
 
 
 def _var_mean_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> list[Spec]:
-    _need_float("var_mean", x.dtype)
-    return [(_reduced(x.shape, dim, keepdim), x.dtype)] * 2
+    need_float("var_mean", x.dtype)
+    return [(reduced(x.shape, dim, keepdim), x.dtype)] * 2
 
 
 _var_mean = Op(
     "var_mean",
     kind="kernel",
-    attrs={**_AXES, "correction": 1.0},
+    attrs={**AXES, "correction": 1.0},
     saves="i",
     infer=_var_mean_infer,
     reference=lambda xp, x, *, dim, keepdim, correction: (
@@ -87,7 +99,7 @@ _var_mean = Op(
     ),
     vjp=_var_mean_vjp,
     samples=_MOMENT_SAMPLES,
-    terms=_terms,
+    terms=terms_of,
     flops=_MOMENT["flops"],
 )
 
@@ -118,7 +130,7 @@ def var(
     1.25
     """
     dim, correction = _correction("var", dim, unbiased, correction)
-    return _run(_var, input, dim, keepdim, {"correction": correction})
+    return run_reduction(_var, input, dim, keepdim, {"correction": correction})
 
 
 def std(
@@ -131,7 +143,7 @@ def std(
 ) -> Array:
     """Standard deviation over `dim`, the square root of `var`; its gradient is 0 where it is 0."""
     dim, correction = _correction("std", dim, unbiased, correction)
-    return _run(_std, input, dim, keepdim, {"correction": correction})
+    return run_reduction(_std, input, dim, keepdim, {"correction": correction})
 
 
 def var_mean(
@@ -144,7 +156,7 @@ def var_mean(
 ) -> tuple[Array, Array]:
     """(variance, mean) over `dim` in one pass over the data; see `var`."""
     dim, correction = _correction("var_mean", dim, unbiased, correction)
-    return _run(_var_mean, input, dim, keepdim, {"correction": correction})
+    return run_reduction(_var_mean, input, dim, keepdim, {"correction": correction})
 
 
 def std_mean(
@@ -158,4 +170,4 @@ def std_mean(
     """(standard deviation, mean) over `dim`; see `std`."""
     dim, correction = _correction("std_mean", dim, unbiased, correction)
     attrs = {"correction": correction}
-    return _run(_std, input, dim, keepdim, attrs), _run(_mean, input, dim, keepdim)
+    return run_reduction(_std, input, dim, keepdim, attrs), run_reduction(mean_op, input, dim, keepdim)

@@ -124,7 +124,7 @@ def _float_infer(name: str) -> Any:
 
 def per_block(op: Op, dtype: np.dtype) -> int:
     """How many elements one block of four words makes."""
-    if op is _randint or (op in (_uniform, _normal) and dtype == float64):
+    if op is randint_op or (op in (uniform_op, normal_op) and dtype == float64):
         return 2
     return 4
 
@@ -143,7 +143,7 @@ _FLOAT_SAMPLES = [
 
 
 def _uniform_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low: float, high: float) -> Any:
-    words = words_of(key, blocks(_uniform, shape, dtype))
+    words = words_of(key, blocks(uniform_op, shape, dtype))
     if dtype == float32:
         u = (words >> np.uint64(8)).astype(float32) * float32.type(2.0**-24)
     else:
@@ -151,7 +151,7 @@ def _uniform_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low:
     return _shaped(u * dtype.type(high - low) + dtype.type(low), shape)
 
 
-_uniform: Op = Op(
+uniform_op: Op = Op(
     "uniform", kind="kernel", attrs={"shape": (), "dtype": float32, "low": 0.0, "high": 1.0}, saves="",
     infer=_float_infer("uniform"), reference=_uniform_reference, max_ulp=0,
     samples=[*_FLOAT_SAMPLES, Sample((_KEYS[0],), {"shape": (33,), "low": -2.0, "high": 0.3})],
@@ -160,7 +160,7 @@ _uniform: Op = Op(
 
 
 def _normal_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, mean: float, std: float) -> Any:
-    words = words_of(key, blocks(_normal, shape, dtype))
+    words = words_of(key, blocks(normal_op, shape, dtype))
     if dtype == float32:
         pairs = _normal_pairs((words[:, 0::2].astype(float64) + 1.0) * 2.0**-32, words[:, 1::2], 32)
     else:
@@ -169,7 +169,7 @@ def _normal_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, mean:
     return _shaped(np.stack(pairs, 2) * std + mean, shape).astype(dtype)
 
 
-_normal: Op = Op(
+normal_op: Op = Op(
     "normal", kind="kernel", attrs={"shape": (), "dtype": float32, "mean": 0.0, "std": 1.0}, saves="",
     infer=_float_infer("normal"), reference=_normal_reference, max_ulp=0,
     samples=[*_FLOAT_SAMPLES, Sample((_KEYS[0],), {"shape": (33,), "mean": -2.0, "std": 0.3})],
@@ -188,12 +188,12 @@ def _bernoulli_infer(key: Aval, *, shape: tuple, dtype: np.dtype, p: float, valu
 
 
 def _bernoulli_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, p: float, value: float) -> Any:
-    words = words_of(key, blocks(_bernoulli, shape, dtype))
+    words = words_of(key, blocks(bernoulli_op, shape, dtype))
     below = words < np.uint64(math.floor(p * 2.0**32 + 0.5))
     return _shaped(np.where(below, dtype.type(value), dtype.type(0)), shape)
 
 
-_bernoulli: Op = Op(
+bernoulli_op: Op = Op(
     "bernoulli", kind="kernel", saves="",
     attrs={"shape": (), "dtype": float32, "p": 0.5, "value": 1.0},
     infer=_bernoulli_infer, reference=_bernoulli_reference, max_ulp=0,
@@ -218,7 +218,7 @@ def _randint_infer(key: Aval, *, shape: tuple, dtype: np.dtype, low: int, high: 
 
 
 def _randint_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low: int, high: int) -> Any:
-    words = words_of(key, blocks(_randint, shape, dtype))
+    words = words_of(key, blocks(randint_op, shape, dtype))
     upper, lower, span, shift = words[:, 0::2], words[:, 1::2], np.uint64(high - low), np.uint64(32)
     if (high - low) >> 32:
         r = (upper << shift | lower) % span
@@ -227,7 +227,7 @@ def _randint_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low:
     return _shaped((r + np.uint64(low % 2**64)).astype(int64).astype(dtype), shape)
 
 
-_randint: Op = Op(
+randint_op: Op = Op(
     "randint", kind="kernel", attrs={"shape": (), "dtype": int64, "low": 0, "high": 2}, saves="",
     infer=_randint_infer, reference=_randint_reference, max_ulp=0,
     samples=[
@@ -246,11 +246,11 @@ def _randperm_infer(key: Aval, *, n: int) -> Spec:
     return (n,), int64
 
 
-_randperm: Op = Op(
+randperm_op: Op = Op(
     "randperm", kind="kernel", attrs={"n": 0}, saves="",
     infer=_randperm_infer,
     reference=lambda xp, key, *, n: np.argsort(
-        _shaped(words_of(key, blocks(_randperm, (n,), int64)), (n,)), kind="stable"
+        _shaped(words_of(key, blocks(randperm_op, (n,), int64)), (n,)), kind="stable"
     ).astype(int64),
     max_ulp=0,
     samples=[Sample((_KEYS[0],), {"n": n}) for n in (0, 1, 10, 1000)],

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import bool_, is_float
-from ..core.errors import DTypeError, ShapeError
+from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from ..core.recent import Recent
 from .dispatch import Call
 
@@ -228,6 +228,16 @@ def elementwise_infer(name: str, rule: str) -> Callable:
     return infer
 
 
+def as_sizes(name: str, shape: tuple) -> tuple[int, ...]:
+    """Sizes given as f(2, 3), f((2, 3)) or f([2, 3])."""
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    try:
+        return tuple(n.__index__() for n in shape)
+    except AttributeError:
+        raise DTypeError(f"{name}: sizes {shape} must be integers") from None
+
+
 def normalize_axis(name: str, axis: int, ndim: int) -> int:
     """`axis` counted from the front; 0-d arrays take 0 and -1, as in PyTorch."""
     if axis.__class__ is int and 0 <= axis < ndim:  # as nearly always
@@ -238,8 +248,6 @@ def normalize_axis(name: str, axis: int, ndim: int) -> int:
         raise DTypeError(f"{name}: dim={axis!r} must be an integer") from None
     extent = max(ndim, 1)
     if not -extent <= number < extent:
-        from ..core.errors import OutOfRangeError
-
         raise OutOfRangeError(f"{name}: dim={number} must be in [{-extent}, {extent - 1}] for {ndim} axes")
     return number % extent
 

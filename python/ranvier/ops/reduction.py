@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.dtypes import as_dtype, bool_, int64, is_float
 from ..core.errors import DTypeError, ShapeError
+from ..core.tensor import from_numpy
 from .creation import zeros
 from .dispatch import Call
 from .elementwise import abs as _abs
@@ -23,6 +24,7 @@ from .record import Aval, Op, Sample, Spec, normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from .sort import SortResult
+
 
 __all__ = [
     "all",
@@ -44,8 +46,8 @@ __all__ = [
     "sum",
 ]
 
-_AXES = {"dim": (), "keepdim": False}
-_SAMPLES = (
+AXES = {"dim": (), "keepdim": False}
+SAMPLES = (
     Sample(((),)),
     Sample(((7,),), {"dim": (0,)}),
     Sample(((1000, 3),), {"dim": (0,)}),
@@ -54,30 +56,30 @@ _SAMPLES = (
     Sample(((3, 4, 5, 6),), {"dim": (1, 3), "keepdim": True}),
     Sample(((2, 1, 300),), {"dim": (0, 1, 2)}),
 )
-_EMPTY = (Sample(((0, 3),), {"dim": (0,)}), Sample(((0, 3),), {"dim": (1,)}))
+EMPTY = (Sample(((0, 3),), {"dim": (0,)}), Sample(((0, 3),), {"dim": (1,)}))
 
 
 # ---------------------------------------------------------------- rules that reductions share
 
 
-def _reduced(shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
+def reduced(shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
     if keepdim:
         return tuple(1 if d in dim else n for d, n in enumerate(shape))
     return tuple(n for d, n in enumerate(shape) if d not in dim)
 
 
-def _terms(x: Aval, *, dim: tuple[int, ...], **attrs: Any) -> int:
+def terms_of(x: Aval, *, dim: tuple[int, ...], **attrs: Any) -> int:
     return math.prod(x.shape[d] for d in dim)
 
 
-def _size(x: Aval, **attrs: Any) -> int:
+def size_of(x: Aval, **attrs: Any) -> int:
     return math.prod(x.shape)
 
 
-_REDUCTION: dict[str, Any] = {"kind": "kernel", "attrs": _AXES, "flops": _size, "terms": _terms}
+_REDUCTION: dict[str, Any] = {"kind": "kernel", "attrs": AXES, "flops": size_of, "terms": terms_of}
 
 
-def _need_float(name: str, dtype: np.dtype) -> None:
+def need_float(name: str, dtype: np.dtype) -> None:
     if not is_float(dtype):
         raise DTypeError(f"{name}: dtype {dtype} must be float32 or float64; cast first, or pass dtype=")
 
@@ -88,24 +90,24 @@ def _need_terms(name: str, shape: tuple[int, ...], dim: tuple[int, ...]) -> None
             raise ShapeError(f"{name}: axis {d} of x{shape} is empty: there is no element to choose")
 
 
-def _kept(g: Any, x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+def kept(g: Any, x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """`g`, shaped as the reduction of x by `dim`, with the reduced axes as axes of size 1."""
-    return g if keepdim else g.reshape(_reduced(x.shape, dim, True))
+    return g if keepdim else g.reshape(reduced(x.shape, dim, True))
 
 
 def _spread(g: Any, x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
-    return _kept(g, x, dim, keepdim).expand(x.shape)
+    return kept(g, x, dim, keepdim).expand(x.shape)
 
 
-def _float_op(name: str, **fields: Any) -> Op:
+def float_reduction(name: str, **fields: Any) -> Op:
     """A reduction of floats to floats of the same dtype."""
 
     def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool, **attrs: Any) -> Spec:
-        _need_float(name, x.dtype)
-        return _reduced(x.shape, dim, keepdim), x.dtype
+        need_float(name, x.dtype)
+        return reduced(x.shape, dim, keepdim), x.dtype
 
-    attrs = {**_AXES, **fields.pop("attrs", {})}
-    fields = {"flops": _size, "terms": _terms, **fields}
+    attrs = {**AXES, **fields.pop("attrs", {})}
+    fields = {"flops": size_of, "terms": terms_of, **fields}
     return Op(name, kind="kernel", attrs=attrs, infer=infer, **fields)
 
 
@@ -113,7 +115,7 @@ def _float_op(name: str, **fields: Any) -> Op:
 
 
 def _sum_infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
-    return _reduced(x.shape, dim, keepdim), x.dtype if is_float(x.dtype) else int64
+    return reduced(x.shape, dim, keepdim), x.dtype if is_float(x.dtype) else int64
 
 
 _sum = Op(
@@ -125,20 +127,20 @@ _sum = Op(
     reference=lambda xp, x, *, dim, keepdim: xp.sum(x, axis=dim, keepdims=keepdim),
     vjp=lambda g, out, x, *, dim, keepdim: (_spread(g, x, dim, keepdim),),
     samples=(
-        *_SAMPLES,
-        *_EMPTY,
+        *SAMPLES,
+        *EMPTY,
         Sample((np.arange(12, dtype=np.int32).reshape(3, 4),), {"dim": (0,)}),
         Sample((np.eye(3, dtype=bool),), {"dim": (0, 1)}),
     ),
 )
 
-_mean = _float_op(
+mean_op = float_reduction(
     "mean",
     saves="",
     onnx="ReduceMean",
     reference=lambda xp, x, *, dim, keepdim: xp.mean(x, axis=dim, keepdims=keepdim),
-    vjp=lambda g, out, x, *, dim, keepdim: (_spread(g * (1 / (_terms(x, dim=dim) or math.nan)), x, dim, keepdim),),
-    samples=(*_SAMPLES, *_EMPTY),
+    vjp=lambda g, out, x, *, dim, keepdim: (_spread(g * (1 / (terms_of(x, dim=dim) or math.nan)), x, dim, keepdim),),
+    samples=(*SAMPLES, *EMPTY),
 )
 
 
@@ -149,7 +151,7 @@ def _prod_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) 
     product = _prod(rest, dim=dim, keepdim=True)
     zeros = _sum(zero, dim=dim, keepdim=True)
     others = where(zero, where(zeros == 1, product, 0.0), where(zeros == 0, product / rest, 0.0))
-    return (_kept(g, x, dim, keepdim) * others,)
+    return (kept(g, x, dim, keepdim) * others,)
 
 
 _prod = Op(
@@ -162,8 +164,8 @@ _prod = Op(
     vjp=_prod_vjp,
     domain=(0.5, 1.5),
     samples=(
-        *(s for s in _SAMPLES if s.inputs != ((1000, 3),)),
-        *_EMPTY,
+        *(s for s in SAMPLES if s.inputs != ((1000, 3),)),
+        *EMPTY,
         Sample((np.arange(1, 7, dtype=np.int32).reshape(2, 3),), {"dim": (1,)}),
         Sample((np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 5.0], [1.0, 4.0, 2.0]], np.float32),), {"dim": (1,)}),
     ),
@@ -175,26 +177,26 @@ _prod = Op(
 
 def _extreme_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
     """Equal extremes share the gradient evenly."""
-    share = (x == _kept(out, x, dim, keepdim)).to(g.dtype)
-    return (_kept(g, x, dim, keepdim) * (share / _sum(share, dim=dim, keepdim=True)),)
+    share = (x == kept(out, x, dim, keepdim)).to(g.dtype)
+    return (kept(g, x, dim, keepdim) * (share / _sum(share, dim=dim, keepdim=True)),)
 
 
 def _extreme_op(name: str, reference: Callable, onnx: str) -> Op:
     def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
         _need_terms(name, x.shape, dim)
-        return _reduced(x.shape, dim, keepdim), x.dtype
+        return reduced(x.shape, dim, keepdim), x.dtype
 
     return Op(
         name,
         kind="kernel",
-        attrs=_AXES,
+        attrs=AXES,
         infer=infer,
         reference=reference,
         vjp=_extreme_vjp,
         onnx=onnx,
         samples=(
-            *_SAMPLES,
-            _EMPTY[1],
+            *SAMPLES,
+            EMPTY[1],
             Sample((np.array([[1, 3, 3], [-2, -2, 5]], np.int64),), {"dim": (1,)}),
             Sample((np.array([[1.0, np.nan, 3.0], [-np.inf, 2.0, 2.0]], np.float32),), {"dim": (1,)}),
         ),
@@ -229,12 +231,12 @@ def _arg_op(name: str, onnx: str) -> Op:
         if len(dim) != 1 and len(dim) != len(x.shape):
             raise ShapeError(f"{name}: dim={dim} must be one axis of x{x.shape}, or None for all")
         _need_terms(name, x.shape, dim)
-        return _reduced(x.shape, dim, keepdim), int64
+        return reduced(x.shape, dim, keepdim), int64
 
     return Op(
         name,
         kind="kernel",
-        attrs=_AXES,
+        attrs=AXES,
         saves="",
         infer=infer,
         onnx=onnx,
@@ -248,15 +250,13 @@ _argmax, _argmin = _arg_op("argmax", "ArgMax"), _arg_op("argmin", "ArgMin")
 
 def _choice_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
     """The gradient goes to the element that was chosen."""
-    from ..tensor import from_numpy
-
     if g[0] is None:
         return (None,)
     if not dim:
         return (g[0],)
     positions = np.arange(x.shape[dim[0]]).reshape([-1 if d == dim[0] else 1 for d in range(x.ndim)])
-    chosen = from_numpy(positions) == _kept(out[1], x, dim, keepdim)
-    return (where(chosen, _kept(g[0], x, dim, keepdim), 0.0),)
+    chosen = from_numpy(positions) == kept(out[1], x, dim, keepdim)
+    return (where(chosen, kept(g[0], x, dim, keepdim), 0.0),)
 
 
 def _choice_op(name: str, argument: str) -> Op:
@@ -264,7 +264,7 @@ def _choice_op(name: str, argument: str) -> Op:
         if len(dim) != 1 and x.shape:
             raise ShapeError(f"{name}: dim={dim} must be one axis of x{x.shape}")
         _need_terms(name, x.shape, dim)
-        shape = _reduced(x.shape, dim, keepdim)
+        shape = reduced(x.shape, dim, keepdim)
         return [(shape, x.dtype), (shape, int64)]
 
     def reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
@@ -275,7 +275,7 @@ def _choice_op(name: str, argument: str) -> Op:
     return Op(
         name,
         kind="kernel",
-        attrs=_AXES,
+        attrs=AXES,
         saves="o1",
         infer=infer,
         reference=reference,
@@ -293,19 +293,19 @@ _max_dim, _min_dim = _choice_op("max_dim", "argmax"), _choice_op("min_dim", "arg
 
 def _truth_op(name: str, dtype: np.dtype, reference: Callable, terms: Callable | None = None) -> Op:
     def infer(x: Aval, *, dim: tuple[int, ...], keepdim: bool) -> Spec:
-        return _reduced(x.shape, dim, keepdim), dtype
+        return reduced(x.shape, dim, keepdim), dtype
 
     ones = np.array([[0, 2, 1], [0, 0, 0], [3, 1, 1]])
     return Op(
         name,
         kind="kernel",
-        attrs=_AXES,
+        attrs=AXES,
         saves="",
         infer=infer,
         reference=reference,
         samples=(
-            *_SAMPLES,
-            *_EMPTY,
+            *SAMPLES,
+            *EMPTY,
             *(Sample((ones.astype(t),), {"dim": (1,)}) for t in ("f4", "f8", "i4", "i8", "u1", "?")),
         ),
     )
@@ -326,18 +326,18 @@ def _logsumexp_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool
     top = xp.max(x, axis=dim, keepdims=True, initial=low)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
     result = xp.log(xp.sum(xp.exp(x - top), axis=dim, keepdims=True)) + top
-    return xp.reshape(result, _reduced(x.shape, dim, keepdim))
+    return xp.reshape(result, reduced(x.shape, dim, keepdim))
 
 
-_logsumexp = _float_op(
+_logsumexp = float_reduction(
     "logsumexp",
     onnx="ReduceLogSumExp",
-    flops=lambda x, **attrs: 10 * _size(x),
+    flops=lambda x, **attrs: 10 * size_of(x),
     reference=_logsumexp_reference,
-    vjp=lambda g, out, x, *, dim, keepdim: (_kept(g, x, dim, keepdim) * exp(x - _kept(out, x, dim, keepdim)),),
+    vjp=lambda g, out, x, *, dim, keepdim: (kept(g, x, dim, keepdim) * exp(x - kept(out, x, dim, keepdim)),),
     samples=(
-        *_SAMPLES,
-        *_EMPTY,
+        *SAMPLES,
+        *EMPTY,
         Sample((np.array([[1e4, -1e4], [-np.inf, -np.inf], [np.inf, 0]], np.float32),), {"dim": (1,)}),
     ),
 )
@@ -347,24 +347,24 @@ _NORMS = {0.0, 1.0, 2.0, math.inf, -math.inf}  # those with a kernel; other p ar
 
 
 def _norm_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
-    kept = {"axis": dim, "keepdims": keepdim}
+    along = {"axis": dim, "keepdims": keepdim}
     if p == 0:
         return (
-            xp.astype(xp.sum(x != 0, **kept), x.dtype)
+            xp.astype(xp.sum(x != 0, **along), x.dtype)
             if hasattr(xp, "astype")
-            else xp.sum(x != 0, **kept).astype(x.dtype)
+            else xp.sum(x != 0, **along).astype(x.dtype)
         )
     if p == 1:
-        return xp.sum(xp.abs(x), **kept)
+        return xp.sum(xp.abs(x), **along)
     if p == 2:
-        return xp.sqrt(xp.sum(x * x, **kept))
-    return xp.max(xp.abs(x), **kept, initial=0) if p > 0 else xp.min(xp.abs(x), **kept, initial=xp.inf)
+        return xp.sqrt(xp.sum(x * x, **along))
+    return xp.max(xp.abs(x), **along, initial=0) if p > 0 else xp.min(xp.abs(x), **along, initial=xp.inf)
 
 
 def _norm_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, p: float) -> tuple:
     if p == 0:
         return (zeros(x.shape, dtype=x.dtype),)
-    g, out = _kept(g, x, dim, keepdim), _kept(out, x, dim, keepdim)
+    g, out = kept(g, x, dim, keepdim), kept(out, x, dim, keepdim)
     if p == 1:
         return (g * sign(x),)
     if p == 2:  # 0 at the origin
@@ -373,13 +373,13 @@ def _norm_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, 
     return (g * sign(x) * (share / _sum(share, dim=dim, keepdim=True)),)
 
 
-_norm = _float_op(
+_norm = float_reduction(
     "norm",
     attrs={"p": 2.0},
     reference=_norm_reference,
     vjp=_norm_vjp,
-    flops=lambda x, **attrs: 2 * _size(x),
-    samples=(*_SAMPLES, *_EMPTY, *(Sample(((4, 30, 2),), {"dim": (0, 1), "p": p}) for p in sorted(_NORMS))),
+    flops=lambda x, **attrs: 2 * size_of(x),
+    samples=(*SAMPLES, *EMPTY, *(Sample(((4, 30, 2),), {"dim": (0, 1), "p": p}) for p in sorted(_NORMS))),
 )
 
 
@@ -388,14 +388,14 @@ _norm = _float_op(
 _bound: dict[tuple, Call] = {}
 
 
-def _run(op: Op, input: Any, dim: Any, keepdim: bool, attrs: dict[str, Any] | None = None) -> Any:
+def run_reduction(op: Op, input: Any, dim: Any, keepdim: bool, attrs: dict[str, Any] | None = None) -> Any:
     """`op` on `input`, its axes normalized; calls are looked up by what the caller wrote."""
     key = (op, dim, keepdim, input.ndim) if attrs is None else (op, dim, keepdim, input.ndim, *attrs.values())
     try:
         call = _bound.get(key)
     except TypeError:
         if dim.__class__ is list:
-            return _run(op, input, tuple(dim), keepdim, attrs)
+            return run_reduction(op, input, tuple(dim), keepdim, attrs)
         call, key = None, ()
     if call is None:
         call = op.bind(dim=normalize_axes(op.name, dim, input.ndim), keepdim=bool(keepdim), **attrs or {})
@@ -415,7 +415,7 @@ def run_along(op: Op, input: Any, dim: int, **attrs: Any) -> Any:
     return call.apply((input,))
 
 
-def _cast(x: Any, dtype: Any) -> Any:
+def to_dtype(x: Any, dtype: Any) -> Any:
     if dtype is None:
         return x
     dtype = as_dtype(dtype)
@@ -432,9 +432,9 @@ def sum(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = No
     [4.0, 6.0]
     """
     return (
-        _run(_sum, input, dim, keepdim)
+        run_reduction(_sum, input, dim, keepdim)
         if dtype is None
-        else _cast(_run(_sum, _cast(input, dtype), dim, keepdim), dtype)
+        else to_dtype(run_reduction(_sum, to_dtype(input, dtype), dim, keepdim), dtype)
     )
 
 
@@ -445,7 +445,7 @@ def mean(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     >>> rv.mean(rv.tensor([1., 2., 6.])).item()
     3.0
     """
-    return _run(_mean, _cast(input, dtype), dim, keepdim)
+    return run_reduction(mean_op, to_dtype(input, dtype), dim, keepdim)
 
 
 def nansum(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
@@ -465,7 +465,7 @@ def prod(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     >>> rv.prod(rv.tensor([2., 3., 4.])).item()
     24.0
     """
-    return _cast(_run(_prod, _cast(input, dtype), dim, keepdim), dtype)
+    return to_dtype(run_reduction(_prod, to_dtype(input, dtype), dim, keepdim), dtype)
 
 
 def amax(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
@@ -477,12 +477,12 @@ def amax(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     >>> rv.amax(rv.tensor([[1., 5.], [3., 4.]]), dim=1).tolist()
     [5.0, 4.0]
     """
-    return _run(_amax, input, dim, keepdim)
+    return run_reduction(_amax, input, dim, keepdim)
 
 
 def amin(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Least element over `dim`; see `amax`."""
-    return _run(_amin, input, dim, keepdim)
+    return run_reduction(_amin, input, dim, keepdim)
 
 
 _aminmax_result = namedtuple("aminmax", "min max")  # type: ignore[name-match]
@@ -499,10 +499,10 @@ _min_result = namedtuple("min", "values indices")  # type: ignore[name-match]
 
 def _extreme(name: str, input: Any, dim: Any, keepdim: bool, whole: Op, along: Op, pair: Callable, result: Any) -> Any:
     if dim is None:
-        return _run(whole, input, None, keepdim)
+        return run_reduction(whole, input, None, keepdim)
     if hasattr(dim, "dtype") and hasattr(dim, "shape") and not isinstance(dim, np.integer):
         return pair(input, dim)
-    return result(*_run(along, input, dim, keepdim))
+    return result(*run_reduction(along, input, dim, keepdim))
 
 
 @overload
@@ -538,27 +538,27 @@ def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array
     >>> rv.argmax(rv.tensor([1., 7., 7.])).item()
     1
     """
-    return _run(_argmax, input, dim, keepdim)
+    return run_reduction(_argmax, input, dim, keepdim)
 
 
 def argmin(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Position of the first least element along `dim`, or in C order; a NaN counts as the least."""
-    return _run(_argmin, input, dim, keepdim)
+    return run_reduction(_argmin, input, dim, keepdim)
 
 
 def all(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Whether every element over `dim` is not 0; true where there are none."""
-    return _run(_all, input, dim, keepdim)
+    return run_reduction(_all, input, dim, keepdim)
 
 
 def any(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     """Whether some element over `dim` is not 0."""
-    return _run(_any, input, dim, keepdim)
+    return run_reduction(_any, input, dim, keepdim)
 
 
 def count_nonzero(input: Array, dim: Any = None) -> Array:
     """How many elements over `dim` are not 0, as int64."""
-    return _run(_count_nonzero, input, dim, False)
+    return run_reduction(_count_nonzero, input, dim, False)
 
 
 def logsumexp(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
@@ -568,7 +568,7 @@ def logsumexp(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     >>> rv.logsumexp(rv.tensor([1000., 1000.]), 0)
     tensor(1000.6932)
     """
-    return _run(_logsumexp, input, dim, keepdim)
+    return run_reduction(_logsumexp, input, dim, keepdim)
 
 
 def norm(input: Array, p: float | str = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
@@ -584,15 +584,15 @@ def norm(input: Array, p: float | str = 2.0, dim: Any = None, keepdim: bool = Fa
         p = 2.0
     if not isinstance(p, (int, float)) or math.isnan(p):
         raise DTypeError(f"norm: p={p!r} must be a number or 'fro'")
-    input, p = _cast(input, dtype), float(p)
+    input, p = to_dtype(input, dtype), float(p)
     if p in _NORMS:
-        return _run(_norm, input, dim, keepdim, {"p": p})
-    _need_float("norm", input.dtype)
+        return run_reduction(_norm, input, dim, keepdim, {"p": p})
+    need_float("norm", input.dtype)
     size = _abs(input)
     if p < 1:  # there |x|^p has no derivative at 0
         powers = where(size == 0, 0.0 if p > 0 else math.inf, pow(where(size == 0, 1.0, size), p))
     else:
         powers = pow(size, p)
-    total = _run(_sum, powers, dim, keepdim)
+    total = run_reduction(_sum, powers, dim, keepdim)
     positive = total > 0  # the root has no gradient at 0
     return where(positive, pow(where(positive, total, 1.0), 1.0 / p), total if p > 0 else 0.0)

@@ -12,7 +12,7 @@ from ..core.errors import DTypeError
 from .elementwise import div, eq, logical_and, where
 from .public import Array
 from .record import Aval, Op, Sample, Spec
-from .reduction import _cast, _size, run_along
+from .reduction import run_along, size_of, to_dtype
 
 __all__ = ["cumprod", "cumsum"]
 
@@ -33,7 +33,7 @@ def _scan_op(name: str, running: Callable, vjp: Callable, **fields: Any) -> Op:
 
     return Op(
         name, kind="kernel", attrs={"dim": 0, "reverse": False}, infer=infer, reference=reference, vjp=vjp,
-        flops=_size, terms=lambda x, *, dim, reverse: x.shape[dim] if x.shape else 1,
+        flops=size_of, terms=lambda x, *, dim, reverse: x.shape[dim] if x.shape else 1,
         samples=(
             Sample(((),)), Sample(((7,),), {"reverse": True}), Sample(((30, 40),)), Sample(((3, 40, 2),), {"dim": 1}),
             Sample(((3, 70000),), {"dim": 1}), Sample(((0, 3),)), Sample((np.arange(6),)),
@@ -88,5 +88,5 @@ def cumprod(input: Array, dim: int, *, dtype: Any = None) -> Array:
 
 
 def _scan(op: Op, input: Any, dim: int, dtype: Any) -> Any:
-    input = _cast(input, dtype)
-    return _cast(run_along(op, input if is_float(input.dtype) else _cast(input, int64), dim), dtype)
+    input = to_dtype(input, dtype)
+    return to_dtype(run_along(op, input if is_float(input.dtype) else to_dtype(input, int64), dim), dtype)

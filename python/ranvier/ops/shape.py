@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from ..core.errors import OutOfRangeError, ShapeError
+from ..core.tensor import from_numpy
+from .creation import zeros
+from .elementwise import where
 from .public import Array
-from .record import Aval, Op, Sample, Spec, normalize_axis
+from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axis
 
 __all__ = [
     "broadcast_to", "chunk", "clone", "diagonal", "expand", "expand_as", "flatten", "flip", "movedim", "narrow", "numel",
@@ -125,7 +128,7 @@ def _slice_infer(x: Aval, *, index: tuple[tuple[int, int, int], ...]) -> Spec:
     return tuple(length for _, length, _ in index), x.dtype
 
 
-def _slices(index: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
+def as_slices(index: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
     result = []
     for start, length, step in index:
         stop = start + length * step
@@ -134,11 +137,11 @@ def _slices(index: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
 
 
 # index: (start, length, step) for each axis, already within bounds
-_slice = Op(
+slice_op = Op(
     "slice", kind="view", attrs={"index": ()}, saves="",
     infer=_slice_infer,
-    reference=lambda xp, x, *, index: x[_slices(index)] if index else x,
-    vjp=lambda g, out, x, *, index: (_embed(g, shape=x.shape, index=index),),
+    reference=lambda xp, x, *, index: x[as_slices(index)] if index else x,
+    vjp=lambda g, out, x, *, index: (embed_op(g, shape=x.shape, index=index),),
     onnx="Slice",
     samples=[Sample(((),), {"index": ()}), Sample(((5, 4),), {"index": ((1, 2, 2), (3, 4, -1))}),
              Sample(((3,),), {"index": ((0, 0, 1),)})],
@@ -156,17 +159,13 @@ def _diagonal_infer(x: Aval, *, offset: int, dim1: int, dim2: int) -> Spec:
 
 def beside(array: np.ndarray, like: Any) -> Any:
     """`array` as what `like` is: a NumPy array or a tensor."""
-    from ..tensor import from_numpy
-
     return array if isinstance(like, np.ndarray) else from_numpy(array)
 
 
 def on_diagonal(x: Any, rows: int, columns: int, offset: int, dim1: int, dim2: int) -> Any:
     """Zeros, (rows, columns) in the axes (dim1, dim2), with x's last axis on their diagonal."""
-    from .elementwise import where
-
     index = (*_whole(x.shape[:-1]), (max(0, -offset), x.shape[-1], 1))
-    full = _embed(x, shape=(*x.shape[:-1], rows), index=index)  # along dim1; then only where it meets dim2
+    full = embed_op(x, shape=(*x.shape[:-1], rows), index=index)  # along dim1; then only where it meets dim2
     full = expand(unsqueeze(full, -1), (*full.shape, columns))
     full = where(beside(np.eye(rows, columns, offset, dtype=bool), x), full, beside(np.zeros((), x.dtype), x))
     return movedim(full, (-2, -1), (dim1, dim2))
@@ -209,7 +208,7 @@ def _diagonal_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple:
 _reshape.strides = _reshape_strides
 _permute.strides = lambda x, shape, *, attrs: (0, tuple(x.strides[d] for d in attrs["dims"]))
 _expand.strides = _expand_strides
-_slice.strides = _slice_strides
+slice_op.strides = _slice_strides
 _diagonal.strides = _diagonal_strides
 
 
@@ -231,7 +230,7 @@ def _embed_infer(x: Aval, *, shape: tuple[int, ...], index: tuple) -> Spec:
 
 def _embed_reference(xp: Any, x: Any, *, shape: tuple[int, ...], index: tuple) -> Any:
     out = np.zeros(shape, x.dtype)
-    out[_slices(index)] = x
+    out[as_slices(index)] = x
     return out
 
 
@@ -239,10 +238,10 @@ def _encode_slice(*avals: Aval, index: tuple, **attrs: Any) -> dict[str, Any]:
     return {"start": [start for start, _, _ in index], "step": [step for _, _, step in index]}
 
 
-_embed: Op = Op(
+embed_op: Op = Op(
     "embed", kind="kernel", attrs={"shape": (), "index": ()}, saves="",
     infer=_embed_infer, reference=_embed_reference,
-    vjp=lambda g, out, x, *, shape, index: (_slice(g, index=index),),
+    vjp=lambda g, out, x, *, shape, index: (slice_op(g, index=index),),
     encode=_encode_slice,
     samples=[Sample(((2, 3),), {"shape": (5, 4), "index": ((1, 2, 2), (2, 3, -1))}),
              Sample(((),), {"shape": (), "index": ()}),
@@ -257,18 +256,16 @@ def _slice_put_infer(x: Aval, values: Aval, *, index: tuple) -> Spec:
 
 def _slice_put_reference(xp: Any, x: Any, values: Any, *, index: tuple) -> Any:
     out = np.array(x)
-    out[_slices(index) if index else ()] = values
+    out[as_slices(index) if index else ()] = values
     return out
 
 
 def _slice_put_vjp(g: Any, out: Any, x: Any, values: Any, *, index: tuple) -> tuple:
-    gv = _slice(g, index=index)
-    from .creation import zeros
-
-    return _slice_put(g, zeros(gv.shape, dtype=g.dtype), index=index), gv
+    gv = slice_op(g, index=index)
+    return slice_put_op(g, zeros(gv.shape, dtype=g.dtype), index=index), gv
 
 
-_slice_put = Op(
+slice_put_op = Op(
     "slice_put", kind="kernel", attrs={"index": ()}, saves="",
     infer=_slice_put_infer, reference=_slice_put_reference, vjp=_slice_put_vjp,
     encode=_encode_slice,
@@ -281,16 +278,6 @@ _slice_put = Op(
 # ---------------------------------------------------------------- public functions
 
 
-def _sizes(name: str, shape: tuple) -> tuple[int, ...]:
-    """Sizes given as f(2, 3), f((2, 3)) or f([2, 3])."""
-    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-        shape = tuple(shape[0])
-    try:
-        return tuple(n.__index__() for n in shape)
-    except AttributeError:
-        raise DTypeError(f"{name}: sizes {shape} must be integers") from None
-
-
 def reshape(input: Array, *shape: Any) -> Array:
     """`input` with the same elements in another shape; one size may be -1. A view where the layout allows.
 
@@ -298,12 +285,12 @@ def reshape(input: Array, *shape: Any) -> Array:
     >>> rv.reshape(rv.arange(6), (2, -1)).shape
     (2, 3)
     """
-    return _reshape(input, shape=_sizes("reshape", shape))
+    return _reshape(input, shape=as_sizes("reshape", shape))
 
 
 def view(input: Array, *shape: Any) -> Array:
     """The same as `reshape` (PyTorch's name for it)."""
-    return _reshape(input, shape=_sizes("view", shape))
+    return _reshape(input, shape=as_sizes("view", shape))
 
 
 def numel(input: Array) -> int:
@@ -338,14 +325,14 @@ def ravel(input: Array) -> Array:
 def unflatten(input: Array, dim: int, sizes: Sequence[int]) -> Array:
     """Axis `dim` split into `sizes`; one of them may be -1."""
     dim = normalize_axis("unflatten", dim, input.ndim)
-    sizes = _sizes("unflatten", (tuple(sizes),))
+    sizes = as_sizes("unflatten", (tuple(sizes),))
     inner, _ = _reshape_infer(type("A", (), {"shape": (input.shape[dim],), "dtype": None}), shape=sizes)
     return _reshape(input, shape=(*input.shape[:dim], *inner, *input.shape[dim + 1 :]))
 
 
 def permute(input: Array, *dims: Any) -> Array:
     """Axes in the order `dims`."""
-    dims = _sizes("permute", dims)
+    dims = as_sizes("permute", dims)
     if len(dims) != input.ndim:
         raise ShapeError(f"permute: dims={dims} must name each of the {input.ndim} axes of {input.shape} once")
     return _permute(input, dims=tuple(normalize_axis("permute", d, input.ndim) for d in dims))
@@ -405,7 +392,7 @@ def unsqueeze(input: Array, dim: int) -> Array:
 
 def expand(input: Array, *sizes: Any) -> Array:
     """Axes of size 1 repeated without copying, -1 leaves an axis as it is; new axes come in front."""
-    sizes = _sizes("expand", sizes)
+    sizes = as_sizes("expand", sizes)
     extra = len(sizes) - input.ndim
     if extra < 0:
         raise ShapeError(f"expand: {input.shape} has more axes than {sizes}")
@@ -429,12 +416,12 @@ def _whole(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
 
 def flip(input: Array, *dims: Any) -> Array:
     """The order of the elements reversed along `dims`."""
-    dims = _sizes("flip", dims)
+    dims = as_sizes("flip", dims)
     index = _whole(input.shape)
     for d in {normalize_axis("flip", d, input.ndim) for d in dims}:
         n = input.shape[d]
         index[d] = (max(n - 1, 0), n, -1)
-    return _slice(input, index=tuple(index))
+    return slice_op(input, index=tuple(index))
 
 
 def narrow(input: Array, dim: int, start: int, length: int) -> Array:
@@ -450,7 +437,7 @@ def narrow(input: Array, dim: int, start: int, length: int) -> Array:
         )
     index = _whole(input.shape)
     index[d] = (begin, length, 1)
-    return _slice(input, index=tuple(index))
+    return slice_op(input, index=tuple(index))
 
 
 def select(input: Array, dim: int, index: int) -> Array:

@@ -9,11 +9,13 @@ import numpy as np
 
 from ..core.dtypes import int64, is_float
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from ..core.tensor import from_numpy
+from .creation import ones
 from .dispatch import Call
 from .elementwise import mul, neg
 from .public import Array
 from .record import Aval, Op, Sample, Spec
-from .reduction import _cast, run_along
+from .reduction import run_along, to_dtype
 from .reduction import sum as sum_
 
 __all__ = ["cross_entropy", "log_softmax", "softmax"]
@@ -95,7 +97,7 @@ def softmax(input: Array, dim: int, *, dtype: Any = None) -> Array:
     >>> rv.softmax(rv.tensor([1000., 1000.]), 0).tolist()
     [0.5, 0.5]
     """
-    return run_along(_softmax, _cast(input, dtype), dim)
+    return run_along(_softmax, to_dtype(input, dtype), dim)
 
 
 def log_softmax(input: Array, dim: int, *, dtype: Any = None) -> Array:
@@ -105,7 +107,7 @@ def log_softmax(input: Array, dim: int, *, dtype: Any = None) -> Array:
     >>> rv.log_softmax(rv.tensor([0., 1000.]), 0).tolist()
     [-1000.0, 0.0]
     """
-    return run_along(_log_softmax, _cast(input, dtype), dim)
+    return run_along(_log_softmax, to_dtype(input, dtype), dim)
 
 
 # ---------------------------------------------------------------- cross-entropy
@@ -242,9 +244,6 @@ def _grad_vjp(
     v: Any, out: Any, g: Any, x: Any, target: Any, lse: Any, total: Any, weight: Any = None, **attrs: Any
 ) -> tuple:
     """With p = exp(x - lse) and a = sum_c q: d(out)/dx = diag(g a p), d(out)/dlse = -g a p; linear in g."""
-    from ..tensor import from_numpy
-    from .creation import ones
-
     dim, reduction = attrs["dim"], attrs["reduction"]
     more = () if weight is None else (weight,)
     shape = [-1 if d == dim else 1 for d in range(x.ndim)]
@@ -330,7 +329,7 @@ def cross_entropy(
                 f"cross_entropy: weight{tuple(weight.shape)} must have shape ({shape[dim]},): one for each "
                 f"class of logits{shape}"
             )
-        weight = _cast(weight, logits.dtype)
+        weight = to_dtype(weight, logits.dtype)
     if is_float(target.dtype):
         return _soft_cross_entropy(logits, target, weight, dim, reduction, label_smoothing)
     if tuple(target.shape) != _others(shape, dim):
@@ -342,7 +341,7 @@ def cross_entropy(
         raise DTypeError(
             f"cross_entropy: target of dtype {target.dtype} must hold class numbers (int64) or probabilities"
         )
-    target = _cast(target, int64)
+    target = to_dtype(target, int64)
     key = (dim, reduction, ignore_index, label_smoothing)
     call = _bound.get(key)
     if call is None:
@@ -369,7 +368,7 @@ def _soft_cross_entropy(x: Any, target: Any, weight: Any, dim: int, reduction: s
         raise ShapeError(
             f"cross_entropy: target{tuple(target.shape)} of probabilities must have the shape of logits{tuple(x.shape)}"
         )
-    target = _cast(target, x.dtype)
+    target = to_dtype(target, x.dtype)
     classes = x.shape[dim]
     if e:
         target = target * (1 - e) + e / classes

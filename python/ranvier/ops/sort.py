@@ -9,11 +9,14 @@ import numpy as np
 
 from ..core.dtypes import int64, is_float
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
-from .elementwise import lerp
+from ..core.tensor import as_tensor
+from .elementwise import isnan, lerp, where
+from .index import scatter, zeros_for
 from .join import stack
 from .public import Array
 from .record import Aval, Op, Sample, normalize_axis
-from .shape import beside, reshape, select, unsqueeze
+from .reduction import any as any_
+from .shape import beside, narrow, reshape, select, squeeze, unsqueeze
 
 __all__ = [
     "argsort", "bincount", "bucketize", "isin", "kthvalue", "median", "msort", "quantile", "searchsorted", "sort", "topk",
@@ -49,11 +52,9 @@ def _sort_reference(xp: Any, x: Any, *, dim: int, descending: bool) -> tuple:
 
 def _spread(g: Any, out: Any, x: Any, dim: int) -> tuple:
     """Gradients of the values go back to where the values came from."""
-    from .index import _scatter, _zeros
-
     if g[0] is None:
         return (None,)
-    return (_scatter(_zeros(g[0], x.shape), out[1].detach(), g[0], dim=dim),)
+    return (scatter(zeros_for(g[0], x.shape), dim, out[1].detach(), g[0]),)
 
 
 _TIES = np.array([[2.0, np.nan, 2.0, -1.0, 0.0], [-0.0, 0.0, np.inf, -np.inf, np.nan]], np.float32)
@@ -138,8 +139,6 @@ def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool
 
 def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> SortResult:
     """The k-th smallest value (from 1) along `dim`, and its position."""
-    from .shape import narrow, squeeze
-
     d = normalize_axis("kthvalue", dim, len(input.shape))
     n = input.shape[d] if input.shape else 1
     if not 1 <= k <= n:
@@ -156,9 +155,6 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> Sort
 
 def _hidden(values: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
     """`values` of each line of input, NaN where one of its elements is."""
-    from .elementwise import isnan, where
-    from .reduction import any as any_
-
     return where(any_(isnan(input), dim, keepdim), math.nan, values) if is_float(input.dtype) else values
 
 
@@ -226,8 +222,6 @@ def quantile(
 
 
 def _values(name: str, x: Any) -> np.ndarray:
-    from ..tensor import as_tensor
-
     return x if isinstance(x, np.ndarray) else as_tensor(x)._array(name)
 
 

@@ -6,13 +6,12 @@ import math
 from typing import Any
 
 from .elementwise import (
-    _float,
-    _if_needed,
     abs,
     add,
     div,
     eq,
     gt,
+    if_needed,
     log,
     log1p,
     logical_or,
@@ -20,6 +19,7 @@ from .elementwise import (
     maximum,
     mul,
     neg,
+    of_floats,
     rsqrt,
     sqrt,
     square,
@@ -33,23 +33,23 @@ __all__ = [
     "atan2", "atanh", "cos", "cosh", "deg2rad", "hypot", "rad2deg", "sin", "sinc", "sinh", "tan",
 ]  # fmt: skip
 
-_sin = _float(
+_sin = of_floats(
     "sin", arity=1, saves="i", flops=20, max_ulp=2, onnx="Sin",
     reference=lambda xp, x: xp.sin(x), vjp=lambda g, out, x: (g * cos(x),),
 )  # fmt: skip
-_cos = _float(
+_cos = of_floats(
     "cos", arity=1, saves="i", flops=20, max_ulp=2, onnx="Cos",
     reference=lambda xp, x: xp.cos(x), vjp=lambda g, out, x: (-g * sin(x),),
 )  # fmt: skip
-_asin = _float(
+_asin = of_floats(
     "asin", arity=1, saves="i", flops=30, max_ulp=4, onnx="Asin", domain=(-0.9, 0.9),
     reference=lambda xp, x: xp.arcsin(x), vjp=lambda g, out, x: (g * rsqrt(1 - square(x)),),
 )  # fmt: skip
-_acos = _float(
+_acos = of_floats(
     "acos", arity=1, saves="i", flops=30, max_ulp=4, onnx="Acos", domain=(-0.9, 0.9),
     reference=lambda xp, x: xp.arccos(x), vjp=lambda g, out, x: (-g * rsqrt(1 - square(x)),),
 )  # fmt: skip
-_atan = _float(
+_atan = of_floats(
     "atan", arity=1, saves="i", flops=25, max_ulp=2, onnx="Atan",
     reference=lambda xp, x: xp.arctan(x), vjp=lambda g, out, x: (g / (square(x) + 1),),
 )  # fmt: skip
@@ -58,18 +58,18 @@ _atan = _float(
 def _atan2_vjp(g: Any, out: Any, y: Any, x: Any) -> tuple:
     length2 = square(x) + square(y)
     scale = where(length2 == 0, 0.0, g / length2)
-    return _if_needed(y, lambda: scale * x), _if_needed(x, lambda: -scale * y)
+    return if_needed(y, lambda: scale * x), if_needed(x, lambda: -scale * y)
 
 
-_atan2 = _float(
+_atan2 = of_floats(
     "atan2", arity=2, saves="i", flops=30, max_ulp=3, vjp=_atan2_vjp,
     reference=lambda xp, y, x: xp.arctan2(y, x),
 )  # fmt: skip
-_sinh = _float(
+_sinh = of_floats(
     "sinh", arity=1, saves="i", flops=30, max_ulp=4, onnx="Sinh",
     reference=lambda xp, x: xp.sinh(x), vjp=lambda g, out, x: (g * cosh(x),),
 )  # fmt: skip
-_cosh = _float(
+_cosh = of_floats(
     "cosh", arity=1, saves="i", flops=30, max_ulp=4, onnx="Cosh",
     reference=lambda xp, x: xp.cosh(x), vjp=lambda g, out, x: (g * sinh(x),),
 )  # fmt: skip

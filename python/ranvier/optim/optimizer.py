@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..compiling.guards import Guards
+from ..core.backend import current_backend
 from ..core.context import Epoch, enable_grad, local
 from ..core.dtypes import is_float
 from ..core.errors import DTypeError, ShapeError
 from ..core.memory import aligned_full
 from ..graph.ir import Graph
-from ..ops.dispatch import current_backend
 from ..ops.optim import UpdateRule
 from ..tensor import Tensor
 from .param_group import CountedList, ParamGroup

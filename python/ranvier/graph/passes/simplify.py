@@ -91,7 +91,7 @@ def _identity(node: Node) -> Value | None:
     if x is None or len(node.outputs) != 1:
         return None
     if op.strides is not None and x.shape == out.shape:
-        x_strides = _c_strides(x.shape)
+        x_strides = c_strides(x.shape)
         memory = op.strides(SimpleNamespace(shape=x.shape, strides=x_strides), out.shape, attrs=node.call.attrs)
         return x if memory is not None and memory == (0, x_strides) else None
     for position, number in op.neutral.items():
@@ -102,7 +102,7 @@ def _identity(node: Node) -> Value | None:
     return None
 
 
-def _c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     strides, step = [], 1
     for n in reversed(shape):
         strides.append(step)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from .tensor import TensorBase
 
 
 def map_structure(f: Callable, x: Any) -> Any:
@@ -29,7 +29,7 @@ def flatten(x: Any, tensors: list) -> Any:
     """The structure of `x` with a Slot for each tensor; the tensors go to `tensors`."""
 
     def slot(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
+        if not isinstance(leaf, TensorBase):
             return leaf
         tensors.append(leaf)
         return Slot(len(tensors) - 1)
@@ -45,5 +45,5 @@ def fill(structure: Any, tensors: list) -> Any:
 def leaves_of(x: Any) -> list:
     """The tensors and arrays in `x`."""
     found: list = []
-    map_structure(lambda leaf: found.append(leaf) if isinstance(leaf, (Tensor, np.ndarray)) else None, x)
+    map_structure(lambda leaf: found.append(leaf) if isinstance(leaf, (TensorBase, np.ndarray)) else None, x)
     return found
