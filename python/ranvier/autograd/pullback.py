@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _native
-from ..core.backend import current_backend
+from ..core.context import current_backend
 from ..core.errors import TraceError
 from ..core.recent import Recent
 from ..core.tape import Edge, Node

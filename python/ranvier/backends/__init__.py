@@ -10,8 +10,7 @@ import warnings
 from contextlib import ContextDecorator
 from typing import Any
 
-from ..core.backend import register_default, use
-from ..core.context import local
+from ..core.context import local, register_default_backend, use_backend
 from ..core.errors import BackendError
 
 
@@ -42,7 +41,7 @@ def default_backend() -> Any:
         return get("numpy")
 
 
-register_default(default_backend)
+register_default_backend(default_backend)
 
 
 class backend(ContextDecorator):
@@ -64,7 +63,7 @@ class backend(ContextDecorator):
 
     def __enter__(self) -> Any:
         self._before.append((local.backend, local.eager))
-        use(self.chosen)
+        use_backend(self.chosen)
         return self.chosen
 
     def __exit__(self, *exc: object) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.backend import current_backend
-from ..core.context import local
+from ..core.context import current_backend, local
 from ..core.dtypes import CODE
 from ..core.errors import DTypeError, TraceError
 from ..core.tape import check_view

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.backend import current_backend
-from ..core.context import local, versions
+from ..core.context import current_backend, local, versions
 from ..core.errors import TraceError
 from ..core.tensor import TensorBase, from_numpy, wrap
 from ..core.tree import Slot, fill, flatten, map_structure

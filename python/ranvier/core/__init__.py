@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, dtypes, memory, what a thread is doing, the tape."""
+"""What everything else stands on: errors, dtypes, memory, what a thread is doing, the data of tensors, the tape."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from contextlib import ContextDecorator
 from typing import Any
 
@@ -16,6 +17,27 @@ class _Local(threading.local):
 
 
 local = _Local()
+_default_backend: Callable[[], Any]  # registered by `backends`
+
+
+def register_default_backend(make: Callable[[], Any]) -> None:
+    """Let threads that have chosen no backend use make()."""
+    global _default_backend
+    _default_backend = make
+
+
+def use_backend(backend: Any) -> None:
+    """Make `backend` this thread's."""
+    local.backend = backend
+    if local.tracer is None:
+        local.eager = backend.eager
+
+
+def current_backend() -> Any:
+    """This thread's backend."""
+    if local.backend is None:
+        use_backend(_default_backend())
+    return local.backend
 
 
 def is_grad_enabled() -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.reference import evaluate
-from ..core.backend import current_backend
+from ..core.context import current_backend
 from ..core.dtypes import float32, float64, is_float
 from ..core.errors import DTypeError
 from ..core.tensor import as_tensor

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import tape
-from ..core.backend import current_backend
-from ..core.context import Epoch, local
+from ..core.context import Epoch, current_backend, local
 from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..core.errors import DTypeError, OutOfRangeError, TraceError
 from ..core.tape import Node

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..compiling.guards import Guards
-from ..core.backend import current_backend
-from ..core.context import Epoch, enable_grad, local
+from ..core.context import Epoch, current_backend, enable_grad, local
 from ..core.dtypes import is_float
 from ..core.errors import DTypeError, ShapeError
 from ..core.memory import aligned_full
