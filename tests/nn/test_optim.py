@@ -1,5 +1,8 @@
 """Every optimizer against PyTorch's: trajectories, states, groups; eager and compiled."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import ranvier as rv
@@ -319,3 +322,21 @@ def test_penalties():
     assert w.grad.tolist() == [3.0, -5.0]
     with pytest.raises(ValueError, match="empty"):
         optim.l1_penalty([])
+
+
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_of_an_optimizer_go_on_where_it_is(twin_of):
+    model = rv.nn.Linear(2, 2)
+    optimizer = rv.optim.Adam(model.parameters(), lr=0.1)
+
+    def step(model, optimizer):
+        optimizer.zero_grad()
+        (model(rv.ones(3, 2)) ** 2).sum().backward()
+        optimizer.step()
+
+    step(model, optimizer)
+    twins = twin_of((model, optimizer))
+    step(model, optimizer)
+    step(*twins)
+    for p, q in zip(model.parameters(), twins[0].parameters(), strict=True):
+        assert p.tolist() == q.tolist()

@@ -113,6 +113,9 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
+    def __getstate__(self) -> dict[str, Any]:  # copies and files hold no programs
+        return {**self.__dict__, "_plans": [((), []) for _ in self._plans]}
+
     # ------------------------------------------------------------ groups
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
