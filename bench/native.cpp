@@ -10,8 +10,7 @@
 namespace {
 
 // 12 independent chains hide the latency of a multiply-add on every CPU so far
-template <class T, int width>
-double chains(long times) {
+template <class T, int width> double chains(long times) {
   typedef T V __attribute__((vector_size(width)));
   constexpr int lanes = width / int(sizeof(T));
   V x[12], a, b;
@@ -42,8 +41,7 @@ void product(const T* __restrict a, const T* __restrict b, T* __restrict c, long
 
 // The sum of a matrix of rows x n floats, in `streams` of rows: far apart, each through its own part of the rows, or
 // side by side through neighbouring rows. Vectors of 64 bytes, four sums at least.
-template <int streams>
-float read(const float* p, long rows, long n, bool side_by_side) {
+template <int streams> float read(const float* p, long rows, long n, bool side_by_side) {
   typedef float V __attribute__((vector_size(64), aligned(4), may_alias));
   constexpr int more = streams > 2 ? 1 : 4 / streams;
   V sum[streams][more] = {};

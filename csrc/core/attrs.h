@@ -11,8 +11,7 @@
 
 namespace rv {
 
-template <class T>
-struct Array {
+template <class T> struct Array {
   const T* data;
   int64_t size;
   RV_INLINE T operator[](int64_t i) const { return data[i]; }
@@ -39,8 +38,7 @@ consteval AttrType attr_type(const double*) { return AttrType::real; }
 consteval AttrType attr_type(const bool*) { return AttrType::flag; }
 consteval AttrType attr_type(const Ints*) { return AttrType::integers; }
 consteval AttrType attr_type(const Floats*) { return AttrType::reals; }
-template <class T>
-consteval Field field(const char* name, size_t offset) {
+template <class T> consteval Field field(const char* name, size_t offset) {
   Field f{name, AttrType::group, static_cast<int>(offset), nullptr};
   if constexpr (requires { T::schema; }) f.group = T::schema;
   else f.type = attr_type(static_cast<const T*>(nullptr));

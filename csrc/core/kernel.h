@@ -20,10 +20,7 @@ struct Args {
   std::byte* shared = nullptr;  // Kernel::shared(args) bytes, 64-byte aligned, common to all threads, not zeroed
 };
 
-template <class A>
-RV_INLINE const A& attrs(const Args& args) {
-  return *static_cast<const A*>(args.attrs);
-}
+template <class A> RV_INLINE const A& attrs(const Args& args) { return *static_cast<const A*>(args.attrs); }
 
 // A copy of an operand that does not change from run to run, in the order in which the kernel reads it. Two of one
 // operand are the same if they have the same layout.

@@ -72,8 +72,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
 // True as soon as done(), false after `limit`.
-template <class F>
-bool spin(nanoseconds limit, F&& done) {
+template <class F> bool spin(nanoseconds limit, F&& done) {
   for (int i = 0; i < 64; ++i) {
     if (done()) return true;
     pause_cpu();

@@ -25,10 +25,7 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
 
   RV_INLINE operator std::byte*() const { return data_; }
-  template <class T>
-  RV_INLINE T* as() const {
-    return reinterpret_cast<T*>(data_);
-  }
+  template <class T> RV_INLINE T* as() const { return reinterpret_cast<T*>(data_); }
 
  private:
   void take(int64_t bytes);

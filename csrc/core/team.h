@@ -27,26 +27,22 @@ struct Share {
 };
 
 // Static, for each instruction set needs its own (see view.h).
-template <class F>
-static void run_loop(void* f, Share& s) {
+template <class F> static void run_loop(void* f, Share& s) {
   do {
     for (int64_t i = s.begin; i < s.end; ++i) (*static_cast<F*>(f))(i);
   } while (s.next());
 }
-template <class Own, class Make, class F>
-struct OwnLoop {
+template <class Own, class Make, class F> struct OwnLoop {
   Own& own;
   Make& make;
   F& f;
 };
-template <class Own, class F>
-static void run_with(Own& own, F& f, Share& s) {
+template <class Own, class F> static void run_with(Own& own, F& f, Share& s) {
   do {
     for (int64_t i = s.begin; i < s.end; ++i) f(own, i);
   } while (s.next());
 }
-template <class Own, class Make, class F>
-static void run_own_loop(void* context, Share& s) {
+template <class Own, class Make, class F> static void run_own_loop(void* context, Share& s) {
   auto& loop = *static_cast<OwnLoop<Own, Make, F>*>(context);
   if (s.thread == 0) return run_with(loop.own, loop.f, s);
   auto own = loop.make();
@@ -70,16 +66,14 @@ class Team {
   // f(i) for i in [0, chunks), in any order, on any thread; returns when all
   // are done, and their writes are visible. `chunks` must follow from shapes
   // alone.
-  template <class F>
-  RV_INLINE void each(int64_t chunks, F&& f) {
+  template <class F> RV_INLINE void each(int64_t chunks, F&& f) {
     using Body = std::remove_reference_t<F>;
     go(chunks, &run_loop<Body>, const_cast<void*>(static_cast<const void*>(&f)));
   }
 
   // f(own, i): `own` on the calling thread, on each other thread that takes
   // part an object made there by make().
-  template <class Own, class Make, class F>
-  RV_INLINE void each(int64_t chunks, Own& own, Make&& make, F&& f) {
+  template <class Own, class Make, class F> RV_INLINE void each(int64_t chunks, Own& own, Make&& make, F&& f) {
     using M = std::remove_reference_t<Make>;
     using Body = std::remove_reference_t<F>;
     OwnLoop<Own, M, Body> loop{own, make, f};

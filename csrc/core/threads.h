@@ -45,8 +45,7 @@ void enter_region(double cost, workers::Body body, void* context);
 // body(region) on the calling thread, with workers for instructions of `cost`
 // nanoseconds in total. At most one region at a time has any: a run that finds
 // them taken works alone.
-template <class F>
-void parallel(double cost, F&& body) {
+template <class F> void parallel(double cost, F&& body) {
   if (cost <= 0) return body(Region());
   const auto call = [](void* f, int workers) { (*static_cast<std::remove_reference_t<F>*>(f))(Region(workers)); };
   enter_region(cost, call, &body);

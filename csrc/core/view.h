@@ -43,14 +43,10 @@ static RV_INLINE auto with_type(DType t, F&& f) {
 }
 // clang-format on
 
-template <class T>
-struct LaneOf {  // what a C type is in vectors and arithmetic
+template <class T> struct LaneOf {  // what a C type is in vectors and arithmetic
   using Type = T;
 };
-template <>
-struct LaneOf<bool> {
-  using Type = uint8_t;
-};
+template <> struct LaneOf<bool> { using Type = uint8_t; };
 
 inline constexpr int kMaxDims = 8;
 
@@ -75,10 +71,7 @@ struct View {
     }
     return ordered || expected == 0;
   }
-  template <class T>
-  RV_INLINE T* ptr() const {
-    return static_cast<T*>(data);
-  }
+  template <class T> RV_INLINE T* ptr() const { return static_cast<T*>(data); }
 };
 
 static RV_INLINE bool same_shape(const View& a, const View& b) {

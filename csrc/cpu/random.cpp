@@ -97,8 +97,7 @@ RV_INLINE void in_order(const Words& w, uint32_t* to) {
 #endif
 
 // to[i] = make(word) of a batch's words in order
-template <class T, class F>
-RV_INLINE void each_word(const Words& w, T* to, F&& make) {
+template <class T, class F> RV_INLINE void each_word(const Words& w, T* to, F&& make) {
   alignas(64) uint32_t word[4 * kBatch];
   in_order(w, word);
   for (int i = 0; i < 4 * kBatch; ++i) to[i] = make(word[i]);
@@ -110,8 +109,7 @@ inline uint64_t bits53(const Words& w, int half, int j) {
 }
 
 // out[0, n) from ceil(n / kPer) blocks; make(words, to) writes kPer * kBatch elements.
-template <int kPer, class T, class F>
-void generate(T* out, int64_t n, const View& key, Team& team, F&& make) {
+template <int kPer, class T, class F> void generate(T* out, int64_t n, const View& key, Team& team, F&& make) {
   const uint64_t seed = static_cast<uint64_t>(key.ptr<int64_t>()[0]);
   const uint64_t first = static_cast<uint64_t>(key.ptr<int64_t>()[key.stride[0]]);
   const int64_t blocks = ceil_div(n, kPer);
@@ -139,8 +137,7 @@ RV_ATTRS(RandintAttrs, (int64_t, low), (int64_t, high));
 
 // ---- uniform: low + u (high - low), u = 24 (float32) or 53 (float64) bits of a fraction in [0, 1)
 
-template <class T>
-void uniform_as(const Args& a, Team& team) {
+template <class T> void uniform_as(const Args& a, Team& team) {
   const auto& [from, to] = attrs<UniformAttrs>(a);
   const T low = static_cast<T>(from), span = static_cast<T>(to - from);
   T* out = a.out[0].ptr<T>();
@@ -211,8 +208,7 @@ inline double cos_small(double z) {
 }
 
 // The pair for u in (0, 1] and the angle 2 pi v / 2^kBits.
-template <int kBits>
-inline void normal_pair(double u, uint64_t v, double& first, double& second) {
+template <int kBits> inline void normal_pair(double u, uint64_t v, double& first, double& second) {
   const double radius = __builtin_sqrt(-2.0 * log_unit(u));
   constexpr uint64_t half = uint64_t{1} << (kBits - 3), quarter = half << 1;  // an eighth and a quarter of a turn
   const uint64_t turned = v + half;
@@ -225,8 +221,7 @@ inline void normal_pair(double u, uint64_t v, double& first, double& second) {
   second = radius * (quadrant & 2 ? -y : y);
 }
 
-template <class T>
-void normal_as(const Args& a, Team& team) {
+template <class T> void normal_as(const Args& a, Team& team) {
   const double mean = attrs<NormalAttrs>(a).mean, std = attrs<NormalAttrs>(a).std;
   T* out = a.out[0].ptr<T>();
   const int64_t n = a.out[0].size();

@@ -24,8 +24,7 @@ struct Block {
 };
 
 // Without conversions: 1.5 and True are no integers, but what has __index__ is.
-template <class T>
-bool take(py::handle v, T& value) {
+template <class T> bool take(py::handle v, T& value) {
   py::detail::make_caster<T> caster;
   if (!caster.load(v, false)) return false;
   value = py::detail::cast_op<T>(caster);
@@ -46,15 +45,13 @@ bool read(py::handle v, bool& value) {
   return true;
 }
 
-template <class T>
-bool put(std::byte* at, py::handle v) {
+template <class T> bool put(std::byte* at, py::handle v) {
   T value;
   if (!read(v, value)) return false;
   std::memcpy(at, &value, sizeof value);
   return true;
 }
-template <class T>
-bool put_array(std::byte* at, std::deque<std::vector<T>>& arrays, py::handle v) {
+template <class T> bool put_array(std::byte* at, std::deque<std::vector<T>>& arrays, py::handle v) {
   if (!py::isinstance<py::sequence>(v)) return false;
   std::vector<T>& values = arrays.emplace_back();
   for (py::handle item : py::reinterpret_borrow<py::sequence>(v))

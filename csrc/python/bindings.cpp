@@ -118,14 +118,12 @@ std::unique_ptr<PlanObject> make_plan(py::sequence slots, py::sequence instructi
 
 // What an object holds, for the collector of cycles: a tensor's hook, say, may lead back to the plan that watches the
 // tensor.
-template <class F>
-int visit_held(const PlanObject& p, F&& visit) {
+template <class F> int visit_held(const PlanObject& p, F&& visit) {
   for (const auto& [tensor, version] : p.watched)
     if (const int stop = visit(tensor.ptr())) return stop;
   return 0;
 }
-template <class F>
-int visit_held(const TraceCall& t, F&& visit) {
+template <class F> int visit_held(const TraceCall& t, F&& visit) {
   for (const auto* pairs : {&t.entry_grads, &t.grads})
     for (const auto& [tensor, grad] : *pairs)
       for (PyObject* o : {tensor.ptr(), grad.ptr()})
@@ -144,8 +142,7 @@ void drop_held(TraceCall& t) {
 }
 
 // Objects of T take part in the collection of cycles.
-template <class T>
-py::custom_type_setup collected() {
+template <class T> py::custom_type_setup collected() {
   return py::custom_type_setup([](PyHeapTypeObject* heap) {
     PyTypeObject& type = heap->ht_type;
     type.tp_flags |= Py_TPFLAGS_HAVE_GC;

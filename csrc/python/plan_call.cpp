@@ -32,8 +32,7 @@ struct Copies {
 };
 
 // `go` runs the plan once its slots are bound.
-template <class Go>
-PyObject* run(PlanObject& plan, PyObject* const* given, Py_ssize_t n, Go&& go) {
+template <class Go> PyObject* run(PlanObject& plan, PyObject* const* given, Py_ssize_t n, Go&& go) {
   const std::vector<int>&inputs = plan.inputs(), &outputs = plan.outputs();
   if (n != static_cast<Py_ssize_t>(inputs.size())) {
     PyErr_Format(PyExc_TypeError, "Plan.run takes %zu arrays, not %zd", inputs.size(), n);

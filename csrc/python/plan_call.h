@@ -10,8 +10,7 @@ namespace rv {
 
 // The C++ side of an object whose class is final and held by a single pointer (pybind11's simple layout); nullptr
 // without __init__.
-template <class T>
-T* held_by(PyObject* self) {
+template <class T> T* held_by(PyObject* self) {
   const auto* instance = reinterpret_cast<pybind11::detail::instance*>(self);
   return instance->simple_holder_constructed ? static_cast<T*>(instance->simple_value_holder[0]) : nullptr;
 }

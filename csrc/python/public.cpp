@@ -106,10 +106,7 @@ PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr}, {nullptr,
 PyGetSetDef attributes[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-template <typename F>
-void* slot(F* f) {
-  return reinterpret_cast<void*>(f);
-}
+template <typename F> void* slot(F* f) { return reinterpret_cast<void*>(f); }
 
 }  // namespace
 

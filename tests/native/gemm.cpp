@@ -42,8 +42,7 @@ void expect(bool good, const char* what, int64_t m = 0, int64_t n = 0, int64_t k
   std::printf("%s: %ld x %ld x %ld\n", what, static_cast<long>(m), static_cast<long>(n), static_cast<long>(k));
 }
 
-template <class T>
-std::vector<T> integers(int64_t count, int seed) {
+template <class T> std::vector<T> integers(int64_t count, int seed) {
   std::vector<T> v(static_cast<size_t>(count));
   for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<T>((i * 7 + i / 11 * 3 + static_cast<size_t>(seed)) % 9) - 4;
   return v;
@@ -54,8 +53,7 @@ Shape shape_of(int64_t m, int64_t n, int64_t k, bool a_columns = false, bool b_c
 }
 
 // A ahead, B ahead, both, neither: all the same.
-template <class T>
-void products_ahead(int64_t m, int64_t n, int64_t k, Precision precision) {
+template <class T> void products_ahead(int64_t m, int64_t n, int64_t k, Precision precision) {
   for (int layout = 0; layout < 4; ++layout) {
     const Shape s = shape_of(m, n, k, layout & 1, layout & 2);
     const std::vector<T> a = integers<T>(m * k, 1), b = integers<T>(k * n, 2), bias = integers<T>(n, 3);

@@ -14,8 +14,7 @@
 namespace rv::RV_ISA::gemm {
 
 // How one product is computed.
-template <class T>
-struct Task {
+template <class T> struct Task {
   Product<T> q;
   Split split;  // with terms: by bf16 units
 };
@@ -29,8 +28,7 @@ struct Ahead {
 };
 
 // A product by its shape: to be placed, as often as there are operands of that shape.
-template <class T>
-Task<T> plan(const Shape& shape, [[maybe_unused]] Precision precision, Ahead ahead = {}) {
+template <class T> Task<T> plan(const Shape& shape, [[maybe_unused]] Precision precision, Ahead ahead = {}) {
   Task<T> task{Product<T>(shape), {}};
   Product<T>& q = task.q;
   if constexpr (same_type<T, float>) task.split = Split::of(precision, q, ahead.from_a(), ahead.from_b());
@@ -47,8 +45,7 @@ Task<T> plan(const Shape& shape, [[maybe_unused]] Precision precision, Ahead ahe
 }
 
 // One operand packed ahead of products of this shape; the other one never is.
-template <class T>
-class Packer {
+template <class T> class Packer {
  public:
   enum Side : uint8_t { a, b };
   Packer(Side, const Shape&, Precision);
@@ -64,21 +61,18 @@ class Packer {
 };
 
 // Scratch common to all threads.
-template <class T>
-int64_t bytes(const Task<T>& task) {
+template <class T> int64_t bytes(const Task<T>& task) {
   return task.split ? split_bytes(task.split, task.q) : fma_bytes(task.q);
 }
 
 // Where k > 0 and C is not empty; bias is contiguous along the rows of q.c, or null.
-template <class T>
-void multiply(const Task<T>& task, const T* bias, std::byte* shared, Team& team) {
+template <class T> void multiply(const Task<T>& task, const T* bias, std::byte* shared, Team& team) {
   if constexpr (same_type<T, float>)
     if (task.split) return run_split(task.split, task.q, bias, shared, team);
   run_fma(task.q, bias, shared, team);
 }
 // C = A B + bias, whatever its shape.
-template <class T>
-void run(const Task<T>& task, const Bias<T>& bias, std::byte* shared, Team& team) {
+template <class T> void run(const Task<T>& task, const Bias<T>& bias, std::byte* shared, Team& team) {
   const Product<T>& q = task.q;
   if (q.m == 0 || q.n == 0) return;
   const bool inside = bias.p && !q.exchanged && bias.step == 1;

@@ -16,13 +16,11 @@ struct Blocks {
   static constexpr int64_t kSmallRows = kRows * max(1, policy::small_tile_rows / kRows);
 
   // `deep`: bytes of k in a piece.
-  template <class T>
-  static int64_t piece(int64_t k, int64_t deep = policy::piece_bytes) {
+  template <class T> static int64_t piece(int64_t k, int64_t deep = policy::piece_bytes) {
     deep /= static_cast<int64_t>(sizeof(T));
     return k <= deep + deep / policy::piece_slack ? k : ceil_div(ceil_div(k, ceil_div(k, deep)), 8) * 8;
   }
-  template <class T>
-  static Blocks of(int64_t m, int64_t n, int64_t k, Source from_a, Source from_b) {
+  template <class T> static Blocks of(int64_t m, int64_t n, int64_t k, Source from_a, Source from_b) {
     constexpr int64_t nr = kCols<T>, item = sizeof(T);
     const bool panels_a = from_a != Source::in_place;
     const bool few = m <= policy::few_rows && from_a != Source::ahead && from_b != Source::ahead;
@@ -55,15 +53,13 @@ struct Blocks {
   int64_t a_elements(int64_t m, Source from_a) const {
     return from_a == Source::copied ? ceil_div(panel_elements(min(m, rows), kRows, k), 16) * 16 : 0;
   }
-  template <class T>
-  int64_t bytes(int64_t m, int64_t n, Source from_a, Source from_b) const {
+  template <class T> int64_t bytes(int64_t m, int64_t n, Source from_a, Source from_b) const {
     const bool common = from_b == Source::copied && !streams(m);
     const int64_t b_elements = common ? panel_elements(min(n, cols), kCols<T>, k) : 0;
     return (a_elements(m, from_a) + b_elements) * static_cast<int64_t>(sizeof(T));
   }
   // Of each thread's panels of B.
-  template <class T>
-  int64_t local_bytes(int64_t m, Source from_b) const {
+  template <class T> int64_t local_bytes(int64_t m, Source from_b) const {
     const bool own = from_b == Source::copied && streams(m);
     return own ? panel_elements(policy::stream_panels * kCols<T>, kCols<T>, k) * static_cast<int64_t>(sizeof(T)) : 0;
   }

@@ -8,8 +8,7 @@
 namespace rv::RV_ISA::gemm {
 
 // One value a column of C, `step` elements apart, or none.
-template <class T>
-struct Bias {
+template <class T> struct Bias {
   const T* p = nullptr;
   int64_t step = 1;
 };
@@ -51,15 +50,13 @@ struct Epilogue {
     for (int d = product.ndim - 1; d >= 0; --d) product.stride[d] = stride, stride *= product.shape[d];
   }
   explicit operator bool() const { return program; }
-  template <class T>
-  T* ptr(const Args& all) const {
+  template <class T> T* ptr(const Args& all) const {
     return output < 0 ? reinterpret_cast<T*>(all.shared) : all.out[output].ptr<T>();
   }
   int64_t shared_bytes() const { return output < 0 ? ceil_div(product.size() * item_size(product.dtype), 64) * 64 : 0; }
 
   // f(args): those of the `tile` instruction, on the product and all of the kernel's operands from `first` on.
-  template <class F>
-  auto with(const Args& all, int first, F&& f) const {
+  template <class F> auto with(const Args& all, int first, F&& f) const {
     alignas(View)
         std::byte room[Program::kMaxOperands * sizeof(View)];  // not initialised: mostly two or three are used
     View* const ins = reinterpret_cast<View*>(room);

@@ -8,8 +8,7 @@
 
 namespace rv::RV_ISA::gemm {
 
-template <class T>
-int64_t fma_bytes(const Product<T>& q) {
+template <class T> int64_t fma_bytes(const Product<T>& q) {
   switch (q.algorithm) {
     case Algorithm::inner: return inner_bytes(q);
     case Algorithm::transposed: return transposed_bytes(q);
@@ -20,8 +19,7 @@ int64_t fma_bytes(const Product<T>& q) {
   }
   return 0;
 }
-template <class T>
-void run_fma(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
+template <class T> void run_fma(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
   switch (q.algorithm) {
     case Algorithm::inner: return run_inner(q, bias, scratch, team);
     case Algorithm::transposed: return run_transposed(q, bias, scratch, team);

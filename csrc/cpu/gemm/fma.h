@@ -7,18 +7,15 @@
 namespace rv::RV_ISA::gemm {
 
 // C = A B with what `choose` says.
-template <class T>
-Product<T> plan_fma(const Shape& shape) {
+template <class T> Product<T> plan_fma(const Shape& shape) {
   Product<T> q(shape);
   q.choose(choose<T>(q));
   return q;
 }
 
 // Scratch common to all threads.
-template <class T>
-int64_t fma_bytes(const Product<T>&);
+template <class T> int64_t fma_bytes(const Product<T>&);
 // Everything but k = 0 and an empty C. bias: one value a column, side by side, or null.
-template <class T>
-void run_fma(const Product<T>&, const T* bias, std::byte* scratch, Team&);
+template <class T> void run_fma(const Product<T>&, const T* bias, std::byte* scratch, Team&);
 
 }  // namespace rv::RV_ISA::gemm

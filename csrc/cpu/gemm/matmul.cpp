@@ -117,8 +117,7 @@ struct Batch {
 };
 
 // What follows from shapes, once an instruction: a run adds where the operands are.
-template <class T>
-struct Prepared {
+template <class T> struct Prepared {
   Epilogue epilogue;
   int first_extra;
   bool has_bias;
@@ -143,8 +142,7 @@ struct Prepared {
 template <class T>
 inline constexpr int64_t kPreparedBytes = ceil_div(static_cast<int64_t>(sizeof(Prepared<T>)), 64) * 64;
 
-template <class T>
-void run_product(const Prepared<T>& p, const Args& args, Team& team) {
+template <class T> void run_product(const Prepared<T>& p, const Args& args, Team& team) {
   const T *const a = args.in[0].ptr<const T>(), *const b = args.in[1].ptr<const T>();
   T* const c = p.epilogue.template ptr<T>(args);
   const Bias<T> bias{p.has_bias ? args.in[2].ptr<const T>() : nullptr, p.bias_step};
@@ -176,22 +174,19 @@ void run_product(const Prepared<T>& p, const Args& args, Team& team) {
 
 // The epilogue takes C as a whole once it is done: a chain costs more for each row of a finished tile than C's way
 // through the caches.
-template <class T>
-void run_float(const Args& args, Team& team) {
+template <class T> void run_float(const Args& args, Team& team) {
   const auto& p = *reinterpret_cast<const Prepared<T>*>(args.prepared);
   run_product(p, args, team);
   p.epilogue.run(args, p.first_extra, args.prepared + kPreparedBytes<T>, team);
 }
-template <class T>
-int64_t prepare_float(const Args& args, std::byte* memory) {
+template <class T> int64_t prepare_float(const Args& args, std::byte* memory) {
   constexpr int64_t own = kPreparedBytes<T>;
   const Operands o(args);
   if (memory) new (memory) Prepared<T>(args, o);
   return own + o.epilogue.prepare(args, o.first_extra(), memory ? memory + own : nullptr);
 }
 
-template <class T>
-void run_int(const Args& args, Team& team) {
+template <class T> void run_int(const Args& args, Team& team) {
   const Operands o(args);
   const Batch batch(args, o);
   const Shape& s = batch.shape;
@@ -223,8 +218,7 @@ void run_matmul(const Args& args, Team& team) {
 }
 
 // A B that does not change, common to all rows, is packed ahead.
-template <class T>
-Packing packing_of(const Args& args) {
+template <class T> Packing packing_of(const Args& args) {
   const Operands o(args);
   const Batch batch(args, o);
   const Shape& s = batch.shape;
@@ -241,8 +235,7 @@ Packing packing_matmul(const Args& args) {
     default: return {};
   }
 }
-template <class T>
-void pack_of(const Args& args, std::byte* packed, Team& team) {
+template <class T> void pack_of(const Args& args, std::byte* packed, Team& team) {
   const Operands o(args);
   const Packer<T> packer(Packer<T>::b, Batch(args, o).shape, precision_of(args));
   packer.pack(args.in[1].ptr<const T>(), packed, team);

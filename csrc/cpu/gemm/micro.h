@@ -49,16 +49,14 @@ using Inner = void (*)(int64_t k, const T* a, int64_t a_row, const T* b, int64_t
 
 // Columns at a time: one row takes more of them, and as many as there are lanes where k is short and sums over lanes
 // are most of the work.
-template <class T>
-inline int inner_cols(int64_t m, int64_t k) {
+template <class T> inline int inner_cols(int64_t m, int64_t k) {
   return m > 1 ? kInnerCols : kLanes<T> == 16 && k <= 64 ? 16 : 8;
 }
 
 // ---------------------------------------------------------------- all of them
 
 // Compiled once for each dtype (micro_f32.cpp, micro_f64.cpp).
-template <class T>
-struct MicroKernels {
+template <class T> struct MicroKernels {
   struct Column {
     Outer<T> of[kRows];
   };
@@ -70,18 +68,15 @@ struct MicroKernels {
 extern template struct MicroKernels<float>;
 extern template struct MicroKernels<double>;
 
-template <class T>
-inline Outer<T> pick_outer(Layout a, int rows, int vectors, bool tail) {
+template <class T> inline Outer<T> pick_outer(Layout a, int rows, int vectors, bool tail) {
   return MicroKernels<T>::outer[static_cast<int>(a)][tail][vectors > 1].of[rows - 1];
 }
 // A in place, whole vectors: as many as wide(rows).
-template <class T>
-inline Outer<T> pick_wide(Layout a, int rows) {
+template <class T> inline Outer<T> pick_wide(Layout a, int rows) {
   return MicroKernels<T>::wide[static_cast<int>(a)].of[rows - 1];
 }
 // For `cols` of the `step` columns at a time that inner_cols gave.
-template <class T>
-inline Inner<T> pick_inner(int step, int cols, int rows) {
+template <class T> inline Inner<T> pick_inner(int step, int cols, int rows) {
   return step == kInnerCols ? MicroKernels<T>::inner[cols > 2][rows - 1] : MicroKernels<T>::inner_row[step > 8];
 }
 

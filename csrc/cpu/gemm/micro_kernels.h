@@ -15,8 +15,7 @@ inline constexpr int kTurn = 1;
 
 // Hides where an address comes from: else the compiler makes the addresses of an unrolled turn from offsets that it
 // keeps in memory.
-template <class T>
-RV_INLINE void keep_whole([[maybe_unused]] const T*& p) {
+template <class T> RV_INLINE void keep_whole([[maybe_unused]] const T*& p) {
   if constexpr (kTurn > 1) asm("" : "+r"(p));
 }
 
@@ -162,8 +161,7 @@ template <class T, Layout A, bool Tail, int V, int... I>
 constexpr typename MicroKernels<T>::Column column(std::integer_sequence<int, I...>) {
   return {{outer < T, I + 1, V ? V : wide(I + 1), Tail, A > ...}};
 }
-template <class T, Layout A, bool Tail, int V>
-constexpr typename MicroKernels<T>::Column column() {
+template <class T, Layout A, bool Tail, int V> constexpr typename MicroKernels<T>::Column column() {
   return column<T, A, Tail, V>(std::make_integer_sequence<int, kRows>{});
 }
 
@@ -185,8 +183,7 @@ constexpr typename MicroKernels<T>::Column MicroKernels<T>::wide[2] = {column<T,
 #define RV_INNER(S) \
   { gemm::inner<T, 1, S>, gemm::inner<T, 2, S> }
 #endif
-template <class T>
-constexpr Inner<T> MicroKernels<T>::inner[2][kInnerRows] = {RV_INNER(2), RV_INNER(kInnerCols)};
+template <class T> constexpr Inner<T> MicroKernels<T>::inner[2][kInnerRows] = {RV_INNER(2), RV_INNER(kInnerCols)};
 #undef RV_INNER
 template <class T>
 constexpr Inner<T> MicroKernels<T>::inner_row[2] = {gemm::inner<T, 1, 8>, gemm::inner<T, 1, kLanes<T> == 16 ? 16 : 8>};

@@ -28,8 +28,7 @@ concept InMemory = requires(const X& x) {
 };
 
 // Where the micro-kernel finds a tile of A: row i at p + i * row, or group g of rows, copied, at p + g * panel.
-template <class T>
-struct TileA {
+template <class T> struct TileA {
   const T* p;
   int64_t row, panel, step;
   Layout layout;
@@ -45,8 +44,7 @@ struct TileA {
 };
 
 // Rows of a tile in groups of at most `size`, all of about the same size: f(group, begin, end).
-template <class F>
-RV_INLINE void each_group(int64_t rows, int64_t size, F&& f) {
+template <class F> RV_INLINE void each_group(int64_t rows, int64_t size, F&& f) {
   const int64_t groups = ceil_div(rows, size);
   for (int64_t g = 0, i = 0; g < groups; ++g) {
     const int64_t end = rows * (g + 1) / groups;
@@ -57,8 +55,7 @@ RV_INLINE void each_group(int64_t rows, int64_t size, F&& f) {
 
 // A matrix in memory. `s_outer` steps over rows of A or columns of B; of A in place, one of the strides is 1, of B in
 // place s_outer.
-template <class T>
-struct Strided {
+template <class T> struct Strided {
   const T* p;
   int64_t s_outer, s_k;
   Source source;

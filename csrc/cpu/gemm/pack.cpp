@@ -43,8 +43,7 @@ template <class T>
 
 // Rows [0, rows) of A, rows <= kRows, as a panel: dst[p * kRows + i] = src[i * s_i + p * s_p]; p < k. What lies beyond
 // the last row is undefined. `whole`: there are kRows rows to read.
-template <class T>
-void pack_panel(T* dst, int rows, bool whole, const T* src, int64_t s_i, int64_t s_p, int64_t k) {
+template <class T> void pack_panel(T* dst, int rows, bool whole, const T* src, int64_t s_i, int64_t s_p, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>, line = 64 / static_cast<int>(sizeof(T));
   constexpr int V = (kRows + L - 1) / L;
   int64_t p = 0;
@@ -79,8 +78,7 @@ void pack_panel(T* dst, int rows, bool whole, const T* src, int64_t s_i, int64_t
 
 }  // namespace
 
-template <class T>
-void Strided<T>::pack(T* to, int64_t i0, int64_t rows, int64_t p0, int64_t k) const {
+template <class T> void Strided<T>::pack(T* to, int64_t i0, int64_t rows, int64_t p0, int64_t k) const {
   const T* const from = p + i0 * s_outer + p0 * s_k;
   const int64_t step = s_outer == 1 ? 16 : k;  // rows side by side: a long run of them for some values of k
   for (int64_t q = 0; q < k; q += step)
@@ -89,8 +87,7 @@ void Strided<T>::pack(T* to, int64_t i0, int64_t rows, int64_t p0, int64_t k) co
                  s_outer, s_k, min(step, k - q));
     });
 }
-template <class T>
-void Strided<T>::panels(T* to, int64_t j, int64_t columns, int64_t p0, int64_t k) const {
+template <class T> void Strided<T>::panels(T* to, int64_t j, int64_t columns, int64_t p0, int64_t k) const {
   pack_panels(to, columns, p + j * s_outer + p0 * s_k, s_outer, s_k, k);
 }
 template struct Strided<float>;

@@ -8,13 +8,11 @@
 
 namespace rv::RV_ISA::gemm {
 
-template <class T>
-inline constexpr int kCols = 2 * kLanes<T>;  // columns of a panel of B
-inline constexpr int64_t kPanelGroup = 4;    // panels packed at once: long runs of each row of B
+template <class T> inline constexpr int kCols = 2 * kLanes<T>;  // columns of a panel of B
+inline constexpr int64_t kPanelGroup = 4;                       // panels packed at once: long runs of each row of B
 
 // Whether a B of that size is larger than what stays near: it comes from L3 or memory.
-template <class T>
-constexpr bool is_far(int64_t n, int64_t k) {
+template <class T> constexpr bool is_far(int64_t n, int64_t k) {
   return n * k * static_cast<int64_t>(sizeof(T)) > policy::near_bytes;
 }
 
@@ -29,8 +27,7 @@ inline constexpr int64_t panel_place(int64_t extent, int64_t width, int64_t p, i
 }
 
 // dst[p * width + i] = src[i * stride + p] for i < rows, 0 for rows <= i < lanes; p < k. The transpose of rows.
-template <class T>
-void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
+template <class T> void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t stride, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>;
   vec<T> v[E];
   int64_t p = 0;
@@ -65,8 +62,7 @@ void pack_rows(T* dst, int64_t width, int lanes, const T* src, int rows, int64_t
 }
 
 // dst[j * k + p] = src[j * s_j + p * s_p], j < count, p < k: a few columns, each contiguous.
-template <class T>
-void transpose_columns(T* dst, int count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
+template <class T> void transpose_columns(T* dst, int count, const T* src, int64_t s_j, int64_t s_p, int64_t k) {
   constexpr int L = kLanes<T>, E = kBlock<T>;
   for (int64_t p = 0; p < k; p += L, src += L * s_p, dst += L) {
     const int rows = static_cast<int>(min(L, k - p));

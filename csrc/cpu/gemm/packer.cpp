@@ -11,14 +11,12 @@ Packer<T>::Packer(Side side, const Shape& shape, [[maybe_unused]] Precision prec
     split_ = Split::of(precision, shape, side == a ? Source::ahead : Source::copied,
                        side == b ? Source::ahead : Source::copied);
 }
-template <class T>
-int64_t Packer<T>::bytes() const {
+template <class T> int64_t Packer<T>::bytes() const {
   const int64_t extent = side_ == a ? shape_.m : shape_.n;
   if (split_) return split_.ahead_bytes(extent, shape_.k);
   return panel_elements(extent, side_ == a ? kRows : kCols<T>, shape_.k) * static_cast<int64_t>(sizeof(T));
 }
-template <class T>
-void Packer<T>::pack(const T* operand, std::byte* to, Team& team) const {
+template <class T> void Packer<T>::pack(const T* operand, std::byte* to, Team& team) const {
   const Strides& s = side_ == a ? shape_.a : shape_.b;
   const int64_t extent = side_ == a ? shape_.m : shape_.n, s_outer = side_ == a ? s.row : s.col,
                 s_k = side_ == a ? s.col : s.row;

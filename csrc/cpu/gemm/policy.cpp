@@ -10,8 +10,7 @@ namespace {
 using namespace policy;
 
 // Predicates are named after causes.
-template <class T>
-struct Rules : Shape {
+template <class T> struct Rules : Shape {
   static constexpr int64_t L = kLanes<T>, item = sizeof(T), page = page_bytes / item;
 
   explicit Rules(const Shape& s) : Shape(s) {}
@@ -131,18 +130,9 @@ struct Rules : Shape {
 
 }  // namespace
 
-template <class T>
-Choice choose(const Shape& s) {
-  return Rules<T>(s).choose();
-}
-template <class T>
-Choice choose_ahead(const Shape& s, Source a, Source b) {
-  return Rules<T>(s).choose_ahead(a, b);
-}
-template <class T>
-bool ahead_pays(const Shape& s) {
-  return Rules<T>(s).ahead_pays();
-}
+template <class T> Choice choose(const Shape& s) { return Rules<T>(s).choose(); }
+template <class T> Choice choose_ahead(const Shape& s, Source a, Source b) { return Rules<T>(s).choose_ahead(a, b); }
+template <class T> bool ahead_pays(const Shape& s) { return Rules<T>(s).ahead_pays(); }
 bool fits(const Shape& s, Variant v) {
   const bool along_k = s.a.col == 1 && (s.b.row == 1 || s.k == 1) && s.n > 0;
   switch (v) {
@@ -154,10 +144,7 @@ bool fits(const Shape& s, Variant v) {
     default: return true;
   }
 }
-template <class T>
-Choice forced(const Shape& s, Variant v) {
-  return Rules<T>(s).forced(v);
-}
+template <class T> Choice forced(const Shape& s, Variant v) { return Rules<T>(s).forced(v); }
 
 #define RV_POLICY(T)                                             \
   template Choice choose<T>(const Shape&);                       \

@@ -21,14 +21,11 @@ struct Choice {
 };
 
 // Algorithms need C with unit stride along its rows (Shape::wants_transpose), and k > 0.
-template <class T>
-Choice choose(const Shape&);
+template <class T> Choice choose(const Shape&);
 // The same where A or B is in panels already.
-template <class T>
-Choice choose_ahead(const Shape&, Source a, Source b);
+template <class T> Choice choose_ahead(const Shape&, Source a, Source b);
 // Whether panels of B, made ahead, would pay.
-template <class T>
-bool ahead_pays(const Shape&);
+template <class T> bool ahead_pays(const Shape&);
 
 // What a measurement may ask for instead (variants.def).
 enum class Variant : uint8_t {
@@ -38,8 +35,7 @@ enum class Variant : uint8_t {
   count
 };
 bool fits(const Shape&, Variant);
-template <class T>
-Choice forced(const Shape&, Variant);
+template <class T> Choice forced(const Shape&, Variant);
 
 // Nanoseconds of one thread for float32 by bf16 terms (split.h) and by FMA. `margin`: by how much terms must win where
 // they bring speed alone.

@@ -6,8 +6,7 @@
 
 namespace rv::RV_ISA::gemm {
 
-template <class T>
-struct Product : Shape, Choice {
+template <class T> struct Product : Shape, Choice {
   const T *pa = nullptr, *pb = nullptr;  // the operands, or their panels made ahead
   T* pc = nullptr;
   bool exchanged = false;  // computed as C^T = B^T A^T, for which all of the above holds

@@ -58,8 +58,7 @@ RV_INLINE __m512 rest_bf16(__m512 x, __m512i rounded) {
 }
 
 // 32 values along k of one row: a line of a tile of A.
-template <int kTerms>
-RV_INLINE void split_row(uint16_t* to, __m512 x, __m512 y) {
+template <int kTerms> RV_INLINE void split_row(uint16_t* to, __m512 x, __m512 y) {
   alignas(64) static constexpr uint16_t kOdd[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
                                                     33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
   const __m512i high = _mm512_load_si512(kOdd);
@@ -71,8 +70,7 @@ RV_INLINE void split_row(uint16_t* to, __m512 x, __m512 y) {
   }
 }
 // 16 columns at k = p (x) and p + 1 (y): a line of a tile of B.
-template <int kTerms>
-RV_INLINE void split_pair(uint16_t* to, __m512 x, __m512 y) {
+template <int kTerms> RV_INLINE void split_pair(uint16_t* to, __m512 x, __m512 y) {
 #pragma GCC unroll 3
   for (int t = 0; t < kTerms; ++t) {
     const __m512i rx = round_bf16(x), ry = round_bf16(y);

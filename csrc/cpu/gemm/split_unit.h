@@ -13,20 +13,16 @@ namespace rv::RV_ISA::gemm {
 struct TermPair {
   int a, b;
 };
-template <int kTerms>
-struct Pairs;
-template <>
-struct Pairs<1> {
+template <int kTerms> struct Pairs;
+template <> struct Pairs<1> {
   static constexpr int count = 1;
   static constexpr TermPair list[] = {{0, 0}};
 };
-template <>
-struct Pairs<2> {
+template <> struct Pairs<2> {
   static constexpr int count = 3;
   static constexpr TermPair list[] = {{0, 1}, {0, 0}, {1, 0}};
 };
-template <>
-struct Pairs<3> {
+template <> struct Pairs<3> {
   static constexpr int count = 6;
   static constexpr TermPair list[] = {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}};
 };
@@ -64,8 +60,7 @@ RV_AMX inline void amx_end() { asm volatile("tilerelease"); }
 #define RV_TILE_DOT(c, a, b) asm volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 
 // Tiles 0 to 3 are C, 4 and 5 a term of A, 6 and 7 one of B. For 3 terms 14 loads feed 24 multiplications.
-template <int kTerms, int R, int S>
-RV_AMX void amx_block(const UnitJob& job) {
+template <int kTerms, int R, int S> RV_AMX void amx_block(const UnitJob& job) {
   const int64_t c_bytes = job.c_row * 4;
   float *const c0 = job.c, *const c1 = job.c + kTile * job.c_row;
   if (job.accumulate) {
@@ -131,8 +126,7 @@ inline void emulate_dot(float* c, int64_t c_row, const uint16_t* a, const uint16
   }
 }
 
-template <int kTerms, int R, int S>
-void emulated_block(const UnitJob& job) {
+template <int kTerms, int R, int S> void emulated_block(const UnitJob& job) {
   for (int r = 0; r < R; ++r)
     for (int s = 0; s < S; ++s) {
       float* const c = job.c + r * kTile * job.c_row + s * kTile;
@@ -148,8 +142,7 @@ void emulated_block(const UnitJob& job) {
 // ---------------------------------------------------------------- vdpbf16ps
 
 // One term, 8 rows by S vectors at a time. Zen 5 starts two of them a cycle, as FMAs: twice the arithmetic.
-template <int R, int S>
-__attribute__((target("avx512bf16"), noinline)) void dot_block(const UnitJob& job) {
+template <int R, int S> __attribute__((target("avx512bf16"), noinline)) void dot_block(const UnitJob& job) {
   constexpr int kStep = 8;
   for (int r = 0; r < R * kTile; r += kStep) {
     float* const c = job.c + r * job.c_row;
@@ -198,8 +191,7 @@ inline void unit_end() {
 #endif
 }
 
-template <int kTerms, int R, int S>
-UnitBlock unit_of() {
+template <int kTerms, int R, int S> UnitBlock unit_of() {
   switch (matrix_units.tiles) {
 #if defined(RV_HAVE_AMX)
     case Tiles::amx: return amx_block<kTerms, R, S>;
@@ -208,8 +200,7 @@ UnitBlock unit_of() {
     default: return kTerms == 1 ? dot_block<R, S> : nullptr;
   }
 }
-template <int kTerms>
-UnitBlock pick_unit(int64_t rows, int64_t cols) {
+template <int kTerms> UnitBlock pick_unit(int64_t rows, int64_t cols) {
   if (rows > kTile) return cols > kTile ? unit_of<kTerms, 2, 2>() : unit_of<kTerms, 2, 1>();
   return cols > kTile ? unit_of<kTerms, 1, 2>() : unit_of<kTerms, 1, 1>();
 }

@@ -3,8 +3,7 @@
 
 namespace rv::RV_ISA::gemm {
 
-template <class T>
-void run_tile(const TileJob<T>& t) {
+template <class T> void run_tile(const TileJob<T>& t) {
   constexpr int L = kLanes<T>, nr = kCols<T>;
   int64_t j = 0;
   const T* b = t.b;

@@ -6,8 +6,7 @@
 namespace rv::RV_ISA::gemm {
 
 // C[rows, cols] (+)= A B
-template <class T>
-struct TileJob {
+template <class T> struct TileJob {
   TileA<T> a;
   const T *b, *bias;
   int64_t b_row, b_panel;  // element strides inside a panel of kCols columns, and from one to the next
@@ -15,7 +14,6 @@ struct TileJob {
   int64_t c_row, rows, cols, k;
   bool accumulate, runs, far;
 };
-template <class T>
-void run_tile(const TileJob<T>&);
+template <class T> void run_tile(const TileJob<T>&);
 
 }  // namespace rv::RV_ISA::gemm

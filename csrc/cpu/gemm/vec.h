@@ -20,32 +20,19 @@ inline constexpr int kRows = 10;
 inline constexpr int kRows = 4;
 #endif
 
-template <class T>
-using vec = typename Vec<T>::Native;
-template <class T>
-inline constexpr int kLanes = Vec<T>::N;
-template <class T>
-struct Loose {
+template <class T> using vec = typename Vec<T>::Native;
+template <class T> inline constexpr int kLanes = Vec<T>::N;
+template <class T> struct Loose {
   typedef T type __attribute__((vector_size(kVecBytes), aligned(alignof(T)), may_alias));
 };
 
-template <class T>
-RV_INLINE vec<T> load(const T* p) {
-  return *reinterpret_cast<const typename Loose<T>::type*>(p);
-}
-template <class T>
-RV_INLINE void store(T* p, vec<T> v) {
-  *reinterpret_cast<typename Loose<T>::type*>(p) = v;
-}
-template <class T>
-RV_INLINE vec<T> splat(T x) {
-  return x - vec<T>{};
-}
+template <class T> RV_INLINE vec<T> load(const T* p) { return *reinterpret_cast<const typename Loose<T>::type*>(p); }
+template <class T> RV_INLINE void store(T* p, vec<T> v) { *reinterpret_cast<typename Loose<T>::type*>(p) = v; }
+template <class T> RV_INLINE vec<T> splat(T x) { return x - vec<T>{}; }
 
 // sum + a b. The sum stays in its register: in an unrolled loop over many sums the compiler moves them from one to
 // another, for which a core shared by two threads has no slot.
-template <class T>
-RV_INLINE vec<T> multiply_add(vec<T> a, vec<T> b, vec<T> sum) {
+template <class T> RV_INLINE vec<T> multiply_add(vec<T> a, vec<T> b, vec<T> sum) {
 #if defined(RV_AVX2)
   if constexpr (sizeof(T) == 4) asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
   else asm("vfmadd231pd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
@@ -57,8 +44,7 @@ RV_INLINE vec<T> multiply_add(vec<T> a, vec<T> b, vec<T> sum) {
 
 // Has x loaded once, where the compiler would make the load part of each product that takes it. By value: an element of
 // an array would be stored, too.
-template <class T>
-RV_INLINE vec<T> loaded(vec<T> x) {
+template <class T> RV_INLINE vec<T> loaded(vec<T> x) {
 #if defined(RV_AVX512)
   asm("" : "+v"(x));
 #endif
@@ -66,8 +52,7 @@ RV_INLINE vec<T> loaded(vec<T> x) {
 }
 
 // The first n of kLanes elements; the others read as zero and are not touched in memory.
-template <class T>
-RV_INLINE vec<T> load_n(const T* p, int n) {
+template <class T> RV_INLINE vec<T> load_n(const T* p, int n) {
 #if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4) return (vec<T>)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
   else return (vec<T>)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1u), p);
@@ -85,8 +70,7 @@ RV_INLINE vec<T> load_n(const T* p, int n) {
   return v;
 #endif
 }
-template <class T>
-RV_INLINE void store_n(T* p, vec<T> v, int n) {
+template <class T> RV_INLINE void store_n(T* p, vec<T> v, int n) {
 #if defined(RV_AVX512)
   if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
   else _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m512d)v);
@@ -110,23 +94,19 @@ RV_INLINE void store_n(T* p, vec<T> v, int n) {
 
 // Lane l of the result: with bit S of l clear a[l] (High: a[l + S]), with bit S set b[l - S] (High: b[l]).
 // The pairing step of a sum over lanes.
-template <int S, bool High, class V, int... L>
-RV_INLINE V exchange(V a, V b, std::integer_sequence<int, L...>) {
+template <int S, bool High, class V, int... L> RV_INLINE V exchange(V a, V b, std::integer_sequence<int, L...>) {
   constexpr int n = sizeof...(L);
   return __builtin_shufflevector(a, b, ((L & S) ? n + L - (High ? 0 : S) : L + (High ? S : 0))...);
 }
-template <int S, bool High, class T>
-RV_INLINE vec<T> exchange(vec<T> a, vec<T> b) {
+template <int S, bool High, class T> RV_INLINE vec<T> exchange(vec<T> a, vec<T> b) {
   return exchange<S, High>(a, b, std::make_integer_sequence<int, kLanes<T>>{});
 }
 
 // Blocks of 16 bytes: four floats or two doubles.
-template <class T>
-inline constexpr int kBlock = 16 / static_cast<int>(sizeof(T));
+template <class T> inline constexpr int kBlock = 16 / static_cast<int>(sizeof(T));
 
 // Block b of the result is what lies at `at(b)`.
-template <class T, class At>
-RV_INLINE vec<T> gather_blocks(At at) {
+template <class T, class At> RV_INLINE vec<T> gather_blocks(At at) {
 #if defined(RV_AVX512)
   auto block = [&](int b) { return _mm_loadu_ps(reinterpret_cast<const float*>(at(b))); };
   __m512 v = _mm512_castps128_ps512(block(0));  // masked broadcasts: loads, where inserts are shuffles
@@ -144,27 +124,23 @@ RV_INLINE vec<T> gather_blocks(At at) {
 #endif
 }
 // Block b of the result is what lies at p + b * step.
-template <class T>
-RV_INLINE vec<T> load_blocks(const T* p, int64_t step) {
+template <class T> RV_INLINE vec<T> load_blocks(const T* p, int64_t step) {
   return gather_blocks<T>([=](int b) __attribute__((always_inline)) { return p + b * step; });
 }
 
 // Interleaves the low (High: high) halves of the blocks of a and b, in units of U elements.
-template <int U, bool High, class V, int... L>
-RV_INLINE V unpack(V a, V b, std::integer_sequence<int, L...>) {
+template <int U, bool High, class V, int... L> RV_INLINE V unpack(V a, V b, std::integer_sequence<int, L...>) {
   constexpr int n = sizeof...(L), block = 16 / static_cast<int>(sizeof(a[0]));
   return __builtin_shufflevector(
       a, b,
       (L / block * block + (High ? block / 2 : 0) + L % block / (2 * U) * U + L % U + (L % block / U % 2 ? n : 0))...);
 }
-template <int U, bool High, class T>
-RV_INLINE vec<T> unpack(vec<T> a, vec<T> b) {
+template <int U, bool High, class T> RV_INLINE vec<T> unpack(vec<T> a, vec<T> b) {
   return unpack<U, High>(a, b, std::make_integer_sequence<int, kLanes<T>>{});
 }
 
 // Transposes the kBlock x kBlock matrices that kBlock vectors hold in each of their blocks.
-template <class T>
-RV_INLINE void transpose_blocks(vec<T>* v) {
+template <class T> RV_INLINE void transpose_blocks(vec<T>* v) {
   if constexpr (kBlock<T> == 2) {
     const vec<T> a = v[0], b = v[1];
     v[0] = unpack<1, false, T>(a, b), v[1] = unpack<1, true, T>(a, b);
@@ -177,8 +153,7 @@ RV_INLINE void transpose_blocks(vec<T>* v) {
 }
 
 // Lane l of the result is the sum over the lanes of v[l]; v has kLanes vectors and is overwritten.
-template <class T, int S = kLanes<T> / 2>
-RV_INLINE vec<T> sums(vec<T>* v) {
+template <class T, int S = kLanes<T> / 2> RV_INLINE vec<T> sums(vec<T>* v) {
   if constexpr (S == 0) return v[0];
   else {
 #pragma GCC unroll 16

@@ -57,8 +57,7 @@ struct Axes {
 
 // ---- rows
 
-template <class T>
-RV_INLINE void copy_row(const T* src, int64_t from, T* dst, int64_t to, int64_t n) {
+template <class T> RV_INLINE void copy_row(const T* src, int64_t from, T* dst, int64_t to, int64_t n) {
   if (to == 1 && from == 1) {
     copy_bytes(dst, src, n * static_cast<int64_t>(sizeof(T)));
   } else if (to == 1 && from == 0) {
@@ -71,8 +70,7 @@ RV_INLINE void copy_row(const T* src, int64_t from, T* dst, int64_t to, int64_t 
   }
 }
 
-template <class T>
-void copy_rows(const Axes& x, const T* src, T* dst, Team& team) {
+template <class T> void copy_rows(const Axes& x, const T* src, T* dst, Team& team) {
   const int last = x.n - 1;
   const int64_t rows = x.outer(1), width = x.shape[last];
   const int64_t chunk = kChunkBytes / static_cast<int64_t>(sizeof(T));
@@ -145,8 +143,7 @@ void exchange(Axes& x, int a, int b) {
   swap(x.shape), swap(x.from), swap(x.to);
 }
 
-template <class T>
-void copy_blocks(Axes x, int axis, const T* src, T* dst, Team& team) {
+template <class T> void copy_blocks(Axes x, int axis, const T* src, T* dst, Team& team) {
   constexpr int64_t kItem = sizeof(T);
   const int far = x.n - 2, near = x.n - 3;
   exchange(x, axis, near);
@@ -170,24 +167,17 @@ void copy_blocks(Axes x, int axis, const T* src, T* dst, Team& team) {
 
 // ---- transposes
 
-template <class T>
-struct Block {  // kN x kN elements in kN registers
+template <class T> struct Block {  // kN x kN elements in kN registers
   static constexpr int kBytes = sizeof(T) == 1 ? 16 : kVecBytes;
   static constexpr int kN = kBytes / static_cast<int>(sizeof(T));
   typedef T Reg __attribute__((vector_size(kBytes)));
 
-  template <int... I>
-  struct Lanes {};
-  template <int n, int... I>
-  struct Count : Count<n - 1, n - 1, I...> {};
-  template <int... I>
-  struct Count<0, I...> {
-    using Type = Lanes<I...>;
-  };
+  template <int... I> struct Lanes {};
+  template <int n, int... I> struct Count : Count<n - 1, n - 1, I...> {};
+  template <int... I> struct Count<0, I...> { using Type = Lanes<I...>; };
 
   // a0 b0 a1 b1 ... from the low or the high halves
-  template <bool kHigh, int... I>
-  static RV_INLINE Reg weave(Reg a, Reg b, Lanes<I...>) {
+  template <bool kHigh, int... I> static RV_INLINE Reg weave(Reg a, Reg b, Lanes<I...>) {
     constexpr int base = kHigh ? kN / 2 : 0;
 #if defined(__clang__)
     return __builtin_shufflevector(a, b, (base + I / 2 + (I & 1) * kN)...);
@@ -219,8 +209,7 @@ struct Block {  // kN x kN elements in kN registers
 };
 
 // dst[r * to + c] = src[c * from + r] for rows x columns; a cache line's worth of either at a time.
-template <class T>
-void transpose(const T* src, int64_t from, T* dst, int64_t to, int64_t rows, int64_t columns) {
+template <class T> void transpose(const T* src, int64_t from, T* dst, int64_t to, int64_t rows, int64_t columns) {
   constexpr int64_t kN = Block<T>::kN, kLine = 64 / static_cast<int64_t>(sizeof(T)) > kN ? 64 / sizeof(T) : kN;
   const int64_t whole_rows = rows / kN * kN, whole_columns = columns / kN * kN;
   for (int64_t c0 = 0; c0 < whole_columns; c0 += kLine)
@@ -242,8 +231,7 @@ int transposed_axis(const Axes& x) {
   return -1;
 }
 
-template <class T>
-void copy_transposed(Axes x, int axis, const T* src, T* dst, Team& team) {
+template <class T> void copy_transposed(Axes x, int axis, const T* src, T* dst, Team& team) {
   exchange(x, axis, x.n - 2);
   const int64_t rows = x.shape[x.n - 2], columns = x.shape[x.n - 1], from = x.from[x.n - 1], to = x.to[x.n - 2];
   constexpr int64_t kRows = 256 / sizeof(T);  // of a panel: a few cache lines of the input
@@ -257,8 +245,7 @@ void copy_transposed(Axes x, int axis, const T* src, T* dst, Team& team) {
   });
 }
 
-template <class T>
-void copy_all(const Args& args, Team& team) {
+template <class T> void copy_all(const Args& args, Team& team) {
   const Axes x(args.in[0], args.out[0]);
   const T* src = args.in[0].ptr<const T>();
   T* dst = args.out[0].ptr<T>();

@@ -35,8 +35,7 @@ void each_index(const I* index, int64_t step, int64_t n, int64_t extent, F&& f, 
 
 // ---- gather(input, index; dim): out[.., i, ..] = input[.., index[.., i, ..], ..]
 
-template <class U, class I>
-void gather_as(const Args& a, Team& team) {
+template <class U, class I> void gather_as(const Args& a, Team& team) {
   const View &input = a.in[0], &index = a.in[1], &out = a.out[0];
   const int dim = static_cast<int>(attrs<GatherAttrs>(a).dim);
   const int64_t extent = input.ndim ? input.shape[dim] : 1, along = input.ndim ? input.stride[dim] : 0;
@@ -87,8 +86,7 @@ const char* gather_check(const Args& a) {
 // Lines along dim never meet, so they are shared out among the team, and each is walked in order: where an index
 // occurs twice the last value wins, and sums are taken in order of position, for any number of threads.
 
-template <class T, class I, bool kAdd>
-void scatter_as(const Args& a, Team& team) {
+template <class T, class I, bool kAdd> void scatter_as(const Args& a, Team& team) {
   const View &input = a.in[0], &index = a.in[1], &src = a.in[2], &out = a.out[0];
   const int dim = static_cast<int>(attrs<GatherAttrs>(a).dim);
   const bool scalar = input.ndim == 0;

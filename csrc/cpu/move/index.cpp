@@ -93,8 +93,7 @@ bool find_offsets(const View& x, const View* indices, const Indexing& l, int64_t
 
 // ---- index_get(x, *indices; axes)
 
-template <class U>
-void index_get_as(const Args& a, Team& team) {
+template <class U> void index_get_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
   const Indexing l(x, a.in + 1, attrs<IndexAttrs>(a).axes, a.n_in - 1);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
@@ -196,8 +195,7 @@ const char* index_get_check(const Args& a) {
 // A chunk owns some columns (positions on the other axes) and goes through all index tuples in order: the last
 // of several values for one place wins, sums have a fixed order, and threads never meet.
 
-template <class T, bool kAdd>
-void index_put_as(const Args& a, Team& team) {
+template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
   const View &x = a.in[0], &values = a.in[1], &out = a.out[0];
   const Indexing l(x, a.in + 2, attrs<IndexAttrs>(a).axes, a.n_in - 2);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);

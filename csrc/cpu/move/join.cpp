@@ -13,8 +13,7 @@ RV_ATTRS(CatAttrs, (int64_t, dim));
 int64_t length_of(const View& x, const View& out, int dim) { return x.ndim < out.ndim ? 1 : x.shape[dim]; }
 
 // Vectors side by side: out[n i + k] = in[k][i]
-template <int n, class U>
-void interleave(const View* in, U* to, int64_t begin, int64_t end) {
+template <int n, class U> void interleave(const View* in, U* to, int64_t begin, int64_t end) {
   const U* from[n];
   for (int k = 0; k < n; ++k) from[k] = in[k].ptr<U>();
 #pragma omp simd
@@ -22,8 +21,7 @@ void interleave(const View* in, U* to, int64_t begin, int64_t end) {
     for (int k = 0; k < n; ++k) to[n * i + k] = from[k][i];
 }
 
-template <class U>
-void cat_elements(const Args& a, Team& team) {
+template <class U> void cat_elements(const Args& a, Team& team) {
   U* to = a.out[0].ptr<U>();
   const int n = a.n_in;
   const int64_t rows = a.out[0].size() / n, per_chunk = max(1, kMove / n);
@@ -40,8 +38,7 @@ void cat_elements(const Args& a, Team& team) {
 }
 
 // Contiguous inputs: out is written from end to end, a run of each input in turn.
-template <class U>
-void cat_runs(const Args& a, int dim, int64_t inner, Team& team) {
+template <class U> void cat_runs(const Args& a, int dim, int64_t inner, Team& team) {
   const View& out = a.out[0];
   const int64_t size = out.size(), row = out.shape[dim] * inner;
   const auto run = [&](int k) { return length_of(a.in[k], out, dim) * inner; };
@@ -60,8 +57,7 @@ void cat_runs(const Args& a, int dim, int64_t inner, Team& team) {
   });
 }
 
-template <class U>
-void cat_strided(const Args& a, int dim, Team& team) {
+template <class U> void cat_strided(const Args& a, int dim, Team& team) {
   const View& out = a.out[0];
   int64_t chunks = 0;
   for (int k = 0; k < a.n_in; ++k) chunks += ceil_div(a.in[k].size(), kMove);
@@ -95,8 +91,7 @@ void cat_strided(const Args& a, int dim, Team& team) {
   });
 }
 
-template <class U>
-void cat_as(const Args& a, Team& team) {
+template <class U> void cat_as(const Args& a, Team& team) {
   const int dim = static_cast<int>(attrs<CatAttrs>(a).dim);
   int64_t inner = 1;
   for (int d = dim + 1; d < a.out[0].ndim; ++d) inner *= a.out[0].shape[d];
@@ -141,8 +136,7 @@ const char* cat_check(const Args& a) {
 
 RV_ATTRS(PadAttrs, (Ints, before), (double, value));
 
-template <class T>
-void pad_as(const Args& a, Team& team) {
+template <class T> void pad_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
   const Ints places = attrs<PadAttrs>(a).before;
   const T value = static_cast<T>(attrs<PadAttrs>(a).value);
@@ -194,8 +188,7 @@ const char* pad_check(const Args& a) {
 
 RV_ATTRS(TriangleAttrs, (int64_t, diagonal), (bool, upper));
 
-template <class U>
-void triangle_as(const Args& a, Team& team) {
+template <class U> void triangle_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
   const bool upper = attrs<TriangleAttrs>(a).upper;
   const int64_t diagonal = attrs<TriangleAttrs>(a).diagonal, columns = out.shape[x.ndim - 1],

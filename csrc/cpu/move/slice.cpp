@@ -12,8 +12,7 @@ RV_ATTRS(SliceAttrs, (Ints, start), (Ints, step));  // of each axis
 constexpr int64_t kRun = 4096;  // elements that one member copies at a time
 
 // f(flat index, out offset) for every element of rows of `shape` that begin at multiples of the last axis
-template <class F>
-void rows_of(const View& v, int64_t begin, int64_t end, F&& f) {
+template <class F> void rows_of(const View& v, int64_t begin, int64_t end, F&& f) {
   const int last = v.ndim - 1;
   for (int64_t row = begin; row < end; ++row) {
     int64_t rest = row, index[kMaxDims] = {};
@@ -25,8 +24,7 @@ void rows_of(const View& v, int64_t begin, int64_t end, F&& f) {
   }
 }
 
-template <class T>
-void put(const Args& a, Team& team) {
+template <class T> void put(const Args& a, Team& team) {
   const View &out = a.out[0], &values = a.in[a.n_in - 1];
   T* const base = out.ptr<T>();
   const int nd = out.ndim, last = nd - 1;

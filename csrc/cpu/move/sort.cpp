@@ -44,21 +44,11 @@ struct Wide {
   uint64_t order() const { return key; }
   bool operator<(const Wide& o) const { return key != o.key ? key < o.key : position < o.position; }
 };
-template <class T>
-struct ItemOf {
-  using type = Narrow;
-};
-template <>
-struct ItemOf<double> {
-  using type = Wide;
-};
-template <>
-struct ItemOf<int64_t> {
-  using type = Wide;
-};
+template <class T> struct ItemOf { using type = Narrow; };
+template <> struct ItemOf<double> { using type = Wide; };
+template <> struct ItemOf<int64_t> { using type = Wide; };
 
-template <class T, class Item>
-void load_items(Item* items, const T* x, int64_t step, int64_t n, bool descending) {
+template <class T, class Item> void load_items(Item* items, const T* x, int64_t step, int64_t n, bool descending) {
   for (int64_t i = 0; i < n; ++i) {
     const auto key = order_key(x[i * step]);
     items[i] = Item(descending ? static_cast<decltype(key)>(~key) : key, i);
@@ -70,8 +60,7 @@ void load_items(Item* items, const T* x, int64_t step, int64_t n, bool descendin
 constexpr int64_t kRun = 16, kRadixFrom = 200;
 
 // Returns where the result is: `items` or `spare`.
-template <class Item>
-Item* merge_sort(Item* items, Item* spare, int64_t n) {
+template <class Item> Item* merge_sort(Item* items, Item* spare, int64_t n) {
   for (int64_t run = 0; run < n; run += kRun) {
     const int64_t end = min(n, run + kRun);
     for (int64_t i = run + 1; i < end; ++i) {
@@ -106,8 +95,7 @@ inline Wide* radix(Wide* items, Wide* spare, int64_t n) {
 }
 
 // The k smallest of n items, in order, at the front of `heap`: a heap whose root is the largest kept.
-template <class Item>
-void sift_down(Item* heap, int64_t size, int64_t at) {
+template <class Item> void sift_down(Item* heap, int64_t size, int64_t at) {
   const Item x = heap[at];
   for (;;) {
     int64_t child = 2 * at + 1;
@@ -161,8 +149,7 @@ bool sorts(int64_t n, int64_t k) { return k > 64 && k > n / 16; }
 RV_ATTRS(SortAttrs, (int64_t, dim), (bool, descending));
 RV_ATTRS(TopkAttrs, (int64_t, dim), (bool, largest));
 
-template <class T>
-void order_lines(const Args& a, int64_t dim, bool reverse, Team& team) {
+template <class T> void order_lines(const Args& a, int64_t dim, bool reverse, Team& team) {
   using Item = typename ItemOf<T>::type;
   const View &x = a.in[0], &values = a.out[0], &indices = a.out[1];
   const int64_t n = x.ndim ? x.shape[dim] : 1, k = x.ndim ? values.shape[dim] : 1;

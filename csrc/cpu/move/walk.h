@@ -12,15 +12,13 @@ namespace rv::RV_ISA {
 inline constexpr int64_t kMove = 16384;
 
 // K operands over one shape; strides in elements. Flat positions count in C order of the axes as added.
-template <int K>
-struct Walk {
+template <int K> struct Walk {
   int ndim = 0;
   int64_t shape[kMaxDims + 1] = {};
   int64_t stride[K][kMaxDims + 1] = {};
 
   // Append an axis; axes of length 1 vanish, and an axis that continues its predecessor in every operand joins it.
-  template <class... S>
-  void axis(int64_t length, S... strides) {
+  template <class... S> void axis(int64_t length, S... strides) {
     static_assert(sizeof...(S) == K);
     const int64_t s[K] = {static_cast<int64_t>(strides)...};
     if (length == 1) return;
@@ -57,8 +55,7 @@ struct Walk {
   }
 
   // f(offsets, n, at) for each run of n positions along the innermost axis within flat positions [begin, end).
-  template <class F>
-  void rows(int64_t begin, int64_t end, F&& f) const {
+  template <class F> void rows(int64_t begin, int64_t end, F&& f) const {
     if (begin >= end) return;  // axes of length 0 must not be divided by
     int64_t offset[K] = {}, index[kMaxDims + 1] = {};
     if (ndim == 0) return f(offset, int64_t{1}, begin);
@@ -85,8 +82,7 @@ struct Walk {
   }
 };
 
-template <class U>
-void copy_row(U* to, int64_t to_step, const U* from, int64_t from_step, int64_t n) {
+template <class U> void copy_row(U* to, int64_t to_step, const U* from, int64_t from_step, int64_t n) {
   if (to_step == 1 && from_step == 1) {
     if (n * sizeof(U) >= 64) {
       copy_bytes(to, from, n * static_cast<int64_t>(sizeof(U)));
@@ -102,8 +98,7 @@ void copy_row(U* to, int64_t to_step, const U* from, int64_t from_step, int64_t 
 }
 
 // f(U{}) with an unsigned type of the dtype's size: for kernels that only move items.
-template <class F>
-void by_size(DType t, F&& f) {
+template <class F> void by_size(DType t, F&& f) {
   switch (item_size(t)) {
     case 1: return f(uint8_t{});
     case 4: return f(uint32_t{});
@@ -112,8 +107,7 @@ void by_size(DType t, F&& f) {
 }
 
 // f(T{}) with the number type of the dtype (bool as uint8_t).
-template <class F>
-void by_dtype(DType t, F&& f) {
+template <class F> void by_dtype(DType t, F&& f) {
   with_type(t, [&](auto v) { f(typename LaneOf<decltype(v)>::Type{}); });
 }
 
@@ -129,8 +123,7 @@ inline int64_t broadcast_stride(const View& v, int d, int ndim) {
 }
 
 // All of `from` into the contiguous `to` of the same shape, shared out among the team; nothing if they are the same.
-template <class U>
-void copy_all(const View& to, const View& from, Team& team) {
+template <class U> void copy_all(const View& to, const View& from, Team& team) {
   if (to.data == from.data) return;
   Walk<1> walk;
   for (int d = 0; d < from.ndim; ++d) walk.axis(from.shape[d], from.stride[d]);

@@ -10,8 +10,7 @@ constexpr int kLanes = 64;  // partial sums of a chunk; a fixed tree whatever th
 enum Power { kSum1, kSum2, kSumP, kMax, kMin, kCount };
 
 // |x|^p summed (or the largest, the smallest, the number of nonzeros) over x[0, n).
-template <class T, Power kPower>
-double span_norm(const T* x, int64_t n, double p) {
+template <class T, Power kPower> double span_norm(const T* x, int64_t n, double p) {
   constexpr bool kExtreme = kPower == kMax || kPower == kMin;
   const T start = kPower == kMin ? T(HUGE_VAL) : T(0);
   T lane[kLanes];
@@ -42,8 +41,7 @@ double span_norm(const T* x, int64_t n, double p) {
 
 RV_ATTRS(NormAttrs, (double, p));
 
-template <class T, Power kPower>
-void total_norm_as(const Args& a, Team& team) {
+template <class T, Power kPower> void total_norm_as(const Args& a, Team& team) {
   const double p = attrs<NormAttrs>(a).p;
   double* part = reinterpret_cast<double*>(a.shared);
   each_span(a.in, a.n_in, team, [&](int t, int64_t begin, int64_t end, int64_t chunk) {
@@ -63,8 +61,7 @@ void total_norm_as(const Args& a, Team& team) {
   a.out[0].ptr<T>()[0] = static_cast<T>(total);
 }
 
-template <class T>
-void total_norm_of(const Args& a, Team& team) {
+template <class T> void total_norm_of(const Args& a, Team& team) {
   const double p = attrs<NormAttrs>(a).p;
   if (p == 2) total_norm_as<T, kSum2>(a, team);
   else if (p == 1) total_norm_as<T, kSum1>(a, team);
@@ -97,8 +94,7 @@ const char* total_norm_check(const Args& a) {
 
 // ---- scale_all(factor, *tensors): each tensor times factor
 
-template <class T>
-void scale_all_as(const Args& a, Team& team) {
+template <class T> void scale_all_as(const Args& a, Team& team) {
   const T factor = a.in[0].ptr<T>()[0];
   each_span(a.in + 1, a.n_out, team, [&](int t, int64_t begin, int64_t end, int64_t) {
     const Span<T> span(a.in[1 + t], begin, end);

@@ -11,10 +11,7 @@
 namespace rv::RV_ISA {
 namespace {
 
-template <class T>
-inline T larger(T x, T y) {
-  return x > y ? x : y;
-}
+template <class T> inline T larger(T x, T y) { return x > y ? x : y; }
 inline float root(float x) { return __builtin_sqrtf(x); }
 inline double root(double x) { return __builtin_sqrt(x); }
 inline float magnitude(float x) { return __builtin_fabsf(x); }
@@ -28,16 +25,14 @@ constexpr int kMaxStates = 3;
 // update(coefficients, p, g, a, b, c). g already has its sign (maximize).
 
 // SGD: g += wd p; b = mu b + (1 - damp) g, or g at the first step; p -= lr (g + mu b, or b).
-template <bool kMomentum, bool kNesterov>
-struct Sgd {
+template <bool kMomentum, bool kNesterov> struct Sgd {
   static constexpr int kStates = kMomentum, kHyper = 4, kClock = 1;
   static void prepare(const double* h, double* clock, double* c) {
     const bool first = ++clock[0] == 1;
     c[0] = h[0], c[1] = h[3], c[2] = h[1];
     c[3] = first ? 0 : h[1], c[4] = first ? 1 : 1 - h[2];
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& b, T&, T&) {
+  template <class T> static void update(const T* c, T& p, T g, T& b, T&, T&) {
     g += c[1] * p;
     if constexpr (kMomentum) {
       b = c[3] * b + c[4] * g;
@@ -50,14 +45,12 @@ struct Sgd {
 // First and second moments, as used by the family of Adam:
 //   decoupled: p *= 1 - lr wd, else g += wd p;   a += (1 - beta1)(g - a);   b = beta2 b + (1 - beta2) g^2
 // hyper: lr, beta1, beta2, eps, wd
-template <bool kDecoupled>
-struct Moments {
+template <bool kDecoupled> struct Moments {
   static void prepare(const double* h, double* c) {
     c[0] = kDecoupled ? 1 - h[0] * h[4] : h[4];
     c[1] = 1 - h[1], c[2] = h[2], c[3] = 1 - h[2];
   }
-  template <class T>
-  static void update(const T* c, T& p, T& g, T& a, T& b) {
+  template <class T> static void update(const T* c, T& p, T& g, T& a, T& b) {
     if constexpr (kDecoupled) p *= c[0];
     else g += c[0] * p;
     a += c[1] * (g - a);
@@ -66,8 +59,7 @@ struct Moments {
 };
 
 // Adam, AdamW: p -= lr/(1 - beta1^t) a / (sqrt(b)/sqrt(1 - beta2^t) + eps); amsgrad takes the largest b so far.
-template <bool kAmsgrad, bool kDecoupled>
-struct Adam {
+template <bool kAmsgrad, bool kDecoupled> struct Adam {
   static constexpr int kStates = kAmsgrad ? 3 : 2, kHyper = 5, kClock = 1;
   static void prepare(const double* h, double* clock, double* c) {
     const double t = ++clock[0];
@@ -76,8 +68,7 @@ struct Adam {
     c[5] = 1 / sqrt(1 - pow(h[2], t));
     c[6] = h[3];
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& a, T& b, T& top) {
+  template <class T> static void update(const T* c, T& p, T g, T& a, T& b, T& top) {
     Moments<kDecoupled>::update(c, p, g, a, b);
     T second = b;
     if constexpr (kAmsgrad) second = top = larger(top, b);
@@ -92,8 +83,7 @@ struct Adamax {
     const double t = ++clock[0];
     c[0] = h[4], c[1] = 1 - h[1], c[2] = h[2], c[3] = h[3], c[4] = h[0] / (1 - pow(h[1], t));
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& a, T& u, T&) {
+  template <class T> static void update(const T* c, T& p, T g, T& a, T& u, T&) {
     g += c[0] * p;
     a += c[1] * (g - a);
     u = larger(c[2] * u, magnitude(g) + c[3]);
@@ -103,8 +93,7 @@ struct Adamax {
 
 // NAdam: mu_t = beta1 (1 - 0.96^(t psi)/2); clock[1] = product of mu_1..mu_t;
 // p -= lr ((1 - mu_t)/(1 - prod) g + mu_(t+1)/(1 - prod mu_(t+1)) a) / (sqrt(b/(1 - beta2^t)) + eps).
-template <bool kDecoupled>
-struct Nadam {
+template <bool kDecoupled> struct Nadam {
   static constexpr int kStates = 2, kHyper = 6, kClock = 2;
   static void prepare(const double* h, double* clock, double* c) {
     const double t = ++clock[0];
@@ -116,8 +105,7 @@ struct Nadam {
     c[6] = 1 / (1 - pow(h[2], t));
     c[7] = h[3];
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& a, T& b, T&) {
+  template <class T> static void update(const T* c, T& p, T g, T& a, T& b, T&) {
     Moments<kDecoupled>::update(c, p, g, a, b);
     p -= (c[4] * g + c[5] * a) / (root(b * c[6]) + c[7]);
   }
@@ -125,8 +113,7 @@ struct Nadam {
 
 // RAdam: rho = rho_inf - 2 t beta2^t/(1 - beta2^t), rho_inf = 2/(1 - beta2) - 1. Where rho > 5:
 // p -= lr/(1 - beta1^t) a r sqrt(1 - beta2^t)/(sqrt(b) + eps), r the rectification; else p -= lr/(1 - beta1^t) a.
-template <bool kDecoupled>
-struct Radam {
+template <bool kDecoupled> struct Radam {
   static constexpr int kStates = 2, kHyper = 5, kClock = 1;
   static void prepare(const double* h, double* clock, double* c) {
     const double t = ++clock[0], decay = pow(h[2], t), correction = 1 - decay;
@@ -139,8 +126,7 @@ struct Radam {
       c[5] = step * sqrt(correction) * sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho));
     else c[4] = step;
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& a, T& b, T&) {
+  template <class T> static void update(const T* c, T& p, T g, T& a, T& b, T&) {
     Moments<kDecoupled>::update(c, p, g, a, b);
     p -= a * (c[5] != 0 ? c[5] / (root(b) + c[6]) : c[4]);
   }
@@ -148,15 +134,13 @@ struct Radam {
 
 // RMSprop: g += wd p; s = alpha s + (1 - alpha) g^2; centered: m += (1 - alpha)(g - m), v = s - m^2, else v = s;
 // d = g/(sqrt(v) + eps); momentum: b = mu b + d, p -= lr b; else p -= lr d. States: s, [m], [b].
-template <bool kCentered, bool kMomentum>
-struct Rmsprop {
+template <bool kCentered, bool kMomentum> struct Rmsprop {
   static constexpr int kStates = 1 + kCentered + kMomentum, kHyper = 5, kClock = 1;
   static void prepare(const double* h, double* clock, double* c) {
     ++clock[0];
     c[0] = h[0], c[1] = h[1], c[2] = 1 - h[1], c[3] = h[2], c[4] = h[3], c[5] = h[4];
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& s, T& x, T& y) {
+  template <class T> static void update(const T* c, T& p, T g, T& s, T& x, T& y) {
     T& buffer = kCentered ? y : x;
     g += c[4] * p;
     s = c[1] * s + c[2] * (g * g);
@@ -178,8 +162,7 @@ struct Adagrad {
     const double t = ++clock[0];
     c[0] = h[0] / (1 + (t - 1) * h[1]), c[1] = h[2], c[2] = h[3];
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& s, T&, T&) {
+  template <class T> static void update(const T* c, T& p, T g, T& s, T&, T&) {
     g += c[1] * p;
     s += g * g;
     p -= c[0] * g / (root(s) + c[2]);
@@ -194,8 +177,7 @@ struct Adadelta {
     ++clock[0];
     c[0] = h[0], c[1] = h[1], c[2] = 1 - h[1], c[3] = h[2], c[4] = h[3];
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& s, T& u, T&) {
+  template <class T> static void update(const T* c, T& p, T g, T& s, T& u, T&) {
     g += c[4] * p;
     s = c[1] * s + c[2] * (g * g);
     const T d = root(u + c[3]) / root(s + c[3]) * g;
@@ -214,8 +196,7 @@ struct Asgd {
     clock[1] = h[0] / pow(1 + h[1] * h[0] * t, h[2]);
     clock[2] = 1 / larger(1.0, t - h[3]);
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& x, T&, T&) {
+  template <class T> static void update(const T* c, T& p, T g, T& x, T&, T&) {
     g += c[3] * p;
     p = p * c[0] - c[1] * g;
     x = c[2] == 1 ? p : x + c[2] * (p - x);
@@ -230,8 +211,7 @@ struct Rprop {
     ++clock[0];
     for (int i = 0; i < 4; ++i) c[i] = h[i];
   }
-  template <class T>
-  static void update(const T* c, T& p, T g, T& z, T& s, T&) {
+  template <class T> static void update(const T* c, T& p, T g, T& z, T& s, T&) {
     const T agreement = g * z;
     T step = s * (agreement > 0 ? c[1] : agreement < 0 ? c[0] : T(1));
     step = step < c[2] ? c[2] : step;
@@ -274,8 +254,7 @@ struct AnyRule {
 
   int parameters(const Args& a) const { return (a.n_in - 2) / (2 + states); }
 };
-template <class Rule>
-AnyRule any() {
+template <class Rule> AnyRule any() {
   return {
       Rule::kStates, Rule::kHyper, Rule::kClock, Rule::prepare, update_span<Rule, float>, update_span<Rule, double>};
 }
@@ -356,10 +335,7 @@ AnyRule rule_of(const RmspropAttrs& a) {
   if (a.centered) return a.momentum ? any<Rmsprop<true, true>>() : any<Rmsprop<true, false>>();
   return a.momentum ? any<Rmsprop<false, true>>() : any<Rmsprop<false, false>>();
 }
-template <class Rule>
-AnyRule rule_of(const PlainAttrs<Rule>&) {
-  return any<Rule>();
-}
+template <class Rule> AnyRule rule_of(const PlainAttrs<Rule>&) { return any<Rule>(); }
 
 // In cache 30 bytes a nanosecond go through, and each tensor takes some set-up.
 double optimize_cost(const Args& a) {
@@ -368,8 +344,7 @@ double optimize_cost(const Args& a) {
   return 150 + 8 * a.n_in + bytes / 30;
 }
 
-template <class A>
-struct Optimizer {
+template <class A> struct Optimizer {
   static void run(const Args& a, Team& team) { optimize(a, team, rule_of(attrs<A>(a)), attrs<A>(a).maximize); }
   static const char* check(const Args& a) { return operands_fit(a, rule_of(attrs<A>(a))); }
   static constexpr Kernel kernel{.attrs = A::schema, .run = run, .cost = optimize_cost, .check = check};

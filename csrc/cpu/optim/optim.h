@@ -25,8 +25,7 @@ inline int64_t total_size(const View* tensors, int count) {
 // From the last tensor to the first: gradients that were written last are still in a cache, and the next forward pass
 // begins with the parameters of the first. Each tensor forwards, as the machine fetches ahead: Adam over 10 M
 // parameters took up to 1.5 times as long from the end of a tensor to its start.
-template <class F>
-void each_span(const View* tensors, int count, Team& team, F&& f) {
+template <class F> void each_span(const View* tensors, int count, Team& team, F&& f) {
   struct Place {
     int tensor;
     int64_t first, past, size;  // of `tensor`: its chunks, its elements
@@ -49,8 +48,7 @@ void each_span(const View* tensors, int count, Team& team, F&& f) {
 }
 
 // Elements [begin, end) of a view in C order, at most kSpan: in place where it is contiguous, else copied.
-template <class T>
-class Span {
+template <class T> class Span {
  public:
   Span(const View& v, int64_t begin, int64_t end) : copy_(v.contiguous() ? 0 : (end - begin) * item_size(v.dtype)) {
     T* const copy = copy_.as<T>();

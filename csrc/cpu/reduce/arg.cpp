@@ -7,28 +7,24 @@
 namespace rv::RV_ISA {
 namespace {
 
-template <class T>
-struct State {  // positions first: they need the stricter alignment
+template <class T> struct State {  // positions first: they need the stricter alignment
   int64_t* where;
   T* value;
   State(void* s, int64_t plane) : where(static_cast<int64_t*>(s)), value(reinterpret_cast<T*>(where + plane)) {}
 };
 
 // `b` replaces `a`, which came before
-template <class Op, class T>
-RV_INLINE bool beats(T b, T a) {
+template <class Op, class T> RV_INLINE bool beats(T b, T a) {
   if constexpr (same_type<Op, Greatest>) return b > a || (b != b && a == a);
   else return b < a || (b != b && a == a);
 }
-template <class Op, class T>
-RV_INLINE Mask<T> beats(Vec<T> b, Vec<T> a) {
+template <class Op, class T> RV_INLINE Mask<T> beats(Vec<T> b, Vec<T> a) {
   Mask<T> better = same_type<Op, Greatest> ? b > a : b < a;
   if constexpr (is_float<T>) better = better | (isnan(b) & (a == a));
   return better;
 }
 
-template <class Op, class T>
-struct Arg {
+template <class Op, class T> struct Arg {
   using V = Vec<T>;
   using Int = typename Mask<T>::Int;
 
@@ -130,8 +126,7 @@ struct Arg {
                                    nullptr,   rows,      columns,       join, nullptr, finish};
 };
 
-template <class Op>
-const Reducer* find(const Args& args) {
+template <class Op> const Reducer* find(const Args& args) {
   const DType t = args.in[0].dtype;
   if (args.out[args.n_out - 1].dtype != DType::i64 || (args.n_out == 2 && args.out[0].dtype != t)) return nullptr;
   switch (t) {

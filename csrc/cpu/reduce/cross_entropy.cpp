@@ -18,8 +18,7 @@ enum Reduction { kNone, kSum, kMean };
 
 RV_ATTRS(LossAttrs, (int64_t, dim), (int64_t, reduction), (int64_t, ignore_index), (double, label_smoothing));
 
-template <class T>
-struct CrossEntropy {
+template <class T> struct CrossEntropy {
   using V = Vec<T>;
   static constexpr int N = V::N;
 

@@ -8,107 +8,56 @@ namespace {
 
 // identity: of no terms; map: of an item; join: of two accumulators; finish: the accumulator as the result
 struct Sum : Plus {
-  template <class T>
-  static constexpr T identity = 0;
-  template <class V>
-  static RV_INLINE V map(V a) {
-    return a;
-  }
-  template <class T>
-  static T finish(T a, int64_t) {
-    return a;
-  }
+  template <class T> static constexpr T identity = 0;
+  template <class V> static RV_INLINE V map(V a) { return a; }
+  template <class T> static T finish(T a, int64_t) { return a; }
 };
 struct Mean : Sum {
-  template <class T>
-  static T finish(T a, int64_t terms) {
-    return a / static_cast<T>(terms);
-  }
+  template <class T> static T finish(T a, int64_t terms) { return a / static_cast<T>(terms); }
 };
 struct Prod : Sum {
-  template <class T>
-  static constexpr T identity = 1;
-  template <class V>
-  static RV_INLINE V join(V a, V b) {
-    return a * b;
-  }
+  template <class T> static constexpr T identity = 1;
+  template <class V> static RV_INLINE V join(V a, V b) { return a * b; }
 };
 struct Max : Greatest {
-  template <class T>
-  static constexpr T identity = lowest<T>();
-  template <class V>
-  static RV_INLINE V map(V a) {
-    return a;
-  }
-  template <class T>
-  static T finish(T a, int64_t) {
-    return a;
-  }
+  template <class T> static constexpr T identity = lowest<T>();
+  template <class V> static RV_INLINE V map(V a) { return a; }
+  template <class T> static T finish(T a, int64_t) { return a; }
 };
 struct Min : Least {
-  template <class T>
-  static constexpr T identity = highest<T>();
-  template <class V>
-  static RV_INLINE V map(V a) {
-    return a;
-  }
-  template <class T>
-  static T finish(T a, int64_t) {
-    return a;
-  }
+  template <class T> static constexpr T identity = highest<T>();
+  template <class V> static RV_INLINE V map(V a) { return a; }
+  template <class T> static T finish(T a, int64_t) { return a; }
 };
 // p-norms: of magnitudes
 struct Norm1 : Sum {
-  template <class T>
-  static RV_INLINE Vec<T> map(Vec<T> a) {
-    return abs(a);
-  }
+  template <class T> static RV_INLINE Vec<T> map(Vec<T> a) { return abs(a); }
 };
 struct Norm2 : Sum {
-  template <class T>
-  static RV_INLINE Vec<T> map(Vec<T> a) {
-    return a * a;
-  }
+  template <class T> static RV_INLINE Vec<T> map(Vec<T> a) { return a * a; }
   static float finish(float a, int64_t) { return __builtin_sqrtf(a); }
   static double finish(double a, int64_t) { return __builtin_sqrt(a); }
 };
 struct NormMax : Max {
-  template <class T>
-  static constexpr T identity = 0;
-  template <class T>
-  static RV_INLINE Vec<T> map(Vec<T> a) {
-    return abs(a);
-  }
+  template <class T> static constexpr T identity = 0;
+  template <class T> static RV_INLINE Vec<T> map(Vec<T> a) { return abs(a); }
 };
 struct NormMin : Min {
-  template <class T>
-  static RV_INLINE Vec<T> map(Vec<T> a) {
-    return abs(a);
-  }
+  template <class T> static RV_INLINE Vec<T> map(Vec<T> a) { return abs(a); }
 };
 struct Norm0 : Sum {
-  template <class T>
-  static RV_INLINE Vec<T> map(Vec<T> a) {
-    return select(a != Vec<T>(0), Vec<T>(1), Vec<T>(0));
-  }
+  template <class T> static RV_INLINE Vec<T> map(Vec<T> a) { return select(a != Vec<T>(0), Vec<T>(1), Vec<T>(0)); }
 };
 
 // how an element in memory becomes an item
 struct Cast {
-  template <class T, class In>
-  static T get(In x) {
-    return static_cast<T>(x);
-  }
+  template <class T, class In> static T get(In x) { return static_cast<T>(x); }
 };
 struct NonZero {
-  template <class T, class In>
-  static T get(In x) {
-    return x != 0;
-  }
+  template <class T, class In> static T get(In x) { return x != 0; }
 };
 
-template <class Op, class T>
-struct Fold {
+template <class Op, class T> struct Fold {
   using V = Vec<T>;
   static constexpr int N = V::N;
   static constexpr auto map = [](V a) __attribute__((always_inline)) { return Op::map(a); };
@@ -184,8 +133,7 @@ struct Fold {
   }
 };
 
-template <class Get, class In, class T>
-void gather(const void* from, int64_t stride, void* to, int64_t n) {
+template <class Get, class In, class T> void gather(const void* from, int64_t stride, void* to, int64_t n) {
   const In* x = static_cast<const In*>(from);
   T* y = static_cast<T*>(to);
   if (stride == 1)
@@ -195,8 +143,7 @@ void gather(const void* from, int64_t stride, void* to, int64_t n) {
 }
 
 // In elements, accumulated and written as T (a bool is a byte that is 0 or 1)
-template <class Op, class Get, class In, class T>
-const Reducer* fold() {
+template <class Op, class Get, class In, class T> const Reducer* fold() {
   using F = Fold<Op, T>;
   constexpr bool direct = same_type<In, T> && same_type<Get, Cast>;
   static constexpr Reducer r{
@@ -208,8 +155,7 @@ const Reducer* fold() {
 DType in_type(const Args& args) { return args.in[0].dtype; }
 bool writes(const Args& args, DType t) { return args.out[0].dtype == t; }
 
-template <class Op>
-const Reducer* of_floats(const Args& args) {
+template <class Op> const Reducer* of_floats(const Args& args) {
   if (!writes(args, in_type(args))) return nullptr;
   switch (in_type(args)) {
     case DType::f32: return fold<Op, Cast, float, float>();
@@ -219,8 +165,7 @@ const Reducer* of_floats(const Args& args) {
 }
 
 // integers are summed and multiplied as int64
-template <class Op>
-const Reducer* wide(const Args& args) {
+template <class Op> const Reducer* wide(const Args& args) {
   if (const Reducer* r = of_floats<Op>(args)) return r;
   if (!writes(args, DType::i64)) return nullptr;
   switch (in_type(args)) {
@@ -232,8 +177,7 @@ const Reducer* wide(const Args& args) {
   }
 }
 
-template <class Op>
-const Reducer* extreme(const Args& args) {
+template <class Op> const Reducer* extreme(const Args& args) {
   if (const Reducer* r = of_floats<Op>(args)) return r;
   if (!writes(args, in_type(args))) return nullptr;
   switch (in_type(args)) {
@@ -246,8 +190,7 @@ const Reducer* extreme(const Args& args) {
 }
 
 // of (x != 0), as T
-template <class Op, class T, DType out>
-const Reducer* nonzero(const Args& args) {
+template <class Op, class T, DType out> const Reducer* nonzero(const Args& args) {
   if (!writes(args, out)) return nullptr;
   switch (in_type(args)) {
     case DType::f32: return fold<Op, NonZero, float, T>();
@@ -262,8 +205,7 @@ const Reducer* nonzero(const Args& args) {
 
 struct Any : Max {};
 struct All : Min {
-  template <class T>
-  static constexpr T identity = 1;
+  template <class T> static constexpr T identity = 1;
 };
 
 const Reducer* sum(const Args& args) { return wide<Sum>(args); }

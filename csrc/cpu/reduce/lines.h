@@ -6,8 +6,7 @@
 
 namespace rv::RV_ISA {
 
-template <int K>
-struct Lines {
+template <int K> struct Lines {
   int64_t length = 1;    // of a line
   int64_t step[K] = {};  // element strides along a line
   int64_t tiled = 1;     // lines along the innermost other axis ...
@@ -85,8 +84,7 @@ struct Cut {
   bool rows;  // a line is contiguous: work along it; else across `width` lines
   int64_t width, tiles, tasks;
 
-  template <int K>
-  Cut(const Lines<K>& lines, bool contiguous_lines, int64_t lanes) : rows(contiguous_lines) {
+  template <int K> Cut(const Lines<K>& lines, bool contiguous_lines, int64_t lanes) : rows(contiguous_lines) {
     constexpr int64_t kItems = 16384, kMost = 512;
     width = kItems / (lines.length > 0 ? lines.length : 1);
     if (!rows) width = width / lanes * lanes;

@@ -13,8 +13,7 @@ enum class Want { var, std, var_mean };
 
 // Count, mean and sum of squared deviations (M2), joined by the formula of Chan, Golub and LeVeque (1979). What the
 // mean loses by rounding is kept in `low`: means that differ by less than their last place still count.
-template <class T>
-struct Moments {
+template <class T> struct Moments {
   static constexpr int kColumns = 32;  // rows of a block: both passes find it in cache
   using V = Vec<T>;
 
@@ -139,8 +138,7 @@ struct Moments {
 };
 
 // Maximum and sum of exp(x - maximum). An infinite maximum counts as 0, so that inf - inf never appears.
-template <class T>
-struct LogSumExp {
+template <class T> struct LogSumExp {
   static constexpr int kColumns = 32;
   using V = Vec<T>;
 
@@ -199,8 +197,7 @@ struct LogSumExp {
                                    nullptr,   rows,      columns,       join,     empty, finish};
 };
 
-template <Want want>
-const Reducer* moments(const Args& args) {
+template <Want want> const Reducer* moments(const Args& args) {
   const DType t = args.in[0].dtype;
   for (int k = 0; k < args.n_out; ++k)
     if (args.out[k].dtype != t) return nullptr;

@@ -169,8 +169,7 @@ struct Tile {
       default: return copy_as<uint64_t>(from, stride, to, n);
     }
   }
-  template <class T>
-  static void copy_as(const std::byte* from, int64_t stride, std::byte* to, int64_t n) {
+  template <class T> static void copy_as(const std::byte* from, int64_t stride, std::byte* to, int64_t n) {
     const T* x = reinterpret_cast<const T*>(from);
     T* y = reinterpret_cast<T*>(to);
     for (int64_t i = 0; i < n; ++i) y[i] = x[i * stride];

@@ -43,8 +43,7 @@ const char* reduce_check(const Args& args, int outputs);
 
 // The four functions of a Kernel for `find(args)`, which gives the Reducer for its dtypes or nullptr. Attrs begins with
 // ReduceAttrs.
-template <const Reducer* (*find)(const Args&), class Attrs = ReduceAttrs, int outputs = 1>
-struct ReduceKernel {
+template <const Reducer* (*find)(const Args&), class Attrs = ReduceAttrs, int outputs = 1> struct ReduceKernel {
   static void run(const Args& args, Team& team) { reduce_all(args, team, *find(args)); }
   static double cost(const Args& args) { return reduce_cost(args, *find(args)); }
   static int64_t shared(const Args& args) { return reduce_shared(args, *find(args)); }

@@ -9,8 +9,7 @@
 namespace rv::RV_ISA {
 
 // The first n lanes, 0 <= n <= N.
-template <class T>
-RV_INLINE Mask<T> first_lanes(int64_t n) {
+template <class T> RV_INLINE Mask<T> first_lanes(int64_t n) {
   using Int = typename Mask<T>::Int;
   constexpr int N = Vec<T>::N;
   struct Table {
@@ -26,54 +25,35 @@ RV_INLINE Mask<T> first_lanes(int64_t n) {
 }
 
 struct Plus {
-  template <class V>
-  static RV_INLINE V join(V a, V b) {
-    return a + b;
-  }
+  template <class V> static RV_INLINE V join(V a, V b) { return a + b; }
 };
 // NaN wins, as in NumPy. `blind` keeps `a` where b is NaN: one instruction instead of three.
 struct Greatest {
-  template <class T>
-  static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
-    return max(a, b);
-  }
-  template <class T>
-  static RV_INLINE Vec<T> blind(Vec<T> a, Vec<T> b) {
-    return greater_or_second(b, a);
-  }
+  template <class T> static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) { return max(a, b); }
+  template <class T> static RV_INLINE Vec<T> blind(Vec<T> a, Vec<T> b) { return greater_or_second(b, a); }
 };
 struct Least {
-  template <class T>
-  static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
-    return min(a, b);
-  }
-  template <class T>
-  static RV_INLINE Vec<T> blind(Vec<T> a, Vec<T> b) {
-    return less_or_second(b, a);
-  }
+  template <class T> static RV_INLINE Vec<T> join(Vec<T> a, Vec<T> b) { return min(a, b); }
+  template <class T> static RV_INLINE Vec<T> blind(Vec<T> a, Vec<T> b) { return less_or_second(b, a); }
 };
 
-template <class T>
-constexpr T highest() {
+template <class T> constexpr T highest() {
   return is_float<T> ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
 }
-template <class T>
-constexpr T lowest() {
+template <class T> constexpr T lowest() {
   return is_float<T> ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
 }
 
 // What a reduction will read: rows are short, and at their ends the machine's own prefetch loses the stream.
 inline constexpr int64_t kAhead = 4096;  // bytes
-template <class T>
-RV_INLINE void prefetch(const T* p) {
+template <class T> RV_INLINE void prefetch(const T* p) {
   __builtin_prefetch(reinterpret_cast<const char*>(p) + kAhead);
 }
 
 inline constexpr auto itself = [](auto a) __attribute__((always_inline)) { return a; };
 
 // Op::join over map(x[0]) ... map(x[n-1]); `identity` fills the last vector and stands for no terms.
-template <class Op, int U = 8, class T, class Map>
-RV_INLINE T fold_row(const T* x, int64_t n, T identity, Map map) {
+template <class Op, int U = 8, class T, class Map> RV_INLINE T fold_row(const T* x, int64_t n, T identity, Map map) {
   using V = Vec<T>;
   constexpr int N = V::N;
   auto part = [&](const T* p, int64_t m) __attribute__((always_inline)) {
@@ -101,8 +81,7 @@ RV_INLINE T fold_row(const T* x, int64_t n, T identity, Map map) {
 
 // The same for the greatest or least of floats: blind to NaN, beside a sum that is NaN where a term is (or where
 // infinities cancel); then once more by fold_row.
-template <class Op, int U = 4, class T, class Map>
-RV_INLINE T extreme_row(const T* x, int64_t n, T identity, Map map) {
+template <class Op, int U = 4, class T, class Map> RV_INLINE T extreme_row(const T* x, int64_t n, T identity, Map map) {
   using V = Vec<T>;
   constexpr int N = V::N;
   if constexpr (is_float<T>) {
@@ -130,8 +109,7 @@ RV_INLINE T extreme_row(const T* x, int64_t n, T identity, Map map) {
 }
 
 // f(load, store, c): each vector of columns [0, width); `load(p)` and `store(p, v)` leave lanes beyond the end alone.
-template <class T, class F>
-RV_INLINE void each_vector(int64_t width, F f) {
+template <class T, class F> RV_INLINE void each_vector(int64_t width, F f) {
   constexpr int N = Vec<T>::N;
   int64_t c = 0;
   for (; c + N <= width; c += N)

@@ -9,31 +9,19 @@ namespace {
 
 struct Add {
   static constexpr int kNeutral = 0;
-  template <class S>
-  S operator()(S a, S b) const {
-    return a + b;
-  }
+  template <class S> S operator()(S a, S b) const { return a + b; }
 };
 struct Multiply {
   static constexpr int kNeutral = 1;
-  template <class S>
-  S operator()(S a, S b) const {
-    return a * b;
-  }
+  template <class S> S operator()(S a, S b) const { return a * b; }
 };
 
 RV_ATTRS(ScanAttrs, (int64_t, dim), (bool, reverse));
 
 constexpr int64_t kChunk = 1 << 15;  // of a long line: the sums of earlier chunks are added in a second phase
 
-template <class T>
-struct Scan {
-  using Sum = T;
-};
-template <>
-struct Scan<float> {
-  using Sum = double;
-};
+template <class T> struct Scan { using Sum = T; };
+template <> struct Scan<float> { using Sum = double; };
 
 // A line is cut where there are too few of them to share out; then the sum inside a chunk starts anew.
 struct ScanCut {
@@ -60,15 +48,13 @@ typename Scan<T>::Sum scan(const T* x, int64_t step_x, T* y, int64_t step_y, int
   return sum;
 }
 
-template <class Join, class T>
-typename Scan<T>::Sum total(const T* x, int64_t step, int64_t n) {
+template <class Join, class T> typename Scan<T>::Sum total(const T* x, int64_t step, int64_t n) {
   typename Scan<T>::Sum sum = Join::kNeutral;
   for (int64_t i = 0; i < n; ++i) sum = Join()(sum, static_cast<typename Scan<T>::Sum>(x[i * step]));
   return sum;
 }
 
-template <class T, class Join>
-void run_as(const Args& args, Team& team) {
+template <class T, class Join> void run_as(const Args& args, Team& team) {
   using Sum = typename Scan<T>::Sum;
   const ScanCut p(args);
   const Lines<2>& lines = p.lines;
@@ -125,8 +111,7 @@ void run_as(const Args& args, Team& team) {
   });
 }
 
-template <class Join>
-void run(const Args& args, Team& team) {
+template <class Join> void run(const Args& args, Team& team) {
   switch (args.in[0].dtype) {
     case DType::f32: return run_as<float, Join>(args, team);
     case DType::f64: return run_as<double, Join>(args, team);

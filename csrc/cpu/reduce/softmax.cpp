@@ -14,8 +14,7 @@ RV_ATTRS(SoftmaxAttrs, (int64_t, dim));
 RV_INLINE float log_of(float x) { return __builtin_logf(x); }
 RV_INLINE double log_of(double x) { return __builtin_log(x); }
 
-template <class T, bool kLog>
-struct Softmax {
+template <class T, bool kLog> struct Softmax {
   using V = Vec<T>;
   static constexpr int N = V::N;
 
@@ -105,8 +104,7 @@ struct Softmax {
   }
 };
 
-template <bool kLog>
-void run(const Args& args, Team& team) {
+template <bool kLog> void run(const Args& args, Team& team) {
   if (args.in[0].dtype == DType::f32) Softmax<float, kLog>::run(args, team);
   else Softmax<double, kLog>::run(args, team);
 }

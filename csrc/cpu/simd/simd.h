@@ -52,34 +52,18 @@ inline constexpr int kVecBytes = 16;
 #define RV_PD __m128d
 #endif
 
-template <int kBytes>
-struct IntOf;
-template <>
-struct IntOf<1> {
-  using Type = int8_t;
-};
-template <>
-struct IntOf<4> {
-  using Type = int32_t;
-};
-template <>
-struct IntOf<8> {
-  using Type = int64_t;
-};
+template <int kBytes> struct IntOf;
+template <> struct IntOf<1> { using Type = int8_t; };
+template <> struct IntOf<4> { using Type = int32_t; };
+template <> struct IntOf<8> { using Type = int64_t; };
 
-template <class T>
-inline constexpr bool is_float = false;
-template <>
-inline constexpr bool is_float<float> = true;
-template <>
-inline constexpr bool is_float<double> = true;
-template <class T, class U>
-inline constexpr bool same_type = false;
-template <class T>
-inline constexpr bool same_type<T, T> = true;
+template <class T> inline constexpr bool is_float = false;
+template <> inline constexpr bool is_float<float> = true;
+template <> inline constexpr bool is_float<double> = true;
+template <class T, class U> inline constexpr bool same_type = false;
+template <class T> inline constexpr bool same_type<T, T> = true;
 
-template <class T>
-struct Mask {
+template <class T> struct Mask {
   using Int = typename IntOf<sizeof(T)>::Type;
   typedef Int Native __attribute__((vector_size(kVecBytes)));
   Native m;  // a lane is 0 or -1
@@ -90,8 +74,7 @@ struct Mask {
   friend RV_INLINE Mask operator~(Mask a) { return {~a.m}; }
 };
 
-template <class T>
-struct Vec {
+template <class T> struct Vec {
   using Lane = typename LaneOf<T>::Type;
   typedef Lane Native __attribute__((vector_size(kVecBytes)));
   static constexpr int N = kVecBytes / static_cast<int>(sizeof(Lane));
@@ -102,8 +85,7 @@ struct Vec {
   Vec() = default;
   RV_INLINE explicit Vec(Native native) : v(native) {}
   // All lanes s. (s - 0 and not s + 0: it keeps -0.)
-  template <class S>
-  RV_INLINE explicit Vec(S s) {
+  template <class S> RV_INLINE explicit Vec(S s) {
     const Lane lane = static_cast<T>(s);
     v = lane - Native{};
   }
@@ -141,20 +123,15 @@ struct Vec {
 
 // ---------------------------------------------------------------- memory
 
-template <class T>
-RV_INLINE Vec<T> load(const T* p) {
+template <class T> RV_INLINE Vec<T> load(const T* p) {
   Vec<T> r;
   memcpy(&r.v, p, kVecBytes);
   return r;
 }
-template <class T>
-RV_INLINE void store(T* p, Vec<T> a) {
-  memcpy(p, &a.v, kVecBytes);
-}
+template <class T> RV_INLINE void store(T* p, Vec<T> a) { memcpy(p, &a.v, kVecBytes); }
 
 // The first n lanes (0 <= n <= N); the others are zero and their memory is not touched.
-template <class T>
-RV_INLINE Vec<T> load_partial(const T* p, int64_t n) {
+template <class T> RV_INLINE Vec<T> load_partial(const T* p, int64_t n) {
   const int64_t bytes = n * static_cast<int64_t>(sizeof(T));
 #ifdef RV_AVX512
   const __mmask64 lanes = bytes >= 64 ? ~__mmask64{0} : (__mmask64{1} << bytes) - 1;
@@ -165,8 +142,7 @@ RV_INLINE Vec<T> load_partial(const T* p, int64_t n) {
   return r;
 #endif
 }
-template <class T>
-RV_INLINE void store_partial(T* p, Vec<T> a, int64_t n) {
+template <class T> RV_INLINE void store_partial(T* p, Vec<T> a, int64_t n) {
   const int64_t bytes = n * static_cast<int64_t>(sizeof(T));
 #ifdef RV_AVX512
   const __mmask64 lanes = bytes >= 64 ? ~__mmask64{0} : (__mmask64{1} << bytes) - 1;
@@ -177,8 +153,7 @@ RV_INLINE void store_partial(T* p, Vec<T> a, int64_t n) {
 }
 
 // A mask as bools.
-template <class T>
-RV_INLINE void store_bools(bool* p, Mask<T> mask) {
+template <class T> RV_INLINE void store_bools(bool* p, Mask<T> mask) {
   constexpr int N = Vec<T>::N;
 #if defined(RV_AVX512)
   if constexpr (sizeof(T) == 1) {
@@ -217,8 +192,7 @@ RV_INLINE void store_bools(bool* p, Mask<T> mask) {
 }
 
 // Bools as a mask for lanes of T.
-template <class T>
-RV_INLINE Mask<T> load_bools(const bool* p) {
+template <class T> RV_INLINE Mask<T> load_bools(const bool* p) {
   using Native = typename Mask<T>::Native;
   if constexpr (sizeof(T) == 1) {
     Native bytes;
@@ -243,13 +217,9 @@ RV_INLINE Mask<T> load_bools(const bool* p) {
 
 // ---------------------------------------------------------------- lanes
 
-template <class T>
-RV_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
-  return Vec<T>(mask.m ? a.v : b.v);
-}
+template <class T> RV_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) { return Vec<T>(mask.m ? a.v : b.v); }
 
-template <class T>
-RV_INLINE bool any(Mask<T> mask) {
+template <class T> RV_INLINE bool any(Mask<T> mask) {
 #if defined(RV_AVX512)
   return _mm512_test_epi32_mask((__m512i)mask.m, (__m512i)mask.m) != 0;
 #elif defined(RV_AVX2)
@@ -263,8 +233,7 @@ RV_INLINE bool any(Mask<T> mask) {
 #endif
 }
 
-template <class To, class From>
-RV_INLINE Vec<To> bitcast(Vec<From> a) {
+template <class To, class From> RV_INLINE Vec<To> bitcast(Vec<From> a) {
   return Vec<To>((typename Vec<To>::Native)a.v);
 }
 
@@ -275,8 +244,7 @@ RV_INLINE Vec<int64_t> shift_right(Vec<int64_t> a, int bits) {
 }
 
 // Between types of the same size; floats are truncated.
-template <class To, class From>
-RV_INLINE Vec<To> convert(Vec<From> a) {
+template <class To, class From> RV_INLINE Vec<To> convert(Vec<From> a) {
   static_assert(sizeof(To) == sizeof(From));
   return Vec<To>(__builtin_convertvector(a.v, typename Vec<To>::Native));
 }
@@ -322,8 +290,7 @@ RV_INLINE Vec<float> narrow(Doubles d) {
 }
 
 // f on each lane, for what has no vector form.
-template <class T, class F>
-RV_INLINE Vec<T> map(Vec<T> a, F f) {
+template <class T, class F> RV_INLINE Vec<T> map(Vec<T> a, F f) {
   alignas(kVecBytes) typename Vec<T>::Lane x[Vec<T>::N];
   memcpy(x, &a.v, kVecBytes);
 #pragma GCC unroll 1
@@ -331,8 +298,7 @@ RV_INLINE Vec<T> map(Vec<T> a, F f) {
   memcpy(&a.v, x, kVecBytes);
   return a;
 }
-template <class T, class F>
-RV_INLINE Vec<T> map(Vec<T> a, Vec<T> b, F f) {
+template <class T, class F> RV_INLINE Vec<T> map(Vec<T> a, Vec<T> b, F f) {
   alignas(kVecBytes) typename Vec<T>::Lane x[Vec<T>::N], y[Vec<T>::N];
   memcpy(x, &a.v, kVecBytes);
   memcpy(y, &b.v, kVecBytes);
@@ -360,16 +326,10 @@ RV_INLINE Vec<float> lookup(const float (&table)[16], Vec<int32_t> i) {
 
 // ---------------------------------------------------------------- arithmetic
 
-template <class T>
-RV_INLINE Mask<T> isnan(Vec<T> a) {
-  return a != a;
-}
+template <class T> RV_INLINE Mask<T> isnan(Vec<T> a) { return a != a; }
 
 // a * b + c; rounded once where the machine has such an instruction, twice elsewhere.
-template <class T>
-RV_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
-  return a * b + c;
-}
+template <class T> RV_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) { return a * b + c; }
 
 // What rounding a * b to `product` lost.
 #ifdef __FMA__
@@ -380,8 +340,7 @@ RV_INLINE Vec<double> product_error(Vec<double> a, Vec<double> b, Vec<double> pr
   return Vec<double>((Vec<double>::Native)RV_MM(fmsub_pd)((RV_PD)a.v, (RV_PD)b.v, (RV_PD)product.v));
 }
 #else
-template <class T>
-RV_INLINE Vec<T> product_error(Vec<T> a, Vec<T> b, Vec<T> product) {
+template <class T> RV_INLINE Vec<T> product_error(Vec<T> a, Vec<T> b, Vec<T> product) {
   using Int = typename IntOf<sizeof(T)>::Type;  // halves of both have few enough bits for exact products
   const Vec<Int> upper(static_cast<Int>(~Int(0) << (sizeof(T) == 4 ? 12 : 27)));
   const Vec<T> a1 = bitcast<T>(bitcast<Int>(a) & upper), b1 = bitcast<T>(bitcast<Int>(b) & upper), a2 = a - a1,
@@ -391,14 +350,8 @@ RV_INLINE Vec<T> product_error(Vec<T> a, Vec<T> b, Vec<T> product) {
 #endif
 
 // a > b ? a : b and a < b ? a : b, so b where either is NaN: one instruction, which the compiler does not always find.
-template <class T>
-RV_INLINE Vec<T> greater_or_second(Vec<T> a, Vec<T> b) {
-  return select(a > b, a, b);
-}
-template <class T>
-RV_INLINE Vec<T> less_or_second(Vec<T> a, Vec<T> b) {
-  return select(a < b, a, b);
-}
+template <class T> RV_INLINE Vec<T> greater_or_second(Vec<T> a, Vec<T> b) { return select(a > b, a, b); }
+template <class T> RV_INLINE Vec<T> less_or_second(Vec<T> a, Vec<T> b) { return select(a < b, a, b); }
 #ifdef RV_MM
 RV_INLINE Vec<float> greater_or_second(Vec<float> a, Vec<float> b) {
   return Vec<float>((Vec<float>::Native)RV_MM(max_ps)((RV_PS)a.v, (RV_PS)b.v));
@@ -420,32 +373,27 @@ RV_INLINE Vec<double> less_or_second(Vec<double> a, Vec<double> b) {
 #endif
 
 // The greater; NaN where either is NaN. One instruction where b is a constant.
-template <class T>
-RV_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
+template <class T> RV_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
   const Vec<T> r = greater_or_second(b, a);
   if constexpr (is_float<T>) return select(isnan(b), b, r);
   else return r;
 }
-template <class T>
-RV_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
+template <class T> RV_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
   const Vec<T> r = less_or_second(b, a);
   if constexpr (is_float<T>) return select(isnan(b), b, r);
   else return r;
 }
 
-template <class T>
-RV_INLINE Vec<T> sign_bit() {
+template <class T> RV_INLINE Vec<T> sign_bit() {
   using Int = typename IntOf<sizeof(T)>::Type;
   return bitcast<T>(Vec<Int>(Int(Int(1) << (8 * sizeof(T) - 1))));
 }
-template <class T>
-RV_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) requires is_float<T> {
+template <class T> RV_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) requires is_float<T> {
   using Int = typename IntOf<sizeof(T)>::Type;
   const Vec<Int> bit = bitcast<Int>(sign_bit<T>());
   return bitcast<T>((bitcast<Int>(magnitude) & (bit ^ Vec<Int>(-1))) | (bitcast<Int>(sign) & bit));
 }
-template <class T>
-RV_INLINE Vec<T> abs(Vec<T> a) {
+template <class T> RV_INLINE Vec<T> abs(Vec<T> a) {
   if constexpr (is_float<T>) {
     using Int = typename IntOf<sizeof(T)>::Type;
     return bitcast<T>(bitcast<Int>(a) & (bitcast<Int>(sign_bit<T>()) ^ Vec<Int>(-1)));
@@ -456,48 +404,40 @@ RV_INLINE Vec<T> abs(Vec<T> a) {
   }
 }
 
-template <class T>
-RV_INLINE Vec<T> sign(Vec<T> a) {  // of a zero: zero; of NaN: zero
+template <class T> RV_INLINE Vec<T> sign(Vec<T> a) {  // of a zero: zero; of NaN: zero
   using V = Vec<T>;
   if constexpr (T(-1) < T(0)) return select(a > V(0), V(1), select(a < V(0), V(-1), V(0)));
   else return select(a > V(0), V(1), V(0));
 }
-template <class T>
-RV_INLINE Mask<T> isinf(Vec<T> a) {
+template <class T> RV_INLINE Mask<T> isinf(Vec<T> a) {
   if constexpr (is_float<T>) return abs(a) == Vec<T>(__builtin_inf());
   else return a != a;
 }
-template <class T>
-RV_INLINE Mask<T> isfinite(Vec<T> a) {
+template <class T> RV_INLINE Mask<T> isfinite(Vec<T> a) {
   if constexpr (is_float<T>) return abs(a) < Vec<T>(__builtin_inf());
   else return a == a;
 }
 
-template <int half, class V, int... L>
-RV_INLINE V swap_lanes(V a, std::integer_sequence<int, L...>) {
+template <int half, class V, int... L> RV_INLINE V swap_lanes(V a, std::integer_sequence<int, L...>) {
   return __builtin_shufflevector(a, a, (L ^ half)...);
 }
-template <int half, class T>
-RV_INLINE Vec<T> swap_lanes(Vec<T> a) {  // lane i and lane i ^ half
+template <int half, class T> RV_INLINE Vec<T> swap_lanes(Vec<T> a) {  // lane i and lane i ^ half
   return Vec<T>(swap_lanes<half>(a.v, std::make_integer_sequence<int, Vec<T>::N>{}));
 }
 // f over the lanes, in a fixed tree: lane i with lane i + N/2, and so on; f joins two vectors.
-template <int half = 0, class T, class F>
-RV_INLINE T reduce(Vec<T> a, F f) {
+template <int half = 0, class T, class F> RV_INLINE T reduce(Vec<T> a, F f) {
   constexpr int h = half ? half : Vec<T>::N / 2;
   const Vec<T> joined = f(a, swap_lanes<h>(a));
   if constexpr (h > 1) return reduce<h / 2>(joined, f);
   else return static_cast<T>(joined.v[0]);
 }
-template <class T>
-RV_INLINE T reduce_add(Vec<T> a) {
+template <class T> RV_INLINE T reduce_add(Vec<T> a) {
   return reduce(
       a, [](Vec<T> x, Vec<T> y) __attribute__((always_inline)) { return x + y; });
 }
 
 // The number of the first lane that is set; N where none is.
-template <class T>
-RV_INLINE int first_set(Mask<T> mask) {
+template <class T> RV_INLINE int first_set(Mask<T> mask) {
   constexpr int N = Vec<T>::N;
 #if defined(RV_AVX512)
   uint64_t bits;

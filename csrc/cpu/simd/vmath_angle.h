@@ -5,8 +5,7 @@
 
 namespace rv::RV_ISA {
 
-template <class T>
-inline constexpr T kHalfPi = static_cast<T>(1.5707963267948966);
+template <class T> inline constexpr T kHalfPi = static_cast<T>(1.5707963267948966);
 template <class T>
 inline constexpr T kHalfPiRest =  // pi/2 - kHalfPi
     static_cast<T>(sizeof(T) == 4 ? -4.371139000186241e-08 : 6.123233995736766e-17);
@@ -23,8 +22,7 @@ RV_INLINE Vec<double> atan_rest(Vec<double> z) {
 
 // atan(n / d) for n, d >= 0, not both 0 or inf. From tan(pi/8) on it is pi/4 + atan((n - d) / (n + d)), from tan(3
 // pi/8) on pi/2 - atan(d / n).
-template <class T>
-RV_INLINE Vec<T> atan_ratio(Vec<T> n, Vec<T> d) {
+template <class T> RV_INLINE Vec<T> atan_ratio(Vec<T> n, Vec<T> d) {
   using V = Vec<T>;
   const Mask<T> low = n <= d * V(0.41421356237309503), high = n >= d * V(2.414213562373095);
   const V t = select(low, n, select(high, -d, n - d)) / select(low, d, select(high, n, n + d)), z = t * t;
@@ -33,14 +31,10 @@ RV_INLINE Vec<T> atan_ratio(Vec<T> n, Vec<T> d) {
 }
 
 // 2 ULP.
-template <class T>
-RV_INLINE Vec<T> atan(Vec<T> x) {
-  return copysign(atan_ratio(abs(x), Vec<T>(1)), x);
-}
+template <class T> RV_INLINE Vec<T> atan(Vec<T> x) { return copysign(atan_ratio(abs(x), Vec<T>(1)), x); }
 
 // The angle of the point (x, y), from -pi to pi. 3 ULP.
-template <class T>
-RV_INLINE Vec<T> atan2(Vec<T> y, Vec<T> x) {
+template <class T> RV_INLINE Vec<T> atan2(Vec<T> y, Vec<T> x) {
   using V = Vec<T>;
   V n = abs(y), d = abs(x);
   const Mask<T> infinite = min(n, d) == V(__builtin_inf());
@@ -54,28 +48,24 @@ RV_INLINE Vec<T> atan2(Vec<T> y, Vec<T> x) {
 }
 
 // atan(x / sqrt(1 - x^2)). 4 ULP.
-template <class T>
-RV_INLINE Vec<T> asin(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> asin(Vec<T> x) {
   using V = Vec<T>;
   return copysign(atan_ratio(abs(x), sqrt((V(1) - x) * (V(1) + x))), x);
 }
 // 2 atan(sqrt((1 - x) / (1 + x))). 4 ULP.
-template <class T>
-RV_INLINE Vec<T> acos(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> acos(Vec<T> x) {
   using V = Vec<T>;
   return V(2) * atan_ratio(sqrt(V(1) - x), sqrt(V(1) + x));
 }
 
 // (e^x - e^-x) / 2, small x by e^x - 1, large ones as a product that overflows where the result does. 4 ULP.
-template <class T>
-RV_INLINE Vec<T> sinh(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> sinh(Vec<T> x) {
   using V = Vec<T>;
   const V a = abs(x), e = expm1(a), h = exp(V(0.5) * a);
   return copysign(select(a > V(20), V(0.5) * h * h, V(0.5) * (e + e / (e + V(1)))), x);
 }
 // (e^x + e^-x) / 2. 4 ULP.
-template <class T>
-RV_INLINE Vec<T> cosh(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> cosh(Vec<T> x) {
   using V = Vec<T>;
   const V a = abs(x), e = exp(a), h = exp(V(0.5) * a);
   return select(a > V(20), V(0.5) * h * h, V(0.5) * (e + V(1) / e));

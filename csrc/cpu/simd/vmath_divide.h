@@ -8,8 +8,7 @@ namespace rv::RV_ISA {
 RV_INLINE float fmod_scalar(float a, float b) { return __builtin_fmodf(a, b); }
 RV_INLINE double fmod_scalar(double a, double b) { return __builtin_fmod(a, b); }
 
-template <class T>
-inline T remainder_scalar(T a, T b) {
+template <class T> inline T remainder_scalar(T a, T b) {
   if constexpr (is_float<T>) {
     const T r = fmod_scalar(a, b);
     if (r == 0) return static_cast<T>(__builtin_copysign(0.0, b));
@@ -21,8 +20,7 @@ inline T remainder_scalar(T a, T b) {
   }
 }
 
-template <class T>
-inline T floor_divide_scalar(T a, T b) {
+template <class T> inline T floor_divide_scalar(T a, T b) {
   if constexpr (is_float<T>) {
     if (b == 0) return a / b;
     const T r = fmod_scalar(a, b);
@@ -39,12 +37,10 @@ inline T floor_divide_scalar(T a, T b) {
   }
 }
 
-template <class T>
-RV_INLINE Vec<T> remainder(Vec<T> a, Vec<T> b) {
+template <class T> RV_INLINE Vec<T> remainder(Vec<T> a, Vec<T> b) {
   return map(a, b, [](T x, T y) { return remainder_scalar(x, y); });
 }
-template <class T>
-RV_INLINE Vec<T> floor_divide(Vec<T> a, Vec<T> b) {
+template <class T> RV_INLINE Vec<T> floor_divide(Vec<T> a, Vec<T> b) {
   return map(a, b, [](T x, T y) { return floor_divide_scalar(x, y); });
 }
 

@@ -7,8 +7,7 @@ namespace rv::RV_ISA {
 
 // c[0] + c[1] x + c[2] x^2 ..., by Horner's rule where it is short; else in pairs (Estrin), since what limits long
 // functions is the length of the chain of operations that wait for each other.
-template <int n, class T>
-RV_INLINE Vec<T> polynomial_of(const Vec<T> (&c)[n], Vec<T> x) {
+template <int n, class T> RV_INLINE Vec<T> polynomial_of(const Vec<T> (&c)[n], Vec<T> x) {
   if constexpr (n == 1) {
     return c[0];
   } else if constexpr (n <= 3) {
@@ -22,17 +21,14 @@ RV_INLINE Vec<T> polynomial_of(const Vec<T> (&c)[n], Vec<T> x) {
     return polynomial_of(pairs, x * x);
   }
 }
-template <class T, class... C>
-RV_INLINE Vec<T> polynomial(Vec<T> x, C... c) {
+template <class T, class... C> RV_INLINE Vec<T> polynomial(Vec<T> x, C... c) {
   const Vec<T> coefficients[] = {Vec<T>(c)...};
   return polynomial_of(coefficients, x);
 }
 
 // What differs between float and double.
-template <class T>
-struct Float;
-template <>
-struct Float<float> {
+template <class T> struct Float;
+template <> struct Float<float> {
   using Int = int32_t;
   static constexpr int kMantissa = 23;
   static constexpr Int kBias = 127, kSqrtHalfBits = 0x3f3504f3;
@@ -48,8 +44,7 @@ struct Float<float> {
     return polynomial(r, 0.5f, 0.166666344f, 0.041666504f, 0.0083418563f, 0.00139315147f, 0.000148759762f);
   }
 };
-template <>
-struct Float<double> {
+template <> struct Float<double> {
   using Int = int64_t;
   static constexpr int kMantissa = 52;
   static constexpr Int kBias = 1023, kSqrtHalfBits = 0x3fe6a09e667f3bcd;
@@ -70,30 +65,19 @@ struct Float<double> {
 };
 
 // The nearest integer to x, |x| < 2^22 (double: 2^51). The low bits of nearest_sum are that integer.
-template <class T>
-RV_INLINE Vec<T> nearest_sum(Vec<T> x) {
-  return x + Vec<T>(Float<T>::kMagic);
-}
-template <class T>
-RV_INLINE Vec<T> nearest(Vec<T> x) {
-  return nearest_sum(x) - Vec<T>(Float<T>::kMagic);
-}
+template <class T> RV_INLINE Vec<T> nearest_sum(Vec<T> x) { return x + Vec<T>(Float<T>::kMagic); }
+template <class T> RV_INLINE Vec<T> nearest(Vec<T> x) { return nearest_sum(x) - Vec<T>(Float<T>::kMagic); }
 
 // 2^n for integers n in [-126, 127] (double: [-1022, 1023]), and 2^(n + more) of n's nearest_sum.
-template <class T>
-RV_INLINE Vec<T> power_of_two_of(Vec<T> sum, int more) {
+template <class T> RV_INLINE Vec<T> power_of_two_of(Vec<T> sum, int more) {
   using F = Float<T>;
   using I = Vec<typename F::Int>;
   return bitcast<T>((bitcast<typename F::Int>(sum) + I(F::kBias + more)) << F::kMantissa);
 }
-template <class T>
-RV_INLINE Vec<T> power_of_two(Vec<T> n) {
-  return power_of_two_of(nearest_sum(n), 0);
-}
+template <class T> RV_INLINE Vec<T> power_of_two(Vec<T> n) { return power_of_two_of(nearest_sum(n), 0); }
 
 // p * 2^n for integers n that may leave that range to about twice its size, rounded once.
-template <class T>
-RV_INLINE Vec<T> scale(Vec<T> p, Vec<T> n) {
+template <class T> RV_INLINE Vec<T> scale(Vec<T> p, Vec<T> n) {
 #ifdef RV_AVX512
   if constexpr (same_type<T, float>) return Vec<T>((typename Vec<T>::Native)_mm512_scalef_ps((__m512)p.v, (__m512)n.v));
   else return Vec<T>((typename Vec<T>::Native)_mm512_scalef_pd((__m512d)p.v, (__m512d)n.v));
@@ -104,12 +88,8 @@ RV_INLINE Vec<T> scale(Vec<T> p, Vec<T> n) {
 }
 
 // n log(2) + r = x with an integer n and |r| <= log(2) / 2; sum is nearest_sum of n.
-template <class T>
-struct ExpArgument {
-  Vec<T> sum, n, r;
-};
-template <class T>
-RV_INLINE ExpArgument<T> reduce_exp(Vec<T> x) {
+template <class T> struct ExpArgument { Vec<T> sum, n, r; };
+template <class T> RV_INLINE ExpArgument<T> reduce_exp(Vec<T> x) {
   using F = Float<T>;
   using V = Vec<T>;
   const V sum = nearest_sum(x * V(1.4426950408889634)), n = sum - V(F::kMagic);
@@ -117,23 +97,20 @@ RV_INLINE ExpArgument<T> reduce_exp(Vec<T> x) {
 }
 
 // exp(x + tail) for |tail| << 1 and x between -1.5 |Float::kExpLow| and kExpHigh. 1.1 ULP.
-template <class T>
-RV_INLINE Vec<T> exp_sum(Vec<T> x, Vec<T> tail) {
+template <class T> RV_INLINE Vec<T> exp_sum(Vec<T> x, Vec<T> tail) {
   const ExpArgument<T> a = reduce_exp(x);
   const Vec<T> r = a.r + tail;
   return scale(fma(r * r, Float<T>::exp_rest(r), r) + Vec<T>(1), a.n);
 }
 
 // 1.1 ULP.
-template <class T>
-RV_INLINE Vec<T> exp(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> exp(Vec<T> x) {
   using V = Vec<T>;
   return exp_sum(max(min(x, V(Float<T>::kExpHigh)), V(Float<T>::kExpLow)), V(-0.0));  // beyond, it is inf or 0
 }
 
 // (exp(x) - 1) / 2, which does not overflow while it is computed, but for the sign of zero and denormals. 2 ULP.
-template <class T>
-RV_INLINE Vec<T> half_expm1(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> half_expm1(Vec<T> x) {
   using F = Float<T>;
   using V = Vec<T>;
   const ExpArgument<T> a = reduce_exp(max(x, V(F::kExpm1Low)));  // beyond, it is -1/2
@@ -142,24 +119,21 @@ RV_INLINE Vec<T> half_expm1(Vec<T> x) {
 }
 
 // 2 ULP.
-template <class T>
-RV_INLINE Vec<T> expm1(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> expm1(Vec<T> x) {
   using V = Vec<T>;
   const V r = V(2) * half_expm1(min(x, V(Float<T>::kExpHigh)));  // beyond, it is inf
   return select(abs(x) < V(Float<T>::kTinyArgument), x, r);
 }
 
 // 1 / (1 + exp(-x)). 3 ULP.
-template <class T>
-RV_INLINE Vec<T> sigmoid(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> sigmoid(Vec<T> x) {
   using V = Vec<T>;
   const V e = exp(-abs(x));  // never overflows, and small results keep their precision
   return select(x < V(0), e, V(1)) / (V(1) + e);
 }
 
 // e / (2 + e), e = exp(-2 |x|) - 1, with the sign of x. 3 ULP.
-template <class T>
-RV_INLINE Vec<T> tanh(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> tanh(Vec<T> x) {
   const Vec<T> e = half_expm1(Vec<T>(-2) * abs(x));
   return copysign(e / (Vec<T>(1) + e), x);
 }

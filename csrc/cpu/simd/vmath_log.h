@@ -20,10 +20,7 @@ RV_INLINE Vec<double> log1p_tail(Vec<double> f) {  // s (f^2/2 + R(s^2)) - f^2/2
 }
 
 // x = 2^exponent (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), for normal x > 0.
-template <class T>
-struct Split {
-  Vec<T> exponent, fraction;
-};
+template <class T> struct Split { Vec<T> exponent, fraction; };
 RV_INLINE Split<float> split(Vec<float> x) {
   using I = Vec<int32_t>;
   const I bits = bitcast<int32_t>(x), above = bits - I(Float<float>::kSqrtHalfBits);
@@ -39,8 +36,7 @@ RV_INLINE Split<double> split(Vec<double> x) {
           bitcast<double>(bits - (above & I(static_cast<int64_t>(0xfff0000000000000)))) - Vec<double>(1.0)};
 }
 // Also where x is denormal.
-template <class T>
-RV_INLINE Split<T> split_any(Vec<T> x) {
+template <class T> RV_INLINE Split<T> split_any(Vec<T> x) {
   using V = Vec<T>;
   const Mask<T> small = x < V(Float<T>::kSmallest);
   constexpr double kUp = static_cast<double>(uint64_t{1} << Float<T>::kMantissa);
@@ -59,8 +55,7 @@ RV_INLINE Split<float> split_any(Vec<float> x) {
 #endif
 
 // `normal` where 0 < x < inf; else what a logarithm is at 0, below, at inf and NaN.
-template <class T>
-RV_INLINE Vec<T> log_edges(Vec<T> x, Vec<T> normal) {
+template <class T> RV_INLINE Vec<T> log_edges(Vec<T> x, Vec<T> normal) {
   using V = Vec<T>;
   const V infinity(__builtin_inf());
   const V r = select(x < infinity, normal, x);  // also NaN
@@ -76,15 +71,13 @@ RV_INLINE Vec<float> log_edges(Vec<float> x, Vec<float> normal) {
 #endif
 
 // log(1 + f) + e log(2)
-template <class T>
-RV_INLINE Vec<T> log_sum(Vec<T> e, Vec<T> f) {
+template <class T> RV_INLINE Vec<T> log_sum(Vec<T> e, Vec<T> f) {
   using F = Float<T>;
   return fma(e, Vec<T>(F::kLn2Hi), fma(e, Vec<T>(F::kLn2Lo), log1p_tail(f)) + f);
 }
 
 // 1 ULP.
-template <class T>
-RV_INLINE Vec<T> log(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> log(Vec<T> x) {
   const Split<T> s = split_any(x);
   return log_edges(x, log_sum(s.exponent, s.fraction));
 }
@@ -105,8 +98,7 @@ RV_INLINE Vec<double> log2(Vec<double> x) {
 }
 
 // 2 ULP.
-template <class T>
-RV_INLINE Vec<T> log1p(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> log1p(Vec<T> x) {
   using V = Vec<T>;
   const V u = V(1) + x;
   // what the sum lost: x - (u - 1), or 1 - (u - x) where x is the greater
@@ -117,8 +109,7 @@ RV_INLINE Vec<T> log1p(Vec<T> x) {
 }
 
 // log1p for 0 <= x <= 1, or NaN. 1 ULP.
-template <class T>
-RV_INLINE Vec<T> log1p_unit(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> log1p_unit(Vec<T> x) {
   using V = Vec<T>;
   const Mask<T> upper = x > V(0.41421356237309503);  // there 1 + x = 2 (1 + f), f = (x - 1) / 2
   const V f = select(upper, (x - V(1)) * V(0.5), x);
@@ -175,8 +166,7 @@ RV_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) {
 }
 
 // Integers: exact modulo 2^bits; 0 for negative exponents, but of 1 and -1.
-template <class T>
-RV_INLINE Vec<T> pow(Vec<T> x, Vec<T> y) {
+template <class T> RV_INLINE Vec<T> pow(Vec<T> x, Vec<T> y) {
   return map(x, y, [](T base, T exponent) {
     using Bits = uint64_t;
     if constexpr (T(-1) < T(0))

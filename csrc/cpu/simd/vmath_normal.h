@@ -27,12 +27,8 @@ RV_INLINE Vec<double> mills_ratio(Vec<double> z) {
 }
 
 // density = exp(-z^2/2), and that integral, for z >= 0.
-template <class T>
-struct NormalTail {
-  Vec<T> density, tail;
-};
-template <class T>
-RV_INLINE NormalTail<T> normal_tail(Vec<T> z) {
+template <class T> struct NormalTail { Vec<T> density, tail; };
+template <class T> RV_INLINE NormalTail<T> normal_tail(Vec<T> z) {
   using V = Vec<T>;
   z = min(z, V(Float<T>::kMantissa < 30 ? 15.0 : 39.0));  // there the result is 0
   const V h = V(-0.5) * z, square = h * z;
@@ -51,8 +47,7 @@ RV_INLINE Vec<double> erf_rest(Vec<double> z) {
 }
 
 // 2 ULP.
-template <class T>
-RV_INLINE Vec<T> erf(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> erf(Vec<T> x) {
   using V = Vec<T>;
   const V size = abs(x);
   const V near = fma(x, erf_rest(size * size), x);
@@ -61,15 +56,13 @@ RV_INLINE Vec<T> erf(Vec<T> x) {
 }
 
 // x Phi(x) with Phi the normal distribution function. 8 ULP.
-template <class T>
-RV_INLINE Vec<T> gelu(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> gelu(Vec<T> x) {
   using V = Vec<T>;
   const V tail = normal_tail(abs(x)).tail;
   return x * select(x < V(0), tail, V(1) - tail);
 }
 // Phi(x) + x Phi'(x)
-template <class T>
-RV_INLINE Vec<T> gelu_grad(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> gelu_grad(Vec<T> x) {
   using V = Vec<T>;
   const NormalTail<T> at = normal_tail(abs(x));
   return fma(min(max(x, V(-40)), V(40)) * V(kInvSqrt2Pi), at.density, select(x < V(0), at.tail, V(1) - at.tail));

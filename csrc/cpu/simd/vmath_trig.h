@@ -8,8 +8,7 @@ namespace rv::RV_ISA {
 inline constexpr float kLargestAngle = 1e6f;  // beyond, angles go to C's functions, lane by lane
 
 // x = quarter * pi/2 + rest with |rest| <= pi/4, for |x| <= kLargestAngle; pi/2 in parts of 33 bits, and the rest.
-template <class T>
-struct Quarter {
+template <class T> struct Quarter {
   Vec<typename Float<T>::Int> quarter;
   Vec<T> rest;
 };
@@ -43,8 +42,7 @@ RV_INLINE Vec<double> cos_rest(Vec<double> z) {
 }
 
 // sin(rest + quarter * pi/2)
-template <class T>
-RV_INLINE Vec<T> sin_quarter(Vec<T> r, Vec<typename Float<T>::Int> quarter) {
+template <class T> RV_INLINE Vec<T> sin_quarter(Vec<T> r, Vec<typename Float<T>::Int> quarter) {
   using V = Vec<T>;
   using Int = typename Float<T>::Int;
   using I = Vec<Int>;
@@ -56,14 +54,12 @@ RV_INLINE Vec<T> sin_quarter(Vec<T> r, Vec<typename Float<T>::Int> quarter) {
 }
 
 // 2 ULP.
-template <class T>
-RV_INLINE Vec<T> sin(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> sin(Vec<T> x) {
   if (any(~(abs(x) <= Vec<T>(kLargestAngle)))) return map(x, [](T a) { return static_cast<T>(__builtin_sin(a)); });
   const Quarter<T> q = reduce_quarter(x);
   return select(abs(x) < Vec<T>(Float<T>::kTinyArgument), x, sin_quarter(q.rest, q.quarter));
 }
-template <class T>
-RV_INLINE Vec<T> cos(Vec<T> x) {
+template <class T> RV_INLINE Vec<T> cos(Vec<T> x) {
   if (any(~(abs(x) <= Vec<T>(kLargestAngle)))) return map(x, [](T a) { return static_cast<T>(__builtin_cos(a)); });
   const Quarter<T> q = reduce_quarter(x);
   return sin_quarter(q.rest, q.quarter + Vec<typename Float<T>::Int>(1));

@@ -13,13 +13,11 @@ namespace {
 constexpr int64_t kBlockBytes = kChainVectors * kVecBytes;
 constexpr int64_t kBlocksInRow = 16;  // bounds the stack where a compiler does not make calls jumps
 
-template <class T>
-using Native = typename Vec<T>::Native;
+template <class T> using Native = typename Vec<T>::Native;
 template <class T>
 using Wide = void (*)(const Link*, int64_t, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>, Native<T>,
                       Native<T>);
-template <class T>
-using Narrow = void (*)(const Link*, int64_t, int64_t, Native<T>);
+template <class T> using Narrow = void (*)(const Link*, int64_t, int64_t, Native<T>);
 using Any = void (*)();
 
 #define BLOCK \
@@ -30,17 +28,12 @@ using Any = void (*)();
   const Native<T> y0 = f(x0, 0), y1 = f(x1, 1), y2 = f(x2, 2), y3 = f(x3, 3), y4 = f(x4, 4), y5 = f(x5, 5), \
                   y6 = f(x6, 6), y7 = f(x7, 7)
 
-template <class T>
-RV_INLINE T* place(std::byte* p, int64_t at) {
-  return reinterpret_cast<T*>(p + at);
-}
+template <class T> RV_INLINE T* place(std::byte* p, int64_t at) { return reinterpret_cast<T*>(p + at); }
 // A masked store cannot be forwarded to a load: whole vectors go without.
-template <class T>
-RV_INLINE Vec<T> load_some(const T* p, int64_t lanes) {
+template <class T> RV_INLINE Vec<T> load_some(const T* p, int64_t lanes) {
   return lanes == Vec<T>::N ? load(p) : load_partial(p, lanes);
 }
-template <class T>
-RV_INLINE void store_some(T* p, Vec<T> a, int64_t lanes) {
+template <class T> RV_INLINE void store_some(T* p, Vec<T> a, int64_t lanes) {
   if (lanes == Vec<T>::N) store(p, a);
   else store_partial(p, a, lanes);
 }
@@ -65,8 +58,7 @@ RV_INLINE void store_some(T* p, Vec<T> a, int64_t lanes) {
   }
 
 // The operands of a form: each has its pointer, if it needs one, and gives vector k.
-template <class T, From from>
-struct Source {
+template <class T, From from> struct Source {
   const T* p = nullptr;
   Vec<T> all{};
   RV_INLINE Source(std::byte* operand, int64_t at) {
@@ -85,10 +77,7 @@ struct Source {
   }
 };
 constexpr int given(From f) { return f == From::memory || f == From::one; }
-template <class... More>
-constexpr int given(From f, More... more) {
-  return given(f) + given(more...);
-}
+template <class... More> constexpr int given(From f, More... more) { return given(f) + given(more...); }
 
 #if defined(__x86_64__)
 #define IN_REGISTER "+v"
@@ -98,24 +87,21 @@ constexpr int given(From f, More... more) {
 #define IN_REGISTER "+m"
 #endif
 // Rounds: the compiler must not contract what two steps compute into one operation.
-template <class T>
-RV_INLINE Vec<T> rounded(Vec<T> a) {
+template <class T> RV_INLINE Vec<T> rounded(Vec<T> a) {
   asm("" : IN_REGISTER(a.v));
   return a;
 }
 // After what came before it: vectors are to be read upwards. The compiler likes to begin with the last argument of a
 // call, and where memory is read downwards in pieces of eight lines, the machine does not fetch ahead (Zen 4, out of
 // the caches: half the bandwidth).
-template <class T>
-RV_INLINE Vec<T> in_turn(Vec<T> a) {
+template <class T> RV_INLINE Vec<T> in_turn(Vec<T> a) {
   asm volatile("" : IN_REGISTER(a.v));
   return a;
 }
 #undef IN_REGISTER
 
 // Three operands at most, those that are not the block in the link's order, and where the result goes.
-template <class T, From A, From B, From C, bool stored>
-struct Operands {
+template <class T, From A, From B, From C, bool stored> struct Operands {
   Source<T, A> a;
   Source<T, B> b;
   Source<T, C> c;
@@ -126,20 +112,16 @@ struct Operands {
         c(l->operand[given(A, B)], at),
         out(stored ? place<T>(l->out, at) : nullptr) {}
 };
-template <class T, class F, From A, From B, From C, bool stored>
-struct Step : Operands<T, A, B, C, stored> {
+template <class T, class F, From A, From B, From C, bool stored> struct Step : Operands<T, A, B, C, stored> {
   using Operands<T, A, B, C, stored>::Operands;
-  template <class Take>
-  RV_INLINE Vec<T> apply(Take take) const {
+  template <class Take> RV_INLINE Vec<T> apply(Take take) const {
     return F::apply(take(this->a), take(this->b), take(this->c), Vec<T>{});
   }
   WIDE_AND_NARROW(Step)
 };
-template <class T, class F, From A, From B, class G, From D, bool stored>
-struct Pair : Operands<T, A, B, D, stored> {
+template <class T, class F, From A, From B, class G, From D, bool stored> struct Pair : Operands<T, A, B, D, stored> {
   using Operands<T, A, B, D, stored>::Operands;
-  template <class Take>
-  RV_INLINE Vec<T> apply(Take take) const {
+  template <class Take> RV_INLINE Vec<T> apply(Take take) const {
     return G::apply(rounded(F::apply(take(this->a), take(this->b), Vec<T>{}, Vec<T>{})), take(this->c), Vec<T>{},
                     Vec<T>{});
   }
@@ -148,8 +130,7 @@ struct Pair : Operands<T, A, B, D, stored> {
 #undef WIDE_AND_NARROW
 
 // Goes on with the next block: operand 0 is the first link, 1 the end in bytes.
-template <class T>
-struct End {
+template <class T> struct End {
   static void wide(const Link* l, int64_t at, BLOCK) {
     at += kBlockBytes;
     if (at >= reinterpret_cast<intptr_t>(l->operand[1])) return;
@@ -165,26 +146,20 @@ struct End {
 #undef BLOCK
 
 struct Same {
-  template <class V>
-  static RV_INLINE V apply(V a, V, V, V) {
-    return a;
-  }
+  template <class V> static RV_INLINE V apply(V a, V, V, V) { return a; }
 };
 
-template <class L>
-Link link_of() {
+template <class L> Link link_of() {
   return {reinterpret_cast<Any>(&L::wide), reinterpret_cast<Any>(&L::narrow), {}, nullptr};
 }
-template <class T, class F, From A, From B = From::none, From C = From::none>
-Link with(bool stored) {
+template <class T, class F, From A, From B = From::none, From C = From::none> Link with(bool stored) {
   return stored ? link_of<Step<T, F, A, B, C, true>>() : link_of<Step<T, F, A, B, C, false>>();
 }
 constexpr int key(From a, From b = From::none, From c = From::none) {
   return static_cast<int>(a) | static_cast<int>(b) << 2 | static_cast<int>(c) << 4;
 }
 
-template <class T, class F>
-Link pick(Form form) {
+template <class T, class F> Link pick(Form form) {
   using enum From;
 #define FORM(...) \
   case key(__VA_ARGS__): return with<T, F, __VA_ARGS__>(form.stored);
@@ -203,16 +178,14 @@ Link pick(Form form) {
   return {};
 }
 
-template <class T, class F, From A, From B, class G>
-Link pair_with(From d, bool stored) {
+template <class T, class F, From A, From B, class G> Link pair_with(From d, bool stored) {
   using enum From;
   if (d == memory)
     return stored ? link_of<Pair<T, F, A, B, G, memory, true>>() : link_of<Pair<T, F, A, B, G, memory, false>>();
   if (d == one) return stored ? link_of<Pair<T, F, A, B, G, one, true>>() : link_of<Pair<T, F, A, B, G, one, false>>();
   return {};
 }
-template <class T, class F, class G>
-Link pick_pair(Form form, From d, bool stored) {
+template <class T, class F, class G> Link pick_pair(Form form, From d, bool stored) {
   using enum From;
 #define FORM(...) \
   case key(__VA_ARGS__): return pair_with<T, F, __VA_ARGS__, G>(d, stored);
@@ -250,10 +223,7 @@ R by_commuting(int row, F f) {
 
 // clang-format on
 
-template <class F>
-auto by_code(int dtype_code, F f) {
-  return dtype_code == 0 ? f(float{}) : f(double{});
-}
+template <class F> auto by_code(int dtype_code, F f) { return dtype_code == 0 ? f(float{}) : f(double{}); }
 
 }  // namespace
 

@@ -6,29 +6,15 @@
 namespace rv::RV_ISA {
 namespace {
 
-template <class T>
-RV_INLINE void store_result(T* out, Vec<T> r) {
-  store(out, r);
-}
-template <class T>
-RV_INLINE void store_result(bool* out, Mask<T> r) {
-  store_bools(out, r);
-}
+template <class T> RV_INLINE void store_result(T* out, Vec<T> r) { store(out, r); }
+template <class T> RV_INLINE void store_result(bool* out, Mask<T> r) { store_bools(out, r); }
 
-template <class T>
-struct MaskOrVec;  // the element type of a formula's result
-template <class T>
-struct MaskOrVec<Vec<T>> {
-  using Out = T;
-};
-template <class T>
-struct MaskOrVec<Mask<T>> {
-  using Out = bool;
-};
+template <class T> struct MaskOrVec;  // the element type of a formula's result
+template <class T> struct MaskOrVec<Vec<T>> { using Out = T; };
+template <class T> struct MaskOrVec<Mask<T>> { using Out = bool; };
 
 // Whole vectors first; then the rest in the same loop, once, by way of padded buffers.
-template <class Formula, class T>
-void run(const void* const* in, void* out_memory, int64_t n) {
+template <class Formula, class T> void run(const void* const* in, void* out_memory, int64_t n) {
   using V = Vec<T>;
   using Out = typename MaskOrVec<decltype(Formula::apply(V{}, V{}, V{}, V{}))>::Out;
   constexpr int N = V::N, kArity = Formula::kArity;
@@ -61,8 +47,7 @@ void run(const void* const* in, void* out_memory, int64_t n) {
 
 // ---------------------------------------------------------------- mixed dtypes
 
-template <class T>
-void run_where(const void* const* in, void* out_memory, int64_t n) {
+template <class T> void run_where(const void* const* in, void* out_memory, int64_t n) {
   const bool* condition = static_cast<const bool*>(in[0]);
   const T *a = static_cast<const T*>(in[1]), *b = static_cast<const T*>(in[2]);
   T* out = static_cast<T*>(out_memory);
@@ -75,14 +60,12 @@ void run_where(const void* const* in, void* out_memory, int64_t n) {
 
 // Truncates floats. Where C leaves a conversion undefined, small integers take the low bits of int32, as the
 // machine and NumPy do.
-template <class To, class From>
-RV_INLINE To convert_scalar(From x) {
+template <class To, class From> RV_INLINE To convert_scalar(From x) {
   if constexpr (same_type<To, bool>) return x != From(0);
   else if constexpr (is_float<From> && sizeof(To) == 1) return static_cast<To>(static_cast<int32_t>(x));
   else return static_cast<To>(x);
 }
-template <class To, class From>
-void run_cast(const void* const* in, void* out_memory, int64_t n) {
+template <class To, class From> void run_cast(const void* const* in, void* out_memory, int64_t n) {
   using Lane = typename LaneOf<From>::Type;  // bools as bytes: the compiler does not vectorise them
   const Lane* a = static_cast<const Lane*>(in[0]);
   To* out = static_cast<To*>(out_memory);
@@ -96,13 +79,11 @@ struct Row {
   TileFn fn[kDTypes];
 };
 
-template <class Formula, DType t, class T>
-constexpr TileFn instance() {
+template <class Formula, DType t, class T> constexpr TileFn instance() {
   if constexpr ((Formula::kTypes >> static_cast<int>(t) & 1) != 0) return run<Formula, T>;
   else return nullptr;
 }
-template <class Formula>
-constexpr Row row_of() {
+template <class Formula> constexpr Row row_of() {
   return {{
 #define DTYPE(name, type, ...) instance<Formula, DType::name, type>(),
 #include "core/dtypes.def"
@@ -120,8 +101,7 @@ constexpr Row kWhere = {{
 #include "core/dtypes.def"
 }};
 
-template <class From>
-constexpr Row casts_from() {
+template <class From> constexpr Row casts_from() {
   return {{
 #define DTYPE(name, type, ...) run_cast<type, From>,
 #include "core/dtypes.def"

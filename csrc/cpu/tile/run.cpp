@@ -152,8 +152,7 @@ struct Runner {
   }
 
   // n elements; straight(k) is where operand k's elements lie in one piece, or nullptr: then they are moved at `c`.
-  template <class Straight>
-  RV_INLINE void run_tile(int64_t n, Straight straight, const TileCursor* c) {
+  template <class Straight> RV_INLINE void run_tile(int64_t n, Straight straight, const TileCursor* c) {
     const Program& p = q.p;
     for (int k = 0; k < p.n_in; ++k) {
       if (layout.fixed[k]) continue;

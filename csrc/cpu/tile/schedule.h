@@ -11,8 +11,7 @@ struct Carver {
   std::byte* memory;
   int64_t used = 0;
 
-  template <class T>
-  RV_INLINE T* take(int64_t n) {
+  template <class T> RV_INLINE T* take(int64_t n) {
     used = (used + 15) & ~int64_t{15};
     T* p = memory ? reinterpret_cast<T*>(memory + used) : nullptr;
     used += n * static_cast<int64_t>(sizeof(T));

@@ -13,8 +13,7 @@ inline constexpr int64_t kLongRow = 512;  // likewise where all operands repeat 
 
 // ---- typed copies
 
-template <class T>
-void gather_as(const T* src, int64_t stride, T* dst, int64_t n) {
+template <class T> void gather_as(const T* src, int64_t stride, T* dst, int64_t n) {
   if (stride == 0) {
     const T v = *src;
     for (int64_t i = 0; i < n; ++i) dst[i] = v;
@@ -24,8 +23,7 @@ void gather_as(const T* src, int64_t stride, T* dst, int64_t n) {
     for (int64_t i = 0; i < n; ++i) dst[i] = src[i * stride];
   }
 }
-template <class T>
-void scatter_as(const T* src, T* dst, int64_t stride, int64_t n) {
+template <class T> void scatter_as(const T* src, T* dst, int64_t stride, int64_t n) {
   if (stride == 1 && n >= kShortRow) std::memcpy(dst, src, n * sizeof(T));
   else
     for (int64_t i = 0; i < n; ++i) dst[i * stride] = src[i];

@@ -11,15 +11,13 @@ namespace rv::RV_ISA::gemm {
 inline constexpr int64_t kInnerBytes = 40 << 10;  // of columns of B beside the rows of A, in L1
 
 // Of the transposed B.
-template <class T>
-int64_t inner_bytes(const Product<T>& q) {
+template <class T> int64_t inner_bytes(const Product<T>& q) {
   return q.b.row == 1 || q.k == 1 ? 0 : ceil_div(q.n * q.k * static_cast<int64_t>(sizeof(T)), 64) * 64;
 }
 
 // Tiles of 64 x 64, or 16 x 8. Within one, as many columns at a time as stay in L1 beside the rows of A at hand: those
 // come from L2 at half the rate at which 4 x 4 sums would use them up.
-template <class T>
-void run_inner(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
+template <class T> void run_inner(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
   constexpr int64_t tile = 64;
   const T* b = q.pb;
   int64_t b_col = q.b.col;

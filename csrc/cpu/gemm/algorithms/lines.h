@@ -9,8 +9,7 @@
 namespace rv::RV_ISA::gemm {
 
 // C[cols] = A[k] B[cols, k]^T + bias, A and columns of B contiguous. The second stream begins in the middle.
-template <class T>
-void lines(int64_t k, const T* a, const T* b, int64_t b_col, int64_t cols, T* c, const T* bias) {
+template <class T> void lines(int64_t k, const T* a, const T* b, int64_t b_col, int64_t cols, T* c, const T* bias) {
   constexpr int L = kLanes<T>;
   const int64_t half = ceil_div(cols, 2), second = cols - half;
   vec<T> part[2][L] = {};  // sums along k of L columns of each stream, lanes apart
@@ -44,8 +43,7 @@ void lines(int64_t k, const T* a, const T* b, int64_t b_col, int64_t cols, T* c,
   }
 }
 
-template <class T>
-void run_lines(const Product<T>& q, const T* bias, Team& team) {
+template <class T> void run_lines(const Product<T>& q, const T* bias, Team& team) {
   const int64_t tiles = ceil_div(q.n, 4 * kLanes<T>);
   team.each(tiles, [&](int64_t t) {
     const int64_t j = q.n * t / tiles, cols = q.n * (t + 1) / tiles - j;

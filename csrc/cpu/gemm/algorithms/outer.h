@@ -75,16 +75,14 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
 }
 
 // Panels of A, or of B, as any `blocked` finds them where its source is Source::ahead.
-template <class T, PacksRows<T> A>
-void pack_rows_ahead(T* panels, const A& a, int64_t m, int64_t k, Team& team) {
+template <class T, PacksRows<T> A> void pack_rows_ahead(T* panels, const A& a, int64_t m, int64_t k, Team& team) {
   const int64_t piece = Blocks::piece<T>(k), tiles = ceil_div(m, Blocks::kSmallRows);
   team.each(tiles * ceil_div(k, piece), [&](int64_t t) {
     const int64_t i = t % tiles * Blocks::kSmallRows, ps = t / tiles * piece, kc = min(piece, k - ps);
     a.pack(panels + panel_place(m, kRows, ps, i, kc), i, min(Blocks::kSmallRows, m - i), ps, kc);
   });
 }
-template <class T, PacksColumns<T> B>
-void pack_columns_ahead(T* panels, const B& b, int64_t n, int64_t k, Team& team) {
+template <class T, PacksColumns<T> B> void pack_columns_ahead(T* panels, const B& b, int64_t n, int64_t k, Team& team) {
   constexpr int64_t group = kPanelGroup * kCols<T>;
   const int64_t piece = Blocks::piece<T>(k), groups = ceil_div(n, group);
   team.each(groups * ceil_div(k, piece), [&](int64_t t) {

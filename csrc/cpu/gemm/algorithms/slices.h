@@ -15,13 +15,11 @@ void run_outer(const Product<T>& q, int64_t k0, int64_t k, T* c, int64_t c_row, 
   blocked(q.blocks, q.m, q.n, k, a, b, c, c_row, bias, scratch, team);
 }
 
-template <class T>
-int64_t partial_bytes(const Product<T>& q) {
+template <class T> int64_t partial_bytes(const Product<T>& q) {
   return ceil_div(q.m * q.n * static_cast<int64_t>(sizeof(T)), 64) * 64;
 }
 // Of the copies of one slice.
-template <class T>
-int64_t slice_bytes(const Product<T>& q) {
+template <class T> int64_t slice_bytes(const Product<T>& q) {
   return q.blocks.template bytes<T>(q.m, q.n, q.from_a, q.from_b);
 }
 
@@ -39,8 +37,7 @@ void sum_slices(const Product<T>& q, int64_t i, int64_t count, const T* partial,
     for (int64_t j = 0; j < q.n; ++j) c[j] += bias[j];
 }
 
-template <class T>
-void run_slices(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
+template <class T> void run_slices(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
   const int64_t part = partial_bytes(q), bytes = slice_bytes(q), step = q.depth(), count = ceil_div(q.k, step);
   std::byte* const copies = scratch + q.slices * part;
   team.each(count, [&](int64_t s) {

@@ -114,18 +114,15 @@ void narrow(int64_t k, const T* a, int64_t a_col, const T* b, int64_t b_row, int
   }
 }
 
-template <class T>
-using Narrow = void (*)(int64_t, const T*, int64_t, const T*, int64_t, int64_t, T*, const T*);
-template <class T>
-inline Narrow<T> pick_narrow(int64_t n) {
+template <class T> using Narrow = void (*)(int64_t, const T*, int64_t, const T*, int64_t, int64_t, T*, const T*);
+template <class T> inline Narrow<T> pick_narrow(int64_t n) {
   static constexpr Narrow<T> table[policy::narrow_vectors] = {narrow<T, 1>, narrow<T, 2>, narrow<T, 3>, narrow<T, 4>,
                                                               narrow<T, 5>, narrow<T, 6>, narrow<T, 7>, narrow<T, 8>};
   return table[(n - 1) / kLanes<T>];
 }
 
 // One row: k in slices, so that each is read from end to end, summed in order.
-template <class T>
-void run_row(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
+template <class T> void run_row(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
   constexpr int64_t widest = (16 << 10) / sizeof(T);  // C stays in L1
   if (q.n <= policy::narrow_vectors * kLanes<T>) {
     pick_narrow<T>(q.n)(q.k, q.pa, q.a.col, q.pb, q.b.row, q.n, q.pc, bias);
@@ -144,8 +141,7 @@ void run_row(const Product<T>& q, const T* bias, std::byte* scratch, Team& team)
 // ---------------------------------------------------------------- several
 
 // Hardly any k: rows of C in long runs, B in L1.
-template <class T>
-void run_strips(const Product<T>& q, const T* bias, Team& team) {
+template <class T> void run_strips(const Product<T>& q, const T* bias, Team& team) {
   const int64_t cols = max(1024, min(8192, (24 << 10) / q.k / 64 * 64)) / static_cast<int64_t>(sizeof(T));
   const int64_t rows = min(64, ceil_div(q.m, 4)), col_tiles = ceil_div(q.n, cols);
   team.each(ceil_div(q.m, rows) * col_tiles, [&](int64_t t) {

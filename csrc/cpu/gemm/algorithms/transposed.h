@@ -7,15 +7,13 @@
 namespace rv::RV_ISA::gemm {
 
 // Of the panels of A^T.
-template <class T>
-int64_t transposed_bytes(const Product<T>& q) {
+template <class T> int64_t transposed_bytes(const Product<T>& q) {
   return q.a.row == 1 ? 0 : panel_elements(q.m, kCols<T>, q.k) * static_cast<int64_t>(sizeof(T));
 }
 
 // C^T = B^T A^T by panels of A^T, a group of B's columns (rows of B^T) at a time over all of k; tiles are transposed
 // on their way to C.
-template <class T>
-void run_transposed(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
+template <class T> void run_transposed(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
   constexpr int L = kLanes<T>, W = kCols<T>;
   const int64_t groups = ceil_div(q.n, kRows * max(1, min(4, q.n / (8 * kRows))));
   T* const panels = reinterpret_cast<T*>(scratch);
