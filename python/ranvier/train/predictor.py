@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,19 @@ from ..core.errors import TraceError
 from ..core.recent import Recent
 from ..nn import Module
 from ..tensor import Tensor
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Evaluation mode, and then training mode again where that was on."""
+    mode = model.training
+    if mode:
+        model.eval()
+    try:
+        yield
+    finally:
+        if mode:
+            model.train()
 
 
 class Predictor:
@@ -30,32 +45,19 @@ class Predictor:
 
     def eager(self, arrays: tuple[np.ndarray, ...]) -> Any:
         """The model's output for `arrays`, as it is."""
-        mode = self.model.training
-        if mode:
-            self.model.eval()
-        try:
-            with no_grad():
-                return self.model(*map(Tensor, arrays))
-        finally:
-            if mode:
-                self.model.train()
+        with evaluating(self.model), no_grad():
+            return self.model(*map(Tensor, arrays))
 
     def _trace(self, arrays: tuple[np.ndarray, ...], frozen: bool = False) -> Any:
         """The compiled model for arrays of these shapes, or None where it cannot be traced."""
         if self._function is None:
             return None
-        mode = self.model.training
-        if mode:
-            self.model.eval()
         try:
-            with no_grad():
+            with evaluating(self.model), no_grad():
                 return self._function.find(arrays, {}, frozen, [])
         except TraceError:
             self._function = None
             return None
-        finally:
-            if mode:
-                self.model.train()
 
     def again(self, x: np.ndarray) -> Any:
         """Predictions for one array, if another of this shape and dtype has been seen; else None."""

@@ -32,7 +32,7 @@ from .inputs import (
     split_batch,
 )
 from .names import decision_threshold, loss_by_name, optimizer_by_name
-from .predictor import Predictor
+from .predictor import Predictor, evaluating
 from .progress import Progress
 from .steps import evaluate_step, train_step
 
@@ -337,10 +337,7 @@ class Trainer:
         return self._evaluate(xs, target, batch_size)
 
     def _evaluate(self, xs: tuple[np.ndarray, ...], target: np.ndarray, batch_size: int) -> dict[str, float]:
-        mode = self.model.training
-        if mode:
-            self.model.eval()
-        try:
+        with evaluating(self.model):
             fused = self._fused(xs, target)
             step = self._step(("evaluate", *map(id, fused)), lambda: evaluate_step(self.model, self.loss, fused))
             feed = Feed((*xs, target), batch_size, np.arange(len(target)))
@@ -348,9 +345,6 @@ class Trainer:
                 *_, (_, _, sums, rows) = feed.run(step, 1 + len(fused), False)
             logs = _named(fused, sums / rows)
             self._slow_metrics([(xs, target)], fused, logs, batch_size)
-        finally:
-            if mode:
-                self.model.train()
         return logs
 
     def _slow_metrics(self, blocks: Iterable[tuple], fused: Sequence[Any], logs: dict[str, Any], batch: int) -> None:
