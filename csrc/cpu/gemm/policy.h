@@ -45,8 +45,9 @@ struct UnitSpeed {
 };
 // The threads of a core share its tiles, where each has FMAs of its own: a busy neighbour takes half of the gain.
 inline constexpr UnitSpeed kAmxSpeed{2 / 3174.0, 0.05, 0.12, 2 / 225.0, 2.0};
-inline constexpr UnitSpeed kEmulatedSpeed{2 / 3174.0, 0.05, 0.12, 2 / 225.0,
-                                          1.0};                              // for tests: whatever AMX might take
-inline constexpr UnitSpeed kDotSpeed{2 / 440.0, 0.01, 0.1, 2 / 215.0, 1.0};  // vdpbf16ps
+// For tests: whatever AMX might take.
+inline constexpr UnitSpeed kEmulatedSpeed{2 / 3174.0, 0.05, 0.12, 2 / 225.0, 1.0};
+// vdpbf16ps
+inline constexpr UnitSpeed kDotSpeed{2 / 440.0, 0.01, 0.1, 2 / 215.0, 1.0};
 
 }  // namespace rv::RV_ISA::gemm

@@ -141,7 +141,7 @@ template <int kTerms, int R, int S> void emulated_block(const UnitJob& job) {
 
 // ---------------------------------------------------------------- vdpbf16ps
 
-// One term, 8 rows by S vectors at a time. Zen 5 starts two of them a cycle, as FMAs: twice the arithmetic.
+// One term, 8 rows by S vectors at a time. Machines start as many of them a cycle as FMAs: twice the arithmetic.
 template <int R, int S> __attribute__((target("avx512bf16"), noinline)) void dot_block(const UnitJob& job) {
   constexpr int kStep = 8;
   for (int r = 0; r < R * kTile; r += kStep) {

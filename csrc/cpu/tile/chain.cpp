@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Links of chains, for the light rows of elementwise.def on float dtypes. Each ends with a call of the next in tail
-// position, which passes the block on in registers. On a Zen 5 such a jump costs 3 cycles and a link of 8 vectors 4.5
-// to 5.5: what counts is the number of links, so each loads its operands and stores its result itself, and takes two
-// steps where that is frequent.
+// position, which passes the block on in registers. The jump costs about as much as the arithmetic: what counts is the
+// number of links, so each loads its operands and stores its result itself, and takes two steps where that is frequent.
 #include "cpu/tile/chain.h"
 
 #include "cpu/tile/formulas.h"
@@ -92,8 +91,7 @@ template <class T> RV_INLINE Vec<T> rounded(Vec<T> a) {
   return a;
 }
 // After what came before it: vectors are to be read upwards. The compiler likes to begin with the last argument of a
-// call, and where memory is read downwards in pieces of eight lines, the machine does not fetch ahead (Zen 4, out of
-// the caches: half the bandwidth).
+// call, and where memory is read downwards in pieces of eight lines, machines do not fetch ahead.
 template <class T> RV_INLINE Vec<T> in_turn(Vec<T> a) {
   asm volatile("" : IN_REGISTER(a.v));
   return a;

@@ -14,7 +14,7 @@ from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, prom
 from ..core.errors import DTypeError, OutOfRangeError, TraceError
 from ..core.tape import Node
 from ..core.tensor import TensorBase, wrap, wrap_constant
-from ..core.traced import Traced
+from ..core.traced import is_traced
 
 _call_ids = count()
 
@@ -136,7 +136,7 @@ def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
     if local.tracer is not None:
         return inputs, local.tracer.record(call, inputs)
     for a in arrays:
-        if isinstance(a, Traced):
+        if is_traced(a):
             raise TraceError(
                 f"{call.op.name}: a tensor of shape {a.shape} from inside a compiled function has no value outside of it; "
                 "return it from the function"

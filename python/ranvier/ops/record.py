@@ -129,9 +129,8 @@ class Op:
         self.defaults = dict(attrs or {})
         self.rule = rule or ("promote" if kind == "elementwise" else None)
         self.arity, self.encode, self.extras, self.inplace = arity, encode, extras, inplace or {}
-        self.saves = (
-            _masks(saves) if isinstance(saves, str) else tuple(zip(*map(_masks, saves)))
-        )  # of inputs, of outputs
+        # of inputs, of outputs
+        self.saves = _masks(saves) if isinstance(saves, str) else tuple(zip(*map(_masks, saves)))
         self.flops, self.domain, self.samples, self.edges = flops, domain, tuple(samples), edges
         self.max_ulp, self.ulp_floor, self.terms, self.onnx, self.doc = max_ulp, ulp_floor, terms, onnx, doc
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
