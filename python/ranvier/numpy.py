@@ -42,6 +42,8 @@ class _Routed:
         return self.ours if isinstance(x, _TensorBase) else self.theirs
 
     def __getattr__(self, name: str) -> Any:  # `outer`, `reduce` and the like, of NumPy's
+        if name.startswith("__"):
+            raise AttributeError(name)
         return getattr(self.theirs, name)
 
     def __repr__(self) -> str:
