@@ -186,7 +186,11 @@ class Methods:
         """`bitwise_xor`, in place."""
     def bmm(self, mat2: TensorLike) -> Tensor:
         """A batch of matrix products: (b, n, k) @ (b, k, m) -> (b, n, m)."""
+    @overload
     def broadcast_to(self, shape: Sequence[int]) -> Tensor:
+        """The same as `expand`."""
+    @overload
+    def broadcast_to(self, newshape: Sequence[int]) -> Tensor:
         """The same as `expand`."""
     def bucketize(self, boundaries: TensorLike, *, right: bool = False) -> Tensor:
         """The number of the bucket of each element: boundaries[i - 1] < x <= boundaries[i]; with `right` <= and <."""
@@ -199,22 +203,38 @@ class Methods:
     def celu_(self, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         """`celu`, in place."""
     def chunk(self, chunks: int, dim: int = 0, *, axis: int = 0) -> tuple[Tensor, ...]:
-        """At most `chunks` views of equal size along `dim` (the last may be shorter)."""
-    def clamp(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+        """At most `chunks` views of equal size along `dim` (the last may be shorter); of an empty axis all of them."""
+    def clamp(self, min: TensorLike | None = None, max: TensorLike | None = None, *, a_min: TensorLike | None = None, a_max: TensorLike | None = None) -> Tensor:
         """min(max(input, min), max); the bounds are numbers or tensors, None for no bound."""
-    def clamp_(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+    def clamp_(self, min: TensorLike | None = None, max: TensorLike | None = None, *, a_min: TensorLike | None = None, a_max: TensorLike | None = None) -> Tensor:
         """`clamp`, in place."""
+    @overload
     def clamp_max(self, max: TensorLike) -> Tensor:
         """min(input, max)"""
+    @overload
+    def clamp_max(self, a_max: TensorLike) -> Tensor:
+        """min(input, max)"""
+    @overload
     def clamp_max_(self, max: TensorLike) -> Tensor:
         """`clamp_max`, in place."""
+    @overload
+    def clamp_max_(self, a_max: TensorLike) -> Tensor:
+        """`clamp_max`, in place."""
+    @overload
     def clamp_min(self, min: TensorLike) -> Tensor:
         """max(input, min)"""
+    @overload
+    def clamp_min(self, a_min: TensorLike) -> Tensor:
+        """max(input, min)"""
+    @overload
     def clamp_min_(self, min: TensorLike) -> Tensor:
         """`clamp_min`, in place."""
-    def clip(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+    @overload
+    def clamp_min_(self, a_min: TensorLike) -> Tensor:
+        """`clamp_min`, in place."""
+    def clip(self, min: TensorLike | None = None, max: TensorLike | None = None, *, a_min: TensorLike | None = None, a_max: TensorLike | None = None) -> Tensor:
         """min(max(input, min), max); the bounds are numbers or tensors, None for no bound."""
-    def clip_(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+    def clip_(self, min: TensorLike | None = None, max: TensorLike | None = None, *, a_min: TensorLike | None = None, a_max: TensorLike | None = None) -> Tensor:
         """`clamp`, in place."""
     def clone(self) -> Tensor:
         """A copy in C order, which gradients flow through."""
@@ -234,8 +254,8 @@ class Methods:
         """`cosh`, in place."""
     def count_nonzero(self, dim: Any = None, *, axis: Any = None) -> Tensor:
         """How many elements over `dim` are not 0, as int64."""
-    def cov(self, *, correction: float = 1) -> Tensor:
-        """The covariance matrix of variables (rows), observed together (columns): sum d_i d_j / (n - correction)."""
+    def cov(self, *, correction: float = 1, ddof: float = 1) -> Tensor:
+        """The covariance matrix of variables (rows), observed together (columns): sum d_i d_j / (n - correction); of one"""
     def cross(self, other: TensorLike, dim: int | None = None, *, axis: int | None = None) -> Tensor:
         """The cross product of vectors of 3 along `dim` (None: the first axis of size 3)."""
     @overload
@@ -285,7 +305,7 @@ class Methods:
     def eq_(self, other: TensorLike) -> Tensor:
         """`eq`, in place."""
     def equal(self, other: TensorLike) -> bool:
-        """Whether both have the same shape and the same elements."""
+        """Whether both have the same shape and the same elements, of whatever dtypes."""
     def erf(self) -> Tensor:
         """2 / sqrt(pi) * the integral of exp(-t^2) from 0 to input."""
     def erf_(self) -> Tensor:
@@ -318,7 +338,7 @@ class Methods:
         """`trunc`, in place."""
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """Axes start_dim..end_dim as one."""
-    def flip(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ...) -> Tensor:
+    def flip(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ..., reps: Any = ...) -> Tensor:
         """The order of the elements reversed along `dims`."""
     def fliplr(self) -> Tensor:
         """flip along axis 1."""
@@ -412,7 +432,11 @@ class Methods:
         """0 below 0 and for NaN, `values` at 0, 1 above."""
     def heaviside_(self, values: TensorLike) -> Tensor:
         """`heaviside`, in place."""
+    @overload
     def hsplit(self, sections: Any) -> tuple[Tensor, ...]:
+        """tensor_split along axis 1 (vectors: axis 0)."""
+    @overload
+    def hsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
         """tensor_split along axis 1 (vectors: axis 0)."""
     def hypot(self, other: TensorLike) -> Tensor:
         """sqrt(input^2 + other^2), the length of a hypotenuse, without overflow."""
@@ -711,18 +735,18 @@ class Methods:
         """`input` with a border. `pad` lists the sizes (before, after) from the last axis to the first."""
     def pad_(self, pad: Sequence[int], mode: str = 'constant', value: float | None = None) -> Tensor:
         """`pad`, in place."""
-    def permute(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ...) -> Tensor:
+    def permute(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ..., reps: Any = ...) -> Tensor:
         """Axes in the order `dims`."""
     def positive(self) -> Tensor:
         """input itself."""
     def positive_(self) -> Tensor:
         """`positive`, in place."""
     def pow(self, exponent: TensorLike) -> Tensor:
-        """input ** exponent. Integers stay integers; a negative exponent then is an error."""
+        """input ** exponent. Integers stay integers, bools become int64; a negative exponent then is an error."""
     def pow_(self, exponent: TensorLike) -> Tensor:
         """`pow`, in place."""
     def power(self, exponent: TensorLike) -> Tensor:
-        """input ** exponent. Integers stay integers; a negative exponent then is an error."""
+        """input ** exponent. Integers stay integers, bools become int64; a negative exponent then is an error."""
     def power_(self, exponent: TensorLike) -> Tensor:
         """`pow`, in place."""
     def prelu(self, weight: TensorLike) -> Tensor:
@@ -763,15 +787,23 @@ class Methods:
         """Each element (or slice along `dim`) `repeats` times in a row; None: of the input as a vector."""
     def repeat_interleave_(self, repeats: Any, dim: int | None = None, *, axis: int | None = None) -> Tensor:
         """`repeat_interleave`, in place."""
-    def reshape(self, *shape_: Any, shape: Any = ...) -> Tensor:
+    def reshape(self, *shape_: Any, shape: Any = ..., newshape: Any = ...) -> Tensor:
         """`input` with the same elements in another shape; one size may be -1. A view where the layout allows."""
-    def roll(self, shifts: Any, dims: Any = None, *, axis: Any = None, axes: Any = None) -> Tensor:
+    @overload
+    def roll(self, shifts: Any, dims: Any = None, *, axis: Any = None, axes: Any = None, reps: Any = None) -> Tensor:
         """Elements moved by `shifts` places along `dims`, those that leave the end come in at the start; None: as a vector."""
-    def roll_(self, shifts: Any, dims: Any = None, *, axis: Any = None, axes: Any = None) -> Tensor:
+    @overload
+    def roll(self, shift: Any, dims: Any = None) -> Tensor:
+        """Elements moved by `shifts` places along `dims`, those that leave the end come in at the start; None: as a vector."""
+    @overload
+    def roll_(self, shifts: Any, dims: Any = None, *, axis: Any = None, axes: Any = None, reps: Any = None) -> Tensor:
         """`roll`, in place."""
-    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1), *, axis: Sequence[int] = (0, 1), axes: Sequence[int] = (0, 1)) -> Tensor:
+    @overload
+    def roll_(self, shift: Any, dims: Any = None) -> Tensor:
+        """`roll`, in place."""
+    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1), *, axis: Sequence[int] = (0, 1), axes: Sequence[int] = (0, 1), reps: Sequence[int] = (0, 1)) -> Tensor:
         """`input` turned by k quarters in the plane of `dims`, from the first towards the second."""
-    def rot90_(self, k: int = 1, dims: Sequence[int] = (0, 1), *, axis: Sequence[int] = (0, 1), axes: Sequence[int] = (0, 1)) -> Tensor:
+    def rot90_(self, k: int = 1, dims: Sequence[int] = (0, 1), *, axis: Sequence[int] = (0, 1), axes: Sequence[int] = (0, 1), reps: Sequence[int] = (0, 1)) -> Tensor:
         """`rot90`, in place."""
     def round(self, *, decimals: int = 0) -> Tensor:
         """The nearest integer, of two the even one; or the nearest multiple of 10 ** -decimals."""
@@ -816,7 +848,7 @@ class Methods:
     def selu_(self, inplace: bool = False) -> Tensor:
         """`selu`, in place."""
     def sgn(self) -> Tensor:
-        """1, 0 or -1; 0 for NaN."""
+        """1, 0 or -1; 0 for NaN. Of bools: themselves."""
     def sgn_(self) -> Tensor:
         """`sign`, in place."""
     def sigmoid(self) -> Tensor:
@@ -824,7 +856,7 @@ class Methods:
     def sigmoid_(self) -> Tensor:
         """`sigmoid`, in place."""
     def sign(self) -> Tensor:
-        """1, 0 or -1; 0 for NaN."""
+        """1, 0 or -1; 0 for NaN. Of bools: themselves."""
     def sign_(self) -> Tensor:
         """`sign`, in place."""
     def signbit(self) -> Tensor:
@@ -874,14 +906,14 @@ class Methods:
     def sqrt_(self) -> Tensor:
         """`sqrt`, in place."""
     def square(self) -> Tensor:
-        """input * input."""
+        """input * input; of bools in int64."""
     def square_(self) -> Tensor:
         """`square`, in place."""
     def squeeze(self, dim: Any = None, *, axis: Any = None) -> Tensor:
         """Without the axes of size 1 (all, or those of `dim`)."""
-    def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None, axis: Any = None, keepdims: bool = False, ddof: float | None = None) -> Tensor:
         """Standard deviation over `dim`, the square root of `var`; its gradient is 0 where it is 0."""
-    def std_mean(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None, axis: Any = None, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+    def std_mean(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None, axis: Any = None, keepdims: bool = False, ddof: float | None = None) -> tuple[Tensor, Tensor]:
         """(standard deviation, mean) over `dim`; see `std`."""
     def sub(self, other: TensorLike, *, alpha: float = 1) -> Tensor:
         """input - alpha * other."""
@@ -923,15 +955,19 @@ class Methods:
         """input - tanh(input)."""
     def tanhshrink_(self) -> Tensor:
         """`tanhshrink`, in place."""
+    @overload
     def tensor_split(self, sections: int | Sequence[int], dim: int = 0, *, axis: int = 0) -> tuple[Tensor, ...]:
+        """Exactly `sections` views along `dim`, sizes differing by at most one; or cut before each of the given positions."""
+    @overload
+    def tensor_split(self, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
         """Exactly `sections` views along `dim`, sizes differing by at most one; or cut before each of the given positions."""
     def threshold(self, threshold: float, value: float, inplace: bool = False) -> Tensor:
         """input where it is above `threshold`, else `value`."""
     def threshold_(self, threshold: float, value: float, inplace: bool = False) -> Tensor:
         """`threshold`, in place."""
-    def tile(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ...) -> Tensor:
+    def tile(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ..., reps: Any = ...) -> Tensor:
         """The same as `repeat`, but missing numbers in front count as 1."""
-    def tile_(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ...) -> Tensor:
+    def tile_(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ..., reps: Any = ...) -> Tensor:
         """`tile`, in place."""
     def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, axis: int = -1) -> SortResult[Tensor]:
         """The k largest (or smallest) values along `dim`, in order, and their positions; of equal values the first."""
@@ -979,15 +1015,19 @@ class Methods:
     @overload
     def unsqueeze(self, axis: int) -> Tensor:
         """With a new axis of size 1 at `dim`."""
-    def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None, axis: Any = None, keepdims: bool = False, ddof: float | None = None) -> Tensor:
         """Variance over `dim`: sum (x - mean)^2 / max(0, n - correction); correction 1, or 0 with unbiased=False."""
-    def var_mean(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None, axis: Any = None, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+    def var_mean(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None, axis: Any = None, keepdims: bool = False, ddof: float | None = None) -> tuple[Tensor, Tensor]:
         """(variance, mean) over `dim` in one pass over the data; see `var`."""
     def vdot(self, other: TensorLike) -> Tensor:
         """`dot`, by its other name."""
-    def view(self, *shape_: Any, shape: Any = ...) -> Tensor:
+    def view(self, *shape_: Any, shape: Any = ..., newshape: Any = ...) -> Tensor:
         """The same as `reshape` (PyTorch's name for it)."""
+    @overload
     def vsplit(self, sections: Any) -> tuple[Tensor, ...]:
+        """tensor_split along axis 0."""
+    @overload
+    def vsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
         """tensor_split along axis 0."""
     def xlogy(self, other: TensorLike) -> Tensor:
         """input * log(other); 0 where input is 0, unless other is NaN."""

@@ -196,12 +196,12 @@ class Tensor(TensorBase, Methods):
 
     def __len__(self) -> int:
         if not self.shape:
-            raise ShapeError("len: a 0-d tensor has no length")
+            raise TypeError("len: a 0-d tensor has no length")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
-            raise ShapeError("iteration over a 0-d tensor")
+            raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))
 
     def __contains__(self, value: Any) -> bool:
@@ -476,9 +476,18 @@ def _swapped(function: Any) -> Any:
     return _by(function, lambda self, other: function(other, self))
 
 
-def _unless_none(function: Any) -> Any:
-    """So that `x == None` and `x in [None]` are False, as of any object."""
-    return _by(function, lambda self, other: NotImplemented if other is None else function(self, other))
+def _unless_foreign(function: Any) -> Any:
+    """So that `x == None`, `x == "a"` and `x in [None]` are False, as of any object. Lists are more likely a mistake."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        try:
+            return function(self, other)
+        except DTypeError:
+            if isinstance(other, (TensorBase, np.ndarray, np.generic, list, tuple, int, float)):
+                raise
+            return NotImplemented
+
+    return _by(function, method)
 
 
 def _by(function: Any, method: Any) -> Any:
@@ -523,7 +532,7 @@ def _attach() -> None:
     for name in ("lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(ops, name))
     for name in ("eq", "ne"):
-        setattr(Tensor, f"__{name}__", _unless_none(getattr(ops, name)))
+        setattr(Tensor, f"__{name}__", _unless_foreign(getattr(ops, name)))
     for name, unary in {"neg": ops.neg, "abs": ops.abs, "invert": ops.bitwise_not}.items():
         setattr(Tensor, f"__{name}__", unary)
     for name, keeps_shape in ops.methods():

@@ -135,27 +135,27 @@ def is_constant(t: Any) -> bool:
     return type(t) is _constant
 
 
-def to_array(data: Any, dtype: Any) -> np.ndarray:
-    """The array for a tensor of `data`: numbers, nested sequences of them, or an array."""
+def to_array(data: Any, dtype: Any, name: str = "tensor") -> np.ndarray:
+    """The array for a tensor of `data`: numbers, nested sequences of them, or an array; errors name the function."""
     try:
         array = np.asarray(data)
     except ValueError:
-        raise ShapeError("tensor: nested sequences must have equal lengths") from None
+        raise ShapeError(f"{name}: nested sequences must have equal lengths") from None
     if dtype is not None:
-        return _fitting(array, as_dtype(dtype), data)
+        return _fitting(array, as_dtype(dtype), data, name)
     if array.dtype in CODE and (isinstance(data, (np.ndarray, np.generic)) or array.dtype != np.float64):
         return array
     if array.dtype.kind == "f":
         return array.astype(get_default_dtype())
     if array.dtype.kind in "iu":
-        return _fitting(array, np.dtype(np.int64), data)
-    raise DTypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} cannot become a tensor")
+        return _fitting(array, np.dtype(np.int64), data, name)
+    raise DTypeError(f"{name}: {type(data).__name__} with dtype {array.dtype} cannot become a tensor")
 
 
-def _fitting(array: np.ndarray, dtype: np.dtype, data: Any) -> np.ndarray:
+def _fitting(array: np.ndarray, dtype: np.dtype, data: Any, name: str) -> np.ndarray:
     """`array` in `dtype`; refuses what is no number, and numbers that the integers of `dtype` do not include."""
     if array.dtype.kind not in "biuf":
-        raise DTypeError(f"tensor: {data!r:.60} of type {type(data).__name__} cannot become {dtype}")
+        raise DTypeError(f"{name}: {data!r:.60} of type {type(data).__name__} cannot become {dtype}")
     if dtype.kind in "iu" and array.dtype.kind in "iuf" and array.dtype != dtype and array.size:
         range_ = np.iinfo(dtype)
         low, high = array.min(), array.max()  # nan, if there is one
@@ -165,7 +165,7 @@ def _fitting(array: np.ndarray, dtype: np.dtype, data: Any) -> np.ndarray:
             fits = int(low) >= range_.min and int(high) <= range_.max
         if not fits:
             worst = high if not high <= range_.max else low
-            raise DTypeError(f"tensor: {worst} does not fit {dtype}, whose range is [{range_.min}, {range_.max}]")
+            raise DTypeError(f"{name}: {worst} does not fit {dtype}, whose range is [{range_.min}, {range_.max}]")
     return array.astype(dtype)
 
 

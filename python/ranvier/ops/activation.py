@@ -9,7 +9,24 @@ import numpy as np
 
 from ..core.errors import DTypeError, ShapeError
 from ._xp import erfc
-from .elementwise import bound, clamp, exp, mul, of_floats, of_numbers, square, sub, where
+from .elementwise import (
+    add,
+    bound,
+    clamp,
+    div,
+    exp,
+    fitting,
+    ge,
+    gt,
+    le,
+    logical_and,
+    mul,
+    of_floats,
+    of_numbers,
+    square,
+    sub,
+    where,
+)  # fmt: skip
 from .public import Array
 from .record import Op, normalize_axis
 from .shape import chunk
@@ -266,12 +283,12 @@ def prelu(input: Array, weight: Array) -> Array:
                 f"prelu: weight{weight.shape} must have one element, or one a channel of input{input.shape}"
             )
         weight = weight.reshape((channels,) + (1,) * (input.ndim - 2))
-    return where(input > 0, input, mul(weight, input))
+    return where(gt(input, 0), input, mul(weight, input))
 
 
 def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Array:
     """input where it is above `threshold`, else `value`."""
-    out = where(input <= threshold, float(value), input)
+    out = where(le(input, threshold), fitting("threshold", value, input.dtype), input)
     return into(input, out) if inplace else out
 
 
@@ -285,7 +302,7 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace:
 
 def hardsigmoid(input: Array, inplace: bool = False) -> Array:
     """min(max(input + 3, 0), 6) / 6."""
-    out = relu6(input + 3) / 6
+    out = div(relu6(add(input, 3.0)), 6.0)
     return into(input, out) if inplace else out
 
 
@@ -359,7 +376,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 
 def hardshrink(input: Array, lambd: float = 0.5) -> Array:
     """input, and 0 where it lies in [-lambd, lambd]."""
-    return where((input >= -lambd) & (input <= lambd), 0.0, input)
+    return where(logical_and(ge(input, -lambd), le(input, lambd)), 0.0, input)
 
 
 def logsigmoid(input: Array) -> Array:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 
 import numpy as np
 
-from ..core.dtypes import float64, is_float
+from ..core.dtypes import float64, is_float, promote
 from .elementwise import (
     abs,
     add,
+    as_arrays,
     cast_to,
     clamp,
     div,
@@ -25,6 +25,7 @@ from .elementwise import (
     log1p,
     logical_and,
     logical_or,
+    logical_xor,
     lt,
     maximum,
     mul,
@@ -39,6 +40,7 @@ from .elementwise import (
     where,
 )  # fmt: skip
 from .public import Array
+from .shape import clone
 
 __all__ = [
     "addcdiv", "addcmul", "copysign", "clamp_max", "clamp_min", "fix", "float_power", "fmax", "fmin", "fmod", "frac",
@@ -49,12 +51,14 @@ __all__ = [
 
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
     """input + value * tensor1 * tensor2"""
+    input, tensor1, tensor2 = as_arrays(input, tensor1, tensor2)
     product = mul(tensor1, tensor2)
     return add(input, product if value == 1 else mul(product, value))
 
 
 def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
     """input + value * tensor1 / tensor2"""
+    input, tensor1, tensor2 = as_arrays(input, tensor1, tensor2)
     quotient = div(tensor1, tensor2)
     return add(input, quotient if value == 1 else mul(quotient, value))
 
@@ -76,6 +80,7 @@ def logaddexp(input: Array, other: Array) -> Array:
     >>> rv.logaddexp(rv.tensor(1000.0), rv.tensor(1000.0))
     tensor(1000.6932)
     """
+    input, other = as_arrays(input, other, floats=True)
     same = eq(input, other)  # infinities too, whose difference is none
     apart = log1p(exp(neg(abs(where(same, 1.0, sub(input, other))))))
     middle = add(mul(input, 0.5), mul(other, 0.5))
@@ -84,6 +89,7 @@ def logaddexp(input: Array, other: Array) -> Array:
 
 def logaddexp2(input: Array, other: Array) -> Array:
     """log2(2^input + 2^other), without overflow."""
+    input, other = as_arrays(input, other, floats=True)
     ln2 = math.log(2)
     return div(logaddexp(mul(input, ln2), mul(other, ln2)), ln2)
 
@@ -101,6 +107,7 @@ def logit(input: Array, eps: float | None = None) -> Array:
 
 def xlogy(input: Array, other: Array) -> Array:
     """input * log(other); 0 where input is 0, unless other is NaN."""
+    input, other = as_arrays(input, other)
     no_log = logical_and(eq(input, 0), logical_or(le(other, 0), eq(other, math.inf)))  # elsewhere input * log is right
     return mul(input, log(where(no_log, 1.0, other)))
 
@@ -113,7 +120,7 @@ def nan_to_num(input: Array, nan: float = 0.0, posinf: float | None = None, negi
     tensor([1., 0., 9.])
     """
     if not is_float(input.dtype):
-        return mul(input, 1)
+        return clone(input)
     largest = float(np.finfo(input.dtype).max)
     finite = where(eq(input, math.inf), largest if posinf is None else posinf, input)
     finite = where(eq(input, -math.inf), -largest if neginf is None else neginf, finite)
@@ -127,9 +134,13 @@ def frac(input: Array) -> Array:
 
 def fmod(input: Array, other: Array) -> Array:
     """The remainder of division toward zero: it has the sign of input, as C's fmod."""
+    input, other = as_arrays(input, other)
+    if not is_float(promote([input, other])):
+        rest = remainder(input, other)  # with the sign of other
+        return where(logical_and(ne(rest, 0), logical_xor(lt(input, 0), lt(rest, 0))), sub(rest, other), rest)
+    input, other = as_arrays(input, other, floats=True)
     minus = signbit(input)
-    divisor = abs(other) if hasattr(other, "dtype") else builtins.abs(other)
-    rest = remainder(where(minus, neg(input), input), divisor)  # not abs: its derivative at 0 is 0
+    rest = remainder(where(minus, neg(input), input), abs(other))  # not abs: its derivative at 0 is 0
     return where(minus, neg(rest), rest)
 
 
@@ -141,8 +152,7 @@ def signbit(input: Array) -> Array:
 
 def copysign(input: Array, other: Array) -> Array:
     """|input| with the sign of `other`, which may be that of -0."""
-    if isinstance(other, (int, float)):
-        return mul(abs(input), math.copysign(1.0, other))
+    input, other = as_arrays(input, other, floats=True)
     direction = sign(other)
     zero = eq(direction, 0)
     return mul(abs(input), where(logical_and(zero, signbit(other)), -1.0, where(zero, 1.0, direction)))
@@ -150,6 +160,7 @@ def copysign(input: Array, other: Array) -> Array:
 
 def heaviside(input: Array, values: Array) -> Array:
     """0 below 0 and for NaN, `values` at 0, 1 above."""
+    input, values = as_arrays(input, values)
     return where(eq(input, 0), values, cast_to(gt(input, 0), input.dtype))
 
 
@@ -165,17 +176,19 @@ def isneginf(input: Array) -> Array:
 
 def fmax(input: Array, other: Array) -> Array:
     """The greater of both; of a number and NaN the number. Of equals, `input` gets the gradient."""
+    input, other = as_arrays(input, other)
     return where(logical_or(ge(input, other), isnan(other)), input, other)
 
 
 def fmin(input: Array, other: Array) -> Array:
     """The lesser of both; of a number and NaN the number. Of equals, `input` gets the gradient."""
+    input, other = as_arrays(input, other)
     return where(logical_or(le(input, other), isnan(other)), input, other)
 
 
 def float_power(input: Array, exponent: Array) -> Array:
     """input ** exponent in float64."""
-    base, power = (cast_to(x, float64) if hasattr(x, "dtype") else float(x) for x in (input, exponent))
+    base, power = (cast_to(x, float64) if hasattr(x, "dtype") else float(x) for x in as_arrays(input, exponent))
     return pow(base, power)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "meshgrid", "ones", "ones_like",
+    "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "ones", "ones_like",
     "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -64,7 +64,7 @@ def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 def full(size: Any, fill_value: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with one number; its dtype is the number's unless given."""
     dtype = as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value)
-    number = to_array(fill_value, dtype)
+    number = to_array(fill_value, dtype, "full")
     return make(aligned_full(_shape("full", (size,)), number, dtype), requires_grad)
 
 
@@ -105,21 +105,17 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, req
 
 
 def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`steps` equally spaced numbers from `start` to `end`, both included."""
-    return make(np.linspace(start, end, steps, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
+    """`steps` equally spaced numbers from `start` to `end`, both included; symmetric where the ends are."""
+    if steps < 0:
+        raise ShapeError(f"linspace: steps={steps} must be >= 0")
+    step = (end - start) / max(steps - 1, 1)
+    at = np.arange(steps, dtype=np.float64)
+    values = np.where(at < steps // 2, start + step * at, end - step * (steps - 1 - at))
+    if steps == 1:
+        values[0] = start
+    return make(values.astype(as_dtype(dtype or get_default_dtype())), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on its diagonal."""
     return make(np.eye(n, m, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
-
-
-def meshgrid(*tensors: Array, indexing: str = "ij") -> tuple[Array, ...]:
-    """Coordinates of a grid: tensor k varies along axis k ("ij"; "xy" exchanges the first two)."""
-    if indexing == "xy" and len(tensors) >= 2:
-        grids = meshgrid(tensors[1], tensors[0], *tensors[2:])
-        return (grids[1], grids[0], *grids[2:])
-    sizes = tuple(t.shape[0] if t.ndim else 1 for t in tensors)
-    return tuple(
-        t.reshape(*(sizes[k] if i == k else 1 for i in range(len(sizes)))).expand(*sizes) for k, t in enumerate(tensors)
-    )

@@ -168,7 +168,7 @@ _NUMBERS = (bool, int, float, np.generic)
 def _apply_loose(call: Call, inputs: tuple) -> Any:
     """Inputs that are not all tensors: turn numbers into constants, and wrap arrays."""
     if len(inputs) == 2 and call.op.rule is not None:  # x * 2.0 and the like, quickly
-        a, b = inputs
+        a, b = inputs = _comparable(*inputs) if call.op.rule == "compare" else inputs
         if isinstance(a, TensorBase):
             if b.__class__ is float and a.dtype in FLOATS or b.__class__ is int and a.dtype != bool_:
                 return call.apply((a, constant(b, a.dtype)))
@@ -207,6 +207,20 @@ def _apply_loose(call: Call, inputs: tuple) -> Any:
     finally:
         local.tracer, local.eager = tracer, eager if tracer is not None else local.eager
     return tuple(t._data for t in out) if type(out) is tuple else out._data
+
+
+def _comparable(a: Any, b: Any) -> tuple:
+    """Integers, and a number to compare them with, as floats where the number is out of their range: it is infinite then."""
+
+    def beyond(x: Any, number: Any) -> bool:
+        ends = np.iinfo(x.dtype) if number.__class__ is int and hasattr(x, "dtype") and x.dtype.kind in "iu" else None
+        return ends is not None and not ends.min <= number <= ends.max
+
+    if beyond(a, b):
+        return a.astype(np.float64) if isinstance(a, np.ndarray) else a.to(np.float64), math.copysign(math.inf, b)
+    if beyond(b, a):
+        return tuple(reversed(_comparable(b, a)))
+    return a, b
 
 
 _constants: dict[tuple, Any] = {}

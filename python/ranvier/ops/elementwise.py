@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import CODE, as_dtype, bool_, get_default_dtype, is_float
+from ..core.dtypes import CODE, as_dtype, bool_, get_default_dtype, int64, is_float, promote
 from ..core.errors import DTypeError
 from ._xp import erf as _erf_reference
+from .dispatch import constant
 from .public import Array
 from .record import Aval, Op, Sample, Spec, elementwise_infer
 
@@ -309,7 +311,48 @@ _cast: Op = Op(
 )  # fmt: skip
 
 
+def cast_to(input: Any, dtype: Any) -> Any:
+    dtype = as_dtype(dtype)
+    return input if input.dtype == dtype else _cast(input, dtype=dtype)
+
+
+def as_arrays(*operands: Any, floats: bool = False) -> list:
+    """The operands, numbers among them as 0-d tensors (beside arrays alone: arrays) of the dtype in which an op of all of
+    them computes, with the precision of that dtype. floats: all in that dtype, and integers as floats.
+    """
+    operands = tuple(x.item() if isinstance(x, np.generic) else x for x in operands)
+    dtype = promote(operands)
+    if floats and not is_float(dtype):
+        dtype = get_default_dtype()
+    plain = [isinstance(x, np.ndarray) for x in operands if hasattr(x, "dtype")]
+
+    def made(x: Any) -> Any:
+        if hasattr(x, "dtype"):
+            return cast_to(x, dtype) if floats else x
+        number = constant(x, dtype)
+        return number._data if plain and all(plain) else number
+
+    return [made(x) for x in operands]
+
+
+def fitting(name: str, value: Any, dtype: np.dtype) -> Any:
+    """`value`, a number or an array, as it is written into an array of `dtype`: of floats the whole part."""
+    if hasattr(value, "dtype") and not isinstance(value, np.generic):
+        return cast_to(value, dtype)
+    kind: Any = float if is_float(dtype) else bool if dtype == bool_ else int
+    try:
+        number = kind(value)
+        constant(number, dtype)
+    except (TypeError, ValueError, OverflowError):
+        raise DTypeError(f"{name}: value={value!r:.60} of type {type(value).__name__} does not fit {dtype}") from None
+    return number
+
+
 # ---------------------------------------------------------------- public: arithmetic
+
+
+def _scaled(other: Any, alpha: float) -> Any:
+    return other * alpha if isinstance(other, (int, float)) else _mul(other, alpha)
 
 
 def add(input: Array, other: Array, *, alpha: float = 1) -> Array:
@@ -319,7 +362,7 @@ def add(input: Array, other: Array, *, alpha: float = 1) -> Array:
     >>> rv.add(rv.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """
-    return _add(input, other if alpha == 1 else _mul(other, alpha))
+    return _add(input, other if alpha == 1 else _scaled(other, alpha))
 
 
 def sub(input: Array, other: Array, *, alpha: float = 1) -> Array:
@@ -329,7 +372,7 @@ def sub(input: Array, other: Array, *, alpha: float = 1) -> Array:
     >>> rv.sub(rv.tensor([1.0, 2.0]), rv.tensor(1.0))
     tensor([0., 1.])
     """
-    return _sub(input, other if alpha == 1 else _mul(other, alpha))
+    return _sub(input, other if alpha == 1 else _scaled(other, alpha))
 
 
 def mul(input: Array, other: Array) -> Array:
@@ -359,6 +402,7 @@ def div(input: Array, other: Array, *, rounding_mode: str | None = None) -> Arra
         raise DTypeError(f"div: rounding_mode={rounding_mode!r} must be None, 'floor' or 'trunc'")
     if any(isinstance(x, float) or hasattr(x, "dtype") and is_float(x.dtype) for x in (input, other)):
         return _trunc(_div(input, other))
+    input, other = as_arrays(input, other)
     down = _floor_divide(input, other)
     return _add(down, _logical_and(_lt(down, 0), _ne(_mul(down, other), input)))
 
@@ -384,13 +428,15 @@ def remainder(input: Array, other: Array) -> Array:
 
 
 def pow(input: Array, exponent: Array) -> Array:
-    """input ** exponent. Integers stay integers; a negative exponent then is an error.
+    """input ** exponent. Integers stay integers, bools become int64; a negative exponent then is an error.
 
     >>> import ranvier as rv
     >>> rv.pow(rv.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])
     """
     if isinstance(exponent, (int, float)) and hasattr(input, "dtype"):
+        if input.dtype == bool_:
+            input = cast_to(input, int64)
         of_float = is_float(input.dtype)
         if not of_float and isinstance(exponent, int) and exponent < 0:
             raise DTypeError(f"pow: exponent {exponent} of {input.dtype} is negative; cast to float first")
@@ -420,13 +466,13 @@ def abs(input: Array) -> Array:
 
 
 def sign(input: Array) -> Array:
-    """1, 0 or -1; 0 for NaN."""
-    return _sign(input)
+    """1, 0 or -1; 0 for NaN. Of bools: themselves."""
+    return _itself(input) if hasattr(input, "dtype") and input.dtype == bool_ else _sign(input)
 
 
 def square(input: Array) -> Array:
-    """input * input."""
-    return _square(input)
+    """input * input; of bools in int64."""
+    return _square(cast_to(input, int64) if hasattr(input, "dtype") and input.dtype == bool_ else input)
 
 
 def reciprocal(input: Array) -> Array:
@@ -444,6 +490,16 @@ def maximum(input: Array, other: Array) -> Array:
     return _maximum(input, other)
 
 
+def _within(dtype: np.dtype, min: Any, max: Any) -> tuple[Any, Any, bool]:
+    """Bounds of integers of `dtype`: those that bind nothing moved to its ends; and whether floats hold both exactly."""
+    ends = np.iinfo(dtype)
+    if min is not None and min > ends.max or max is not None and max < ends.min:
+        raise DTypeError(f"clamp: bounds min={min}, max={max} leave no number of {dtype}")
+    low = None if min is None else builtins.max(min, int(ends.min))
+    high = None if max is None else builtins.min(max, int(ends.max))
+    return low, high, all(b is None or float(b) == b for b in (low, high))
+
+
 def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """min(max(input, min), max); the bounds are numbers or tensors, None for no bound.
 
@@ -459,18 +515,19 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
     if not all(isinstance(b, (int, float)) for b in bounds):
         lower = input if min is None else maximum(input, min)
         return lower if max is None else minimum(lower, max)
-    if any(isinstance(b, float) for b in bounds) and not is_float(input.dtype):
-        input = cast_to(input, get_default_dtype())
+    if not is_float(input.dtype):
+        if any(isinstance(b, float) for b in bounds):
+            input = cast_to(input, get_default_dtype())
+        elif input.dtype != bool_:
+            min, max, exact = _within(input.dtype, min, max)
+            if not exact:
+                lower = input if min is None else _maximum(input, min)
+                return lower if max is None else _minimum(lower, max)
     if max is None:
         return _clamp_min(input, min=float(min))  # type: ignore[arg-type]  # one of them is given
     if min is None:
         return _clamp_max(input, max=float(max))
     return _clamp(input, min=float(min), max=float(max))
-
-
-def cast_to(input: Any, dtype: Any) -> Any:
-    dtype = as_dtype(dtype)
-    return input if input.dtype == dtype else _cast(input, dtype=dtype)
 
 
 def lerp(input: Array, end: Array, weight: Array) -> Array:
@@ -541,8 +598,12 @@ def erf(input: Array) -> Array:
     return _erf(input)
 
 
+def _itself(input: Any) -> Any:
+    return _cast(input, dtype=input.dtype)
+
+
 def _whole(op: Op, input: Any) -> Any:
-    return op(input) if not hasattr(input, "dtype") or is_float(input.dtype) else _mul(input, 1)
+    return op(input) if not hasattr(input, "dtype") or is_float(input.dtype) else _itself(input)
 
 
 def floor(input: Array) -> Array:

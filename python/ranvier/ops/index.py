@@ -14,9 +14,9 @@ from ..core.dtypes import as_dtype, bool_, int32, int64
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from ..core.tensor import as_tensor, from_numpy
 from .dispatch import constant
-from .elementwise import where
+from .elementwise import fitting, where
 from .public import Array
-from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, prepared
+from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, own_axis, prepared
 from .shape import embed_op, expand, reshape
 
 __all__ = [
@@ -329,9 +329,7 @@ take_along_axis = take_along_dim
 def _along(name: str, input: Any, dim: int, index: Any) -> int:
     if len(index.shape) != 1:
         raise ShapeError(f"{name}: index {tuple(index.shape)} must have one axis")
-    if not input.shape:
-        raise ShapeError(f"{name}: a 0-d input has no axis to index")
-    return normalize_axis(name, dim, len(input.shape))
+    return own_axis(name, dim, len(input.shape))
 
 
 def index_select(input: Array, dim: int, index: Array) -> Array:
@@ -346,6 +344,8 @@ def index_select(input: Array, dim: int, index: Array) -> Array:
 
 def _check_slices(name: str, input: Any, d: int, index: Any, source: Any) -> None:
     want = (*input.shape[:d], index.shape[0], *input.shape[d + 1 :])
+    if source.dtype != input.dtype:
+        raise DTypeError(f"{name}: source has dtype {source.dtype}, must be input's, {input.dtype}")
     if tuple(source.shape) != want:
         raise ShapeError(f"{name}: source {tuple(source.shape)} must have shape {want}: input {tuple(input.shape)} "
                          f"with one slice for each index along dim={d}")  # fmt: skip
@@ -383,8 +383,7 @@ def masked_fill(input: Array, mask: Array, value: Array) -> Array:
     """
     if mask.dtype != bool_:
         raise DTypeError(f"masked_fill: mask has dtype {mask.dtype}, must be bool")
-    out = where(mask, value, input)
-    return out if out.dtype == input.dtype else out.to(input.dtype)
+    return where(mask, fitting("masked_fill", value, input.dtype), input)
 
 
 @overload
@@ -420,7 +419,8 @@ def masked_select(input: Array, mask: Array) -> Array:
     if mask.dtype != bool_:
         raise DTypeError(f"masked_select: mask has dtype {mask.dtype}, must be bool")
     shape = broadcast_shapes("masked_select", tuple(input.shape), tuple(mask.shape))
-    return expand(input, shape)[expand(mask, shape)]
+    input, mask = (expand(x, shape) for x in (input, mask))
+    return input[mask] if shape else reshape(input, (1,))[reshape(mask, (1,))]
 
 
 def one_hot(tensor: Array, num_classes: int = -1) -> Array:

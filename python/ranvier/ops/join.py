@@ -12,7 +12,7 @@ from ..core.errors import DTypeError, ShapeError
 from ..core.tensor import TensorBase, as_tensor, from_numpy
 from .index import index_get
 from .public import Array
-from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axes, normalize_axis
+from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axes, normalize_axis, own_axis
 from .shape import expand, flip, narrow, reshape, slice_op, split, transpose, unbind, unsqueeze
 
 __all__ = [
@@ -201,7 +201,11 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
     >>> rv.pad(rv.tensor([1.0, 2.0, 3.0]), (2, 1), mode="reflect").tolist()
     [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]
     """
-    sizes, ndim = tuple(int(n) for n in pad), len(input.shape)
+    if not isinstance(pad, (tuple, list)):
+        raise DTypeError(
+            f"pad: pad={pad!r:.40} must list sizes, (before, after) of the last axis, then of the last but one"
+        )
+    sizes, ndim = as_sizes("pad", (pad,)), len(input.shape)
     if len(sizes) % 2 or len(sizes) > 2 * ndim:
         raise ShapeError(f"pad: pad={sizes} must be pairs of sizes for at most the {ndim} axes of {tuple(input.shape)}")
     if mode not in ("constant", "reflect", "replicate", "circular"):
@@ -281,7 +285,7 @@ def repeat_interleave(input: Array, repeats: Any, dim: int | None = None) -> Arr
     """
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
-    d = normalize_axis("repeat_interleave", dim, len(input.shape))
+    d = own_axis("repeat_interleave", dim, len(input.shape))
     n = input.shape[d]
     if isinstance(repeats, (int, np.integer)):
         if repeats < 0:
@@ -314,7 +318,7 @@ def roll(input: Array, shifts: Any, dims: Any = None) -> Array:
     if len(shifts) != len(dims):
         raise ShapeError(f"roll: shifts={tuple(shifts)} and dims={tuple(dims)} must be equally long")
     for shift, dim in zip(shifts, dims):
-        d = normalize_axis("roll", dim, len(input.shape))
+        d = own_axis("roll", dim, len(input.shape))
         n = input.shape[d]
         back = shift % n if n else 0
         if back:

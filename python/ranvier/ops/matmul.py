@@ -11,6 +11,7 @@ from typing import Any
 from ..core.context import Epoch
 from ..core.dtypes import bool_
 from ..core.errors import DomainError, DTypeError, ShapeError
+from .elementwise import add, mul
 from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
 from .shape import permute, reshape, unsqueeze
@@ -301,7 +302,7 @@ def vdot(input: Array, other: Array) -> Array:
 def inner(input: Array, other: Array) -> Array:
     """Dot products along the last axes: out[i..., j...] = sum over p of input[i..., p] other[j..., p]."""
     if input.ndim == 0 or other.ndim == 0:
-        return input * other
+        return mul(input, other)
     if input.shape[-1] != other.shape[-1]:
         raise ShapeError(f"inner: input{input.shape}, other{other.shape}: the last axes must be equally long")
     return tensordot(input, other, ([-1], [-1]))
@@ -310,7 +311,7 @@ def inner(input: Array, other: Array) -> Array:
 def outer(input: Array, vec2: Array) -> Array:
     """out[i, j] = input[i] * vec2[j]."""
     _ranks("outer", "two vectors", ("input", input, 1), ("vec2", vec2, 1))
-    return unsqueeze(input, 1) * unsqueeze(vec2, 0)
+    return mul(unsqueeze(input, 1), unsqueeze(vec2, 0))
 
 
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -348,15 +349,15 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
     left = _matmul(reshape(input1, (_product(lead), i)), reshape(permute(weight, (1, 0, 2)), (i, n * j)))
     out = _matmul(reshape(left, (_product(lead), n, j)), reshape(input2, (_product(lead), j, 1)))
     out = reshape(out, (*lead, n))
-    return out if bias is None else out + bias
+    return out if bias is None else add(out, bias)
 
 
 def _scaled(input: Any, product: Any, beta: float, alpha: float) -> Any:
     if alpha != 1:
-        product = product * alpha
+        product = mul(product, alpha)
     if beta == 0:
         return product
-    return (input if beta == 1 else input * beta) + product
+    return add(input if beta == 1 else mul(input, beta), product)
 
 
 def _fits(name: str, input: Any, out: Any) -> Any:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.dtypes import bool_, is_float
-from ..core.errors import OutOfRangeError, ShapeError
+from ..core.dtypes import bool_
+from ..core.errors import DomainError, OutOfRangeError, ShapeError
 from .creation import make
-from .elementwise import add, div, mul, ne, sqrt, sub, where
+from .elementwise import add, as_arrays, div, mul, ne, sqrt, sub, where
 from .index import index_get
 from .join import cat, pad, roll, vstack
 from .matmul import matmul, outer
 from .public import Array
 from .record import broadcast_shapes as _broadcast
-from .record import normalize_axis
+from .record import normalize_axis, own_axis
 from .reduction import norm, sum
 from .shape import (
     beside,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors", "cdist",
     "column_stack", "corrcoef", "cov", "cross", "diag", "diag_embed", "diff", "dist", "dstack", "expand_dims",
-    "fliplr", "flipud", "ger", "hsplit", "kron", "matrix_power", "moveaxis", "row_stack", "swapdims", "trace",
+    "fliplr", "flipud", "ger", "hsplit", "kron", "matrix_power", "meshgrid", "moveaxis", "row_stack", "swapdims", "trace",
     "tril_indices", "triu_indices", "unfold", "vsplit",
 ]  # fmt: skip
 
@@ -196,14 +196,19 @@ def cdist(x1: Array, x2: Array, p: float = 2.0) -> Array:
 
 
 def cov(input: Array, *, correction: float = 1) -> Array:
-    """The covariance matrix of variables (rows), observed together (columns): sum d_i d_j / (n - correction)."""
-    if input.ndim not in (1, 2) or not is_float(input.dtype):
-        raise ShapeError(f"cov: input is {input.dtype}{tuple(input.shape)}, must be float (variables, observations)")
-    x = reshape(input, (-1, input.shape[-1]))
+    """The covariance matrix of variables (rows), observed together (columns): sum d_i d_j / (n - correction); of one
+    variable a number.
+    """
+    if input.ndim > 2:
+        raise ShapeError(
+            f"cov: input{tuple(input.shape)} must be (variables, observations), or the observations of one"
+        )
+    (input,) = as_arrays(input, floats=True)
+    x = reshape(input, (-1, input.shape[-1] if input.ndim else 1))
     x = sub(x, mul(sum(x, 1, keepdim=True), 1 / x.shape[1]))
     left = max(0.0, x.shape[1] - correction)
     out = mul(matmul(x, x.T), 1 / left if left else math.inf)
-    return reshape(out, ()) if input.ndim == 1 else out
+    return reshape(out, ()) if out.shape == (1, 1) else out
 
 
 def corrcoef(input: Array) -> Array:
@@ -244,8 +249,10 @@ def diff(input: Array, n: int = 1, dim: int = -1) -> Array:
     >>> rv.diff(rv.tensor([1, 4, 9])).tolist()
     [3, 5]
     """
-    d = normalize_axis("diff", dim, input.ndim)
-    for _ in range(n):
+    d = own_axis("diff", dim, input.ndim)
+    if n < 0:
+        raise OutOfRangeError(f"diff: n={n} must be >= 0")
+    for _ in range(builtins.min(n, input.shape[d])):  # then nothing is left
         rest = max(0, input.shape[d] - 1)
         minus = ne if input.dtype == bool_ else sub
         input = minus(narrow(input, d, input.shape[d] - rest, rest), narrow(input, d, 0, rest))
@@ -266,6 +273,30 @@ def broadcast_tensors(*tensors: Array) -> tuple[Array, ...]:
     """Views of the tensors with their common shape."""
     shape = _broadcast("broadcast_tensors", *(tuple(t.shape) for t in tensors))
     return tuple(expand(t, shape) for t in tensors)
+
+
+def meshgrid(*tensors: Array, indexing: str = "ij") -> tuple[Array, ...]:
+    """Coordinates of a grid, as views: tensor k varies along axis k ("ij"; "xy" exchanges the first two).
+
+    >>> import ranvier as rv
+    >>> rows, columns = rv.meshgrid(rv.arange(2), rv.arange(3))
+    >>> rows.tolist(), columns.tolist()
+    ([[0, 0, 0], [1, 1, 1]], [[0, 1, 2], [0, 1, 2]])
+    """
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        tensors = tuple(tensors[0])
+    if indexing not in ("ij", "xy"):
+        raise DomainError(f"meshgrid: indexing={indexing!r} must be 'ij' or 'xy'")
+    if any(t.ndim > 1 for t in tensors):
+        raise ShapeError(f"meshgrid: shapes {[tuple(t.shape) for t in tensors]} must have at most 1 axis")
+    count = len(tensors)
+    places = [1, 0, *range(2, count)] if indexing == "xy" and count > 1 else range(count)
+    sizes = {k: math.prod(t.shape) for k, t in zip(places, tensors)}
+    shape = tuple(sizes[k] for k in range(count))
+    return tuple(
+        expand(reshape(t, tuple(n if d == k else 1 for d, n in enumerate(shape))), shape)
+        for k, t in zip(places, tensors)
+    )
 
 
 def atleast_1d(input: Array) -> Array:
@@ -305,11 +336,15 @@ def vsplit(input: Array, sections: Any) -> tuple[Array, ...]:
 
 def fliplr(input: Array) -> Array:
     """flip along axis 1."""
+    if input.ndim < 2:
+        raise ShapeError(f"fliplr: shape {tuple(input.shape)} must have at least 2 axes")
     return flip(input, 1)
 
 
 def flipud(input: Array) -> Array:
     """flip along axis 0."""
+    if not input.ndim:
+        raise ShapeError("flipud: a 0-d input has no axis")
     return flip(input, 0)
 
 

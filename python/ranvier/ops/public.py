@@ -1,6 +1,6 @@
 """The outer layer of public functions. It costs next to nothing until a call fails with a TypeError or AttributeError.
 
-Then NumPy's spellings are understood, as in PyTorch: `axis` for `dim`, `axes` for `dims`, `keepdims` for `keepdim`; also
+Then NumPy's spellings are understood, as in PyTorch: `axis` for `dim`, `keepdims` for `keepdim` and so on; also
 sizes and axes that are otherwise listed, f(x, 0, 1), by their name, f(x, dims=(0, 1)). And the error says which function
 was called, and which of its arguments it cannot take.
 """
@@ -21,7 +21,10 @@ Array = Any
 """Of parameters: a Tensor, a NumPy array or, beside one of these, a number; of results: a NumPy array where all arrays were,
 else a Tensor. Type checkers see both cases in the stubs that stubs.py makes."""
 
-SPELLINGS = {"axis": ("dim", "dims"), "axes": ("dims",), "keepdims": ("keepdim",)}
+SPELLINGS = {
+    "axis": ("dim", "dims"), "axes": ("dims",), "keepdims": ("keepdim",), "ddof": ("correction",), "a_min": ("min",),
+    "a_max": ("max",), "shift": ("shifts",), "reps": ("dims",), "indices_or_sections": ("sections",), "newshape": ("shape",),
+}  # fmt: skip
 
 
 def _respelled(
@@ -53,9 +56,11 @@ def _shown(value: Any) -> str:
     return f"{value!r:.60}"
 
 
-def _refused(bound: inspect.BoundArguments) -> str | None:
-    """What is wrong with the first argument that should be an array (required) and is none."""
-    for numbers in ((int, float, np.generic), ()):
+def _refused(bound: inspect.BoundArguments, numbers_too: bool) -> str | None:
+    """What is wrong with the first argument that should be an array (required) and is none. Numbers come last: most
+    functions take them beside arrays.
+    """
+    for numbers in ((int, float, np.generic), ())[: 1 + numbers_too]:
         for parameter in bound.signature.parameters.values():
             if parameter.annotation != "Array" or parameter.default is not parameter.empty:
                 continue
@@ -84,11 +89,14 @@ def explain(function: Any, args: tuple, kwargs: dict[str, Any], error: Exception
         if again is None:
             return NotImplemented  # Python's own message names function and argument
         return Public(function, explain)(*again[0], **again[1])
-    refused = _refused(bound)
+    ours = isinstance(error, RanvierError)
+    refused = _refused(bound, numbers_too=not ours)
     if refused is not None:
         raise DTypeError(f"{name}: {refused}") from None
-    if isinstance(error, RanvierError):
-        return NotImplemented
+    if ours:
+        if ": " in str(error):
+            return NotImplemented
+        raise type(error)(f"{name}: {error}") from None
     given = ", ".join(f"{key}={_shown(value)}" for key, value in bound.arguments.items())
     raise DTypeError(f"{name}: {error}; called with {given}") from error
 

@@ -251,6 +251,13 @@ def normalize_axis(name: str, axis: int, ndim: int) -> int:
     return number % extent
 
 
+def own_axis(name: str, axis: int, ndim: int) -> int:
+    """`normalize_axis` for functions that need an axis: 0-d inputs have none."""
+    if not ndim:
+        raise ShapeError(f"{name}: a 0-d input has no axis, dim={axis} must be one")
+    return normalize_axis(name, axis, ndim)
+
+
 def normalize_axes(name: str, axes: Any, ndim: int) -> tuple[int, ...]:
     """A sorted tuple of distinct axes; None or () means all."""
     if axes is None or (isinstance(axes, (tuple, list)) and not axes):

@@ -17,7 +17,7 @@ from ..core.tensor import from_numpy
 from .creation import zeros
 from .elementwise import where
 from .public import Array
-from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axis
+from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axes, normalize_axis, own_axis
 
 __all__ = [
     "broadcast_to", "chunk", "clone", "diagonal", "expand", "expand_as", "flatten", "flip", "movedim", "narrow", "numel",
@@ -324,7 +324,7 @@ def ravel(input: Array) -> Array:
 
 def unflatten(input: Array, dim: int, sizes: Sequence[int]) -> Array:
     """Axis `dim` split into `sizes`; one of them may be -1."""
-    dim = normalize_axis("unflatten", dim, input.ndim)
+    dim = own_axis("unflatten", dim, input.ndim)
     sizes = as_sizes("unflatten", (tuple(sizes),))
     inner, _ = _reshape_infer(type("A", (), {"shape": (input.shape[dim],), "dtype": None}), shape=sizes)
     return _reshape(input, shape=(*input.shape[:dim], *inner, *input.shape[dim + 1 :]))
@@ -418,7 +418,7 @@ def flip(input: Array, *dims: Any) -> Array:
     """The order of the elements reversed along `dims`."""
     dims = as_sizes("flip", dims)
     index = _whole(input.shape)
-    for d in {normalize_axis("flip", d, input.ndim) for d in dims}:
+    for d in normalize_axes("flip", dims, input.ndim) if dims else ():
         n = input.shape[d]
         index[d] = (max(n - 1, 0), n, -1)
     return slice_op(input, index=tuple(index))
@@ -426,9 +426,7 @@ def flip(input: Array, *dims: Any) -> Array:
 
 def narrow(input: Array, dim: int, start: int, length: int) -> Array:
     """Elements start..start+length-1 of axis `dim`."""
-    d = normalize_axis("narrow", dim, input.ndim)
-    if input.ndim == 0:
-        raise ShapeError("narrow: a 0-d tensor has no axis to narrow")
+    d = own_axis("narrow", dim, input.ndim)
     n = input.shape[d]
     begin = start + n if start < 0 else start
     if length < 0 or not 0 <= begin <= n - length:
@@ -442,8 +440,8 @@ def narrow(input: Array, dim: int, start: int, length: int) -> Array:
 
 def select(input: Array, dim: int, index: int) -> Array:
     """Element `index` of axis `dim`, without the axis."""
-    d = normalize_axis("select", dim, input.ndim)
-    n = input.shape[d] if input.ndim else 0
+    d = own_axis("select", dim, input.ndim)
+    n = input.shape[d]
     if not -n <= index < n:
         raise OutOfRangeError(f"select: index {index} must be in [{-n}, {n - 1}] for axis {dim} of {input.shape}")
     return squeeze(narrow(input, d, index % n, 1), d)
@@ -451,13 +449,13 @@ def select(input: Array, dim: int, index: int) -> Array:
 
 def split(input: Array, split_size_or_sections: Any, dim: int = 0) -> tuple[Array, ...]:
     """Views of `split_size` rows each along `dim` (the last may be shorter), or of the given sizes."""
-    d = normalize_axis("split", dim, input.ndim)
+    d = own_axis("split", dim, input.ndim)
     n = input.shape[d]
     sizes = split_size_or_sections
     if not isinstance(sizes, (tuple, list)):
-        if sizes <= 0:
+        if sizes < (n > 0):
             raise ShapeError(f"split: split_size={sizes} must be positive")
-        sizes = [min(sizes, n - i) for i in range(0, n, sizes)] or [0]
+        sizes = [min(sizes, n - i) for i in range(0, n, sizes or 1)] or [0]
     if sum(sizes) != n:
         raise ShapeError(f"split: sizes {list(sizes)} must add up to {n}, axis {dim} of {input.shape}")
     result, start = [], 0
@@ -468,11 +466,11 @@ def split(input: Array, split_size_or_sections: Any, dim: int = 0) -> tuple[Arra
 
 
 def chunk(input: Array, chunks: int, dim: int = 0) -> tuple[Array, ...]:
-    """At most `chunks` views of equal size along `dim` (the last may be shorter)."""
+    """At most `chunks` views of equal size along `dim` (the last may be shorter); of an empty axis all of them."""
     if chunks <= 0:
         raise ShapeError(f"chunk: chunks={chunks} must be positive")
-    n = input.shape[normalize_axis("chunk", dim, input.ndim)]
-    return split(input, max(1, -(-n // chunks)), dim)
+    n = input.shape[own_axis("chunk", dim, input.ndim)]
+    return split(input, -(-n // chunks) if n else [0] * chunks, dim)
 
 
 def tensor_split(input: Array, sections: int | Sequence[int], dim: int = 0) -> tuple[Array, ...]:
@@ -482,8 +480,8 @@ def tensor_split(input: Array, sections: int | Sequence[int], dim: int = 0) -> t
     >>> [len(part) for part in rv.tensor_split(rv.arange(7), (2, 3))]
     [2, 1, 4]
     """
-    n = input.shape[normalize_axis("tensor_split", dim, input.ndim)]
-    if not isinstance(sections, int):
+    n = input.shape[own_axis("tensor_split", dim, input.ndim)]
+    if not isinstance(sections, (int, np.integer)):
         cuts = [0, *(min(max(k + n if k < 0 else k, 0), n) for k in sections), n]
         return tuple(narrow(input, dim, a, max(0, b - a)) for a, b in zip(cuts, cuts[1:]))
     if sections < 1:
@@ -493,7 +491,7 @@ def tensor_split(input: Array, sections: int | Sequence[int], dim: int = 0) -> t
 
 def unbind(input: Array, dim: int = 0) -> tuple[Array, ...]:
     """The elements of axis `dim` as a tuple."""
-    d = normalize_axis("unbind", dim, input.ndim)
+    d = own_axis("unbind", dim, input.ndim)
     return tuple(select(input, d, i) for i in range(input.shape[d]))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from .elementwise import (
     abs,
     add,
+    as_arrays,
     div,
     eq,
     gt,
@@ -142,16 +143,19 @@ def asinh(input: Array) -> Array:
 
 def acosh(input: Array) -> Array:
     """The number >= 0 whose `cosh` is input: log(x + sqrt(x - 1) sqrt(x + 1)); NaN below 1."""
+    (input,) = as_arrays(input, floats=True)
     return log(add(input, mul(sqrt(sub(input, 1.0)), sqrt(add(input, 1.0)))))
 
 
 def atanh(input: Array) -> Array:
     """The number whose `tanh` is input: (log(1 + x) - log(1 - x)) / 2; NaN outside of [-1, 1]."""
+    (input,) = as_arrays(input, floats=True)
     return mul(sub(log1p(input), log1p(neg(input))), 0.5)
 
 
 def hypot(input: Array, other: Array) -> Array:
     """sqrt(input^2 + other^2), the length of a hypotenuse, without overflow."""
+    input, other = as_arrays(input, other, floats=True)
     sides = (abs(x.detach() if hasattr(x, "detach") else x) for x in (input, other))
     most = maximum(*sides)
     unit = where(logical_or(eq(most, 0), eq(most, math.inf)), 1.0, most)  # a constant for the gradient: it cancels
