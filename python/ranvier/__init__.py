@@ -21,6 +21,7 @@ from .core.context import (
     enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )  # fmt: skip
+from .core.device import Device as _Device
 from .core.dtypes import (
     bool_ as bool_, float32 as float32, float64 as float64, get_default_dtype as get_default_dtype, int32 as int32,
     int64 as int64, set_default_dtype as set_default_dtype, uint8 as uint8,
@@ -32,6 +33,10 @@ from .core.errors import (
 )  # fmt: skip
 from .core.tensor import as_tensor as as_tensor, from_numpy as from_numpy
 from .ops import *  # noqa: F403  (the functions of all families)
+from .kinds import (
+    BoolTensor as BoolTensor, ByteTensor as ByteTensor, DoubleTensor as DoubleTensor, FloatTensor as FloatTensor,
+    IntTensor as IntTensor, LongTensor as LongTensor,
+)  # fmt: skip
 from .ops.public import expose as _expose
 from .random import *  # noqa: F403
 from .tensor import Tensor as Tensor, from_dlpack as from_dlpack, is_tensor as is_tensor, tensor as tensor
@@ -40,7 +45,9 @@ from .version import __version__ as __version__
 _expose(globals(), [*random.__all__, "tensor", "as_tensor", "from_numpy", "from_dlpack"])
 
 # Imported at first use: they cost time that a script may not need to spend.
-_LAZY_MODULES = ("compiling", "data", "graph", "nn", "optim", "saving", "train")
+_LAZY_MODULES = (
+    "compiling", "cuda", "data", "distributions", "graph", "nn", "numpy", "optim", "saving", "train", "utils",
+)  # fmt: skip
 _LAZY = {
     "compile": "compiling",
     "verify": "graph",
@@ -50,7 +57,7 @@ _LAZY = {
 
 if TYPE_CHECKING:
     from . import compiling as compiling, data as data, graph as graph, nn as nn, optim as optim, saving as saving
-    from . import train as train
+    from . import cuda as cuda, distributions as distributions, numpy as numpy, train as train, utils as utils
     from .compiling import compile as compile
     from .graph import verify as verify
     from .saving import load as load, save as save
@@ -70,5 +77,6 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY, *_LAZY_MODULES})
 
 
+device = _Device
 float = float32  # noqa: A001  (PyTorch's names)
 double, int, long, bool = float64, int32, int64, bool_  # noqa: A001

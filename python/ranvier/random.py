@@ -14,7 +14,7 @@ import numpy as np
 from .core.context import local
 from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
-from .core.tensor import as_tensor, wrap
+from .core.tensor import as_tensor, from_numpy, wrap
 from .core.traced import is_traced
 from .ops import random as _ops
 from .ops.public import Array
@@ -39,7 +39,7 @@ class Generator:
     """
 
     def __init__(self, seed: int = 0):
-        self.state = Tensor(np.zeros(2, int64))  # seed, offset in blocks
+        self.state = from_numpy(np.zeros(2, int64))  # seed, offset in blocks
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -65,7 +65,7 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """A copy of (seed, offset)."""
-        return Tensor(self.state._data.copy())
+        return from_numpy(self.state._data.copy())
 
     def set_state(self, state: Any) -> Generator:
         """Go on where `state`, from `get_state`, was taken."""

@@ -14,15 +14,17 @@ import numpy as np
 from . import ops
 from .autograd import engine, hooks
 from .core.context import Epoch, local
+from .core.device import Device, as_device, is_device
 from .core.dtypes import category, get_default_dtype, is_float
-from .core.errors import BackendError, DomainError, DTypeError, GradError, ShapeError
-from .core.memory import aligned_copy
+from .core.errors import DomainError, DTypeError, GradError, ShapeError
+from .core.memory import aligned_copy, aligned_empty
 from .core.tape import DETACHED, check_view
-from .core.tensor import TensorBase, as_tensor, register, to_array, wrap
+from .core.tensor import TensorBase, as_tensor, from_numpy, register, to_array, wrap
 from .core.traced import is_traced
 from .ops.dispatch import apply_into, share
 from .ops.indexing import get_item, set_item
 from .ops.public import Public, explain
+from .ops.record import as_sizes
 
 if TYPE_CHECKING:
     from ._methods import Methods
@@ -33,8 +35,11 @@ else:
 class Tensor(TensorBase, Methods):
     """A multi-dimensional array of one dtype that remembers how it was computed.
 
+    `Tensor(data)` holds `data` (an array, a tensor, nested sequences of numbers) in the default dtype, and shares the memory
+    of an array that has it; `Tensor(2, 3)`, of integers, is an unset tensor of that size. `tensor(data)` chooses the dtype
+    by the data, and copies it; `from_numpy(array)` shares an array of any dtype.
+
     Args:
-        data: a NumPy array (shared, not copied), a Tensor, a number or nested sequences of numbers.
         requires_grad: whether backward() shall leave this tensor's gradient in `.grad`.
 
     >>> import ranvier as rv
@@ -46,6 +51,10 @@ class Tensor(TensorBase, Methods):
 
     __slots__ = ()
     __array_priority__ = 1000  # NumPy arrays leave mixed expressions to Tensor
+
+    def __init__(self, *data: Any, requires_grad: bool = False, device: Any = None):
+        as_device(device, "Tensor")
+        super().__init__(data_or_size("Tensor", data, get_default_dtype()), requires_grad)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set requires_grad and return the tensor."""
@@ -67,9 +76,7 @@ class Tensor(TensorBase, Methods):
             finally:
                 self._requires_grad = with_grad
         else:  # another shape or dtype: another array, which compiled functions must not overlook
-            self._data = np.array(value._array("data"))
-            self._changed()
-            Epoch.bump()
+            self.hold(np.array(value._array("data")))
 
     def dim(self) -> int:
         return self.ndim
@@ -332,7 +339,7 @@ class Tensor(TensorBase, Methods):
             base._assign(new.reshape(()))
             fresh = base.reshape(self.shape)
         else:
-            indices = [Tensor(i) for i in np.unravel_index(places, whole.shape)]
+            indices = [as_tensor(i) for i in np.unravel_index(places, whole.shape)]
             axes = tuple(range(whole.ndim))
             base._assign(ops.index.index_put(base, new, *indices, axes=axes))
             fresh = ops.index.index_get(base, *indices, axes=axes)
@@ -366,18 +373,22 @@ class Tensor(TensorBase, Methods):
             return self
         return ops.clone(self)
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
-        """Cast to a dtype; the only device so far is "cpu"."""
+    def to(
+        self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: Any = False, copy: Any = False
+    ) -> Tensor:  # fmt: skip
+        """Cast to a dtype, bring to a device (so far there is "cpu"), or both; `to(other)` as `other` is."""
         for arg in args:
-            if isinstance(arg, str) and not arg.startswith(("float", "int", "uint", "bool")):
+            if isinstance(arg, bool):  # non_blocking
+                continue
+            if is_device(arg):
                 device = arg
             elif isinstance(arg, Tensor):
                 dtype = arg.dtype
             else:
                 dtype = arg
-        if device is not None and str(device).split(":")[0] != "cpu":
-            raise BackendError(f"to: device {device!r} is not available; devices: cpu")
-        return self if dtype is None else ops.elementwise.cast_to(self, dtype)
+        as_device(device, "to")
+        moved = self if dtype is None else ops.elementwise.cast_to(self, dtype)
+        return ops.clone(moved) if copy and moved is self else moved
 
     def type(self, dtype: Any) -> Tensor:
         return self.to(dtype)
@@ -398,14 +409,19 @@ class Tensor(TensorBase, Methods):
         return self.to("bool")
 
     def cpu(self) -> Tensor:
+        """The tensor itself: all memory is the CPU's so far."""
         return self
+
+    def cuda(self, device: Any = None, non_blocking: Any = False) -> Tensor:
+        """to("cuda")"""
+        return self.to(Device("cuda" if device is None else device))
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if self._node is not None:
             raise GradError("deepcopy: only leaf tensors can be copied so; use detach().clone()")
         new = self.__class__.__new__(self.__class__)
         memo[id(self)] = new
-        Tensor.__init__(new, np.array(self._array("deepcopy")))
+        TensorBase.__init__(new, np.array(self._array("deepcopy")))
         new._requires_grad = self._requires_grad
         if self.grad is not None:
             new.grad = self.grad.__deepcopy__(memo)
@@ -436,7 +452,7 @@ class Tensor(TensorBase, Methods):
 def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
     """A pickled tensor again."""
     t = kind.__new__(kind)
-    Tensor.__init__(t, data, requires_grad)
+    TensorBase.__init__(t, data, requires_grad)
     t.__dict__.update(attributes)
     return t
 
@@ -450,6 +466,16 @@ def tensor(data: object, dtype: Any = None, requires_grad: bool = False) -> Tens
     return ops.creation.make(aligned_copy(to_array(data, dtype)), requires_grad)
 
 
+def data_or_size(name: str, data: tuple, dtype: np.dtype) -> np.ndarray:
+    """The array for a constructor of tensors of `dtype`: one argument's data; or, of integers, an unset one of that size."""
+    if len(data) == 1 and not isinstance(data[0], (int, np.integer)):
+        (only,) = data
+        if isinstance(only, Tensor):
+            only = only._array(name)
+        return np.asarray(only if isinstance(only, np.ndarray) and only.dtype == dtype else to_array(only, dtype))
+    return aligned_empty(as_sizes(name, data), dtype)
+
+
 def is_tensor(obj: Any) -> bool:
     """Whether `obj` is a Tensor."""
     return isinstance(obj, Tensor)
@@ -457,7 +483,7 @@ def is_tensor(obj: Any) -> bool:
 
 def from_dlpack(source: Any) -> Tensor:
     """A tensor that shares the memory of any CPU array with the DLPack protocol."""
-    return Tensor(np.from_dlpack(source))
+    return from_numpy(np.from_dlpack(source))
 
 
 class Constant(Tensor):

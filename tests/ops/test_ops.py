@@ -123,7 +123,7 @@ def test_bit_patterns(op):
         specs = specs_of(op, [x], attrs)
         if specs is None or not is_float(specs[0][1]):
             continue
-        compare(op(rv.Tensor(x), **attrs), expect(op, [x], attrs, specs), f"{op.name} {attrs}")
+        compare(op(rv.from_numpy(x), **attrs), expect(op, [x], attrs, specs), f"{op.name} {attrs}")
 
 
 @every_op
@@ -182,7 +182,7 @@ def test_compiled_update(op, layout):
                 result = eager[output] if isinstance(eager, tuple) else eager
                 assert same_bits(states[target], result), f"{what}: output {output} into input {target}, {layout}"
                 others = [(s, a) for i, (s, a) in enumerate(zip(states, wanted)) if i != target]
-                assert all(same_bits(s, rv.Tensor(a)) for s, a in others), f"{what}: another input has changed"
+                assert all(same_bits(s, rv.from_numpy(a)) for s, a in others), f"{what}: another input has changed"
 
 
 # ---------------------------------------------------------------- gradients
@@ -240,7 +240,7 @@ def test_gradient(op):
         for what, sample, inputs, specs in gradient_cases(op):
             rng = np.random.default_rng(7)
             ws = [rng.standard_normal(s) if is_float(d) else None for s, d in specs]
-            weights = [None if w is None else rv.Tensor(np.asarray(w)) for w in ws]
+            weights = [None if w is None else rv.from_numpy(np.asarray(w)) for w in ws]
             us = directions(rng, inputs, map(is_shape, sample.inputs))
 
             def f(arrays, grad=False):
@@ -270,7 +270,7 @@ def test_second_derivative(op):
             ws = [rng.standard_normal(s) if is_float(d) else None for s, d in specs]
             us, vs = (directions(rng, inputs, map(is_shape, sample.inputs)) for _ in range(2))
             # a weight that depends on the output makes the second derivative run through g as well
-            weights = [None if w is None else rv.Tensor(np.asarray(w)) for w in ws]
+            weights = [None if w is None else rv.from_numpy(np.asarray(w)) for w in ws]
 
             def slope(arrays):
                 xs = tensors(arrays, True)
@@ -281,7 +281,7 @@ def test_second_derivative(op):
                 leaves = [x for x in xs if x.requires_grad]
                 gs = dict(zip(map(id, leaves), rv.autograd.grad(y, leaves, create_graph=True, allow_unused=True)))
                 parts = [
-                    (gs[id(x)] * rv.Tensor(v)).sum()
+                    (gs[id(x)] * rv.from_numpy(v)).sum()
                     for x, v in zip(xs, vs)
                     if v is not None and gs.get(id(x)) is not None
                 ]
@@ -319,7 +319,7 @@ def test_native_gradient(op, dtype):
             continue
 
         def gradients(arrays, kind, compiled=False):
-            ws = [None if w is None else rv.Tensor(np.asarray(w, kind)) for w in weights]
+            ws = [None if w is None else rv.from_numpy(np.asarray(w, kind)) for w in weights]
 
             def run():
                 y = total(op(*xs, **sample.attrs), ws)

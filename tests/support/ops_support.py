@@ -232,7 +232,7 @@ def same_bits(a: Any, b: Any) -> bool:
 
 
 def tensors(arrays: list, grad: bool = False) -> list:
-    return [rv.Tensor(a, requires_grad=grad and is_float(a.dtype)) for a in arrays]
+    return [rv.from_numpy(np.asarray(a)).requires_grad_(grad and is_float(a.dtype)) for a in arrays]
 
 
 def dtypes_of(op: Any) -> tuple:

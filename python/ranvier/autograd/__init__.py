@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ..core.context import enable_grad, no_grad, set_grad_enabled
+from ..core.tensor import as_tensor
 from .engine import backward, grad
 
-__all__ = ["backward", "enable_grad", "grad", "no_grad", "set_grad_enabled"]
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+__all__ = ["Variable", "backward", "enable_grad", "grad", "no_grad", "set_grad_enabled"]
+
+
+def Variable(data: Any, requires_grad: bool = False) -> Tensor:  # noqa: N802
+    """`data` as a tensor of its own history, in the same memory: what tensors were wrapped in before they had gradients."""
+    return as_tensor(data).detach().requires_grad_(requires_grad)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .context import Epoch, versions
+from .device import CPU, Device
 from .dtypes import ALL, CODE, as_dtype, get_default_dtype, is_float
 from .errors import DTypeError, GradError, ShapeError, TraceError
 from .traced import Traced, is_traced
@@ -61,8 +62,8 @@ class TensorBase:
         return len(self._data.shape)
 
     @property
-    def device(self) -> str:
-        return self._data.device if is_traced(self._data) else "cpu"
+    def device(self) -> Device:
+        return Device(self._data.device) if is_traced(self._data) else CPU
 
     @property
     def is_leaf(self) -> bool:
@@ -93,6 +94,12 @@ class TensorBase:
         if whole._node is not None and not is_traced(whole._data):
             whole._node.spoil(whole._index)
 
+    def hold(self, array: np.ndarray) -> None:
+        """Take another array, of any shape and dtype; compiled functions notice."""
+        self._data = array
+        self._changed()
+        Epoch.bump()
+
     def _array(self, what: str) -> np.ndarray:
         if isinstance(self._data, Traced):
             raise TraceError(
@@ -102,7 +109,7 @@ class TensorBase:
         return self._data
 
 
-_tensor: Any = TensorBase
+_tensor: type[Any] = TensorBase
 _constant: Any = TensorBase
 
 
@@ -175,12 +182,14 @@ def as_tensor(data: Array, dtype: Any = None) -> Tensor:
         t: Any = data
         return t if dtype is None else t.to(dtype)
     if isinstance(data, np.ndarray) and dtype is None and data.dtype in CODE:
-        return _tensor(data)
-    return _tensor(to_array(data, dtype))
+        return from_numpy(data)
+    return from_numpy(to_array(data, dtype))
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
     """A tensor that shares the memory of `array`."""
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"from_numpy: {type(array).__name__} must be a NumPy array")
-    return _tensor(array)
+    t = _new(_tensor)
+    TensorBase.__init__(t, array)
+    return t

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd.hooks import RemovableHandle
 from ..core.context import Epoch, local, no_grad
+from ..core.device import Device, is_device
 from ..core.dtypes import as_dtype, is_float
 from ..core.errors import RanvierError, StateError
 from ..tensor import Tensor
@@ -365,12 +366,15 @@ class Module:
         state = self._named_state(prefix)
         return OrderedDict((name, t if keep_vars else t.detach()) for name, t in state)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy values into parameters and buffers, in place, so that whoever holds them sees the new values.
 
         Args:
             state_dict: names to tensors, NumPy arrays, or anything that NumPy can read as an array.
             strict: names must match exactly; else the result lists those passed over.
+            assign: take over the state_dict's memory and dtypes instead of copying into the module's.
 
         Everything is checked first: where anything does not fit, StateError (a RuntimeError) lists all
         that is wrong and nothing has changed.
@@ -397,6 +401,8 @@ class Module:
                 continue
             if array.shape != target.shape:
                 problems.append(f"{name}: shape {array.shape} in the state_dict, {target.shape} in the module")
+            elif assign and is_float(array.dtype) == is_float(target.dtype):
+                todo.append((target, array))
             elif not np.can_cast(array.dtype, target.dtype, "same_kind"):
                 problems.append(f"{name}: dtype {array.dtype} in the state_dict, {target.dtype} in the module")
             else:
@@ -405,7 +411,10 @@ class Module:
             raise StateError(f"load_state_dict: {type(self).__name__}:\n    " + "\n    ".join(problems))
         with no_grad():
             for target, array in todo:
-                target.copy_(array)
+                if assign:
+                    target.hold(array)
+                else:
+                    target.copy_(array)
         return IncompatibleKeys(missing, unexpected)
 
     def save(self, path: Any) -> None:
@@ -477,7 +486,7 @@ class Module:
         for arg in args:
             if isinstance(arg, Tensor):
                 device, dtype = arg.device, arg.dtype
-            elif _is_device(arg):
+            elif is_device(arg):
                 device = arg
             elif not isinstance(arg, bool):  # a bool is non_blocking
                 dtype = arg
@@ -504,6 +513,10 @@ class Module:
         """All parameters and buffers in the CPU's memory."""
         return self.to("cpu")
 
+    def cuda(self: M, device: Any = None) -> M:
+        """All parameters and buffers in a GPU's memory."""
+        return self.to(Device("cuda" if device is None else device))
+
     # ------------------------------------------------------------------ text
 
     def _get_name(self) -> str:
@@ -522,10 +535,6 @@ class Module:
         if not lines or (extra and len(lines) == 1):
             return f"{self._get_name()}({extra})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
-
-
-def _is_device(value: Any) -> bool:
-    return isinstance(value, str) and value.partition(":")[0] in ("cpu", "cuda")
 
 
 def indent(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from .. import ops
 from ..core.context import no_grad
 from ..core.errors import DTypeError, GradError, ShapeError
-from ..tensor import Tensor
+from ..tensor import Tensor, tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
@@ -34,7 +34,7 @@ def clip_grad_norm_(
     """
     grads = _gradients(parameters)
     if not grads:
-        return Tensor(0.0)
+        return tensor(0.0)
     total = ops.total_norm(grads, norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise GradError(f"clip_grad_norm_: the gradients' norm is {total.item()}")

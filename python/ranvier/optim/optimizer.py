@@ -15,6 +15,7 @@ from ..core.context import Epoch, current_backend, enable_grad, local
 from ..core.dtypes import is_float
 from ..core.errors import DTypeError, ShapeError
 from ..core.memory import aligned_full
+from ..core.tensor import from_numpy
 from ..graph.ir import Graph
 from ..ops.optim import UpdateRule
 from ..tensor import Tensor
@@ -151,7 +152,7 @@ class Optimizer:
             group["param_names"] = names
         self._check(group)
         self.param_groups.append(ParamGroup(group))
-        self._hypers.append((Tensor(np.zeros(len(self._rule.hyper))), []))
+        self._hypers.append((from_numpy(np.zeros(len(self._rule.hyper))), []))
         self._plans.append(((), []))
         self._restructured()
 
@@ -295,7 +296,7 @@ class Optimizer:
                 for kind in kinds:
                     if kind not in self.state[p]:
                         value = float(group[self._initial[kind]]) if kind in self._initial else 0.0
-                        self.state[p][kind] = Tensor(aligned_full(p.shape, value, p.dtype))
+                        self.state[p][kind] = from_numpy(aligned_full(p.shape, value, p.dtype))
             states = [self.state[p][kind] for kind in kinds for p in params]
             buckets.append(_Bucket(self._rule.bind(**attrs), self._hypers[index][0], clock, params, states))
         self._plans[index] = ((self._generation, *key[1:]), buckets)
@@ -315,11 +316,11 @@ class Optimizer:
         return self._set_clock(params, values)
 
     def _set_clock(self, params: list[Tensor], values: np.ndarray) -> Tensor:
-        clock = Tensor(values)
+        clock = from_numpy(values)
         for p in params:
             self._clocks[p] = clock
             for position, name in enumerate(("step", *self._rule.clock)):
-                self.state[p][name] = Tensor(values[position : position + 1].reshape(()))
+                self.state[p][name] = from_numpy(values[position : position + 1].reshape(()))
         return clock
 
     def state_dict(self) -> dict[str, Any]:
@@ -376,7 +377,7 @@ class Optimizer:
             for (_, values), params in by_value.items():
                 self._set_clock(params, np.array(values))
         for p, entry in tensors.items():
-            self.state[p].update((kind, Tensor(value)) for kind, value in entry.items())
+            self.state[p].update((kind, from_numpy(value)) for kind, value in entry.items())
         self._restructured()
 
 

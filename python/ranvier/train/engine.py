@@ -12,7 +12,7 @@ import numpy as np
 
 from ..compiling import CompiledFunction
 from ..core.errors import TraceError
-from ..tensor import Tensor
+from ..core.tensor import from_numpy
 
 _MOST_ROWS = 1 << 22  # of the orders of several epochs made at once
 _SLICE = 0.1  # seconds of native work between looks at the clock, Ctrl-C and the progress bar
@@ -58,7 +58,7 @@ class Step:
 
     def batch(self, rows: tuple[np.ndarray, ...], totals: np.ndarray) -> None:
         """Run one batch that is given."""
-        tensors = [*map(Tensor, rows)]
+        tensors = [*map(from_numpy, rows)]
         if self._compiled is not None:
             try:
                 totals += [t.item() for t in self._compiled(*tensors)]

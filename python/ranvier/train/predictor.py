@@ -12,6 +12,7 @@ from ..compiling import CompiledFunction
 from ..core.context import local, no_grad
 from ..core.errors import TraceError
 from ..core.recent import Recent
+from ..core.tensor import from_numpy
 from ..nn import Module
 from ..tensor import Tensor
 
@@ -46,7 +47,7 @@ class Predictor:
     def eager(self, arrays: tuple[np.ndarray, ...]) -> Any:
         """The model's output for `arrays`, as it is."""
         with evaluating(self.model), no_grad():
-            return self.model(*map(Tensor, arrays))
+            return self.model(*map(from_numpy, arrays))
 
     def _trace(self, arrays: tuple[np.ndarray, ...], frozen: bool = False) -> Any:
         """The compiled model for arrays of these shapes, or None where it cannot be traced."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.context import no_grad
 from ..core.dtypes import get_default_dtype, is_float
+from ..core.tensor import from_numpy
 from ..data import DataLoader, Dataset, Sampler, TensorDataset
 from ..data.sampler import numpy_generator
 from ..nn import Module
@@ -387,7 +388,7 @@ class Trainer:
         output = self._predictor.eager(tuple(a[:1] for a in xs))
         if not isinstance(output, Tensor):
             return []
-        row = Tensor(target[:1])
+        row = from_numpy(target[:1])
         return [m for m in self.metrics if m.batch_mean(output, row) is not None]
 
     def _step(self, key: tuple, make: Callable[[], Callable]) -> Step:
