@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from . import ops
-from .autograd import engine, hooks
+from .autograd import engine, hooks, views
 from .core.context import Epoch, local
 from .core.device import Device, as_device, is_device
 from .core.dtypes import category, get_default_dtype, is_float
 from .core.errors import DomainError, DTypeError, GradError, ShapeError
 from .core.memory import aligned_copy, aligned_empty
-from .core.tape import DETACHED, check_view
+from .core.tape import DETACHED, check_view, keep_saved, numbers
 from .core.tensor import TensorBase, as_tensor, from_numpy, register, to_array, wrap
 from .core.traced import is_traced
 from .ops.dispatch import apply_into, share
@@ -283,22 +283,28 @@ class Tensor(TensorBase, Methods):
 
     # ------------------------------------------------------------ changes in place
 
-    def _assign(self, new: Tensor) -> Tensor:
-        """Take the value of `new` in place (same shape); all in-place operations end here."""
+    def _assign(self, new: Tensor, since: int | None = None) -> Tensor:
+        """Take the value of `new` in place (same shape); all in-place operations end here. The calls numbered from `since`
+        on, or the last one alone, made it of this tensor: they keep copies of what they have saved of it.
+        """
         if self._requires_grad and local.grad_enabled and self._node is None:
             raise GradError(
                 f"in-place change of a leaf tensor of shape {self.shape} that requires a gradient; do it under no_grad()"
             )
         if new.shape != self.shape:
             raise ShapeError(f"in-place change: result of shape {new.shape} does not fit {self.shape}")
+        if local.grad_enabled and new._node is not None:
+            keep_saved(new, self, new._node.number if since is None else since)
         if new.dtype != self.dtype:
             new = new.to(self.dtype)
         base = self._base
+        if base is not None and is_traced(self._data):
+            return views.assign_traced(self, new)
         if local.grad_enabled:
             check_view(new)
             attached = base is not None and base._node is not None and self._index != DETACHED
             if base is not None and (new._requires_grad or self._requires_grad or attached):
-                return self._assign_through(new)
+                return views.assign_through(self, new)
         if local.grad_enabled and (new._node is None if new._requires_grad else self._requires_grad):
             # what the old value was computed from gets a gradient of zero; a leaf stays another tensor
             new = ops.shape.slice_put_op(self, new, index=tuple((0, n, 1) for n in self.shape))
@@ -318,34 +324,9 @@ class Tensor(TensorBase, Methods):
             self._requires_grad, self._node, self._index = True, new._node, new._index
         return self
 
-    def _assign_through(self, new: Tensor) -> Tensor:
-        """`_assign` for a view, where gradients are recorded: its base gets a new history, and the view one from there."""
-        base: Any = self._base
-        whole, part = base._data, self._data
-        detached = self._node is None and (base._requires_grad or self._index == DETACHED)
-        if detached or local.tracer is not None or not (whole.flags.c_contiguous and part.flags.writeable):
-            raise GradError(
-                f"in-place change, through a view of shape {self.shape}, of or by a value that requires a gradient; "
-                "change the base tensor by indexing, or build a new one with cat() or where()"
-            )
-        if self._node is not None:
-            check_view(self)
-        places = np.array(
-            (part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]) // whole.itemsize
-        )
-        for n, stride in zip(part.shape, part.strides):
-            places = places[..., None] + np.arange(n) * (stride // whole.itemsize)
-        if not whole.ndim:
-            base._assign(new.reshape(()))
-            fresh = base.reshape(self.shape)
-        else:
-            indices = [as_tensor(i) for i in np.unravel_index(places, whole.shape)]
-            axes = tuple(range(whole.ndim))
-            base._assign(ops.index.index_put(base, new, *indices, axes=axes))
-            fresh = ops.index.index_get(base, *indices, axes=axes)
-        self._requires_grad, self._node, self._index = True, fresh._node, fresh._index
-        self._version = base._version
-        return self
+    def _follow_base(self) -> None:
+        """Take part in what has become of the base."""
+        views.follow_base(self)
 
     def copy_(self, src: Any) -> Tensor:
         """Copy the values of `src`, broadcast and cast, into this tensor."""
@@ -528,7 +509,9 @@ def _inplace(function: Any) -> Any:
         prepare = Public(prepare, explain)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        since = None
         if prepare is None:
+            since = next(numbers)
             result = function(self, *args, **kwargs)
         else:
             call, inputs = prepare(self, *args, **kwargs)
@@ -538,7 +521,7 @@ def _inplace(function: Any) -> Any:
             result = call.apply(inputs)
         if result.dtype != self.dtype and category(result.dtype) > category(self.dtype):
             raise DTypeError(f"in-place {function.__name__}: a {result.dtype} result does not fit {self.dtype}")
-        return self._assign(result)
+        return self._assign(result, since)
 
     method.__name__ = f"{function.__name__}_"
     method.__doc__ = f"`{function.__name__}`, in place."

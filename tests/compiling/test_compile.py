@@ -12,7 +12,7 @@ import ranvier.nn.functional as F
 from compiled_support import counted, t
 from ops_support import same_bits
 from ranvier import nn, optim
-from ranvier.core.errors import GradError, TraceError
+from ranvier.core.errors import DomainError, GradError, TraceError
 
 # ---------------------------------------------------------------- when to trace
 
@@ -591,14 +591,25 @@ def test_a_captured_result_of_leaves_is_refused():
         assert rv.compile(lambda x: (y * x).sum())(rv.ones(3)).item() == 6.0
 
 
-def test_in_place_change_of_a_view_in_a_trace():
-    def f(x):
+def test_in_place_changes_of_views_and_bases_in_a_trace():
+    def f(x, b):
         y = x * 2
+        rows, twin, flat = y[0], y.detach(), y.T.reshape(-1)
         y[0].add_(1.0)
-        return y
+        twin.mul_(3.0)
+        flat.zero_()  # a copy: y.T is not in order
+        b[1] += rows[0]
+        b.view(-1)[:2].copy_(rows + b.T[1])
+        return y, rows, twin, flat, b.T
 
-    with pytest.raises(TraceError, match="in-place change of a view"):
-        rv.compile(f)(rv.ones(2))
+    results = []
+    for function in (f, rv.compile(f)):
+        x, b = rv.tensor([[1.0, 2.0], [3.0, 4.0]]), rv.ones(2, 2)
+        for _ in range(2):
+            results.append([t.tolist() for t in (*function(x, b), b)])
+    assert results[:2] == results[2:]
+    with pytest.raises(DomainError, match="expand"):
+        rv.compile(lambda x: (x * 2).expand(3, 2).add_(1.0))(rv.ones(2))
 
 
 # ---------------------------------------------------------------- threads

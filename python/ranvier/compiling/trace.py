@@ -114,7 +114,7 @@ class Trace:
         for t in self.updated:
             t._version = version
             if t._node is not None:
-                t._node.spoil(t._index)
+                t._node.spoil(t._index, t._data)
         for t, memory in self.grads:
             t.grad = memory
 

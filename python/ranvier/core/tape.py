@@ -9,6 +9,8 @@ from itertools import count
 from typing import Any, Protocol
 
 from .errors import GradError
+from .tensor import wrap
+from .traced import is_traced
 
 numbers = count()
 _CHANGED = object()  # in place of saved outputs that were changed afterwards
@@ -44,12 +46,9 @@ def stale(t: Any) -> bool:
 
 
 def check_view(t: Any) -> None:
-    """Raise if `t` is stale."""
+    """Give `t`, if it is stale, the history that its base has now; raise where that cannot be."""
     if stale(t):
-        raise GradError(
-            f"a view of shape {t._data.shape} is used after its base, shape {t._base._data.shape}, was changed in place: "
-            "its gradient would not pass through the change; make the view again"
-        )
+        t._follow_base()
 
 
 class Differentiable(Protocol):
@@ -133,11 +132,34 @@ class Node:
                         "after it was saved for the gradient; use an operation that returns a new tensor"
                     )
 
-    def spoil(self, index: int) -> None:
-        """The memory of that result has been changed in place."""
-        if self.outs is not None and self.outs is not _CHANGED and self.outs[index] is not None:
+    def spoil(self, index: int, data: Any) -> None:
+        """`data`, a tensor with that result's history, has been changed in place: was it what is saved here?"""
+        if self.outs is not None and self.outs is not _CHANGED and self.outs[index] is data:
             self.outs = _CHANGED
+
+    def keep(self, t: Any) -> None:
+        """Replace what is saved of `t`, as it is now, by a copy: `t` is about to be overwritten."""
+        if self.inputs is None or self.versions is None:
+            return
+        inputs, versions = list(self.inputs), list(self.versions)
+        for k, version in enumerate(versions):
+            if inputs[k] is t and version == t.version:
+                copy = wrap(t._data if is_traced(t._data) else t._data.copy())
+                copy._requires_grad, copy._node, copy._index = t._requires_grad, t._node, t._index
+                inputs[k], versions[k] = copy, copy._version
+        self.inputs, self.versions = inputs, versions
 
     def release(self) -> None:
         """Let go of all that was saved; the node cannot be used again."""
         self.inputs = self.outs = None
+
+
+def keep_saved(result: Any, t: Any, since: int) -> None:
+    """Before `t` is overwritten with `result`: the calls numbered from `since` on, which made it of `t`, keep copies."""
+    stack, seen = [result._node], set()
+    while stack:
+        node = stack.pop()
+        if node is not None and node.number >= since and node not in seen:
+            seen.add(node)
+            node.keep(t)
+            stack.extend([x._node for x in node.inputs or ()])

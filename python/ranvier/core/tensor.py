@@ -92,7 +92,7 @@ class TensorBase:
         whole = self if self._base is None else self._base
         whole._version = _next_version()
         if whole._node is not None and not is_traced(whole._data):
-            whole._node.spoil(whole._index)
+            whole._node.spoil(whole._index, whole._data)
 
     def hold(self, array: np.ndarray) -> None:
         """Take another array, of any shape and dtype; compiled functions notice."""

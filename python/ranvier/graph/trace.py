@@ -26,6 +26,7 @@ class Tracer:
         self.layers: list[str] = []  # the layers being called, outermost first
         self.paths: dict[int, str] = {}  # of modules, below the outermost one
         self.captured: dict[int, tuple[Any, Value]] = {}  # id -> tensor, value at the start
+        self.views: dict[int, tuple[Any, Value]] = {}  # id -> view made here, what its base was then
         self.by_array: dict[int, int] = {}  # id of a captured array -> position in the graph's states
         self.updaters: list[Callable] = []  # refresh host-side numbers before each run
         self.guards: list[tuple[Callable, Any]] = []  # (f, value): the trace holds while f() == value
@@ -60,10 +61,7 @@ class Tracer:
                     "function instead of keeping them in variables outside of it"
                 )
             if t._base is not None and t._version != t._base._version:
-                raise TraceError(
-                    f"a view of shape {t.shape} is used after its base, shape {t._base.shape}, was changed in place inside "
-                    "a compiled function; make the view again after the change"
-                )
+                t._follow_base()
             return t._data
         if is_constant(t):
             return self.graph.constant(t._data)
@@ -80,6 +78,13 @@ class Tracer:
             self.entry_grads.setdefault(id(t), t.grad)
         return self.graph.updates.get(entry[1], entry[1])
 
+    def note_view(self, view: Any, of: Any) -> None:
+        """`view` is made of `of`, its base or another view."""
+        if id(of) in self.views:
+            self.views[id(view)] = view, self.views[id(of)][1]
+        elif of._base is None:
+            self.views[id(view)] = view, self.value_of(of)
+
     def _state_of(self, t: Any) -> Value:
         """What a tensor met for the first time is at the start; a detached twin, over the very same memory, is the same."""
         states = self.graph.states
@@ -95,11 +100,6 @@ class Tracer:
         """t takes the value of `new`: by rebinding where t is traced, by an update of the state where it is captured."""
         value = self.value_of(new)
         if is_traced(t._data):
-            if t._base is not None:
-                raise TraceError(
-                    f"in-place change of a view of shape {t.shape} inside a compiled function; assign to the whole "
-                    "tensor, or index the base: base[...] = value"
-                )
             t._data = value
             return
         self.value_of(t)  # captures it

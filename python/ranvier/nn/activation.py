@@ -169,7 +169,7 @@ class CELU(ELU):
     """x where positive, else alpha * (exp(x / alpha) - 1). Barron, 2017."""
 
     def forward(self, input: Any) -> Any:
-        return F.celu(input, self.alpha)
+        return F.celu(input, self.alpha, inplace=self.inplace)
 
 
 class GELU(Module):

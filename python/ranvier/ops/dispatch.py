@@ -104,10 +104,17 @@ def apply_into(call: Call, inputs: tuple) -> bool:
 
 def share(view: Any, of: Any) -> None:
     """`view` is an alias of a part of `of`: in-place changes of either count for both."""
+    data, whole = view._data, of._data
+    if not (
+        is_traced(data) or data is whole or data.base is whole or data.base is not None and data.base is whole.base
+    ):
+        return  # a reshape that had to copy
     view._base = of if of._base is None else of._base
     if of._base is not None and of._node is None and view._node is None:
         view._index = of._index  # views of a detached tensor are detached
-    view._version = view._base._version  # read while tracing: does the view still show its base?
+    view._version = view._base._version
+    if local.tracer is not None and is_traced(data):
+        local.tracer.note_view(view, of)
 
 
 def _record(call: Call, inputs: tuple, out: Any) -> Any:

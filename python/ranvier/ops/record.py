@@ -134,6 +134,7 @@ class Op:
         self.flops, self.domain, self.samples, self.edges = flops, domain, tuple(samples), edges
         self.max_ulp, self.ulp_floor, self.terms, self.onnx, self.doc = max_ulp, ulp_floor, terms, onnx, doc
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
+        self.put: Callable | None = None  # views: put(x, new, **attrs) is x with `new` in place of what the view shows
         self.kernel = kernel or name
         self.yields = yields
         self.neutral, self.setting, self.epilogue = neutral or {}, setting, epilogue

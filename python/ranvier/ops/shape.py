@@ -171,6 +171,12 @@ def on_diagonal(x: Any, rows: int, columns: int, offset: int, dim1: int, dim2: i
     return movedim(full, (-2, -1), (dim1, dim2))
 
 
+def _diagonal_reference(xp: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
+    view = np.diagonal(x, offset, dim1, dim2)
+    view.flags.writeable = x.flags.writeable  # NumPy's is read-only
+    return view
+
+
 def _diagonal_vjp(g: Any, out: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> tuple:
     return (on_diagonal(g, x.shape[dim1], x.shape[dim2], offset, dim1, dim2),)
 
@@ -178,7 +184,7 @@ def _diagonal_vjp(g: Any, out: Any, x: Any, *, offset: int, dim1: int, dim2: int
 _diagonal = Op(
     "diagonal", kind="view", attrs={"offset": 0, "dim1": 0, "dim2": 1}, saves="",
     infer=_diagonal_infer,
-    reference=lambda xp, x, *, offset, dim1, dim2: np.diagonal(x, offset, dim1, dim2),
+    reference=_diagonal_reference,
     vjp=_diagonal_vjp,
     samples=[Sample(((3, 4),), {"offset": 1}), Sample(((2, 4, 3),), {"offset": -1, "dim1": 1, "dim2": 2})],
 )  # fmt: skip
@@ -273,6 +279,21 @@ slice_put_op = Op(
     samples=[Sample(((5, 4), (2, 4)), {"index": ((1, 2, 2), (3, 4, -1))}), Sample(((), ()), {"index": ()})],
     doc="x with the slice `index` replaced by values",
 )  # fmt: skip
+
+
+def _diagonal_put(x: Any, new: Any, *, offset: int, dim1: int, dim2: int) -> Any:
+    rows, columns = x.shape[dim1], x.shape[dim2]
+    ones = from_numpy(np.ones(new.shape[-1:], bool))
+    shape = [x.shape[d] if d in (dim1, dim2) else 1 for d in range(x.ndim)]
+    there = on_diagonal(ones, rows, columns, offset, 0, 1)
+    there = (there if dim1 < dim2 else there.T).reshape(shape)
+    return where(there, on_diagonal(new, rows, columns, offset, dim1, dim2), x)
+
+
+_reshape.put = lambda x, new, *, shape: new.reshape(x.shape)
+_permute.put = lambda x, new, *, dims: _permute(new, dims=tuple(dims.index(d) for d in range(len(dims))))
+slice_op.put = lambda x, new, *, index: slice_put_op(x, new, index=index)
+_diagonal.put = _diagonal_put
 
 
 # ---------------------------------------------------------------- public functions
