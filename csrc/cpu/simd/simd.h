@@ -307,6 +307,26 @@ template <class T, class F> RV_INLINE Vec<T> map(Vec<T> a, Vec<T> b, F f) {
   memcpy(&a.v, x, kVecBytes);
   return a;
 }
+// f on the lanes that `mask` has, `rest` elsewhere: what a lane gives must not depend on its neighbours.
+template <class T, class F> RV_INLINE Vec<T> map_where(Mask<T> mask, Vec<T> rest, F f) {
+  if (!any(mask)) [[likely]]
+    return rest;
+  alignas(kVecBytes) typename Mask<T>::Int set[Vec<T>::N];
+  alignas(kVecBytes) typename Vec<T>::Lane r[Vec<T>::N];
+  memcpy(set, &mask.m, kVecBytes);
+  memcpy(r, &rest.v, kVecBytes);
+#pragma GCC unroll 1
+  for (int i = 0; i < Vec<T>::N; ++i)
+    if (set[i]) r[i] = f(i);
+  memcpy(&rest.v, r, kVecBytes);
+  return rest;
+}
+template <class T, class F> RV_INLINE Vec<T> map_where(Mask<T> mask, Vec<T> rest, Vec<T> a, F f) {
+  return map_where(mask, rest, [&](int i) { return f(a[i]); });
+}
+template <class T, class F> RV_INLINE Vec<T> map_where(Mask<T> mask, Vec<T> rest, Vec<T> a, Vec<T> b, F f) {
+  return map_where(mask, rest, [&](int i) { return f(a[i], b[i]); });
+}
 
 // table[i % 16] for each lane.
 RV_INLINE Vec<float> lookup(const float (&table)[16], Vec<int32_t> i) {

@@ -46,22 +46,22 @@ template <class T> RV_INLINE Vec<T> floor_divide(Vec<T> a, Vec<T> b) {
 
 // In double precision floor(a / b) and a - floor(a / b) b are exact, as long as the quotient has few bits.
 RV_INLINE Doubles floor_quotient(Doubles a, Doubles b) { return {floor(a.lo / b.lo), floor(a.hi / b.hi)}; }
-RV_INLINE bool quotient_exact(Vec<float> a, Vec<float> b) {
+RV_INLINE Mask<float> quotient_exact(Vec<float> a, Vec<float> b) {
   using V = Vec<float>;
   const V size = abs(b);
-  return !any(~((abs(a) < size * V(6.7e7f)) & (size < V(1e30f)) & (size > V(1e-30f))));
+  return (abs(a) < size * V(6.7e7f)) & (size < V(1e30f)) & (size > V(1e-30f));
 }
 
 // Exact but for one rounding where the signs differ, as in NumPy.
 RV_INLINE Vec<float> remainder(Vec<float> a, Vec<float> b) {
-  if (!quotient_exact(a, b)) return map(a, b, [](float x, float y) { return remainder_scalar(x, y); });
   const Doubles x = widen(a), y = widen(b), q = floor_quotient(x, y);
   const Vec<float> r = narrow({x.lo - q.lo * y.lo, x.hi - q.hi * y.hi});
-  return select(r == Vec<float>(0.0f), copysign(r, b), r);
+  return map_where(~quotient_exact(a, b), select(r == Vec<float>(0.0f), copysign(r, b), r), a, b,
+                   [](float u, float v) { return remainder_scalar(u, v); });
 }
 RV_INLINE Vec<float> floor_divide(Vec<float> a, Vec<float> b) {
-  if (!quotient_exact(a, b)) return map(a, b, [](float x, float y) { return floor_divide_scalar(x, y); });
-  return narrow(floor_quotient(widen(a), widen(b)));
+  return map_where(~quotient_exact(a, b), narrow(floor_quotient(widen(a), widen(b))), a, b,
+                   [](float u, float v) { return floor_divide_scalar(u, v); });
 }
 
 }  // namespace rv::RV_ISA

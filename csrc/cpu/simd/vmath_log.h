@@ -150,16 +150,17 @@ RV_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) {
   using I = Vec<int32_t>;
   const V size = abs(x), infinity(__builtin_inff());
   const Mask<float> normal = (size >= V(1.17549435e-38f)) & (size < infinity) & (abs(y) < infinity);
-  if (any(~normal)) return map(x, y, [](float a, float b) { return __builtin_powf(a, b); });
   const I bits = bitcast<int32_t>(size), above = bits - I(0x3f330000), exponent = above >> 23, interval = above >> 19;
   const Doubles z = widen(bitcast<float>(bits - (exponent << 23))), inverse = widen(lookup(kPowInverse, interval)),
                 log2 = widen(lookup(kPowLog2, interval)), n = widen(convert<float>(exponent)), dy = widen(y);
-  const V r = narrow(
+  V r = narrow(
       {pow_normal(n.lo + log2.lo, z.lo, inverse.lo, dy.lo), pow_normal(n.hi + log2.hi, z.hi, inverse.hi, dy.hi)});
   const Mask<float> below = x < V(0.0f);
-  if (!any(below)) return r;
-  const V half = y * V(0.5f);
-  return select(below, select(y != trunc(y), V(__builtin_nanf("")), select(half != trunc(half), -r, r)), r);
+  if (any(below)) {
+    const V half = y * V(0.5f);
+    r = select(below, select(y != trunc(y), V(__builtin_nanf("")), select(half != trunc(half), -r, r)), r);
+  }
+  return map_where(~normal, r, x, y, [](float a, float b) { return __builtin_powf(a, b); });
 }
 RV_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) {
   return map(x, y, [](double a, double b) { return __builtin_pow(a, b); });

@@ -55,14 +55,14 @@ template <class T> RV_INLINE Vec<T> sin_quarter(Vec<T> r, Vec<typename Float<T>:
 
 // 2 ULP.
 template <class T> RV_INLINE Vec<T> sin(Vec<T> x) {
-  if (any(~(abs(x) <= Vec<T>(kLargestAngle)))) return map(x, [](T a) { return static_cast<T>(__builtin_sin(a)); });
   const Quarter<T> q = reduce_quarter(x);
-  return select(abs(x) < Vec<T>(Float<T>::kTinyArgument), x, sin_quarter(q.rest, q.quarter));
+  const Vec<T> r = select(abs(x) < Vec<T>(Float<T>::kTinyArgument), x, sin_quarter(q.rest, q.quarter));
+  return map_where(abs(x) > Vec<T>(kLargestAngle), r, x, [](T a) { return static_cast<T>(__builtin_sin(a)); });
 }
 template <class T> RV_INLINE Vec<T> cos(Vec<T> x) {
-  if (any(~(abs(x) <= Vec<T>(kLargestAngle)))) return map(x, [](T a) { return static_cast<T>(__builtin_cos(a)); });
   const Quarter<T> q = reduce_quarter(x);
-  return sin_quarter(q.rest, q.quarter + Vec<typename Float<T>::Int>(1));
+  const Vec<T> r = sin_quarter(q.rest, q.quarter + Vec<typename Float<T>::Int>(1));
+  return map_where(abs(x) > Vec<T>(kLargestAngle), r, x, [](T a) { return static_cast<T>(__builtin_cos(a)); });
 }
 
 }  // namespace rv::RV_ISA
