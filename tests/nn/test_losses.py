@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 
@@ -366,7 +367,61 @@ def test_unknown_reduction(name):
     with pytest.raises(ValueError, match="reduction='average' must be one of"):
         getattr(F, name)(rv.tensor(SIMPLEX), target, reduction="average")
     with pytest.raises(ValueError, match="reduction='average'"):
-        nn.MSELoss("average")
+        nn.MSELoss(reduction="average")
+
+
+OLDER = [n for n in dict.fromkeys(name for name, *_ in CASES) if n not in ("huber_loss", "gaussian_nll_loss")]
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_older_spellings_of_the_reduction(torch, name):
+    args, kwargs = next((args, kwargs) for other, args, kwargs in CASES if other == name)
+    tensors, options = rv_args(args, kwargs, np.float64)
+    theirs = [torch.tensor(t.detach().numpy()) for t in tensors]
+    for old in (
+        {"size_average": False},
+        {"size_average": True},
+        {"reduce": False},
+        {"size_average": False, "reduce": True},
+    ):
+        with pytest.warns(UserWarning, match="reduction="):
+            ours = getattr(F, name)(*tensors, **options, **old)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = getattr(torch.nn.functional, name)(*theirs, **options, **old)
+        np.testing.assert_allclose(ours.detach().numpy(), expected.numpy(), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in nn.loss.__all__ if n not in ("HuberLoss", "GaussianNLLLoss") and n.endswith("Loss")]
+)
+def test_modules_take_arguments_where_pytorchs_do(torch, name):
+    theirs = list(inspect.signature(getattr(torch.nn, name)).parameters)
+    assert list(inspect.signature(getattr(nn, name)).parameters) == theirs
+    with pytest.warns(UserWarning, match="reduction='sum'"):
+        assert getattr(nn, name)(size_average=False).reduction == "sum"
+
+
+def test_a_reduction_in_the_place_of_size_average():
+    with pytest.raises(TypeError, match="size_average='sum' must be True or False"):
+        nn.MSELoss("sum")
+    with pytest.raises(TypeError, match="size_average='sum'"):
+        F.mse_loss(rv.zeros(2), rv.zeros(2), "sum")
+
+
+def test_values_that_a_plan_cannot_refuse_become_nan_or_raise():
+    bce = rv.compile(lambda p, t: F.binary_cross_entropy(p, t, reduction="none"))
+    p = rv.tensor([-0.5, 0.0, 0.25, 1.0, 1.5, math.nan])
+    for t in (rv.zeros(6), rv.ones(6), rv.full((6,), 0.5)):
+        assert np.isnan(bce(p, t).numpy()).tolist() == [True, False, False, False, True, True]
+    nll = rv.compile(F.nll_loss)
+    scores = rv.tensor(LOGP)
+    assert nll(scores, rv.tensor(IGNORED)).item() == F.nll_loss(scores, rv.tensor(IGNORED)).item()
+    with pytest.raises(IndexError):
+        nll(scores, rv.tensor(np.where(LABELS == 0, -1, LABELS)))
+    gaussian = rv.compile(F.gaussian_nll_loss)
+    assert math.isnan(gaussian(rv.zeros(2), rv.zeros(2), rv.tensor([1.0, -1.0])).item())
+    assert gaussian(rv.zeros(2), rv.ones(2), rv.ones(2)).item() == 0.5
 
 
 def test_negative_variance():

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..tensor import Tensor, tensor
 from . import functional as F
-from .loss_functions import check_reduction
+from .loss_functions import check_reduction, label_weights, older_reduction
 from .module import Module
 
 __all__ = [
@@ -18,14 +18,27 @@ __all__ = [
 
 
 class _Loss(Module):
-    def __init__(self, reduction: str = "mean"):
-        self.reduction = check_reduction(type(self).__name__, reduction)
+    _more: tuple[str, ...] = ()  # reductions of its own
+
+    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):
+        name = type(self).__name__
+        if size_average is not None or reduce is not None:
+            reduction = older_reduction(name, size_average, reduce)
+        self.reduction = check_reduction(name, reduction, *self._more)
 
     def _tensor_buffer(self, name: str, value: Any) -> None:
         """A weight as a buffer, so that it follows `to(dtype)`."""
         if value is not None and not isinstance(value, Tensor):
             value = tensor(value)
         self.register_buffer(name, value)
+
+
+class _LabelLoss(_Loss):
+    """A loss of class numbers, whose mean goes by what the labels count."""
+
+    def counts(self, target: Any, dtype: Any) -> Any:
+        """What each label counts in the mean: its class's weight or 1, and 0 where it is ignored."""
+        return label_weights(target, self.weight, self.ignore_index, dtype)
 
 
 class L1Loss(_Loss):
@@ -45,8 +58,14 @@ class MSELoss(_Loss):
 class SmoothL1Loss(_Loss):
     """Quadratic below `beta`, linear above; see `F.smooth_l1_loss`."""
 
-    def __init__(self, *, reduction: str = "mean", beta: float = 1.0):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
+    ):
+        super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -57,25 +76,26 @@ class HuberLoss(_Loss):
     """Quadratic below `delta`, linear above, slope delta; see `F.huber_loss`."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.delta = delta
 
     def forward(self, input: Any, target: Any) -> Any:
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(_LabelLoss):
     """-log softmax(input)[target], from raw scores (logits); see `F.cross_entropy`."""
 
     def __init__(
         self,
         weight: Any = None,
-        *,
+        size_average: bool | None = None,
         ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ):
-        super().__init__(reduction)
+        super().__init__(size_average, reduce, reduction)
         self._tensor_buffer("weight", weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
@@ -90,11 +110,18 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class NLLLoss(_Loss):
+class NLLLoss(_LabelLoss):
     """-input[target], from log-probabilities; see `F.nll_loss`."""
 
-    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(size_average, reduce, reduction)
         self._tensor_buffer("weight", weight)
         self.ignore_index = ignore_index
 
@@ -105,8 +132,14 @@ class NLLLoss(_Loss):
 class BCELoss(_Loss):
     """Binary cross-entropy of probabilities; see `F.binary_cross_entropy`."""
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean"):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(size_average, reduce, reduction)
         self._tensor_buffer("weight", weight)
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -116,8 +149,15 @@ class BCELoss(_Loss):
 class BCEWithLogitsLoss(_Loss):
     """Binary cross-entropy of sigmoid(input); see `F.binary_cross_entropy_with_logits`."""
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        pos_weight: Any = None,
+    ):
+        super().__init__(size_average, reduce, reduction)
         self._tensor_buffer("weight", weight)
         self._tensor_buffer("pos_weight", pos_weight)
 
@@ -130,8 +170,16 @@ class BCEWithLogitsLoss(_Loss):
 class KLDivLoss(_Loss):
     """KL divergence of log-probabilities from target probabilities; see `F.kl_div`."""
 
-    def __init__(self, *, reduction: str = "mean", log_target: bool = False):
-        self.reduction = check_reduction("KLDivLoss", reduction, "batchmean")
+    _more = ("batchmean",)
+
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        log_target: bool = False,
+    ):
+        super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -141,8 +189,16 @@ class KLDivLoss(_Loss):
 class PoissonNLLLoss(_Loss):
     """Negative log-likelihood of counts; see `F.poisson_nll_loss`."""
 
-    def __init__(self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8, reduction: str = "mean"):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        size_average: bool | None = None,
+        eps: float = 1e-8,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(size_average, reduce, reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -153,7 +209,7 @@ class GaussianNLLLoss(_Loss):
     """Negative log-likelihood of N(input, var); see `F.gaussian_nll_loss`."""
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"):
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.full, self.eps = full, eps
 
     def forward(self, input: Any, target: Any, var: Any) -> Any:
@@ -163,8 +219,14 @@ class GaussianNLLLoss(_Loss):
 class CosineEmbeddingLoss(_Loss):
     """1 - cos for alike pairs, max(0, cos - margin) for others; see `F.cosine_embedding_loss`."""
 
-    def __init__(self, margin: float = 0.0, *, reduction: str = "mean"):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        margin: float = 0.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Any:
@@ -174,8 +236,14 @@ class CosineEmbeddingLoss(_Loss):
 class MarginRankingLoss(_Loss):
     """max(0, -target * (input1 - input2) + margin); see `F.margin_ranking_loss`."""
 
-    def __init__(self, margin: float = 0.0, *, reduction: str = "mean"):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        margin: float = 0.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Any:
@@ -191,10 +259,11 @@ class TripletMarginLoss(_Loss):
         p: float = 2.0,
         eps: float = 1e-6,
         swap: bool = False,
-        *,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ):
-        super().__init__(reduction)
+        super().__init__(size_average, reduce, reduction)
         self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Any:
@@ -206,8 +275,14 @@ class TripletMarginLoss(_Loss):
 class HingeEmbeddingLoss(_Loss):
     """input where target is 1, max(0, margin - input) where it is -1; see `F.hinge_embedding_loss`."""
 
-    def __init__(self, margin: float = 1.0, *, reduction: str = "mean"):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        margin: float = 1.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -224,8 +299,14 @@ class SoftMarginLoss(_Loss):
 class MultiLabelSoftMarginLoss(_Loss):
     """Binary cross-entropy of sigmoid(input), averaged over classes; see `F.multilabel_soft_margin_loss`."""
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean"):
-        super().__init__(reduction)
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(size_average, reduce, reduction)
         self._tensor_buffer("weight", weight)
 
     def forward(self, input: Any, target: Any) -> Any:

@@ -1,6 +1,7 @@
 """Losses and distances as functions of ops: nothing here is native, fusion makes one pass of each.
 
-All take Tensors or NumPy arrays. reduction: "mean", "sum" or "none" (one value an element or row).
+All take Tensors or NumPy arrays. reduction: "mean", "sum" or "none" (one value an element or row). size_average and
+reduce are deprecated: reduce=False means "none", size_average=False "sum".
 """
 
 from __future__ import annotations
@@ -39,7 +40,19 @@ def check_reduction(name: str, reduction: str, *more: str) -> str:
     return reduction
 
 
-def _reduce(name: str, loss: Any, reduction: str) -> Any:
+def older_reduction(name: str, size_average: bool | None, reduce: bool | None) -> str:
+    """What the older arguments mean, which have gone into `reduction`; each is true where it is not given."""
+    for argument, value in (("size_average", size_average), ("reduce", reduce)):
+        if isinstance(value, str):
+            raise DTypeError(f"{name}: {argument}={value!r} must be True or False; reduction={value!r} is by name")
+    meant = "none" if reduce is not None and not reduce else "mean" if size_average is None or size_average else "sum"
+    _warn(f"{name}: size_average and reduce are deprecated; reduction={meant!r} says the same")
+    return meant
+
+
+def _reduce(name: str, loss: Any, reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> Any:
+    if size_average is not None or reduce is not None:
+        reduction = older_reduction(name, size_average, reduce)
     if reduction == "mean":
         return ops.mean(loss)
     if reduction == "sum":
@@ -93,13 +106,27 @@ def _is_probability(x: Any) -> bool:
 # ---------------------------------------------------------------- regression
 
 
-def l1_loss(input: Array, target: Array, *, reduction: str = "mean", weight: Array | None = None) -> Array:
+def l1_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Array | None = None,
+) -> Array:
     """mean |input - target|."""
     _check_pair("l1_loss", input, target)
-    return _weighted("l1_loss", ops.abs(ops.sub(input, target)), weight, reduction)
+    return _weighted("l1_loss", ops.abs(ops.sub(input, target)), weight, reduction, size_average, reduce)
 
 
-def mse_loss(input: Array, target: Array, *, reduction: str = "mean", weight: Array | None = None) -> Array:
+def mse_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Array | None = None,
+) -> Array:
     """mean (input - target)^2.
 
     >>> import numpy as np
@@ -107,13 +134,22 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean", weight: Ar
     2.0
     """
     _check_pair("mse_loss", input, target)
-    return _weighted("mse_loss", ops.square(ops.sub(input, target)), weight, reduction)
+    return _weighted("mse_loss", ops.square(ops.sub(input, target)), weight, reduction, size_average, reduce)
 
 
-def _weighted(name: str, loss: Any, weight: Any, reduction: str) -> Any:
+def _weighted(
+    name: str,
+    loss: Any,
+    weight: Any,
+    reduction: str,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+) -> Any:
     """With weights, the mean is sum(weight * loss) / sum(weight)."""
     if weight is None:
-        return _reduce(name, loss, reduction)
+        return _reduce(name, loss, reduction, size_average, reduce)
+    if size_average is not None or reduce is not None:
+        reduction = older_reduction(name, size_average, reduce)
     _check_pair(name, loss, weight)
     loss = ops.mul(loss, weight)
     if reduction == "mean":
@@ -137,14 +173,21 @@ def _huber(input: Any, target: Any, delta: float) -> Any:
     return ops.mul(near, ops.sub(distance, ops.mul(near, 0.5)))
 
 
-def smooth_l1_loss(input: Array, target: Array, *, reduction: str = "mean", beta: float = 1.0) -> Array:
+def smooth_l1_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Array:
     """huber_loss(delta=beta) / beta; beta=0 gives l1_loss. Girshick, 2015."""
     if not beta >= 0:
         raise DomainError(f"smooth_l1_loss: beta={beta} must not be negative")
     _check_pair("smooth_l1_loss", input, target)
     if beta == 0:
-        return l1_loss(input, target, reduction=reduction)
-    return _reduce("smooth_l1_loss", ops.div(_huber(input, target, beta), beta), reduction)
+        return l1_loss(input, target, size_average, reduce, reduction)
+    return _reduce("smooth_l1_loss", ops.div(_huber(input, target, beta), beta), reduction, size_average, reduce)
 
 
 def poisson_nll_loss(
@@ -152,8 +195,9 @@ def poisson_nll_loss(
     target: Array,
     log_input: bool = True,
     full: bool = False,
-    *,
+    size_average: bool | None = None,
     eps: float = 1e-8,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Array:
     """exp(input) - target * input, or without log_input: input - target * log(input + eps).
@@ -169,7 +213,7 @@ def poisson_nll_loss(
         big = ops.clamp(target, min=1.0)
         stirling = ops.add(ops.sub(ops.mul(big, ops.log(big)), big), ops.mul(ops.log(ops.mul(big, 2 * math.pi)), 0.5))
         loss = ops.add(loss, ops.where(ops.gt(target, 1), stirling, 0.0))
-    return _reduce("poisson_nll_loss", loss, reduction)
+    return _reduce("poisson_nll_loss", loss, reduction, size_average, reduce)
 
 
 def gaussian_nll_loss(
@@ -196,7 +240,10 @@ def gaussian_nll_loss(
     if not is_traced(data) and (data < 0).any():
         raise DomainError(f"{name}: var must not be negative, has {data.min():.6g}")
     constant = var.detach() if hasattr(var, "detach") else var
-    var = ops.add(var, ops.sub(ops.clamp(constant, min=eps), constant))
+    floor = ops.clamp(constant, min=eps)
+    if is_traced(data):  # which cannot refuse: nan where it is negative
+        floor = ops.where(ops.lt(constant, 0), math.nan, floor)
+    var = ops.add(var, ops.sub(floor, constant))
     loss = ops.mul(ops.add(ops.log(var), ops.div(ops.square(ops.sub(input, target)), var)), 0.5)
     if full:
         loss = ops.add(loss, 0.5 * math.log(2 * math.pi))
@@ -206,7 +253,14 @@ def gaussian_nll_loss(
 # ---------------------------------------------------------------- two classes
 
 
-def binary_cross_entropy(input: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean") -> Array:
+def binary_cross_entropy(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
     """-(t log p + (1 - t) log(1 - p)) for probabilities p = input, targets t in [0, 1]; logs at least -100.
 
     Where a logarithm is of 0 its gradient is 0. `binary_cross_entropy_with_logits` is more accurate.
@@ -218,20 +272,21 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array | None = Non
     yes = ops.mul(target, _safe_log(input))
     no = ops.mul(ops.sub(1.0, target), _safe_log(ops.sub(1.0, input)))
     loss = ops.neg(ops.add(yes, no))
-    return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction)
+    return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction, size_average, reduce)
 
 
 def _safe_log(p: Any) -> Any:
-    """max(log p, -100), with gradient 0 where p = 0."""
-    positive = ops.gt(p, 0)
-    return ops.where(positive, ops.clamp(ops.log(ops.where(positive, p, 1.0)), min=-100.0), -100.0)
+    """max(log p, -100), with gradient 0 where p = 0; nan where p is negative, which a compiled function cannot refuse."""
+    zero = ops.eq(p, 0)
+    return ops.where(zero, -100.0, ops.clamp(ops.log(ops.where(zero, 1.0, p)), min=-100.0))
 
 
 def binary_cross_entropy_with_logits(
     input: Array,
     target: Array,
     weight: Array | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Array | None = None,
 ) -> Array:
@@ -248,29 +303,48 @@ def binary_cross_entropy_with_logits(
     if pos_weight is not None:
         loss = ops.mul(loss, ops.add(ops.mul(ops.sub(pos_weight, 1.0), target), 1.0))
     loss = ops.add(ops.mul(ops.sub(1.0, target), input), loss)
-    return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction)
+    return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction, size_average, reduce)
 
 
-def soft_margin_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+def soft_margin_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
     """log(1 + exp(-target * input)), targets 1 or -1."""
     _check_same("soft_margin_loss", input, target)
-    return _reduce("soft_margin_loss", ops.neg(ops.logsigmoid(ops.mul(target, input))), reduction)
+    loss = ops.neg(ops.logsigmoid(ops.mul(target, input)))
+    return _reduce("soft_margin_loss", loss, reduction, size_average, reduce)
 
 
 def multilabel_soft_margin_loss(
-    input: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean"
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Array:
     """-(t log p + (1 - t) log(1 - p)) with p = sigmoid(input), averaged over the last axis (classes)."""
     loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
-    return _reduce("multilabel_soft_margin_loss", ops.mean(loss, -1), reduction)
+    return _reduce("multilabel_soft_margin_loss", ops.mean(loss, -1), reduction, size_average, reduce)
 
 
-def hinge_embedding_loss(input: Array, target: Array, margin: float = 1.0, *, reduction: str = "mean") -> Array:
+def hinge_embedding_loss(
+    input: Array,
+    target: Array,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
     """input where target is 1, max(0, margin - input) where target is -1."""
     _check_pair("hinge_embedding_loss", input, target)
     apart = ops.where(ops.ne(target, 1), ops.clamp(ops.sub(margin, input), min=0.0), 0.0)
     loss = ops.add(apart, ops.where(ops.ne(target, -1), input, 0.0))
-    return _reduce("hinge_embedding_loss", loss, reduction)
+    return _reduce("hinge_embedding_loss", loss, reduction, size_average, reduce)
 
 
 # ---------------------------------------------------------------- classes
@@ -280,8 +354,9 @@ def cross_entropy(
     input: Array,
     target: Array,
     weight: Array | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Array:
@@ -294,6 +369,8 @@ def cross_entropy(
         label_smoothing: e; targets become (1 - e) target + e / C.
     """
     name = "cross_entropy"
+    if size_average is not None or reduce is not None:
+        reduction = older_reduction(name, size_average, reduce)
     check_reduction(name, reduction)
     if _is_probability(input):
         _warn(
@@ -321,10 +398,18 @@ def _lines(input: Any) -> tuple[int, ...]:
 
 
 def nll_loss(
-    input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Array:
     """-weight[target] * input[target] from log-probabilities; shapes and mean as for `cross_entropy`."""
     name = "nll_loss"
+    if size_average is not None or reduce is not None:
+        reduction = older_reduction(name, size_average, reduce)
     check_reduction(name, reduction)
     shape = tuple(input.shape)
     if not shape or tuple(target.shape) != _lines(input):
@@ -352,26 +437,43 @@ def nll_loss(
             )
     counted = ops.ne(target, ignore_index)
     index = ops.where(counted, target, 0)
+    if is_traced(labels):  # where a negative index would mean a class counted from the end
+        index = ops.where(ops.lt(index, 0), classes, index)
     picked = ops.squeeze(ops.gather(input, dim, ops.unsqueeze(index, dim)), dim)
-    if weight is None:
-        factor = ops.where(counted, np.ones((), input.dtype), np.zeros((), input.dtype))
-    else:
-        factor = ops.where(counted, ops.reshape(ops.index_select(weight, 0, ops.ravel(index)), target.shape), 0.0)
+    factor = label_weights(target, weight, ignore_index, input.dtype)
     loss = ops.where(counted, ops.neg(ops.mul(factor, picked)), 0.0)
     if reduction == "mean":
         return ops.div(ops.sum(loss), ops.sum(factor))
     return _reduce(name, loss, reduction)
 
 
+def label_weights(target: Any, weight: Any, ignore_index: int, dtype: Any) -> Any:
+    """What each label counts in the mean of a loss of class numbers: its class's weight or 1; ignored ones 0."""
+    counted = ops.ne(target, ignore_index)
+    if weight is None:
+        return ops.where(counted, np.ones((), dtype), np.zeros((), dtype))
+    index = ops.where(counted, target, 0)
+    return ops.where(counted, ops.reshape(ops.index_select(weight, 0, ops.ravel(index)), target.shape), 0.0)
+
+
 # ---------------------------------------------------------------- distributions
 
 
-def kl_div(input: Array, target: Array, *, reduction: str = "mean", log_target: bool = False) -> Array:
+def kl_div(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Array:
     """target * (log target - input), for log-probabilities `input`; with log_target, target is one too.
 
     reduction="batchmean" (the sum divided by the first axis) is the mathematical definition for a batch.
     """
     _check_pair("kl_div", input, target)
+    if size_average is not None or reduce is not None:
+        reduction = older_reduction("kl_div", size_average, reduce)
     check_reduction("kl_div", reduction, "batchmean")
     if log_target:
         loss = ops.mul(ops.exp(target), ops.sub(target, input))
@@ -420,7 +522,13 @@ def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, k
 
 
 def cosine_embedding_loss(
-    input1: Array, input2: Array, target: Array, margin: float = 0.0, *, reduction: str = "mean"
+    input1: Array,
+    input2: Array,
+    target: Array,
+    margin: float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Array:
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1: (N, D), (N, D), (N)."""
     name = "cosine_embedding_loss"
@@ -437,18 +545,24 @@ def cosine_embedding_loss(
     cosine = ops.div(product, ops.sqrt(ops.mul(squared(input1), squared(input2))))
     alike = ops.where(ops.eq(target, 1), ops.sub(1.0, cosine), 0.0)
     apart = ops.where(ops.eq(target, -1), ops.clamp(ops.sub(cosine, margin), min=0.0), 0.0)
-    return _reduce(name, ops.add(alike, apart), reduction)
+    return _reduce(name, ops.add(alike, apart), reduction, size_average, reduce)
 
 
 def margin_ranking_loss(
-    input1: Array, input2: Array, target: Array, margin: float = 0.0, *, reduction: str = "mean"
+    input1: Array,
+    input2: Array,
+    target: Array,
+    margin: float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Array:
     """max(0, -target * (input1 - input2) + margin): target 1 wants input1 larger, -1 input2."""
     name = "margin_ranking_loss"
     _check_same(name, input1, input2)
     _check_pair(name, input1, target)
     order = ops.mul(target, ops.sub(input2, input1))
-    return _reduce(name, ops.clamp(ops.add(order, margin), min=0.0), reduction)
+    return _reduce(name, ops.clamp(ops.add(order, margin), min=0.0), reduction, size_average, reduce)
 
 
 def triplet_margin_loss(
@@ -459,7 +573,8 @@ def triplet_margin_loss(
     p: float = 2.0,
     eps: float = 1e-6,
     swap: bool = False,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Array:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with d = pairwise_distance.
@@ -472,4 +587,5 @@ def triplet_margin_loss(
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = ops.minimum(far, pairwise_distance(positive, negative, p, eps))
-    return _reduce("triplet_margin_loss", ops.clamp(ops.add(ops.sub(near, far), margin), min=0.0), reduction)
+    loss = ops.clamp(ops.add(ops.sub(near, far), margin), min=0.0)
+    return _reduce("triplet_margin_loss", loss, reduction, size_average, reduce)
