@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from .progress import is_number
 
 
 class Callback:
@@ -88,6 +89,8 @@ class _Monitor(Callback):
             raise KeyError(
                 f"{type(self).__name__}: monitor={self.monitor!r} is not among this run's numbers: {', '.join(logs)}"
             )
+        if not is_number(logs[self.monitor]):
+            raise TypeError(f"{type(self).__name__}: monitor={self.monitor!r} must be one number an epoch")
         return float(logs[self.monitor])
 
     def _better(self, value: float) -> bool:
@@ -186,7 +189,7 @@ class ModelCheckpoint(_Monitor):
             return
         from ..saving import save
 
-        numbers = {k: v for k, v in logs.items() if isinstance(v, (int, float))}
+        numbers = {k: v for k, v in logs.items() if is_number(v)}
         save(
             self.trainer.model.state_dict(),
             self.path.format(epoch=epoch + 1, **numbers),
@@ -219,7 +222,8 @@ class CSVLogger(Callback):
             if self._columns is None:
                 self._columns = list(logs)
                 writer.writerow(["epoch", *self._columns])
-            writer.writerow([epoch, *(logs.get(name, "") for name in self._columns)])
+            row = [logs.get(name, "") for name in self._columns]
+            writer.writerow([epoch, *(v.tolist() if hasattr(v, "tolist") else v for v in row)])
 
 
 class LearningRateScheduler(Callback):

@@ -13,6 +13,7 @@ import numpy as np
 from ..compiling import CompiledFunction
 from ..core.errors import TraceError
 from ..core.tensor import from_numpy
+from .objective import Objective
 
 _MOST_ROWS = 1 << 22  # of the orders of several epochs made at once
 _SLICE = 0.1  # seconds of native work between looks at the clock, Ctrl-C and the progress bar
@@ -68,34 +69,53 @@ class Step:
         totals += [t.item() for t in self._function(*tensors)]
 
 
-class Feed:
+class _Feed:
+    """Where batches come from, and what the numbers that a step returns for them mean."""
+
+    weighted = False
+
+    def __init__(self, objective: Objective, fused: list):
+        self.objective, self.fused = objective, fused
+        self.width = objective.width + len(fused)  # numbers that a step returns
+
+    def named(self, sums: np.ndarray, rows: int) -> dict[str, float]:
+        """Loss and metrics by name, from totals weighted by rows."""
+        means = sums[self.objective.width :] / rows
+        names = [m.name for m in self.fused]
+        return {"loss": self.objective.over_all(sums, rows), **dict(zip(names, map(float, means), strict=True))}
+
+
+class Feed(_Feed):
     """Rows in memory in some order, cut into batches.
 
     Args:
         data: arrays of equal length: inputs, target and perhaps weights. batch: rows a step.
+        objective: what the loss is over many batches. fused: metrics that the step computes.
         rows: the numbers of the rows that are used. order: gives them in the order of a new epoch; or shuffle: a
             generator, which puts them into a new order for each epoch.
-        drop_last: leave out a last batch that is not full.
+        drop_last: leave out a last batch that is not full. weighted: whether the last array holds weights.
     """
-
-    weighted = False  # whether the last array holds weights
-    fused: list = []  # metrics that the step computes
 
     def __init__(
         self,
         data: tuple[np.ndarray, ...],
+        objective: Objective,
+        fused: list,
         batch: int,
         rows: np.ndarray,
         order: Callable[[], np.ndarray] | None = None,
         shuffle: np.random.Generator | None = None,
         drop_last: bool = False,
+        weighted: bool = False,
     ):
+        super().__init__(objective, fused)
+        self.weighted = weighted
         self.data, self.rows, self._order, self._shuffle = data, rows, order, shuffle
         self.batch = batch if drop_last else min(batch, len(rows))
         self.drop_last = drop_last
         self._chunk = 1  # steps that take about _SLICE seconds
 
-    def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
+    def run(self, step: Step, one_by_one: bool = False) -> Iterator[tuple[int, int, np.ndarray, int]]:
         """Run an epoch; yields (steps done, steps of the epoch, totals weighted by rows so far, rows so
         far).
         """
@@ -107,9 +127,9 @@ class Feed:
             if not full:
                 raise ValueError(f"fit: drop_last leaves no batch: {len(order)} rows are less than batch_size={batch}")
         steps, done = full + bool(rest), 0
-        sums = np.zeros(width)
+        sums = np.zeros(self.width)
         while done < full:
-            totals = np.zeros(width)
+            totals = np.zeros(self.width)
             count = 1 if one_by_one else min(self._chunk, full - done)
             started = time.perf_counter()
             count = step.loop(self.data, order, batch, done, done + count, totals, 0, not one_by_one)
@@ -119,25 +139,26 @@ class Feed:
             sums += totals * batch
             yield done, steps, sums, done * batch
         if rest:
-            totals = np.zeros(width)
+            totals = np.zeros(self.width)
             step.loop(self.data, order[full * batch :], rest, 0, 1, totals, 0, not one_by_one)
             yield steps, steps, sums + totals * rest, len(order)
 
-    def run_epochs(self, step: Step, width: int, most: int) -> np.ndarray | None:
-        """Run several whole epochs, at most `most` and about _SLICE seconds, as one native call: the means of what the
-        step returns, (epochs, width). None where epochs are long, or are not made of equal steps.
+    def run_epochs(self, step: Step, most: int) -> tuple[np.ndarray, int] | None:
+        """Run several whole epochs, at most `most` and about _SLICE seconds, as one native call: the totals of each
+        epoch weighted by rows, (epochs, width), and the rows of one. None where epochs are long, or are not made of
+        equal steps.
         """
         full, rest = divmod(len(self.rows), self.batch)
         epochs = min(most, self._chunk // full if full else 0, _MOST_ROWS // max(len(self.rows), 1))
         if epochs < 2 or self._order is not None or rest and not self.drop_last:
             return None
-        totals = np.zeros((epochs, width))
+        totals = np.zeros((epochs, self.width))
         started = time.perf_counter()
         order = self._orders(epochs)[:, : full * self.batch]
         order = np.ascontiguousarray(order).ravel()
         step.loop(self.data, order, self.batch, 0, epochs * full, totals, full, True)
         self._adapt(epochs * full, time.perf_counter() - started)
-        return totals / full
+        return totals * self.batch, full * self.batch
 
     def _orders(self, epochs: int) -> np.ndarray:
         """The order of the rows in each of the next epochs, (epochs, rows)."""
@@ -153,22 +174,20 @@ class Feed:
         yield tuple(x[self.rows] for x in xs), target[self.rows]
 
 
-class StreamFeed:
+class StreamFeed(_Feed):
     """Batches that an iterable makes: tuples of inputs, then the target; metrics are computed afterwards."""
 
-    weighted = False
-    fused: list = []
-
-    def __init__(self, batches: Iterable, prepare: Callable[[Any], tuple[np.ndarray, ...]]):
+    def __init__(self, batches: Iterable, prepare: Callable[[Any], tuple[np.ndarray, ...]], objective: Objective):
+        super().__init__(objective, [])
         self.batches, self.prepare = batches, prepare
 
-    def run(self, step: Step, width: int, one_by_one: bool) -> Iterator[tuple[int, int, np.ndarray, int]]:
+    def run(self, step: Step, one_by_one: bool = False) -> Iterator[tuple[int, int, np.ndarray, int]]:
         """Run an epoch; see `Feed.run`."""
         steps = length_hint(self.batches)
-        sums, rows = np.zeros(width), 0
+        sums, rows = np.zeros(self.width), 0
         for done, batch in enumerate(self.batches, 1):
             arrays = self.prepare(batch)
-            totals = np.zeros(width)
+            totals = np.zeros(self.width)
             step.batch(arrays, totals)
             sums = sums + totals * len(arrays[-1])
             rows += len(arrays[-1])

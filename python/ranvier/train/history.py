@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .progress import is_number
+
 
 class History(dict):
     """A list of numbers for each of "loss", "val_loss", the metrics and "lr", one entry an epoch.
@@ -33,33 +35,37 @@ class History(dict):
         """Draw the lists over the epochs with matplotlib, one panel for each quantity and its `val_` twin.
 
         Args:
-            keys: names to draw; None takes all but "lr".
-            path: write the figure to this file.
+            keys: a name, or names, to draw; None takes all that are numbers but "lr".
+            path: write the picture to this file; else a notebook shows it, and in a script `plt.show()` does.
 
-        Returns the figure. Raises ImportError without matplotlib: `pip install ranvier[plot]`.
+        Returns the panel's Axes, or an array of them. Raises ImportError without matplotlib: `pip install ranvier[plot]`.
         """
         try:
+            from matplotlib import pyplot
             from matplotlib.figure import Figure
         except ImportError:
             raise ImportError("History.plot needs matplotlib: pip install ranvier[plot]") from None
-        names = list(keys) if keys is not None else [k for k in self if k != "lr"]
-        missing = [k for k in names if k not in self]
+        drawable = [k for k, values in self.items() if all(map(is_number, values))]
+        names = [k for k in drawable if k != "lr"] if keys is None else [keys] if isinstance(keys, str) else list(keys)
+        missing = [k for k in names if k not in drawable]
         if missing or not names:
-            raise KeyError(f"History.plot: {missing or keys} not found; there are {sorted(self)}")
+            raise KeyError(f"History.plot: {missing or keys} must be among the numbers {', '.join(sorted(drawable))}")
         panels = list(dict.fromkeys(k.removeprefix("val_") for k in names))
-        figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        make = pyplot.figure if path is None else Figure
+        figure = make(figsize=(5 * len(panels), 3.6), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for ax, panel in zip(axes, panels, strict=True):
             for name in (panel, f"val_{panel}"):
                 if name in names:
-                    axes.plot([e + 1 for e in self.epoch[: len(self[name])]], self[name], label=name)
-            axes.set_xlabel("epoch")
-            axes.set_title(panel)
-            axes.legend()
-            axes.grid(alpha=0.3)
+                    ax.plot([e + 1 for e in self.epoch[: len(self[name])]], self[name], label=name)
+            ax.set_xlabel("epoch")
+            ax.set_title(panel)
+            ax.legend()
+            ax.grid(alpha=0.3)
         if path is not None:
             figure.savefig(path, dpi=150)
-        return figure
+        return axes if len(axes) > 1 else axes[0]
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.items() if v)
+        last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.items() if v and is_number(v[-1]))
         return f"History({len(self.epoch)} epochs{', interrupted' if self.interrupted else ''}: {last})"

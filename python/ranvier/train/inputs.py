@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,18 @@ import numpy as np
 from ..core.dtypes import CODE
 from ..data import DataLoader, Dataset
 from ..tensor import Tensor
-from .names import takes_labels
+from .frames import to_array
+from .names import is_binary, takes_labels
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is one array, tensor or frame."""
+    return hasattr(x, "shape") and hasattr(x, "ndim")
+
+
+def is_data(x: Any) -> bool:
+    """Whether `x` is arrays itself, and no source of batches."""
+    return isinstance(x, tuple) or is_array(x)
 
 
 def as_arrays(x: Any, what: str, dtype: np.dtype) -> tuple[np.ndarray, ...]:
@@ -20,9 +33,14 @@ def as_arrays(x: Any, what: str, dtype: np.dtype) -> tuple[np.ndarray, ...]:
     result = []
     for position, part in enumerate(parts):
         name = what if len(parts) == 1 else f"{what}[{position}]"
-        data = part.detach().numpy() if isinstance(part, Tensor) else np.asarray(part)
+        data = to_array(part, name)
         if data.dtype.kind == "f":
-            data = data.astype(dtype, copy=False)
+            with np.errstate(over="ignore"):
+                cast = data.astype(dtype, copy=False)
+            if cast.dtype.itemsize < data.dtype.itemsize and (np.isinf(cast) & np.isfinite(data)).any():
+                largest = np.abs(data[np.isfinite(data)]).max()
+                raise ValueError(f"{name}: {largest:.6g} is more than {dtype} can hold; scale the data")
+            data = cast
         elif data.dtype.kind in "iu" and data.dtype not in CODE:
             data = data.astype(np.int64)
         if data.dtype not in CODE:
@@ -33,14 +51,22 @@ def as_arrays(x: Any, what: str, dtype: np.dtype) -> tuple[np.ndarray, ...]:
     return tuple(result)
 
 
+def as_floats(xs: tuple[np.ndarray, ...], dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    """Integers and bools as floats too."""
+    return tuple(np.ascontiguousarray(x, dtype) for x in xs)
+
+
 def check_finite(data: np.ndarray, what: str) -> None:
-    """Refuse NaN, and say where the first one is."""
-    if data.dtype.kind == "f" and data.size and np.isnan(data.min()):  # min carries any nan
-        first = tuple(int(i) for i in np.argwhere(np.isnan(data))[0])
-        count = int(np.isnan(data).sum())
-        raise ValueError(
-            f"{what}{data.shape} has {count} NaN, the first at {list(first)}: fill such values, or leave their rows out"
-        )
+    """Refuse NaN and infinity, and say where the first one is."""
+    if data.dtype.kind != "f" or not data.size or np.isfinite(data.min()) and np.isfinite(data.max()):
+        return  # both carry any nan
+    for bad, name in ((np.isnan(data), "NaN"), (np.isinf(data), "infinite values")):
+        if bad.any():
+            first = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"{what}{data.shape} has {bad.sum()} {name}, the first at {list(first)}: fill such values, or leave their "
+                "rows out"
+            )
 
 
 def check_rows(named: dict[str, np.ndarray], what: str) -> int:
@@ -54,18 +80,36 @@ def check_rows(named: dict[str, np.ndarray], what: str) -> int:
     return count
 
 
-def check_loader(loader: Any, what: str) -> Any:
-    """`loader`, if batches can be had from it."""
-    if not hasattr(loader, "__iter__"):
-        raise TypeError(f"{what}: x={type(loader).__name__} without y must be an iterable of batches (x, ..., y)")
+def check_loader(loader: Any, what: str, passes: int = 1) -> Any:
+    """`loader`, if batches can be had from it so often."""
+    if isinstance(loader, Mapping) or not hasattr(loader, "__iter__"):
+        hint = "; call it" if inspect.isgeneratorfunction(loader) else ""
+        raise TypeError(f"{what}: x={type(loader).__name__} without y must be an iterable of batches (x, ..., y){hint}")
+    if passes > 1 and iter(loader) is loader:
+        raise ValueError(
+            f"{what}: {type(loader).__name__} gives its batches once, but {passes} passes over them are needed; give a "
+            "DataLoader, a list of batches, or an object whose __iter__ starts anew"
+        )
     return loader
 
 
 def split_batch(batch: Any, what: str) -> tuple:
     """A loader's batch as (x, ..., y)."""
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-        raise ValueError(f"{what}: each batch of the loader must be a tuple (x, ..., y)")
+        keys = f" with the keys {', '.join(map(repr, batch))}" if isinstance(batch, Mapping) else ""
+        raise ValueError(
+            f"{what}: each batch of the loader must be a tuple (x, ..., y), not {type(batch).__name__}{keys}"
+        )
     return tuple(batch)
+
+
+def split_pair(data: Any, what: str) -> tuple[Any, Any]:
+    """(x, y) of validation data: of a pair, or (loader, None)."""
+    if isinstance(data, tuple) or isinstance(data, list) and len(data) == 2 and all(map(is_array, data)):
+        if len(data) != 2:
+            raise ValueError(f"{what} must be (x, y) or a loader, not {len(data)} things")
+        return data[0], data[1]
+    return data, None
 
 
 def collect(loader: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
@@ -80,27 +124,13 @@ def collect(loader: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]
 
 
 def fit_target(y: np.ndarray, output: Any, loss: Any, dtype: np.dtype, what: str) -> np.ndarray:
-    """`y` in the dtype and shape that the loss wants for outputs like `output`, with class numbers
+    """`y` in the dtype and shape that the loss wants for outputs like `output`, with class numbers and probabilities
     checked.
     """
     if not isinstance(output, Tensor):
         return y
-    if takes_labels(loss) and not (y.dtype.kind == "f" and y.shape[1:] == output.shape[1:]):
-        if y.ndim == output.ndim and y.shape[1] == 1:  # a column of labels
-            y = y[:, 0]
-        if y.dtype.kind == "f":
-            if not np.array_equal(y, np.rint(y)):
-                raise TypeError(f"{what}: {type(loss).__name__} needs class numbers, but y has fractions")
-        y = np.ascontiguousarray(y.astype(np.int64))
-        classes, ignored = output.shape[1], getattr(loss, "ignore_index", None)
-        wrong = ((y < 0) | (y >= classes)) & (y != ignored)
-        if wrong.any():
-            first = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise ValueError(
-                f"{what}: y has label {y[first]} at {list(first)}, but the model gives {classes} classes: "
-                f"labels must be in [0, {classes - 1}]"
-            )
-        return y
+    if takes_labels(loss):
+        return _labels(y, output, loss, what)
     flat = y.ndim == output.ndim - 1 and output.shape[-1] == 1 and y.shape[1:] == output.shape[1:-1]
     if y.dtype.kind != "f" and (
         flat or y.shape[1:] == output.shape[1:]
@@ -108,35 +138,32 @@ def fit_target(y: np.ndarray, output: Any, loss: Any, dtype: np.dtype, what: str
         y = y.astype(dtype)
     if flat:
         y = y[..., None]  # (N,) against (N, 1)
+    if is_binary(loss) and not (y.min() >= 0 and y.max() <= 1):
+        raise ValueError(
+            f"{what}: {type(loss).__name__} needs targets in [0, 1], but y has values from {y.min():.6g} to {y.max():.6g}"
+        )
     return np.ascontiguousarray(y)
 
 
-def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray, rows: int) -> np.ndarray | None:
-    """One weight a row with a mean of 1, or None."""
-    if sample_weight is None and class_weight is None:
-        return None
-    w = np.ones(rows)
-    if sample_weight is not None:
-        w = np.array(sample_weight.detach().numpy() if isinstance(sample_weight, Tensor) else sample_weight, np.float64)
-        if w.shape != (rows,):
-            raise ValueError(f"fit: sample_weight{w.shape} must have one number for each of the {rows} rows")
-    if class_weight is not None:
-        labels = y.astype(np.int64).reshape(rows, -1)
-        if labels.shape[1] != 1:
-            raise ValueError(f"fit: class_weight needs one class number a row, but y has shape {y.shape}")
-        labels = labels[:, 0]
-        if isinstance(class_weight, str):
-            if class_weight != "balanced":
-                raise ValueError(f"fit: class_weight={class_weight!r} must be 'balanced', a dict or a sequence")
-            counts = np.bincount(labels)
-            table = rows / (np.count_nonzero(counts) * np.maximum(counts, 1))
-        else:
-            pairs = class_weight.items() if isinstance(class_weight, dict) else enumerate(class_weight)
-            table = np.ones(int(labels.max()) + 1)
-            for label, value in pairs:
-                if 0 <= int(label) < len(table):
-                    table[int(label)] = value
-        w = w * table[labels]
-    if not np.all(w >= 0) or not w.sum() > 0:
-        raise ValueError("fit: weights must be numbers >= 0 with a positive sum")
-    return w / w.mean()
+def _labels(y: np.ndarray, output: Any, loss: Any, what: str) -> np.ndarray:
+    """Class numbers, or probabilities shaped as the scores; one-hot integers become class numbers."""
+    classes = output.shape[1] if output.ndim > 1 else 1
+    if y.shape[1:] == output.shape[1:] and classes > 1:
+        if y.dtype.kind == "f":
+            return y
+        if (y.sum(1) == 1).all() and y.min() >= 0:
+            return np.ascontiguousarray(y.argmax(1))
+        raise ValueError(f"{what}: y{y.shape} of dtype {y.dtype} is shaped as the model's scores, but is not one-hot")
+    if y.ndim == output.ndim and y.shape[1] == 1:  # a column of labels
+        y = y[:, 0]
+    if y.dtype.kind == "f" and not np.array_equal(y, np.rint(y)):
+        raise TypeError(f"{what}: {type(loss).__name__} needs class numbers, but y has fractions")
+    y = np.ascontiguousarray(y.astype(np.int64))
+    wrong = ((y < 0) | (y >= classes)) & (y != getattr(loss, "ignore_index", None))
+    if wrong.any():
+        first = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{what}: y has label {y[first]} at {list(first)}, but the model gives {classes} classes: "
+            f"labels must be in [0, {classes - 1}]"
+        )
+    return y

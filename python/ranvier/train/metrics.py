@@ -1,8 +1,9 @@
 """Metrics, as functions of predictions and targets, and as objects that gather over batches.
 
-Predictions are class scores (N, C) or class numbers (N,); for two classes also scores (N,) or (N, 1), which
-are cut at `threshold` (0.5 for probabilities, 0 for logits). Targets are class numbers (N,). Arrays and
-Tensors both do.
+What predictions are goes by their shape: (N, C) are scores of classes; (N,) or (N, 1) are class numbers where all are
+whole, else scores of two classes, which are cut at `threshold` (0.5 for probabilities, 0 for logits; where it is given,
+whole numbers are scores too). Targets are class numbers (N,), or one-hot (N, C); with `multilabel`, (N, C) holds decisions
+of their own. Arrays and Tensors both do.
 
     >>> import numpy as np
     >>> from ranvier.train import metrics
@@ -17,6 +18,7 @@ Tensors both do.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,9 @@ import numpy as np
 from ..tensor import Tensor
 
 __all__ = [
-    "Metric", "Accuracy", "TopKAccuracy", "Precision", "Recall", "F1", "ConfusionMatrix", "MAE", "MSE", "R2",
-    "accuracy", "top_k_accuracy", "precision", "recall", "f1", "confusion_matrix", "mae", "mse", "r2", "get",
+    "Metric", "Accuracy", "TopKAccuracy", "Precision", "Recall", "F1", "ConfusionMatrix", "AUC", "LogLoss", "MAE", "MSE",
+    "R2", "accuracy", "top_k_accuracy", "precision", "recall", "f1", "confusion_matrix", "auc", "log_loss", "mae", "mse",
+    "r2", "get",
 ]  # fmt: skip
 
 
@@ -42,25 +45,62 @@ def _weights(sample_weight: Any, rows: int, name: str) -> np.ndarray:
     return w
 
 
-def _classes(name: str, pred: Any, target: Any, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted and true class numbers, both flat."""
+def _is_whole(x: np.ndarray) -> bool:
+    return x.dtype.kind != "f" or np.array_equal(x, np.rint(x))
+
+
+def _is_one_hot(target: np.ndarray) -> bool:
+    """Whether rows are one-hot, or probabilities."""
+    return bool((target >= 0).all() and np.allclose(target.sum(1), 1, atol=1e-3))
+
+
+def _paired(name: str, pred: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions and targets as arrays; (N, 1) beside (N,) becomes (N,)."""
     pred, target = _array(pred), _array(target)
-    if pred.ndim == target.ndim + 1 and pred.shape[1] > 1:  # scores (N, C, ...) against (N, ...)
-        if pred.shape[:1] + pred.shape[2:] != target.shape:
+    if pred.ndim == target.ndim + 1:
+        if pred.shape[-1] == 1:
+            pred = pred[..., 0]
+        elif pred.shape[:1] + pred.shape[2:] != target.shape:
             raise ValueError(f"{name}: scores{pred.shape} do not fit targets{target.shape}")
-        pred = pred.argmax(1)
-    elif pred.ndim == target.ndim + 1 and pred.shape[-1] == 1:
-        pred = pred[..., 0]
+        else:
+            return pred, target
     elif target.ndim == pred.ndim + 1 and target.shape[-1] == 1:
         target = target[..., 0]
     if pred.shape != target.shape:
         raise ValueError(f"{name}: predictions{pred.shape} do not fit targets{target.shape}")
-    if pred.dtype.kind == "f":
-        pred = pred > threshold
-    if target.dtype.kind == "f":
-        if not np.array_equal(target, np.rint(target)):
-            raise ValueError(f"{name}: targets must be class numbers; these have fractions")
+    return pred, target
+
+
+def _classes(
+    name: str, pred: Any, target: Any, threshold: float | None, multilabel: bool | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and true class numbers, both flat."""
+    pred, target = _paired(name, pred, target)
+    if multilabel:
+        if pred.shape != target.shape:
+            raise ValueError(
+                f"{name}: with multilabel, scores{pred.shape} must have the shape of targets{target.shape}"
+            )
+        pred, target = pred > (0.5 if threshold is None else threshold), target > 0.5
+    elif pred.ndim > target.ndim:
+        pred = pred.argmax(1)
+    elif pred.ndim > 1 and pred.shape[1] > 1 and _is_one_hot(target):
+        pred, target = pred.argmax(1), target.argmax(1)
+    elif pred.ndim > 1 and pred.shape[1] > 1 and not _is_whole(pred):
+        raise ValueError(
+            f"{name}: targets{target.shape}, shaped as the scores, must be one-hot; for several labels a row pass "
+            "multilabel=True"
+        )
+    elif pred.dtype.kind == "f" and (threshold is not None or not _is_whole(pred)):
+        pred = pred > (0.5 if threshold is None else threshold)
+    if not _is_whole(target):
+        raise ValueError(f"{name}: targets must be class numbers; these have fractions")
     return pred.astype(np.int64).ravel(), target.astype(np.int64).ravel()
+
+
+def _table(x: np.ndarray) -> np.ndarray:
+    """(N, columns), also where N is 0."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def _numbers(name: str, pred: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -68,10 +108,10 @@ def _numbers(name: str, pred: Any, target: Any) -> tuple[np.ndarray, np.ndarray]
     pred, target = _array(pred).astype(np.float64), _array(target).astype(np.float64)
     if pred.shape != target.shape and pred.size == target.size and pred.shape[:1] == target.shape[:1]:
         if 1 in (pred.shape[-1], target.shape[-1]):  # (N, 1) against (N,)
-            pred, target = pred.reshape(len(pred), -1), target.reshape(len(target), -1)
+            pred, target = _table(pred), _table(target)
     if pred.shape != target.shape:
         raise ValueError(f"{name}: predictions{pred.shape} must have the shape of targets{target.shape}")
-    return pred.reshape(len(pred), -1), target.reshape(len(target), -1)
+    return _table(pred), _table(target)
 
 
 class Metric:
@@ -133,23 +173,26 @@ class _Mean(Metric):
 
 
 class Accuracy(_Mean):
-    """Share of right classes."""
+    """Share of right classes; with `multilabel`, of right decisions."""
 
     name = "accuracy"
 
-    def __init__(self, threshold: float = 0.5):
-        self.threshold = threshold
+    def __init__(self, threshold: float | None = None, multilabel: bool | None = None):
+        self.threshold, self.multilabel = threshold, multilabel
         super().__init__()
 
     def _rows(self, pred: Any, target: Any) -> np.ndarray:
-        classes, truth = _classes(self.name, pred, target, self.threshold)
-        return (classes == truth).astype(np.float64).reshape(_array(target).shape[0], -1).mean(1)
+        classes, truth = _classes(self.name, pred, target, self.threshold, self.multilabel)
+        rows = len(_array(target))
+        return (classes == truth).reshape(rows, -1).mean(1) if rows else np.zeros(0)
 
     def batch_mean(self, pred: Any, target: Any) -> Any:
+        if self.multilabel:
+            cut = 0.5 if self.threshold is None else self.threshold
+            same = pred.shape == target.shape
+            return ((pred > cut) == (target > 0.5)).to(pred.dtype).mean() if same else None
         if pred.ndim == 2 and target.ndim == 1 and pred.shape[1] > 1:
             return (pred.argmax(1) == target).to(pred.dtype).mean()
-        if pred.shape == target.shape and (pred.ndim == 1 or pred.shape[1:] == (1,)):
-            return ((pred > self.threshold) == (target > 0.5)).to(pred.dtype).mean()
         return None
 
 
@@ -179,7 +222,7 @@ class MAE(_Mean):
 
     def _rows(self, pred: Any, target: Any) -> np.ndarray:
         pred, target = _numbers(self.name, pred, target)
-        return np.abs(pred - target).mean(1)
+        return np.abs(pred - target).mean(1) if len(pred) else np.zeros(0)
 
     def batch_mean(self, pred: Any, target: Any) -> Any:
         return (pred - target).abs().mean() if pred.shape == target.shape else None
@@ -192,7 +235,7 @@ class MSE(_Mean):
 
     def _rows(self, pred: Any, target: Any) -> np.ndarray:
         pred, target = _numbers(self.name, pred, target)
-        return ((pred - target) ** 2).mean(1)
+        return ((pred - target) ** 2).mean(1) if len(pred) else np.zeros(0)
 
     def batch_mean(self, pred: Any, target: Any) -> Any:
         if pred.shape != target.shape:
@@ -246,8 +289,8 @@ class ConfusionMatrix(Metric):
 
     name = "confusion_matrix"
 
-    def __init__(self, num_classes: int | None = None, threshold: float = 0.5):
-        self.num_classes, self.threshold = num_classes, threshold
+    def __init__(self, num_classes: int | None = None, threshold: float | None = None, multilabel: bool | None = None):
+        self.num_classes, self.threshold, self.multilabel = num_classes, threshold, multilabel
         super().__init__()
 
     def reset(self) -> None:
@@ -255,10 +298,10 @@ class ConfusionMatrix(Metric):
 
     def update(self, pred: Any, target: Any, sample_weight: Any = None) -> None:
         scores = _array(pred)
-        classes, truth = _classes(self.name, pred, target, self.threshold)
+        classes, truth = _classes(self.name, pred, target, self.threshold, self.multilabel)
         w = _weights(sample_weight, len(classes), self.name)
         needed = max(int(classes.max(initial=-1)), int(truth.max(initial=-1))) + 1
-        if scores.ndim == 2 and scores.dtype.kind == "f" and scores.shape[1] > 1:
+        if scores.ndim == 2 and scores.shape[1] > 1 and scores.size > len(classes):  # one column a class
             needed = max(needed, scores.shape[1])
         if min(classes.min(initial=0), truth.min(initial=0)) < 0:
             raise ValueError(f"{self.name}: class numbers must be >= 0")
@@ -282,20 +325,21 @@ class _FromConfusion(ConfusionMatrix):
         average: "binary" (class 1), "macro" (mean over classes), "weighted" (mean by number of rows),
             "micro" (over all decisions), or None for one value a class. Classes that appear neither among
             targets nor among predictions are left out, as in scikit-learn.
-        zero_division: value where a denominator is 0.
+        zero_division: value where a denominator is 0; nan leaves such classes out of a mean.
     """
 
     def __init__(
         self,
         average: str | None = "binary",
         num_classes: int | None = None,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         zero_division: float = 0.0,
+        multilabel: bool | None = None,
     ):
         if average not in ("binary", "macro", "micro", "weighted", None):
             raise ValueError(f"{self.name}: average={average!r} must be 'binary', 'macro', 'micro', 'weighted' or None")
         self.average, self.zero_division = average, zero_division
-        super().__init__(num_classes, threshold)
+        super().__init__(num_classes, threshold, multilabel)
 
     def _ratio(self, hits: Any, predicted: Any, actual: Any) -> tuple[Any, Any]:
         """Numerator and denominator."""
@@ -321,10 +365,11 @@ class _FromConfusion(ConfusionMatrix):
             return float(values[1]) if len(m) == 2 else float(self.zero_division)
         if not len(m):
             return float("nan")
-        present = (predicted + actual) > 0
-        if self.average == "weighted":
-            return float((values * actual).sum() / actual.sum()) if actual.sum() else float(self.zero_division)
-        return float(values[present].mean()) if present.any() else float(self.zero_division)
+        share = actual if self.average == "weighted" else ((predicted + actual) > 0) * 1.0
+        share = np.where(np.isnan(values), 0.0, share)
+        if not share.sum():
+            return float(self.zero_division)
+        return float((np.where(share > 0, values, 0.0) * share).sum() / share.sum())
 
 
 class Precision(_FromConfusion):
@@ -354,9 +399,112 @@ class F1(_FromConfusion):
         return 2 * hits, predicted + actual
 
 
-def accuracy(pred: Any, target: Any, *, threshold: float = 0.5, sample_weight: Any = None) -> float:
+class _OfScores(Metric):
+    """Metrics of probabilities (N, C), or of class 1 (N,) or (N, 1); `from_logits`: of raw scores."""
+
+    def __init__(self, from_logits: bool | None = None, multilabel: bool | None = None):
+        self.from_logits, self.multilabel = from_logits, multilabel
+        super().__init__()
+
+    def _decisions(self, pred: Any, target: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each row and each class of several (or for class 1 alone): the logarithms of the probabilities of yes and
+        of no, and whether it is so, all (N, columns).
+        """
+        pred, target = _paired(self.name, pred, target)
+        pred = pred.astype(np.float64)
+        separate = self.multilabel or pred.ndim == 1 or pred.ndim == 2 and pred.shape[1] == 1
+        if pred.ndim > 2 or separate and pred.shape != target.shape:
+            raise ValueError(
+                f"{self.name}: scores{pred.shape} and targets{target.shape} must be (N, C) and (N,), or (N,)"
+            )
+        if separate:
+            pred, target = _table(pred), _table(target)
+        elif target.ndim == 1:
+            if not _is_whole(target) or target.size and not (0 <= target.min() and target.max() < pred.shape[1]):
+                raise ValueError(f"{self.name}: targets must be class numbers in [0, {pred.shape[1] - 1}]")
+            target = target.astype(np.int64)[:, None] == np.arange(pred.shape[1])
+        if not self.from_logits:
+            if pred.size and not (0 <= pred.min() and pred.max() <= 1 and (separate or _is_one_hot(pred))):
+                raise ValueError(f"{self.name}: predictions must be probabilities; of raw scores pass from_logits=True")
+            with np.errstate(divide="ignore"):
+                return np.log(pred), np.log1p(-pred), target
+        if separate:
+            return -np.logaddexp(0, -pred), -np.logaddexp(0, pred), target
+        log = pred - np.logaddexp.reduce(pred, axis=1, keepdims=True)
+        with np.errstate(divide="ignore"):
+            return log, np.log1p(-np.exp(log)), target
+
+
+class LogLoss(_OfScores):
+    """Mean of -log(probability of the true class), with probabilities of at least 2^-52, as in scikit-learn."""
+
+    name, larger_is_better = "log_loss", False
+
+    def reset(self) -> None:
+        self._sum = self._count = 0.0
+
+    def update(self, pred: Any, target: Any, sample_weight: Any = None) -> None:
+        yes, no, truth = self._decisions(pred, target)
+        floor = -52 * math.log(2)
+        truth = truth.astype(np.float64)
+        values = -truth * np.maximum(yes, floor)
+        if yes.shape[1] == 1 or self.multilabel:
+            values = values - (1.0 - truth) * np.maximum(no, floor)
+        rows = values.mean(1) if self.multilabel else values.sum(1)
+        w = _weights(sample_weight, len(rows), self.name)
+        self._sum += float(rows @ w)
+        self._count += float(w.sum())
+
+    def compute(self) -> float:
+        return self._sum / self._count if self._count else float("nan")
+
+
+class AUC(_OfScores):
+    """Area under the ROC curve: the share of pairs of a positive and a negative row that the scores put in order.
+
+    Of several classes the mean of each against the rest; nan where a class, or its rest, has no rows.
+    """
+
+    name = "auc"
+
+    def reset(self) -> None:
+        self._parts: list[tuple] = []
+
+    def update(self, pred: Any, target: Any, sample_weight: Any = None) -> None:
+        yes, no, truth = self._decisions(pred, target)
+        w = _weights(sample_weight, len(yes), self.name)
+        self._parts.append((yes, no, truth, w))
+
+    def compute(self) -> float:
+        if not self._parts:
+            return float("nan")
+        yes, no, truth, w = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        columns = [1] if yes.shape[1] == 2 and not self.multilabel else range(yes.shape[1])
+        return float(np.mean([_area(yes[:, k], no[:, k], truth[:, k] > 0.5, w) for k in columns]))
+
+
+def _area(yes: np.ndarray, no: np.ndarray, truth: np.ndarray, w: np.ndarray) -> float:
+    """Area under the ROC curve of one class, from logarithms of its probability (finer near 0) and of the rest's (finer
+    near 1).
+    """
+    order = np.lexsort((-no, yes))
+    yes, no, truth, w = yes[order], no[order], truth[order], w[order]
+    starts = np.flatnonzero(np.r_[len(yes) > 0, (yes[1:] != yes[:-1]) | (no[1:] != no[:-1])])  # of equal scores
+    positive, negative = (np.add.reduceat(w * side, starts) if len(starts) else w for side in (truth, ~truth))
+    pairs = positive.sum() * negative.sum()
+    return float((positive * (np.cumsum(negative) - negative / 2)).sum() / pairs) if pairs else float("nan")
+
+
+def accuracy(
+    pred: Any,
+    target: Any,
+    *,
+    threshold: float | None = None,
+    multilabel: bool = False,
+    sample_weight: Any = None,
+) -> float:
     """Share of right classes; see `Accuracy`."""
-    return Accuracy(threshold)(pred, target, sample_weight)
+    return Accuracy(threshold, multilabel)(pred, target, sample_weight)
 
 
 def top_k_accuracy(pred: Any, target: Any, k: int = 5, *, sample_weight: Any = None) -> float:
@@ -369,11 +517,12 @@ def confusion_matrix(
     target: Any,
     num_classes: int | None = None,
     *,
-    threshold: float = 0.5,
+    threshold: float | None = None,
+    multilabel: bool = False,
     sample_weight: Any = None,
 ) -> np.ndarray:
     """Counts [true class, predicted class]."""
-    return ConfusionMatrix(num_classes, threshold)(pred, target, sample_weight)
+    return ConfusionMatrix(num_classes, threshold, multilabel)(pred, target, sample_weight)
 
 
 def precision(pred: Any, target: Any, average: str | None = "binary", **options: Any) -> Any:
@@ -394,6 +543,22 @@ def f1(pred: Any, target: Any, average: str | None = "binary", **options: Any) -
     return F1(average, **options)(pred, target, weight)
 
 
+def auc(pred: Any, target: Any, **options: Any) -> float:
+    """Area under the ROC curve; options as for `AUC`.
+
+    >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
+    0.75
+    """
+    weight = options.pop("sample_weight", None)
+    return AUC(**options)(pred, target, weight)
+
+
+def log_loss(pred: Any, target: Any, **options: Any) -> float:
+    """Mean of -log(probability of the true class); options as for `LogLoss`."""
+    weight = options.pop("sample_weight", None)
+    return LogLoss(**options)(pred, target, weight)
+
+
 def mae(pred: Any, target: Any, *, sample_weight: Any = None) -> float:
     """Mean of |prediction - target|."""
     return MAE()(pred, target, sample_weight)
@@ -409,7 +574,11 @@ def r2(pred: Any, target: Any, *, sample_weight: Any = None) -> float:
     return R2()(pred, target, sample_weight)
 
 
-_BY_NAME = {cls.name: cls for cls in (Accuracy, TopKAccuracy, Precision, Recall, F1, ConfusionMatrix, MAE, MSE, R2)}
+_BY_NAME = {
+    cls.name: cls
+    for cls in (Accuracy, TopKAccuracy, Precision, Recall, F1, ConfusionMatrix, AUC, LogLoss, MAE, MSE, R2)
+}
+_SHORT = {"acc": "accuracy"}
 
 
 class _Function(Metric):
@@ -437,9 +606,12 @@ def get(metric: Any) -> Metric:
     target).
     """
     if isinstance(metric, str):
-        if metric not in _BY_NAME:
+        cls = _BY_NAME.get(_SHORT.get(metric, metric))
+        if cls is None:
             raise ValueError(f"metrics: {metric!r} must be one of {', '.join(_BY_NAME)}")
-        return _BY_NAME[metric]()
+        made = cls()
+        made.name = metric
+        return made
     if isinstance(metric, type) and issubclass(metric, Metric):
         return metric()
     if isinstance(metric, Metric):

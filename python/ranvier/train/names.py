@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from .. import nn, optim
@@ -13,9 +14,14 @@ LOSSES = {
     "cross_entropy": nn.CrossEntropyLoss, "nll": nn.NLLLoss, "bce": nn.BCELoss,
     "bce_with_logits": nn.BCEWithLogitsLoss, "kl_div": nn.KLDivLoss, "poisson_nll": nn.PoissonNLLLoss,
 }  # fmt: skip
+_OF_FUNCTIONS = {
+    F.cross_entropy: nn.CrossEntropyLoss, F.nll_loss: nn.NLLLoss, F.binary_cross_entropy: nn.BCELoss,
+    F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+    F.multilabel_soft_margin_loss: nn.MultiLabelSoftMarginLoss,
+}  # fmt: skip
 _OF_LABELS = (nn.CrossEntropyLoss, nn.NLLLoss)
-_FUNCTIONS_OF_LABELS = (F.cross_entropy, F.nll_loss)
-_OF_LOGITS = (nn.BCEWithLogitsLoss,)
+_OF_LOGITS = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
+_BINARY = (nn.BCELoss, *_OF_LOGITS)
 OPTIMIZERS = {
     cls.__name__.lower(): cls
     for cls in (
@@ -27,12 +33,33 @@ OPTIMIZERS = {
 
 def takes_labels(loss: Any) -> bool:
     """Whether targets are class numbers."""
-    return isinstance(loss, _OF_LABELS) or loss in _FUNCTIONS_OF_LABELS
+    return isinstance(loss, _OF_LABELS)
 
 
-def decision_threshold(loss: Any) -> float:
-    """The score above which a two-class model says yes: 0 for logits, 0.5 for probabilities."""
-    return 0.0 if isinstance(loss, _OF_LOGITS) or loss is F.binary_cross_entropy_with_logits else 0.5
+def is_binary(loss: Any) -> bool:
+    """Whether each output is a decision of its own, and its target a probability."""
+    return isinstance(loss, _BINARY)
+
+
+def takes_probabilities(loss: Any) -> bool:
+    """Whether outputs must be in [0, 1]."""
+    return isinstance(loss, nn.BCELoss)
+
+
+def suited(metric: Any, loss: Any) -> Any:
+    """A metric that reads a model's outputs as the loss does, where it is not told how: as scores that are cut at 0, or
+    probabilities at 0.5; as one decision an output, or as one for all.
+    """
+    settings = {
+        "threshold": 0.0 if isinstance(loss, _OF_LOGITS) else 0.5 if is_binary(loss) else None,
+        "multilabel": is_binary(loss),
+        "from_logits": isinstance(loss, (*_OF_LABELS, *_OF_LOGITS)),
+    }
+    unset = {name: value for name, value in settings.items() if getattr(metric, name, 0) is None and value is not None}
+    if unset:
+        metric = copy(metric)
+        vars(metric).update(unset)
+    return metric
 
 
 def loss_by_name(loss: Any) -> Callable:
@@ -43,6 +70,9 @@ def loss_by_name(loss: Any) -> Callable:
         return LOSSES[loss]()
     if isinstance(loss, type):
         return loss()
+    for function, module in _OF_FUNCTIONS.items():
+        if loss is function:
+            return module()
     if not callable(loss):
         raise TypeError(f"Trainer: loss={loss!r} must be a name, a loss module or a function of (output, target)")
     return loss

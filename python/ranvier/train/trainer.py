@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from ..core.context import no_grad
 from ..core.dtypes import get_default_dtype, is_float
+from ..core.errors import DTypeError
 from ..core.tensor import from_numpy
 from ..data import DataLoader, Dataset, Sampler, TensorDataset
 from ..data.sampler import numpy_generator
@@ -24,20 +27,26 @@ from .engine import Feed, Step, StreamFeed
 from .history import History
 from .inputs import (
     as_arrays,
+    as_floats,
     check_finite,
     check_loader,
     check_rows,
     collect,
     fit_target,
-    row_weights,
+    is_array,
+    is_data,
     split_batch,
+    split_pair,
 )
-from .names import decision_threshold, loss_by_name, optimizer_by_name
+from .names import loss_by_name, optimizer_by_name, suited, takes_probabilities
+from .objective import Objective
 from .predictor import Predictor, evaluating
 from .progress import Progress
 from .steps import evaluate_step, train_step
+from .weights import row_weights
 
 _EVALUATED = 1024  # rows at a time, where nothing is learnt
+_PROBED = 1024  # rows whose outputs are looked at before training, where a loss cannot take all values
 
 
 class Trainer:
@@ -66,6 +75,11 @@ class Trainer:
     (1, 1)
     """
 
+    model: Module
+    loss: Any
+    optimizer: Any
+    metrics: Any
+
     def __init__(
         self,
         model: Module,
@@ -77,22 +91,35 @@ class Trainer:
         compile: bool = True,
         **optimizer_options: Any,
     ):
-        if not isinstance(model, Module):
-            raise TypeError(f"Trainer: model={type(model).__name__} must be an nn.Module")
-        self.model = model
-        self.loss = loss_by_name(loss)
-        self.optimizer = optimizer_by_name(optimizer, model.parameters(), **optimizer_options)
-        chosen = [metrics] if isinstance(metrics, (str, metrics_module.Metric)) or callable(metrics) else metrics
-        self.metrics = [metrics_module.get(m) for m in chosen]
-        for given, metric in zip(chosen, self.metrics, strict=True):
-            if metric is not given and hasattr(metric, "threshold"):  # made here: suits the loss
-                metric.threshold = decision_threshold(self.loss)
-        self.clip_grad_norm = clip_grad_norm
-        self.compile = compile
+        self._steps: dict[tuple, Step] = {}
         self.stop_training = False
         self.history = History()
-        self._steps: dict[tuple, Step] = {}
-        self._predictor = Predictor(model, compile)
+        self.compile = compile
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer_by_name(optimizer, model.parameters(), **optimizer_options)
+        self.metrics = metrics
+        self.clip_grad_norm = clip_grad_norm
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Parts may be replaced between runs: they are checked as those given first, and steps are compiled anew."""
+        if name == "model" and not isinstance(value, Module):
+            raise TypeError(f"Trainer: model={type(value).__name__} must be an nn.Module")
+        if name == "loss":
+            value = loss_by_name(value)
+        elif name == "optimizer":
+            value = optimizer_by_name(value, self.model.parameters())
+        elif name == "metrics":
+            single = isinstance(value, (str, metrics_module.Metric)) or callable(value)
+            value = [suited(metrics_module.get(m), self.loss) for m in ([value] if single else value)]
+        elif name == "clip_grad_norm" and value is not None and not value > 0:
+            raise ValueError(f"Trainer: clip_grad_norm={value!r} must be a positive number, or None")
+        super().__setattr__(name, value)
+        if name in ("model", "loss", "optimizer", "metrics", "clip_grad_norm", "compile"):
+            self._steps.clear()
+        if name in ("model", "compile") and "model" in vars(self):
+            self._predictor = Predictor(self.model, self.compile)
+            self._takes_floats: dict[tuple, bool] = {}
 
     # ------------------------------------------------------------ fit
 
@@ -128,22 +155,25 @@ class Trainer:
             shuffle: a new order each epoch; seed: makes order and split reproducible.
             verbose: 0 silent, 1 a progress bar on a terminal (else one line an epoch), 2 one line an epoch.
 
-        Returns the History. Ctrl-C ends the run cleanly after the running step; `history.interrupted` is then
-        True, and a second Ctrl-C raises KeyboardInterrupt.
+        Returns the History. Ctrl-C ends the run cleanly after the running step and callbacks' `on_train_end`, and then
+        raises KeyboardInterrupt, so that no next run starts: the model keeps what it has learnt, and `trainer.history`
+        the numbers, with `interrupted` True. A second Ctrl-C raises at once.
         """
-        if not isinstance(epochs, int) or epochs < 0:
+        if not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"fit: epochs={epochs!r} must be an integer >= 0")
-        if not isinstance(batch_size, int) or batch_size <= 0:
+        if not isinstance(batch_size, (int, np.integer)) or batch_size <= 0:
             raise ValueError(f"fit: batch_size={batch_size!r} must be a positive integer")
         if not 0 <= validation_split < 1:
             raise ValueError(f"fit: validation_split={validation_split} must be in [0, 1)")
+        self._check_optimizer()
         generator = numpy_generator(seed)
-        feed, held_out = self._feed(x, y, batch_size, validation_split, sample_weight, class_weight, shuffle, generator)
+        feed, held_out = self._feed(
+            x, y, epochs, batch_size, validation_split, sample_weight, class_weight, shuffle, generator
+        )
         if validation_data is not None:
             if validation_split:
                 raise ValueError("fit: give validation_data or validation_split, not both")
-            pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-            held_out = self._checked(pair[0], pair[1], "fit: validation_data")
+            held_out = self._checked(*split_pair(validation_data, "fit: validation_data"), "fit: validation_data")
         hooks = self._callbacks(callbacks, scheduler)
         self.history, self.stop_training = History(), False
         mode = self.model.training
@@ -166,6 +196,11 @@ class Trainer:
                 self.history.interrupted = interrupt.requested
                 for hook in hooks:
                     hook.on_train_end({k: v[-1] for k, v in self.history.items()})
+            if interrupt.requested:
+                raise KeyboardInterrupt(
+                    f"fit: interrupted in epoch {len(self.history.epoch)} of {epochs}; the model keeps what it has learnt, "
+                    "and trainer.history the numbers so far"
+                )
         finally:
             progress.close()
             self.model.train(mode)
@@ -174,27 +209,36 @@ class Trainer:
                 hook.trainer = None
         return self.history
 
+    def _check_optimizer(self) -> None:
+        """The optimizer must hold parameters of the model (or the loss)."""
+        trained = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        modules = (m for m in (self.model, self.loss) if isinstance(m, Module))
+        if not any(id(p) in trained for module in modules for p in module.parameters()):
+            raise ValueError(
+                f"fit: the optimizer holds none of the parameters of {type(self.model).__name__}: it was made for another "
+                "model; make one of model.parameters()"
+            )
+
     def _epochs(self, epoch: int, epochs: int, feed: Any, progress: Progress) -> int:
         """Run as many epochs as fit into a moment at once, where nothing has to happen in between; returns how many."""
         if epoch == 0 or not isinstance(feed, Feed):
             return 0
         started = time.perf_counter()
-        step, width = self._train_step(feed.fused, feed.weighted), 1 + len(feed.fused)
-        means = feed.run_epochs(step, width, epochs - epoch)
-        if means is None:
+        done = feed.run_epochs(self._train_step(feed), epochs - epoch)
+        if done is None:
             return 0
-        seconds = (time.perf_counter() - started) / len(means)
-        for number, mean in enumerate(means, epoch):
-            logs = _named(feed.fused, mean)
-            self.history.append(number, logs)
-            progress.after_epoch(number, logs, seconds)
-        return len(means)
+        totals, rows = done
+        seconds = (time.perf_counter() - started) / len(totals)
+        for number, sums in enumerate(totals, epoch):
+            logs = feed.named(sums, rows)
+            self._record(number, logs, progress, seconds)
+        return len(totals)
 
     def _epoch(
         self,
         epoch: int,
         feed: Any,
-        held_out: tuple[Any, Any] | None,
+        held_out: tuple[Any, Any, Any] | None,
         hooks: list[Callback],
         progress: Progress,
         interrupt: _Interrupt,
@@ -207,12 +251,12 @@ class Trainer:
             hook.on_epoch_begin(epoch, logs)
         rate = self.optimizer.param_groups[0]["lr"]
         batch_hooks = [hook for hook in hooks if hook.wants_batches()]
-        step, width = self._train_step(feed.fused, feed.weighted), 1 + len(feed.fused)
+        step = self._train_step(feed)
         for hook in batch_hooks:
             hook.on_batch_begin(0, logs)
-        sums, rows = np.zeros(width), 0
-        for done, steps, sums, rows in feed.run(step, width, bool(batch_hooks)):
-            running = float(sums[0]) / rows
+        sums, rows = np.zeros(feed.width), 0
+        for done, steps, sums, rows in feed.run(step, bool(batch_hooks)):
+            running = feed.objective.over_all(sums, rows)
             progress.within_epoch(epoch, done / steps if steps else 0.0, running)
             for hook in batch_hooks:
                 hook.on_batch_end(done - 1, {"loss": running})
@@ -221,19 +265,30 @@ class Trainer:
             if done != steps:
                 for hook in batch_hooks:
                     hook.on_batch_begin(done, {"loss": running})
-        logs.update(_named(feed.fused, sums / rows))
+        logs.update(feed.named(sums, rows))
         if not interrupt.requested:
             self._slow_metrics(feed.blocks(), feed.fused, logs, _EVALUATED)
             if held_out is not None:
-                result = self._evaluate(held_out[0], held_out[1], _EVALUATED)
+                result = self._evaluate(*held_out, _EVALUATED)
                 logs.update({f"val_{name}": value for name, value in result.items()})
         if any(isinstance(hook, (SchedulerCallback, LearningRateScheduler)) for hook in hooks):
             logs["lr"] = float(rate)
         if not interrupt.requested:
             for hook in hooks:
                 hook.on_epoch_end(epoch, logs)
+        self._record(epoch, logs, progress, time.perf_counter() - started)
+
+    def _record(self, epoch: int, logs: dict[str, Any], progress: Progress, seconds: float) -> None:
+        """Note the numbers of an epoch that is over."""
+        before = self.history.get("loss", [0.0])[-1:]
         self.history.append(epoch, logs)
-        progress.after_epoch(epoch, logs, time.perf_counter() - started)
+        progress.after_epoch(epoch, logs, seconds)
+        if not math.isfinite(logs["loss"]) and all(map(math.isfinite, before)) and not self.stop_training:
+            warnings.warn(
+                f"fit: the loss became {logs['loss']} in epoch {epoch + 1}: the learning rate, or values of the data, may "
+                "be too large",
+                stacklevel=4,
+            )
 
     def _callbacks(self, callbacks: Sequence[Any], scheduler: Any) -> list[Callback]:
         """All callbacks, with schedules wrapped as such."""
@@ -256,30 +311,65 @@ class Trainer:
     def _dtype(self) -> np.dtype:
         return next((p.dtype for p in self.model.parameters() if is_float(p.dtype)), get_default_dtype())
 
+    def _inputs(self, x: Any) -> tuple[np.ndarray, ...]:
+        """Inputs as arrays that the model takes: integers and bools as floats, where it does not take them as they are."""
+        dtype = self._dtype()
+        xs = as_arrays(x, "x", dtype)
+        kinds = tuple(a.dtype for a in xs)
+        if all(kind == dtype for kind in kinds) or not all(map(len, xs)):
+            return xs
+        floats = self._takes_floats.get(kinds)
+        if floats is None:
+            floats = False
+            try:
+                self._predictor.eager(tuple(a[:1] for a in xs))
+            except DTypeError as error:
+                try:
+                    self._predictor.eager(tuple(a[:1] for a in as_floats(xs, dtype)))
+                except Exception:
+                    raise error from None
+                floats = True
+            self._takes_floats[kinds] = floats
+        return as_floats(xs, dtype) if floats else xs
+
     def _arrays(self, x: Any, y: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """Inputs and target as arrays of the model's dtype, of equal length, without NaN."""
+        """Inputs and target as arrays of the model's dtype, of equal length, all finite."""
         if y is None:
             raise ValueError(f"{what}: y is missing")
-        dtype = self._dtype()
-        xs, (target,) = as_arrays(x, "x", dtype), as_arrays(y, "y", dtype)
+        (target,) = as_arrays(y if is_array(y) else np.asarray(y), "y", self._dtype())
+        xs = self._inputs(x)
         names = ["x"] if len(xs) == 1 else [f"x[{i}]" for i in range(len(xs))]
         check_rows({**dict(zip(names, xs, strict=True)), "y": target}, what)
         for name, data in (*zip(names, xs, strict=True), ("y", target)):
             check_finite(data, f"{what}: {name}")
         return xs, target
 
-    def _checked(self, x: Any, y: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """Inputs and target as arrays that fit the model and the loss."""
-        if y is None and not isinstance(x, (np.ndarray, Tensor, tuple)):
+    def _probe(self, xs: tuple[np.ndarray, ...], what: str) -> Any:
+        """The model's output for the first row. What a loss asks of outputs is checked with more of them."""
+        rows = _PROBED if takes_probabilities(self.loss) else 1
+        output = self._predictor.eager(tuple(a[:rows] for a in xs))
+        if rows > 1 and isinstance(output, Tensor):
+            low, high = output.min().item(), output.max().item()
+            if not (low >= 0 and high <= 1):
+                raise ValueError(
+                    f"{what}: {type(self.loss).__name__} needs probabilities, but the model gives values from {low:.6g} to "
+                    f"{high:.6g}; end it with a Sigmoid, or take the loss 'bce_with_logits'"
+                )
+        return output[:1] if isinstance(output, Tensor) else output
+
+    def _checked(self, x: Any, y: Any, what: str) -> tuple[tuple[np.ndarray, ...], np.ndarray, Any]:
+        """Inputs and target as arrays that fit the model and the loss, and the model's output for the first row."""
+        if y is None and not is_data(x):
             x, y = collect(x, what)
         xs, target = self._arrays(x, y, what)
-        output = self._predictor.eager(tuple(a[:1] for a in xs))
-        return xs, fit_target(target, output, self.loss, self._dtype(), what)
+        output = self._probe(xs, what)
+        return xs, fit_target(target, output, self.loss, self._dtype(), what), output
 
     def _feed(
         self,
         x: Any,
         y: Any,
+        epochs: int,
         batch_size: int,
         validation_split: float,
         sample_weight: Any,
@@ -288,15 +378,14 @@ class Trainer:
         generator: np.random.Generator,
     ) -> tuple[Any, Any]:
         """Where the batches come from, and the rows held out for validation."""
-        if y is None and not isinstance(x, (np.ndarray, Tensor, tuple)):
+        if y is None and not is_data(x):
             if validation_split or sample_weight is not None or class_weight is not None:
                 raise ValueError("fit: validation_split and weights need arrays x and y, not a loader")
             if isinstance(x, Dataset):
                 x = DataLoader(x, batch_size, shuffle=shuffle, generator=generator)
-            return self._loader_feed(x), None
-        xs, target = self._checked(x, y, "fit")
+            return self._loader_feed(x, epochs), None
+        xs, target, output = self._checked(x, y, "fit")
         rows, held_out = len(target), None
-        weights = row_weights(sample_weight, class_weight, target, rows)
         keep = np.arange(rows)
         if validation_split:
             order = generator.permutation(rows)
@@ -304,48 +393,55 @@ class Trainer:
             if count >= rows:
                 raise ValueError(f"fit: validation_split={validation_split} of {rows} rows leaves none to train on")
             chosen, keep = np.sort(order[:count]), np.sort(order[count:])
-            held_out = tuple(a[chosen] for a in xs), target[chosen]
+            held_out = tuple(a[chosen] for a in xs), target[chosen], output
+        objective = Objective(self.loss, target)
+        weights = row_weights(sample_weight, class_weight, target, output, objective, keep)
         data = (*xs, target) if weights is None else (*xs, target, weights.astype(self._dtype()))
-        feed = Feed(data, batch_size, keep, shuffle=generator if shuffle else None)
-        feed.weighted, feed.fused = weights is not None, self._fused(xs, target)
-        return feed, held_out
+        shuffled = generator if shuffle else None
+        fused = self._fused(output, target)
+        return Feed(data, objective, fused, batch_size, keep, None, shuffled, weighted=weights is not None), held_out
 
-    def _loader_feed(self, loader: Any) -> Any:
+    def _loader_feed(self, loader: Any, epochs: int) -> Any:
         if isinstance(loader, DataLoader) and isinstance(loader.dataset, TensorDataset):
             if loader.collate_fn is None and loader.batch_size and isinstance(loader.sampler, Sampler):
                 *inputs, y = loader.dataset.tensors
-                xs, target = self._checked(tuple(inputs), y, "fit")
-                rows = np.arange(len(target))
-                feed = Feed((*xs, target), loader.batch_size, rows, loader.sampler.order, drop_last=loader.drop_last)
-                feed.fused = self._fused(xs, target)
-                return feed
-        output: list = []  # of the model for one row, as a pattern for targets
+                xs, target, output = self._checked(tuple(inputs), y, "fit")
+                fused = self._fused(output, target)
+                rows, objective = np.arange(len(target)), Objective(self.loss, target)
+                order = loader.sampler.order
+                return Feed((*xs, target), objective, fused, loader.batch_size, rows, order, drop_last=loader.drop_last)
+        pattern: list = []  # the model's output for one row
 
         def prepare(batch: Any) -> tuple[np.ndarray, ...]:
             *inputs, y = split_batch(batch, "fit")
             xs, target = self._arrays(tuple(inputs), y, "fit")
-            if not output:
-                output.append(self._predictor.eager(tuple(a[:1] for a in xs)))
-            return (*xs, fit_target(target, output[0], self.loss, self._dtype(), "fit"))
+            if not pattern:
+                pattern.append(self._probe(xs, "fit"))
+            return (*xs, fit_target(target, pattern[0], self.loss, self._dtype(), "fit"))
 
-        return StreamFeed(check_loader(loader, "fit"), prepare)
+        passes = epochs * (2 if self.metrics else 1)
+        return StreamFeed(check_loader(loader, "fit", passes), prepare, Objective(self.loss))
 
     # ------------------------------------------------------------ evaluate, predict
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int = _EVALUATED) -> dict[str, float]:
         """Loss and metrics of the model, in evaluation mode, over all rows of arrays, or of a loader."""
-        xs, target = self._checked(x, y, "evaluate")
-        return self._evaluate(xs, target, batch_size)
+        return self._evaluate(*self._checked(x, y, "evaluate"), batch_size)
 
-    def _evaluate(self, xs: tuple[np.ndarray, ...], target: np.ndarray, batch_size: int) -> dict[str, float]:
+    def _evaluate(
+        self, xs: tuple[np.ndarray, ...], target: np.ndarray, output: Any, batch_size: int
+    ) -> dict[str, float]:
         with evaluating(self.model):
-            fused = self._fused(xs, target)
-            step = self._step(("evaluate", *map(id, fused)), lambda: evaluate_step(self.model, self.loss, fused))
-            feed = Feed((*xs, target), batch_size, np.arange(len(target)))
+            feed = Feed((*xs, target), Objective(self.loss, target), self._fused(output, target), batch_size,
+                        np.arange(len(target)))  # fmt: skip
+            step = self._step(
+                ("evaluate", *feed.objective.key, *map(id, feed.fused)),
+                lambda: evaluate_step(self.model, feed.objective, feed.fused),
+            )
             with no_grad():
-                *_, (_, _, sums, rows) = feed.run(step, 1 + len(fused), False)
-            logs = _named(fused, sums / rows)
-            self._slow_metrics([(xs, target)], fused, logs, batch_size)
+                *_, (_, _, sums, rows) = feed.run(step)
+            logs = feed.named(sums, rows)
+            self._slow_metrics([(xs, target)], feed.fused, logs, batch_size)
         return logs
 
     def _slow_metrics(self, blocks: Iterable[tuple], fused: Sequence[Any], logs: dict[str, Any], batch: int) -> None:
@@ -371,7 +467,7 @@ class Trainer:
             result = self._predictor.again(x)
             if result is not None:
                 return result
-        arrays = as_arrays(x, "x", self._dtype())
+        arrays = self._inputs(x)
         if len(arrays) == 1:
             result = self._predictor.again(arrays[0])
             if result is not None:
@@ -381,12 +477,9 @@ class Trainer:
 
     # ------------------------------------------------------------ steps
 
-    def _fused(self, xs: tuple[np.ndarray, ...], target: np.ndarray) -> list[Any]:
+    def _fused(self, output: Any, target: np.ndarray) -> list[Any]:
         """The metrics that can be computed within a step."""
-        if not self.metrics:
-            return []
-        output = self._predictor.eager(tuple(a[:1] for a in xs))
-        if not isinstance(output, Tensor):
+        if not self.metrics or not isinstance(output, Tensor):
             return []
         row = from_numpy(target[:1])
         return [m for m in self.metrics if m.batch_mean(output, row) is not None]
@@ -397,19 +490,17 @@ class Trainer:
             step = self._steps[key] = Step(make(), self.compile)
         return step
 
-    def _train_step(self, fused: Sequence[Any], weighted: bool) -> Step:
+    def _train_step(self, feed: Any) -> Step:
         return self._step(
-            ("train", weighted, *map(id, fused)),
-            lambda: train_step(self.model, self.loss, self.optimizer, fused, weighted, self.clip_grad_norm),
+            ("train", feed.weighted, *feed.objective.key, *map(id, feed.fused)),
+            lambda: train_step(
+                self.model, feed.objective, self.optimizer, feed.fused, feed.weighted, self.clip_grad_norm
+            ),
         )
 
 
-def _named(fused: Sequence[Any], values: np.ndarray) -> dict[str, Any]:
-    return dict(zip(["loss", *(m.name for m in fused)], map(float, values), strict=True))
-
-
 class _Interrupt:
-    """Context manager: the first Ctrl-C only sets `requested`; the second raises KeyboardInterrupt."""
+    """Context manager: the first Ctrl-C only sets `requested`, the second raises at once."""
 
     requested = False
 
