@@ -25,6 +25,10 @@ inline uint64_t order_key(int64_t x) {
   return static_cast<uint64_t>(x) ^ uint64_t { 1 } << 63;
 }
 inline uint32_t order_key(uint8_t x) { return x; }
+struct Bool {
+  uint8_t byte;
+};
+inline uint32_t order_key(Bool x) { return x.byte != 0; }
 
 // A key with the position it came from; positions break ties.
 struct Narrow {
@@ -185,6 +189,7 @@ template <class T> void order_lines(const Args& a, int64_t dim, bool reverse, Te
 }
 
 void order_run(const Args& a, int64_t dim, bool reverse, Team& team) {
+  if (a.in[0].dtype == DType::b1) return order_lines<Bool>(a, dim, reverse, team);
   by_dtype(a.in[0].dtype, [&](auto t) { order_lines<decltype(t)>(a, dim, reverse, team); });
 }
 void sort_run(const Args& a, Team& team) {

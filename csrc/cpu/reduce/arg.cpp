@@ -122,8 +122,13 @@ template <class Op, class T> struct Arg {
       for (int64_t i = 0; i < width; ++i) reinterpret_cast<T*>(out[0])[i * stride] = s.value[i];
   }
 
-  static constexpr Reducer reducer{sizeof(T), sizeof(T), sizeof(T) + 8, 64,   true,    0.15,
-                                   nullptr,   rows,      columns,       join, nullptr, finish};
+  static constexpr Reducer reducer_of(decltype(Reducer::gather) gather) {
+    return {sizeof(T), sizeof(T), sizeof(T) + 8, 64, true, 0.15, gather, rows, columns, join, nullptr, finish};
+  }
+  static constexpr Reducer reducer = reducer_of(nullptr);
+  static constexpr Reducer of_bools = reducer_of([](const void* from, int64_t stride, void* to, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) static_cast<T*>(to)[i] = static_cast<const T*>(from)[i * stride] != 0;
+  });
 };
 
 template <class Op> const Reducer* find(const Args& args) {
@@ -134,8 +139,8 @@ template <class Op> const Reducer* find(const Args& args) {
     case DType::f64: return &Arg<Op, double>::reducer;
     case DType::i32: return &Arg<Op, int32_t>::reducer;
     case DType::i64: return &Arg<Op, int64_t>::reducer;
-    case DType::u8:
-    case DType::b1: return &Arg<Op, uint8_t>::reducer;
+    case DType::u8: return &Arg<Op, uint8_t>::reducer;
+    case DType::b1: return &Arg<Op, uint8_t>::of_bools;
   }
   return nullptr;
 }

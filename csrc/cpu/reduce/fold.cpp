@@ -29,6 +29,14 @@ struct Min : Least {
   template <class V> static RV_INLINE V map(V a) { return a; }
   template <class T> static T finish(T a, int64_t) { return a; }
 };
+// of bytes, of which any but 0 is true
+template <class Op> struct Truth : Op {
+  template <class T> static T finish(T a, int64_t) { return a != 0; }
+};
+struct Any : Truth<Max> {};
+struct All : Truth<Min> {
+  template <class T> static constexpr T identity = 1;
+};
 // p-norms: of magnitudes
 struct Norm1 : Sum {
   template <class T> static RV_INLINE Vec<T> map(Vec<T> a) { return abs(a); }
@@ -142,7 +150,7 @@ template <class Get, class In, class T> void gather(const void* from, int64_t st
     for (int64_t i = 0; i < n; ++i) y[i] = Get::template get<T>(x[i * stride]);
 }
 
-// In elements, accumulated and written as T (a bool is a byte that is 0 or 1)
+// In elements, accumulated and written as T
 template <class Op, class Get, class In, class T> const Reducer* fold() {
   using F = Fold<Op, T>;
   constexpr bool direct = same_type<In, T> && same_type<Get, Cast>;
@@ -171,8 +179,8 @@ template <class Op> const Reducer* wide(const Args& args) {
   switch (in_type(args)) {
     case DType::i32: return fold<Op, Cast, int32_t, int64_t>();
     case DType::i64: return fold<Op, Cast, int64_t, int64_t>();
-    case DType::u8:
-    case DType::b1: return fold<Op, Cast, uint8_t, int64_t>();
+    case DType::u8: return fold<Op, Cast, uint8_t, int64_t>();
+    case DType::b1: return fold<Op, NonZero, uint8_t, int64_t>();
     default: return nullptr;
   }
 }
@@ -183,8 +191,8 @@ template <class Op> const Reducer* extreme(const Args& args) {
   switch (in_type(args)) {
     case DType::i32: return fold<Op, Cast, int32_t, int32_t>();
     case DType::i64: return fold<Op, Cast, int64_t, int64_t>();
-    case DType::u8:
-    case DType::b1: return fold<Op, Cast, uint8_t, uint8_t>();
+    case DType::u8: return fold<Op, Cast, uint8_t, uint8_t>();
+    case DType::b1: return fold<Truth<Op>, Cast, uint8_t, uint8_t>();
     default: return nullptr;
   }
 }
@@ -197,16 +205,13 @@ template <class Op, class T, DType out> const Reducer* nonzero(const Args& args)
     case DType::f64: return fold<Op, NonZero, double, T>();
     case DType::i32: return fold<Op, NonZero, int32_t, T>();
     case DType::i64: return fold<Op, NonZero, int64_t, T>();
-    case DType::u8: return fold<Op, NonZero, uint8_t, T>();
-    case DType::b1: return fold<Op, Cast, uint8_t, T>();
+    case DType::u8:
+    case DType::b1:
+      if constexpr (same_type<T, uint8_t>) return fold<Op, Cast, uint8_t, T>();  // which Truth can tell apart
+      else return fold<Op, NonZero, uint8_t, T>();
   }
   return nullptr;
 }
-
-struct Any : Max {};
-struct All : Min {
-  template <class T> static constexpr T identity = 1;
-};
 
 const Reducer* sum(const Args& args) { return wide<Sum>(args); }
 const Reducer* mean(const Args& args) { return of_floats<Mean>(args); }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vec<T>: as many values as fill one register of the instruction set that this file is compiled for, over the
-// compiler's vector extensions. T is float, double, int32_t, int64_t, uint8_t or bool (a byte that is 0 or 1;
-// there + is "or" and * is "and"). Comparisons give Mask<T>; select(mask, a, b) picks lanes.
+// compiler's vector extensions. T is float, double, int32_t, int64_t, uint8_t or bool (a byte that is 0 or 1, whatever
+// it was in memory: NumPy lets masks of 0 and 255 pass for bools; there + is "or" and * is "and"). Comparisons give
+// Mask<T>; select(mask, a, b) picks lanes.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -123,10 +124,14 @@ template <class T> struct Vec {
 
 // ---------------------------------------------------------------- memory
 
+template <class T> RV_INLINE Vec<T> from_memory(Vec<T> a) {
+  if constexpr (Vec<T>::kBool) return Vec<T>((typename Vec<T>::Native)(-(a.v != 0)));
+  else return a;
+}
 template <class T> RV_INLINE Vec<T> load(const T* p) {
   Vec<T> r;
   memcpy(&r.v, p, kVecBytes);
-  return r;
+  return from_memory(r);
 }
 template <class T> RV_INLINE void store(T* p, Vec<T> a) { memcpy(p, &a.v, kVecBytes); }
 
@@ -135,11 +140,11 @@ template <class T> RV_INLINE Vec<T> load_partial(const T* p, int64_t n) {
   const int64_t bytes = n * static_cast<int64_t>(sizeof(T));
 #ifdef RV_AVX512
   const __mmask64 lanes = bytes >= 64 ? ~__mmask64{0} : (__mmask64{1} << bytes) - 1;
-  return Vec<T>((typename Vec<T>::Native)_mm512_maskz_loadu_epi8(lanes, p));
+  return from_memory(Vec<T>((typename Vec<T>::Native)_mm512_maskz_loadu_epi8(lanes, p)));
 #else
   Vec<T> r{typename Vec<T>::Native{}};
   memcpy(&r.v, p, static_cast<size_t>(bytes));
-  return r;
+  return from_memory(r);
 #endif
 }
 template <class T> RV_INLINE void store_partial(T* p, Vec<T> a, int64_t n) {
@@ -203,14 +208,14 @@ template <class T> RV_INLINE Mask<T> load_bools(const bool* p) {
     int64_t low = 0, high = 0;
     memcpy(&low, p, Vec<T>::N < 8 ? Vec<T>::N : 8);
     if constexpr (Vec<T>::N == 16) memcpy(&high, p + 8, 8);
-    const __m128i bytes = _mm_set_epi64x(high, low);
+    const __m128i bytes = _mm_min_epu8(_mm_set_epi64x(high, low), _mm_set1_epi8(1));
     if constexpr (sizeof(T) == 4) return {-(Native)RV_MM(cvtepi8_epi32)(bytes)};
     else return {-(Native)RV_MM(cvtepi8_epi64)(bytes)};
 #else
     typedef int8_t Bytes __attribute__((vector_size(Vec<T>::N)));
     Bytes bytes;
     memcpy(&bytes, p, Vec<T>::N);
-    return {-__builtin_convertvector(bytes, Native)};
+    return {__builtin_convertvector(bytes != 0, Native)};
 #endif
   }
 }

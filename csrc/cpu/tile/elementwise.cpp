@@ -48,20 +48,20 @@ template <class Formula, class T> void run(const void* const* in, void* out_memo
 // ---------------------------------------------------------------- mixed dtypes
 
 template <class T> void run_where(const void* const* in, void* out_memory, int64_t n) {
-  const bool* condition = static_cast<const bool*>(in[0]);
+  const uint8_t* condition = static_cast<const uint8_t*>(in[0]);
   const T *a = static_cast<const T*>(in[1]), *b = static_cast<const T*>(in[2]);
   T* out = static_cast<T*>(out_memory);
   int64_t i = 0;
   for (; i + Vec<T>::N <= n; i += Vec<T>::N)
-    store(out + i, select(load_bools<T>(condition + i), load(a + i), load(b + i)));
+    store(out + i, select(load_bools<T>(reinterpret_cast<const bool*>(condition + i)), load(a + i), load(b + i)));
 #pragma GCC unroll 1
   for (; i < n; ++i) out[i] = condition[i] ? a[i] : b[i];
 }
 
 // Truncates floats. Where C leaves a conversion undefined, small integers take the low bits of int32, as the
 // machine and NumPy do.
-template <class To, class From> RV_INLINE To convert_scalar(From x) {
-  if constexpr (same_type<To, bool>) return x != From(0);
+template <class To, class From> RV_INLINE To convert_scalar(typename LaneOf<From>::Type x) {
+  if constexpr (same_type<To, bool> || same_type<From, bool>) return static_cast<To>(x != 0);
   else if constexpr (is_float<From> && sizeof(To) == 1) return static_cast<To>(static_cast<int32_t>(x));
   else return static_cast<To>(x);
 }
@@ -70,7 +70,7 @@ template <class To, class From> void run_cast(const void* const* in, void* out_m
   const Lane* a = static_cast<const Lane*>(in[0]);
   To* out = static_cast<To*>(out_memory);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) out[i] = convert_scalar<To>(a[i]);
+  for (int64_t i = 0; i < n; ++i) out[i] = convert_scalar<To, From>(a[i]);
 }
 
 // ---------------------------------------------------------------- the table
