@@ -664,7 +664,7 @@ def test_fork_runs_on_one_thread(threads):
 
 
 def python(code, **env):
-    code = "import sys; sys.path.insert(0, %r)\nimport _native as n\n" % os.path.dirname(native.__file__) + code
+    code = "import sys; sys.path.append(%r)\nimport _native as n\n" % os.path.dirname(native.__file__) + code
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={**os.environ, **env}
     )
