@@ -50,7 +50,6 @@ class Tensor(TensorBase, Methods):
     """
 
     __slots__ = ()
-    __array_priority__ = 1000  # NumPy arrays leave mixed expressions to Tensor
 
     def __init__(self, *data: Any, requires_grad: bool = False, device: Any = None):
         as_device(device, "Tensor")
@@ -178,11 +177,29 @@ class Tensor(TensorBase, Methods):
         data = self._array("conversion to a NumPy array")
         return np.array(data, dtype=dtype) if copy else np.asarray(data, dtype=dtype)
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        """`array + tensor` is the tensor's own operator; otherwise NumPy's functions see arrays and give arrays."""
+        operator = _operators.get(ufunc) if method == "__call__" and out is None and not options else None
+        if operator is not None:
+            return operator(*inputs)
+        if out is not None:
+            if any(isinstance(x, Tensor) for x in out):
+                raise DTypeError(f"{ufunc.__name__}: out must be a NumPy array; tensors change by copy_() and the like")
+            options["out"] = out
+        return getattr(ufunc, method)(*_without_tensors(ufunc.__name__, inputs), **options)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        name = function.__name__
+        return function(*_without_tensors(name, args), **_without_tensors(name, kwargs))
+
     def __dlpack__(self, **options: Any) -> Any:
         return self.numpy().__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
         return self._array("__dlpack_device__").__dlpack_device__()
+
+    def __round__(self, ndigits: int | None = None) -> Tensor:
+        return ops.round(self, decimals=ndigits or 0)
 
     def __bool__(self) -> bool:
         data = self._array("bool()")
@@ -430,6 +447,15 @@ class Tensor(TensorBase, Methods):
         return self.transpose(-2, -1)
 
 
+def _without_tensors(name: str, value: Any) -> Any:
+    """Arguments of NumPy's function of that name, with arrays in the place of tensors."""
+    if isinstance(value, Tensor):
+        return value._array(name)
+    if value.__class__ in (tuple, list):
+        return value.__class__([_without_tensors(name, v) for v in value])
+    return {k: _without_tensors(name, v) for k, v in value.items()} if value.__class__ is dict else value
+
+
 def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
     """A pickled tensor again."""
     t = kind.__new__(kind)
@@ -528,6 +554,16 @@ def _inplace(function: Any) -> Any:
     return _by(function, method)
 
 
+_operators: dict[np.ufunc, Any] = {
+    np.add: ops.add, np.subtract: ops.sub, np.multiply: ops.mul, np.divide: ops.div, np.floor_divide: ops.floor_divide,
+    np.remainder: ops.remainder, np.power: ops.pow, np.matmul: ops.matmul,
+    np.bitwise_and: ops.bitwise_and, np.bitwise_or: ops.bitwise_or, np.bitwise_xor: ops.bitwise_xor,
+    np.less: ops.lt, np.less_equal: ops.le, np.greater: ops.gt, np.greater_equal: ops.ge,
+    np.equal: ops.eq, np.not_equal: ops.ne,
+}  # fmt: skip
+"""The functions of NumPy that its arrays' operators call."""
+
+
 def _attach() -> None:
     operators = {
         "add": ops.add, "sub": ops.sub, "mul": ops.mul, "truediv": ops.div, "floordiv": ops.floor_divide,
@@ -542,7 +578,7 @@ def _attach() -> None:
         setattr(Tensor, f"__{name}__", getattr(ops, name))
     for name in ("eq", "ne"):
         setattr(Tensor, f"__{name}__", _unless_foreign(getattr(ops, name)))
-    for name, unary in {"neg": ops.neg, "abs": ops.abs, "invert": ops.bitwise_not}.items():
+    for name, unary in {"neg": ops.neg, "pos": ops.positive, "abs": ops.abs, "invert": ops.bitwise_not}.items():
         setattr(Tensor, f"__{name}__", unary)
     for name, keeps_shape in ops.methods():
         setattr(Tensor, name, getattr(ops, name))

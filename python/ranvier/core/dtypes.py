@@ -41,7 +41,7 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def as_dtype(dtype: Any) -> np.dtype:
-    """`dtype` as one of the supported NumPy dtypes."""
+    """`dtype` as one of the supported NumPy dtypes, whose byte order is the machine's."""
     if dtype is float:
         return _default_float
     if dtype is int:
@@ -50,6 +50,8 @@ def as_dtype(dtype: Any) -> np.dtype:
         result = np.dtype(dtype)
     except TypeError:
         result = None
+    if result is not None and not result.isnative:
+        result = result.newbyteorder("=")
     if result not in CODE:
         raise DTypeError(f"dtype={dtype!r} must be one of {', '.join(d.name for d in ALL)}")
     return result

@@ -142,12 +142,18 @@ def is_constant(t: Any) -> bool:
     return type(t) is _constant
 
 
+def native(array: np.ndarray) -> np.ndarray:
+    """`array`, or a copy of it in the machine's byte order."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def to_array(data: Any, dtype: Any, name: str = "tensor") -> np.ndarray:
     """The array for a tensor of `data`: numbers, nested sequences of them, or an array; errors name the function."""
     try:
         array = np.asarray(data)
     except ValueError:
         raise ShapeError(f"{name}: nested sequences must have equal lengths") from None
+    array = native(array)
     if dtype is not None:
         return _fitting(array, as_dtype(dtype), data, name)
     if array.dtype in CODE and (isinstance(data, (np.ndarray, np.generic)) or array.dtype != np.float64):

@@ -1,0 +1,94 @@
+"""NumPy's arrays and functions beside tensors."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+import pytest
+import ranvier as rv
+from ranvier.core.errors import DTypeError
+
+# ---------------------------------------------------------------- NumPy's functions and operators take tensors
+
+X = np.array([[1.0, -2.0, 3.0], [4.0, 0.5, -6.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.sum(x), lambda x: np.mean(x, axis=0), lambda x: np.max(x, axis=1, keepdims=True),
+        lambda x: np.std(x, ddof=1), lambda x: np.argmax(x, axis=1), lambda x: np.exp(x), lambda x: np.transpose(x),
+        lambda x: np.concatenate([x, x], axis=1), lambda x: np.stack((x, x)), lambda x: np.size(x), lambda x: np.ndim(x),
+        lambda x: np.add.reduce(x, axis=0), lambda x: np.where(x > 0, x, 0), lambda x: np.dot(x, x.T),
+        lambda x: np.maximum(x, 0), lambda x: np.multiply.outer(x[0], x[1]), lambda x: np.einsum("ij->j", x),
+    ],
+)  # fmt: skip
+def test_functions_of_numpy(call):
+    """They see the array and give what they give for arrays."""
+    result, expected = call(rv.from_numpy(X)), call(X)
+    assert type(result) is type(expected) and np.asarray(result).dtype == np.asarray(expected).dtype
+    np.testing.assert_array_equal(result, expected)
+
+
+OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod,
+             operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]  # fmt: skip
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+@pytest.mark.parametrize("left", [X, np.float64(2.5), np.float32(2.5)], ids=["array", "float64", "float32"])
+def test_operators_of_arrays(op, left):
+    """array + tensor is tensor + tensor; NumPy's scalars are numbers."""
+    t = rv.tensor(X + 0.25, requires_grad=True)
+    result = op(left, t)
+    expected = op(rv.from_numpy(X) if left is X else 2.5, t)
+    assert isinstance(result, rv.Tensor) and result.dtype == expected.dtype
+    assert result.tolist() == expected.tolist() and result.requires_grad == expected.requires_grad
+
+
+def test_powers_products_and_bits():
+    a, t = np.abs(X), rv.tensor(np.abs(X.T))
+    assert isinstance(a @ t, rv.Tensor) and (a @ t).tolist() == (rv.from_numpy(a) @ t).tolist()
+    assert (a**t.T).tolist() == (rv.from_numpy(a) ** t.T).tolist()
+    i = np.array([5, 6], np.int64)
+    assert (i & rv.tensor([3, 3])).tolist() == [1, 2] and (i ^ rv.tensor([3, 3])).tolist() == [6, 5]
+
+
+def test_arrays_change_in_place():
+    a = X.copy()
+    same, t = a, rv.tensor([1.0, 2.0, 3.0])
+    a += t
+    assert a is same and type(a) is np.ndarray
+    np.testing.assert_array_equal(a, X + np.array([1, 2, 3], np.float32))
+    np.multiply(t, 2, out=a[0])
+    assert a[0].tolist() == [2.0, 4.0, 6.0]
+    with pytest.raises(DTypeError, match=r"^add: out must be a NumPy array"):
+        np.add(a, a, out=rv.zeros(2, 3))
+
+
+def test_traces_refuse_functions_of_numpy():
+    with pytest.raises(rv.TraceError, match="^sum needs the value"):
+        rv.compile(lambda x: np.sum(x))(rv.ones(3))
+    assert rv.compile(lambda x: X + x)(rv.ones(3)).tolist() == (X + 1).tolist()
+
+
+def test_plus_and_round():
+    t = rv.tensor([1.26, -2.5], requires_grad=True)
+    assert (+t).tolist() == t.tolist() and (+t).requires_grad
+    assert round(t).tolist() == [1.0, -2.0]
+    assert round(t, 1).tolist() == pytest.approx([1.3, -2.5])
+
+
+# ---------------------------------------------------------------- byte order
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_byte_order(order, dtype):
+    """'>f8' is float64."""
+    a = np.array([1, 2, 300], order + dtype)
+    for t in (rv.tensor(a), rv.as_tensor(a), rv.tensor(a.tolist(), a.dtype), rv.zeros(3, dtype=a.dtype) + rv.tensor(a)):
+        assert t.dtype == np.dtype(dtype) and t.dtype.isnative and t.tolist() == [1, 2, 300]
+    if not a.dtype.isnative:
+        with pytest.raises(DTypeError, match="dtype >"):
+            rv.from_numpy(a)  # which cannot share its memory
