@@ -10,7 +10,10 @@ tensor([[2., 2.],
 from __future__ import annotations
 
 from importlib import import_module as _import
+from math import e as e, inf as inf, nan as nan, pi as pi
 from typing import TYPE_CHECKING, Any
+
+from numpy import finfo as finfo, iinfo as iinfo, newaxis as newaxis
 
 # `as` makes a name the package's own to type checkers
 from . import autograd as autograd, config as config, ops as ops, random as random
@@ -23,15 +26,17 @@ from .core.context import (
 )  # fmt: skip
 from .core.device import Device as _Device
 from .core.dtypes import (
-    bool_ as bool_, float32 as float32, float64 as float64, get_default_dtype as get_default_dtype, int32 as int32,
-    int64 as int64, set_default_dtype as set_default_dtype, uint8 as uint8,
+    bool_ as bool_, can_cast as can_cast, float32 as float32, float64 as float64, get_default_dtype as get_default_dtype,
+    int32 as int32, int64 as int64, promote_types as promote_types, result_type as result_type,
+    set_default_dtype as set_default_dtype, uint8 as uint8,
 )  # fmt: skip
 from .core.errors import (
     BackendError as BackendError, DomainError as DomainError, DTypeError as DTypeError, GradError as GradError,
     OutOfRangeError as OutOfRangeError, RanvierError as RanvierError, ShapeError as ShapeError,
     StateError as StateError, TraceError as TraceError,
 )  # fmt: skip
-from .core.tensor import as_tensor as as_tensor, from_numpy as from_numpy
+from .core.namespace import listing as _listing
+from .core.tensor import Size as Size, as_tensor as as_tensor, from_numpy as from_numpy
 from .ops import *  # noqa: F403  (the functions of all families)
 from .kinds import (
     BoolTensor as BoolTensor, ByteTensor as ByteTensor, DoubleTensor as DoubleTensor, FloatTensor as FloatTensor,
@@ -43,10 +48,11 @@ from .tensor import Tensor as Tensor, from_dlpack as from_dlpack, is_tensor as i
 from .version import __version__ as __version__
 
 _expose(globals(), [*random.__all__, "tensor", "as_tensor", "from_numpy", "from_dlpack"])
+_expose(globals(), ["can_cast", "promote_types", "result_type"])
 
 # Imported at first use: they cost time that a script may not need to spend.
 _LAZY_MODULES = (
-    "compiling", "cuda", "data", "distributions", "graph", "nn", "numpy", "optim", "saving", "train", "utils",
+    "compiling", "cuda", "data", "distributions", "graph", "linalg", "nn", "numpy", "optim", "saving", "train", "utils",
 )  # fmt: skip
 _LAZY = {
     "compile": "compiling",
@@ -57,7 +63,8 @@ _LAZY = {
 
 if TYPE_CHECKING:
     from . import compiling as compiling, data as data, graph as graph, nn as nn, optim as optim, saving as saving
-    from . import cuda as cuda, distributions as distributions, numpy as numpy, train as train, utils as utils
+    from . import cuda as cuda, distributions as distributions, linalg as linalg, numpy as numpy, train as train
+    from . import utils as utils
     from .compiling import compile as compile
     from .graph import verify as verify
     from .saving import load as load, save as save
@@ -73,8 +80,7 @@ else:
         raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})
+__dir__ = _listing(globals(), ("autograd", "config", "errors", "ops", "random", *_LAZY, *_LAZY_MODULES))
 
 
 device = _Device

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
-from .ops import SortResult, TensorLike
+from .ops import SlogdetResult, SortResult, TensorLike
 from .random import Generator
 from .tensor import Tensor
 
@@ -203,6 +203,8 @@ class Methods:
         """input where it is positive, else alpha * (exp(input / alpha) - 1)."""
     def celu_(self, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         """`celu`, in place."""
+    def cholesky(self, *, upper: bool = False) -> Tensor:
+        """The lower triangular L with L L^T = input, symmetric and positive definite; upper: L^T."""
     def chunk(self, chunks: int, dim: int = 0, *, axis: int = 0) -> tuple[Tensor, ...]:
         """At most `chunks` views of equal size along `dim` (the last may be shorter); of an empty axis all of them."""
     def clamp(self, min: TensorLike | None = None, max: TensorLike | None = None, *, a_min: TensorLike | None = None, a_max: TensorLike | None = None) -> Tensor:
@@ -275,6 +277,8 @@ class Methods:
         """Degrees as an angle in radians."""
     def deg2rad_(self) -> Tensor:
         """`deg2rad`, in place."""
+    def det(self) -> Tensor:
+        """The determinant of square matrices. Its gradient needs the inverse."""
     def diag(self, diagonal: int = 0) -> Tensor:
         """Of a vector the matrix with it on the given diagonal; of a matrix that diagonal."""
     def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -493,6 +497,8 @@ class Methods:
         """`index_select`, in place."""
     def inner(self, other: TensorLike) -> Tensor:
         """Dot products along the last axes: out[i..., j...] = sum over p of input[i..., p] other[j..., p]."""
+    def inverse(self) -> Tensor:
+        """The inverse of square matrices."""
     def isclose(self, other: TensorLike, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
         """Where |input - other| <= atol + rtol * |other|; infinities are close to themselves."""
     def isfinite(self) -> Tensor:
@@ -573,6 +579,8 @@ class Methods:
         """`logaddexp2`, in place."""
     def logaddexp_(self, other: TensorLike) -> Tensor:
         """`logaddexp`, in place."""
+    def logdet(self) -> Tensor:
+        """log(det(input)); NaN where the determinant is negative."""
     def logical_and(self, other: TensorLike) -> Tensor:
         """Both are not 0."""
     def logical_and_(self, other: TensorLike) -> Tensor:
@@ -614,7 +622,7 @@ class Methods:
     def matmul(self, other: TensorLike) -> Tensor:
         """The matrix product, as `input @ other`."""
     def matrix_power(self, n: int) -> Tensor:
-        """The product of n factors `input`, matrices of equal sides; n = 0: the identity."""
+        """The product of n factors `input`, matrices of equal sides; n = 0: the identity, n < 0: of the inverse."""
     @overload
     def max(self, dim: int, keepdim: bool = False, *, keepdims: bool = False) -> SortResult[Tensor]:
         """Greatest element; with `dim` the pair (values, indices) along it; of two tensors their `maximum`."""
@@ -738,6 +746,8 @@ class Methods:
         """`pad`, in place."""
     def permute(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ..., reps: Any = ...) -> Tensor:
         """Axes in the order `dims`."""
+    def pinverse(self, rcond: float | None = None) -> Tensor:
+        """Moore and Penrose's pseudoinverse: singular values up to `rcond` times the largest count as 0 (None: the dtype's"""
     def positive(self) -> Tensor:
         """input itself."""
     def positive_(self) -> Tensor:
@@ -880,6 +890,8 @@ class Methods:
         """(e^x - e^-x) / 2"""
     def sinh_(self) -> Tensor:
         """`sinh`, in place."""
+    def slogdet(self) -> SlogdetResult[Tensor]:
+        """(sign, log |det|) of square matrices, without overflow; (0, -inf) of singular ones."""
     @overload
     def softmax(self, dim: int, *, dtype: Any = None) -> Tensor:
         """exp(x_i) / sum_j exp(x_j) along `dim`, without overflow. A line of -inf only gives NaN."""

@@ -14,6 +14,7 @@ import numpy as np
 from .core.context import local
 from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
+from .core.namespace import listing as _listing
 from .core.tensor import as_tensor, from_numpy, wrap
 from .core.traced import is_traced
 from .ops import random as _ops
@@ -23,8 +24,8 @@ from .ops.sort import topk
 from .tensor import Tensor
 
 __all__ = [
-    "Generator", "bernoulli", "default_generator", "initial_seed", "manual_seed", "multinomial", "normal", "rand",
-    "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "seed", "uniform",
+    "Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "multinomial", "normal",
+    "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "seed", "set_rng_state", "uniform",
 ]  # fmt: skip
 
 
@@ -69,16 +70,20 @@ class Generator:
 
     def set_state(self, state: Any) -> Generator:
         """Go on where `state`, from `get_state`, was taken."""
-        _refuse_trace("set_state")
-        array = as_tensor(state)._array("set_state")
-        if array.shape != (2,) or array.dtype != int64:
-            raise ShapeError(f"set_state: {array.dtype}{array.shape} must be int64(2,), from get_state()")
-        self.state._data[:] = array
+        self.state._data[:] = _checked("set_state", state)
         return self
 
     def __repr__(self) -> str:
         seed, offset = self.state._data.tolist()
         return f"Generator(seed={seed}, offset={offset})"
+
+
+def _checked(name: str, state: Any) -> np.ndarray:
+    _refuse_trace(name)
+    array = state._array(name) if isinstance(state, Tensor) else np.asarray(state)
+    if array.shape != (2,) or array.dtype != int64:
+        raise ShapeError(f"{name}: {array.dtype}{array.shape} must be int64(2,), the state of a generator")
+    return array
 
 
 def _refuse_trace(what: str) -> None:
@@ -111,6 +116,24 @@ def seed() -> int:
 def initial_seed() -> int:
     """The seed of the default generator."""
     return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """Where the default generator is: its seed, and how much was drawn.
+
+    >>> import ranvier as rv
+    >>> state = rv.get_rng_state()
+    >>> a = rv.rand(2)
+    >>> rv.set_rng_state(state)
+    >>> bool((rv.rand(2) == a).all())
+    True
+    """
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Any) -> None:
+    """Let the default generator go on where `new_state`, from `get_rng_state`, was taken."""
+    default_generator.set_state(_checked("set_rng_state", new_state))
 
 
 def draw_seed(generator: Generator | None = None) -> int:
@@ -359,3 +382,5 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
 
 for _function in (bernoulli, multinomial, normal_, uniform_):
     setattr(Tensor, _function.__name__, _function)
+
+__dir__ = _listing(globals())

@@ -19,7 +19,7 @@ from .core.dtypes import category, get_default_dtype, is_float
 from .core.errors import DomainError, DTypeError, GradError, ShapeError
 from .core.memory import aligned_copy, aligned_empty
 from .core.tape import DETACHED, check_view, keep_saved, numbers
-from .core.tensor import TensorBase, as_tensor, from_numpy, register, to_array, wrap
+from .core.tensor import Size, TensorBase, as_tensor, from_numpy, register, to_array, wrap
 from .core.traced import is_traced
 from .ops.dispatch import apply_into, share
 from .ops.indexing import get_item, set_item
@@ -83,12 +83,12 @@ class Tensor(TensorBase, Methods):
     ndimension = dim
 
     @overload
-    def size(self, dim: None = None) -> tuple[int, ...]: ...
+    def size(self, dim: None = None) -> Size: ...
     @overload
     def size(self, dim: int) -> int: ...
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one axis."""
-        return self.shape if dim is None else self.shape[dim]
+        return Size(self.shape) if dim is None else self.shape[dim]
 
     def element_size(self) -> int:
         return self.dtype.itemsize

@@ -140,8 +140,8 @@ def test_total_norm(p: float, backend: str) -> None:
     tensors = _start("float32")
     flat = np.concatenate([t.reshape(-1) for t in tensors]).astype(np.float64)
     with rv.backend(backend):
-        norm = rv.total_norm([rv.tensor(t) for t in tensors], p)
-        strided = rv.total_norm([rv.from_numpy(np.array(t, order="F")) for t in tensors], p)
+        norm = rv.ops.total_norm([rv.tensor(t) for t in tensors], p)
+        strided = rv.ops.total_norm([rv.from_numpy(np.array(t, order="F")) for t in tensors], p)
     assert norm.dtype == rv.float32 and norm.shape == ()
     np.testing.assert_allclose(norm.item(), np.linalg.norm(flat, p), rtol=2e-6)
     np.testing.assert_allclose(strided.item(), norm.item(), rtol=2e-6)
@@ -152,17 +152,17 @@ def test_total_norm_sees_nan_and_keeps_its_bits() -> None:
     before, results = rv.get_num_threads(), set()
     for threads in (1, 2, 3, 4):
         rv.set_num_threads(threads)
-        results.add(rv.total_norm(tensors).item())
+        results.add(rv.ops.total_norm(tensors).item())
     rv.set_num_threads(before)
     assert len(results) == 1
     tensors[3][50, 50] = math.nan
     for p in (2.0, math.inf, -math.inf):
-        assert math.isnan(rv.total_norm(tensors, p).item())
+        assert math.isnan(rv.ops.total_norm(tensors, p).item())
 
 
 def test_scale_all() -> None:
     tensors = [rv.tensor(t) for t in _start("float64")]
-    for a, b in zip(rv.scale_all(tensors, rv.tensor(0.5, dtype="float64")), tensors, strict=True):
+    for a, b in zip(rv.ops.scale_all(tensors, rv.tensor(0.5, dtype="float64")), tensors, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy() * 0.5)
 
 

@@ -205,3 +205,60 @@ def test_without_the_native_module():
         "sum: input=None of type NoneType must be a Tensor or a NumPy array",
         "sum() got an unexpected keyword argument 'foo'",
     ]
+
+
+# ---------------------------------------------------------------- what namespaces list
+
+SPACES = [
+    rv, rv.nn, F, rv.nn.init, rv.optim, rv.optim.lr_scheduler, rv.data, rv.train, rv.train.metrics, rv.random, rv.autograd,
+    rv.linalg, rv.distributions,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda m: m.__name__)
+def test_namespaces_list_what_is_public(space):
+    """Functions and classes of the package, dtypes, numbers and public modules: no helpers, nothing of other libraries."""
+    for name in dir(space):
+        value = getattr(space, name)
+        home = getattr(value, "__module__", None) or type(value).__module__
+        if inspect.ismodule(value):
+            home = value.__name__
+        assert (
+            home.startswith("ranvier") or isinstance(value, (np.dtype, float)) or value in (np.finfo, np.iinfo, None)
+        ), name
+        assert not name.startswith("_")
+    assert not {"Any", "np", "expose", "annotations", "core", "version", "check_probability", "scale_all"} & {
+        *dir(space)
+    }
+
+
+def test_names_of_the_top_level():
+    x = rv.zeros(2, 3)
+    assert x.size() == (2, 3) and x.size().numel() == 6 and repr(x.size()) == "ranvier.Size([2, 3])" and x.size(1) == 3
+    assert (
+        rv.pi == np.pi and rv.inf == np.inf and rv.nan != rv.nan and rv.e == np.e and x[rv.newaxis].shape == (1, 2, 3)
+    )
+    assert rv.finfo(rv.float32).max == np.finfo("f4").max and rv.iinfo(rv.uint8).max == 255
+    assert (
+        rv.result_type(x, rv.tensor(1.0, dtype=rv.float64)) == rv.float32
+        and rv.result_type(x.long(), 1.5) == rv.float32
+    )
+    assert rv.promote_types(rv.uint8, rv.int32) == rv.int32 and rv.promote_types(rv.int64, rv.float32) == rv.float32
+    assert rv.can_cast(rv.int64, rv.float32) and not rv.can_cast(rv.int64, rv.bool) and rv.can_cast(rv.int64, rv.uint8)
+    with pytest.raises(DTypeError, match="^can_cast: dtype='x' must be one of"):
+        rv.can_cast("x", rv.bool)
+    state = rv.get_rng_state()
+    a = rv.rand(3)
+    rv.set_rng_state(state)
+    assert rv.rand(3).tolist() == a.tolist()
+    with pytest.raises(rv.ShapeError, match="^set_rng_state: "):
+        rv.set_rng_state(x)
+
+
+def test_where_of_a_condition_alone():
+    x = np.array([[0, 1], [2, 0]])
+    for a, b in zip(rv.where(x), np.where(x), strict=True):
+        assert type(a) is np.ndarray and a.tolist() == b.tolist()
+    assert [t.tolist() for t in rv.where(rv.tensor(x))] == [t.tolist() for t in rv.tensor(x).nonzero(as_tuple=True)]
+    with pytest.raises(rv.TraceError):
+        rv.compile(lambda x: rv.where(x))(rv.tensor(x))

@@ -15,7 +15,7 @@ from ops_support import OPS, all_ops, expected_inputs, has_shapes, make_inputs, 
 from ranvier.core.dtypes import float32
 from ranvier.core.tape import Edge, saved
 
-KINDS = ("elementwise", "view", "kernel", "optimizer")
+KINDS = ("elementwise", "view", "kernel", "optimizer", "host")
 every_op = pytest.mark.parametrize("op", all_ops(), ids=lambda op: op.name)
 
 

@@ -18,11 +18,13 @@ from typing import Any
 import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier import ops
+from ranvier.ops.linalg import SlogdetResult
 from ranvier.ops.public import SPELLINGS
 from ranvier.ops.sort import SortResult
 
 PACKAGE = Path(rv.__file__).parent
 Parameter = inspect.Parameter
+PAIRS = (SlogdetResult, SortResult)
 HEADER = """# Made by tests/support/stubs.py; do not edit.
 # mypy: disable-error-code="overload-overlap"
 """
@@ -70,7 +72,9 @@ def written(signature: inspect.Signature, taken: str, given: str, first: str = "
         default = "" if p.default is p.empty else " = ..." if p.default is ... else f" = {p.default!r}"
         parts.append(f"{star}{p.name}{annotation}{default}")
     returns = re.sub(r"\bArray\b", given, signature.return_annotation)
-    return f"({', '.join(parts)}) -> {returns.replace('SortResult', f'SortResult[{given}]')}"
+    for pair in PAIRS:
+        returns = returns.replace(pair.__name__, f"{pair.__name__}[{given}]")
+    return f"({', '.join(parts)}) -> {returns}"
 
 
 def definitions(name: str, variants: list[str], doc: str = "") -> str:
@@ -86,7 +90,7 @@ def function(name: str, function: Any) -> str:
     variants = []
     for signature in signatures(function):
         arrays = [p.annotation for p in signature.parameters.values() if "Array" in p.annotation]
-        if not re.search("Array|SortResult", signature.return_annotation):
+        if not re.search("Array|" + "|".join(pair.__name__ for pair in PAIRS), signature.return_annotation):
             variants.append(written(signature, "TensorLike", "Tensor"))
         elif arrays == ["Array"]:
             variants.append(written(signature, "Tensor | Number", "Tensor"))
@@ -137,11 +141,14 @@ def ops_stub() -> str:
         else:
             home = getattr(value, "__module__", None) or "ranvier.ops.record"  # OPS, a dict
             imports.append(f"from .{home.rpartition('.')[2]} import {name} as {name}")
-    fields = "".join(f"    @property\n    def {f}(self) -> A: ...\n" for f in SortResult._fields)
+    pairs = ""
+    for pair in PAIRS:
+        fields = "".join(f"    @property\n    def {f}(self) -> A: ...\n" for f in pair._fields)
+        pairs += f"class {pair.__name__}(tuple[A, A], Generic[A]):\n{fields}\n"
     body = (
         exported(ops.PUBLIC)
         + "NDArray = npt.NDArray[Any]\nNumber = float | np.generic\nTensorLike = Tensor | NDArray | Number\n"
-        + f'A = TypeVar("A")\n\nclass SortResult(tuple[A, A], Generic[A]):\n{fields}\n'
+        + f'A = TypeVar("A")\n\n{pairs}'
         + "FAMILIES: tuple[Any, ...]\nPUBLIC: list[str]\n\ndef methods() -> list[tuple[str, bool]]: ...\n"
     )
     return typed(body + "".join(function(name, getattr(ops, name)) for name in sorted(ops.PUBLIC)), "\n".join(imports))
@@ -163,7 +170,7 @@ def qualified(attribute: Any) -> str:
 
 
 def methods_stub() -> str:
-    imports = "from .ops import SortResult, TensorLike\nfrom .random import Generator\nfrom .tensor import Tensor\n"
+    imports = "from .ops import SlogdetResult, SortResult, TensorLike\nfrom .random import Generator\nfrom .tensor import Tensor\n"
     attached = {n: a for n, a in vars(rv.Tensor).items() if hasattr(a, "__wrapped__") or "." not in qualified(a)}
     return typed("class Methods:\n" + "".join(method(n, a) for n, a in sorted(attached.items())), imports)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..core.context import enable_grad, no_grad, set_grad_enabled
+from ..core.namespace import listing as _listing
 from ..core.tensor import as_tensor
 from .engine import backward, grad
 
@@ -17,3 +18,6 @@ __all__ = ["Variable", "backward", "enable_grad", "grad", "no_grad", "set_grad_e
 def Variable(data: Any, requires_grad: bool = False) -> Tensor:  # noqa: N802
     """`data` as a tensor of its own history, in the same memory: what tensors were wrapped in before they had gradients."""
     return as_tensor(data).detach().requires_grad_(requires_grad)
+
+
+__dir__ = _listing(globals())

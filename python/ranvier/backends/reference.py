@@ -24,7 +24,7 @@ class ReferenceBackend:
         if self.in_float64:
             arrays = [a.astype(float64) if a.dtype == float32 else a for a in arrays]
         outs = evaluate(call, arrays)
-        return tuple(_as_spec(o, shape, dtype) for o, (shape, dtype) in zip(outs, specs))
+        return tuple(as_spec(o, shape, dtype) for o, (shape, dtype) in zip(outs, specs))
 
     def compile(self, graph: Graph) -> Program:
         return Program(graph, self)
@@ -37,7 +37,7 @@ def evaluate(call: Any, arrays: list) -> tuple:
     return tuple(out) if isinstance(out, (tuple, list)) else (out,)
 
 
-def _as_spec(out: Any, shape: tuple, dtype: np.dtype) -> np.ndarray:
+def as_spec(out: Any, shape: tuple, dtype: np.dtype) -> np.ndarray:
     out = np.asarray(out)
     if out.dtype != dtype:
         out = out.astype(dtype)

@@ -74,6 +74,38 @@ def _join(a: np.dtype, b: np.dtype) -> np.dtype:
     return np.promote_types(a, b)
 
 
+def promote_types(type1: Any, type2: Any) -> np.dtype:
+    """The dtype in which values of both dtypes are computed.
+
+    >>> import ranvier as rv
+    >>> rv.promote_types(rv.int64, rv.float32)
+    dtype('float32')
+    """
+    return _join(as_dtype(type1), as_dtype(type2))
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether results of dtype `from_` may be written into tensors of dtype `to`: not floats into integers, nor numbers into
+    bools.
+
+    >>> import ranvier as rv
+    >>> rv.can_cast(rv.float64, rv.float32), rv.can_cast(rv.float32, rv.int64)
+    (True, False)
+    """
+    return category(as_dtype(from_)) <= category(as_dtype(to))
+
+
+def result_type(*operands: Any) -> np.dtype:
+    """The dtype of the sum of tensors, arrays and numbers: those with axes decide, others only by a higher kind (bool,
+    integer, float).
+
+    >>> import ranvier as rv
+    >>> rv.result_type(rv.ones(2, dtype=rv.int32), 1.5)
+    dtype('float32')
+    """
+    return promote(operands)
+
+
 def scalar_dtype(value: Any) -> np.dtype:
     """The dtype that a Python number alone would get."""
     if isinstance(value, (bool, np.bool_)):

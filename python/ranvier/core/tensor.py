@@ -6,6 +6,7 @@ functions know tensors without importing it.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 
 _next_version = versions.__next__
 _new = object.__new__
+
+
+class Size(tuple):
+    """What `x.size()` gives: a tuple of sizes that knows their product.
+
+    >>> import ranvier as rv
+    >>> rv.zeros(2, 3).size().numel()
+    6
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements of a tensor of this shape."""
+        return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"ranvier.Size({list(self)})"
 
 
 class TensorBase:

@@ -3,6 +3,7 @@
 Rows in memory are gathered natively, one call a batch; there is no Python work for single rows.
 """
 
+from ..core.namespace import listing as _listing
 from .dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from .loader import DataLoader, default_collate
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, WeightedRandomSampler
@@ -13,3 +14,5 @@ __all__ = [
     "Sampler", "SequentialSampler", "StandardScaler", "Subset", "TensorDataset", "WeightedRandomSampler",
     "default_collate", "random_split",
 ]  # fmt: skip
+
+__dir__ = _listing(globals())

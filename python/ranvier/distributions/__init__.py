@@ -7,7 +7,8 @@
 >>> (-policy.log_prob(action)).backward()  # the gradient of REINFORCE
 """
 
-from .distribution import Distribution as Distribution, Independent as Independent  # noqa: I001
+from ..core.namespace import listing as _listing  # noqa: I001
+from .distribution import Distribution as Distribution, Independent as Independent
 from .continuous import Exponential as Exponential, Normal as Normal, Uniform as Uniform
 from .discrete import Bernoulli as Bernoulli, Categorical as Categorical
 from .divergence import kl_divergence as kl_divergence, register_kl as register_kl
@@ -16,3 +17,5 @@ __all__ = [
     "Bernoulli", "Categorical", "Distribution", "Exponential", "Independent", "Normal", "Uniform", "kl_divergence",
     "register_kl",
 ]  # fmt: skip
+
+__dir__ = _listing(globals())

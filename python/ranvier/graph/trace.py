@@ -44,6 +44,10 @@ class Tracer:
     # -------------------------------------------------------- what Call.apply calls
 
     def record(self, call: Any, inputs: tuple) -> Any:
+        if call.op.kind == "host":
+            raise TraceError(
+                f"{call.op.name}: runs outside of plans, so a compiled function cannot call it; call it before or after"
+            )
         setting = call.op.setting
         if setting is not None and all(current is not setting for current, _ in self.guards):
             self.guard(setting)

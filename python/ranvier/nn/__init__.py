@@ -1,5 +1,6 @@
 """Layers, losses and models, with PyTorch's names."""
 
+from ..core.namespace import listing as _listing
 from . import functional as functional
 from . import init as init
 from . import utils as utils
@@ -11,3 +12,5 @@ from .linear import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .module import Module as Module
 from .parameter import Parameter as Parameter
+
+__dir__ = _listing(globals(), ("functional", "init", "utils"))

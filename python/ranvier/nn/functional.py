@@ -5,6 +5,7 @@ All take Tensors, or NumPy arrays and then return arrays. With `inplace` the res
 
 from __future__ import annotations
 
+from ..core.namespace import listing
 from ..ops.activation import *  # noqa: F403
 from ..ops.activation import __all__ as _activations
 from ..ops.index import one_hot
@@ -23,3 +24,4 @@ __all__ = [
 ]  # fmt: skip
 
 expose(globals(), __all__)
+__dir__ = listing(globals())

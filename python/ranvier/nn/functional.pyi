@@ -35,14 +35,14 @@ from ..ops import unflatten as unflatten
 from ..tensor import Tensor
 
 __all__ = [
-    'bilinear', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'celu', 'check_probability',
-    'cosine_embedding_loss', 'cosine_similarity', 'cross_entropy', 'dropout', 'dropout1d', 'dropout2d', 'dropout3d',
-    'elu', 'flatten', 'gaussian_nll_loss', 'gelu', 'glu', 'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh',
-    'hinge_embedding_loss', 'huber_loss', 'kl_div', 'l1_loss', 'leaky_relu', 'linear', 'log_softmax', 'logsigmoid',
-    'margin_ranking_loss', 'mish', 'mse_loss', 'multilabel_soft_margin_loss', 'nll_loss', 'normalize', 'one_hot', 'pad',
-    'pairwise_distance', 'poisson_nll_loss', 'prelu', 'relu', 'relu6', 'rrelu', 'selu', 'sigmoid', 'silu',
-    'smooth_l1_loss', 'soft_margin_loss', 'softmax', 'softmin', 'softplus', 'softshrink', 'softsign', 'tanh',
-    'tanhshrink', 'threshold', 'triplet_margin_loss', 'unflatten'
+    'bilinear', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'celu', 'cosine_embedding_loss',
+    'cosine_similarity', 'cross_entropy', 'dropout', 'dropout1d', 'dropout2d', 'dropout3d', 'elu', 'flatten',
+    'gaussian_nll_loss', 'gelu', 'glu', 'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh', 'hinge_embedding_loss',
+    'huber_loss', 'kl_div', 'l1_loss', 'leaky_relu', 'linear', 'log_softmax', 'logsigmoid', 'margin_ranking_loss',
+    'mish', 'mse_loss', 'multilabel_soft_margin_loss', 'nll_loss', 'normalize', 'one_hot', 'pad', 'pairwise_distance',
+    'poisson_nll_loss', 'prelu', 'relu', 'relu6', 'rrelu', 'selu', 'sigmoid', 'silu', 'smooth_l1_loss',
+    'soft_margin_loss', 'softmax', 'softmin', 'softplus', 'softshrink', 'softsign', 'tanh', 'tanhshrink', 'threshold',
+    'triplet_margin_loss', 'unflatten'
 ]
 
 @overload
@@ -57,7 +57,6 @@ def binary_cross_entropy_with_logits(input: Tensor, target: TensorLike, weight: 
 def binary_cross_entropy_with_logits(input: NDArray | Number, target: NDArray | Number, weight: NDArray | Number | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = 'mean', pos_weight: NDArray | Number | None = None) -> NDArray: ...
 @overload
 def binary_cross_entropy_with_logits(input: TensorLike, target: TensorLike, weight: TensorLike | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = 'mean', pos_weight: TensorLike | None = None) -> Tensor: ...
-def check_probability(name: str, p: float) -> None: ...
 @overload
 def cosine_embedding_loss(input1: Tensor, input2: TensorLike, target: TensorLike, margin: float = 0.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = 'mean') -> Tensor: ...
 @overload

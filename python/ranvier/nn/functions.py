@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from .. import ops, random
-from ..core.errors import DomainError, DTypeError, ShapeError
+from ..core.errors import DomainError, ShapeError
 from ..ops.activation import into, leaky_relu
 from ..ops.public import Array
 
 __all__ = [
-    "check_probability", "dropout", "dropout1d", "dropout2d", "dropout3d", "log_softmax", "rrelu", "softmax", "softmin",
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "log_softmax", "rrelu", "softmax", "softmin",
 ]  # fmt: skip
 
 
@@ -35,25 +36,32 @@ def rrelu(
 # ---------------------------------------------------------------- softmax
 
 
-def _dim(name: str, dim: int | None) -> int:
+def _dim(name: str, dim: int | None, input: Any) -> int:
+    """`dim`; not given, as PyTorch: of (C), (N, C) and (N, C, d1, d2) that of the classes, but 0 of three axes."""
     if dim is None:
-        raise DTypeError(f"{name}: dim must be given: the axis along which probabilities add up to 1")
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+        warnings.warn(f"{name}: dim is not given; dim={dim} is taken, for {input.ndim} axes. Give dim=", stacklevel=3)
     return dim
 
 
 def softmax(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
-    """exp(x) / sum(exp(x)) along dim."""
-    return ops.softmax(input, _dim("softmax", dim), dtype=dtype)
+    """exp(x) / sum(exp(x)) along dim. None: 1, or 0 of inputs of one or three axes, with a warning.
+
+    >>> import ranvier as rv
+    >>> rv.nn.functional.softmax(rv.tensor([[0.0, 0.0]]), dim=1)
+    tensor([[0.5, 0.5]])
+    """
+    return ops.softmax(input, _dim("softmax", dim, input), dtype=dtype)
 
 
 def softmin(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
     """softmax(-x)."""
-    return ops.softmax(ops.neg(input), _dim("softmin", dim), dtype=dtype)
+    return ops.softmax(ops.neg(input), _dim("softmin", dim, input), dtype=dtype)
 
 
 def log_softmax(input: Array, dim: int | None = None, *, dtype: Any = None) -> Array:
     """log(softmax(x)), accurate."""
-    return ops.log_softmax(input, _dim("log_softmax", dim), dtype=dtype)
+    return ops.log_softmax(input, _dim("log_softmax", dim, input), dtype=dtype)
 
 
 # ---------------------------------------------------------------- dropout
@@ -86,9 +94,13 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
 
 
 def _drop_channels(name: str, input: Any, p: float, training: bool, ndim: int) -> Any:
-    if input.ndim not in (ndim, ndim + 1):
-        raise ShapeError(f"{name}: x{tuple(input.shape)} must have {ndim} axes (C, ...) or {ndim + 1} (N, C, ...)")
-    return _drop(name, input, (*input.shape[: 1 - ndim], *(1,) * (ndim - 1)), p, training)
+    shape = tuple(input.shape)
+    if input.ndim in (ndim, ndim + 1):
+        return _drop(name, input, (*shape[: 1 - ndim], *(1,) * (ndim - 1)), p, training)
+    if input.ndim < 2:
+        raise ShapeError(f"{name}: x{shape} must have {ndim} axes (C, ...) or {ndim + 1} (N, C, ...)")
+    warnings.warn(f"{name}: x{shape} has not {ndim} or {ndim + 1} axes; it is taken for (N, C, ...)", stacklevel=4)
+    return _drop(name, input, (*shape[:2], *(1,) * (input.ndim - 2)), p, training)
 
 
 def dropout1d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:

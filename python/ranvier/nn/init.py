@@ -10,6 +10,7 @@ import numpy as np
 from .. import random
 from ..core.context import no_grad
 from ..core.errors import ShapeError
+from ..core.namespace import listing as _listing
 from ..tensor import Tensor
 
 __all__ = [
@@ -212,3 +213,6 @@ def default(weight: Any, bias: Any) -> None:
         fan_in = _fans("bias", weight)[0]
         bound = 1.0 / math.sqrt(fan_in) if fan_in > 0 else 0.0
         uniform_(bias, -bound, bound)
+
+
+__dir__ = _listing(globals())

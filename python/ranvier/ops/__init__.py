@@ -10,6 +10,7 @@ from ..ops import (
     elementwise,
     index,
     join,
+    linalg,
     matrix,
     moments,
     optim,
@@ -39,10 +40,11 @@ from .einsum import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .index import *  # noqa: F403
 from .join import *  # noqa: F403
+from .linalg import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .matrix import *  # noqa: F403
 from .moments import *  # noqa: F403
-from .optim import *  # noqa: F403
+from .optim import scale_all, total_norm
 from .public import expose
 from .random import *  # noqa: F403
 from .record import OPS, Op, Sample
@@ -54,8 +56,8 @@ from .sort import *  # noqa: F403
 from .trigonometry import *  # noqa: F403
 
 FAMILIES = (
-    activation, compare, composed, creation, _einsum, elementwise, index, join, _matmul, matrix, moments, optim, random,
-    reduction, scan, shape, _softmax, _sort, trigonometry,
+    activation, compare, composed, creation, _einsum, elementwise, index, join, linalg, _matmul, matrix, moments, optim,
+    random, reduction, scan, shape, _softmax, _sort, trigonometry,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 

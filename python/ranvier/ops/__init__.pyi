@@ -20,6 +20,7 @@ from .public import expose as expose
 from . import index as index
 from . import indexing as indexing
 from . import join as join
+from . import linalg as linalg
 from . import matrix as matrix
 from . import moments as moments
 from . import optim as optim
@@ -27,8 +28,10 @@ from . import public as public
 from . import random as random
 from . import record as record
 from . import reduction as reduction
+from .optim import scale_all as scale_all
 from . import scan as scan
 from . import shape as shape
+from .optim import total_norm as total_norm
 from . import trigonometry as trigonometry
 __all__ = [
     'abs', 'absolute', 'acos', 'acosh', 'add', 'addbmm', 'addcdiv', 'addcmul', 'addmm', 'addmv', 'addr', 'all',
@@ -36,35 +39,42 @@ __all__ = [
     'arctan2', 'arctanh', 'argmax', 'argmin', 'argsort', 'argwhere', 'asin', 'asinh', 'atan', 'atan2', 'atanh',
     'atleast_1d', 'atleast_2d', 'atleast_3d', 'baddbmm', 'bilinear', 'bincount', 'bitwise_and', 'bitwise_not',
     'bitwise_or', 'bitwise_xor', 'block_diag', 'bmm', 'broadcast_shapes', 'broadcast_tensors', 'broadcast_to',
-    'bucketize', 'cat', 'cdist', 'ceil', 'celu', 'chunk', 'clamp', 'clamp_max', 'clamp_min', 'clip', 'clone',
-    'column_stack', 'concat', 'concatenate', 'copysign', 'corrcoef', 'cos', 'cosh', 'count_nonzero', 'cov', 'cross',
-    'cross_entropy', 'cumprod', 'cumsum', 'deg2rad', 'diag', 'diag_embed', 'diagonal', 'diff', 'dist', 'div', 'divide',
-    'dot', 'dstack', 'einsum', 'elu', 'empty', 'empty_like', 'eq', 'equal', 'erf', 'exp', 'exp2', 'expand', 'expand_as',
-    'expand_dims', 'expm1', 'eye', 'fix', 'flatten', 'flip', 'fliplr', 'flipud', 'float_power', 'floor', 'floor_divide',
-    'fmax', 'fmin', 'fmod', 'frac', 'full', 'full_like', 'gather', 'ge', 'gelu', 'ger', 'get_float32_matmul_precision',
-    'glu', 'greater', 'greater_equal', 'gt', 'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh', 'heaviside',
-    'hsplit', 'hstack', 'hypot', 'index_add', 'index_copy', 'index_fill', 'index_select', 'inner', 'isclose',
-    'isfinite', 'isin', 'isinf', 'isnan', 'isneginf', 'isposinf', 'kron', 'kthvalue', 'le', 'leaky_relu', 'lerp',
-    'less', 'less_equal', 'linear', 'linspace', 'log', 'log10', 'log1p', 'log2', 'log_softmax', 'logaddexp',
-    'logaddexp2', 'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'logit', 'logsigmoid', 'logsumexp', 'lt',
-    'masked_fill', 'masked_select', 'matmul', 'matrix_power', 'max', 'maximum', 'mean', 'median', 'meshgrid', 'min',
-    'minimum', 'mish', 'mm', 'mod', 'moveaxis', 'movedim', 'msort', 'mul', 'multiply', 'mv', 'nan_to_num', 'nanmean',
-    'nansum', 'narrow', 'ne', 'neg', 'negative', 'nonzero', 'norm', 'not_equal', 'numel', 'one_hot', 'ones',
-    'ones_like', 'outer', 'pad', 'permute', 'positive', 'pow', 'power', 'prelu', 'prod', 'quantile', 'rad2deg', 'ravel',
-    'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'repeat_interleave', 'reshape', 'roll', 'rot90', 'round',
-    'row_stack', 'rsqrt', 'scale_all', 'scatter', 'scatter_add', 'searchsorted', 'select', 'selu',
-    'set_float32_matmul_precision', 'sgn', 'sigmoid', 'sign', 'signbit', 'silu', 'sin', 'sinc', 'sinh', 'softmax',
-    'softplus', 'softshrink', 'softsign', 'sort', 'split', 'sqrt', 'square', 'squeeze', 'stack', 'std', 'std_mean',
-    'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 't', 'take', 'take_along_axis', 'take_along_dim', 'tan', 'tanh',
-    'tanhshrink', 'tensor_split', 'tensordot', 'threshold', 'tile', 'topk', 'total_norm', 'trace', 'transpose', 'tril',
-    'tril_indices', 'triu', 'triu_indices', 'true_divide', 'trunc', 'unbind', 'unflatten', 'unfold', 'unique',
-    'unsqueeze', 'var', 'var_mean', 'vdot', 'view', 'vsplit', 'vstack', 'where', 'xlogy', 'zeros', 'zeros_like'
+    'bucketize', 'cat', 'cdist', 'ceil', 'celu', 'cholesky', 'chunk', 'clamp', 'clamp_max', 'clamp_min', 'clip',
+    'clone', 'column_stack', 'concat', 'concatenate', 'copysign', 'corrcoef', 'cos', 'cosh', 'count_nonzero', 'cov',
+    'cross', 'cross_entropy', 'cumprod', 'cumsum', 'deg2rad', 'det', 'diag', 'diag_embed', 'diagonal', 'diff', 'dist',
+    'div', 'divide', 'dot', 'dstack', 'einsum', 'elu', 'empty', 'empty_like', 'eq', 'equal', 'erf', 'exp', 'exp2',
+    'expand', 'expand_as', 'expand_dims', 'expm1', 'eye', 'fix', 'flatten', 'flip', 'fliplr', 'flipud', 'float_power',
+    'floor', 'floor_divide', 'fmax', 'fmin', 'fmod', 'frac', 'full', 'full_like', 'gather', 'ge', 'gelu', 'ger',
+    'get_float32_matmul_precision', 'glu', 'greater', 'greater_equal', 'gt', 'hardshrink', 'hardsigmoid', 'hardswish',
+    'hardtanh', 'heaviside', 'hsplit', 'hstack', 'hypot', 'index_add', 'index_copy', 'index_fill', 'index_select',
+    'inner', 'inverse', 'isclose', 'isfinite', 'isin', 'isinf', 'isnan', 'isneginf', 'isposinf', 'kron', 'kthvalue',
+    'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear', 'linspace', 'log', 'log10', 'log1p', 'log2',
+    'log_softmax', 'logaddexp', 'logaddexp2', 'logdet', 'logical_and', 'logical_not', 'logical_or', 'logical_xor',
+    'logit', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill', 'masked_select', 'matmul', 'matrix_power', 'max',
+    'maximum', 'mean', 'median', 'meshgrid', 'min', 'minimum', 'mish', 'mm', 'mod', 'moveaxis', 'movedim', 'msort',
+    'mul', 'multiply', 'mv', 'nan_to_num', 'nanmean', 'nansum', 'narrow', 'ne', 'neg', 'negative', 'nonzero', 'norm',
+    'not_equal', 'numel', 'one_hot', 'ones', 'ones_like', 'outer', 'pad', 'permute', 'pinverse', 'positive', 'pow',
+    'power', 'prelu', 'prod', 'quantile', 'rad2deg', 'ravel', 'reciprocal', 'relu', 'relu6', 'remainder', 'repeat',
+    'repeat_interleave', 'reshape', 'roll', 'rot90', 'round', 'row_stack', 'rsqrt', 'scatter', 'scatter_add',
+    'searchsorted', 'select', 'selu', 'set_float32_matmul_precision', 'sgn', 'sigmoid', 'sign', 'signbit', 'silu',
+    'sin', 'sinc', 'sinh', 'slogdet', 'softmax', 'softplus', 'softshrink', 'softsign', 'sort', 'split', 'sqrt',
+    'square', 'squeeze', 'stack', 'std', 'std_mean', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 't', 'take',
+    'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tanhshrink', 'tensor_split', 'tensordot', 'threshold', 'tile',
+    'topk', 'trace', 'transpose', 'tril', 'tril_indices', 'triu', 'triu_indices', 'true_divide', 'trunc', 'unbind',
+    'unflatten', 'unfold', 'unique', 'unsqueeze', 'var', 'var_mean', 'vdot', 'view', 'vsplit', 'vstack', 'where',
+    'xlogy', 'zeros', 'zeros_like'
 ]
 
 NDArray = npt.NDArray[Any]
 Number = float | np.generic
 TensorLike = Tensor | NDArray | Number
 A = TypeVar("A")
+
+class SlogdetResult(tuple[A, A], Generic[A]):
+    @property
+    def sign(self) -> A: ...
+    @property
+    def logabsdet(self) -> A: ...
 
 class SortResult(tuple[A, A], Generic[A]):
     @property
@@ -323,6 +333,10 @@ def celu(input: Tensor | Number, alpha: float = 1.0, inplace: bool = False) -> T
 @overload
 def celu(input: NDArray, alpha: float = 1.0, inplace: bool = False) -> NDArray: ...
 @overload
+def cholesky(input: Tensor | Number, *, upper: bool = False) -> Tensor: ...
+@overload
+def cholesky(input: NDArray, *, upper: bool = False) -> NDArray: ...
+@overload
 def chunk(input: Tensor | Number, chunks: int, dim: int = 0, *, axis: int = 0) -> tuple[Tensor, ...]: ...
 @overload
 def chunk(input: NDArray, chunks: int, dim: int = 0, *, axis: int = 0) -> tuple[NDArray, ...]: ...
@@ -442,6 +456,10 @@ def cumsum(input: NDArray, axis: int, *, dtype: Any = None) -> NDArray: ...
 def deg2rad(input: Tensor | Number) -> Tensor: ...
 @overload
 def deg2rad(input: NDArray) -> NDArray: ...
+@overload
+def det(input: Tensor | Number) -> Tensor: ...
+@overload
+def det(input: NDArray) -> NDArray: ...
 @overload
 def diag(input: Tensor | Number, diagonal: int = 0) -> Tensor: ...
 @overload
@@ -750,6 +768,10 @@ def inner(input: NDArray | Number, other: NDArray | Number) -> NDArray: ...
 @overload
 def inner(input: TensorLike, other: TensorLike) -> Tensor: ...
 @overload
+def inverse(input: Tensor | Number) -> Tensor: ...
+@overload
+def inverse(input: NDArray) -> NDArray: ...
+@overload
 def isclose(input: Tensor, other: TensorLike, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor: ...
 @overload
 def isclose(input: NDArray | Number, other: NDArray | Number, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> NDArray: ...
@@ -862,6 +884,10 @@ def logaddexp2(input: Tensor, other: TensorLike) -> Tensor: ...
 def logaddexp2(input: NDArray | Number, other: NDArray | Number) -> NDArray: ...
 @overload
 def logaddexp2(input: TensorLike, other: TensorLike) -> Tensor: ...
+@overload
+def logdet(input: Tensor | Number) -> Tensor: ...
+@overload
+def logdet(input: NDArray) -> NDArray: ...
 @overload
 def logical_and(input: Tensor, other: TensorLike) -> Tensor: ...
 @overload
@@ -1102,6 +1128,10 @@ def permute(input: Tensor | Number, *dims_: Any, dims: Any = ..., axis: Any = ..
 @overload
 def permute(input: NDArray, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ..., reps: Any = ...) -> NDArray: ...
 @overload
+def pinverse(input: Tensor | Number, rcond: float | None = None) -> Tensor: ...
+@overload
+def pinverse(input: NDArray, rcond: float | None = None) -> NDArray: ...
+@overload
 def positive(input: Tensor | Number) -> Tensor: ...
 @overload
 def positive(input: NDArray) -> NDArray: ...
@@ -1196,12 +1226,6 @@ def rsqrt(input: Tensor | Number) -> Tensor: ...
 @overload
 def rsqrt(input: NDArray) -> NDArray: ...
 @overload
-def scale_all(tensors: Sequence[Tensor], factor: TensorLike) -> tuple[Tensor, ...]: ...
-@overload
-def scale_all(tensors: Sequence[NDArray | Number], factor: NDArray | Number) -> tuple[NDArray, ...]: ...
-@overload
-def scale_all(tensors: Sequence[TensorLike], factor: TensorLike) -> tuple[Tensor, ...]: ...
-@overload
 def scatter(input: Tensor, dim: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None) -> Tensor: ...
 @overload
 def scatter(input: NDArray | Number, dim: int, index: NDArray | Number, src: NDArray | Number | None = None, *, value: Any = None) -> NDArray: ...
@@ -1276,6 +1300,10 @@ def sinc(input: NDArray) -> NDArray: ...
 def sinh(input: Tensor | Number) -> Tensor: ...
 @overload
 def sinh(input: NDArray) -> NDArray: ...
+@overload
+def slogdet(input: Tensor | Number) -> SlogdetResult[Tensor]: ...
+@overload
+def slogdet(input: NDArray) -> SlogdetResult[NDArray]: ...
 @overload
 def softmax(input: Tensor | Number, dim: int, *, dtype: Any = None) -> Tensor: ...
 @overload
@@ -1415,12 +1443,6 @@ def topk(input: Tensor | Number, k: int, dim: int = -1, largest: bool = True, so
 @overload
 def topk(input: NDArray, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, axis: int = -1) -> SortResult[NDArray]: ...
 @overload
-def total_norm(tensors: Sequence[Tensor], p: float = 2.0) -> Tensor: ...
-@overload
-def total_norm(tensors: Sequence[NDArray | Number], p: float = 2.0) -> NDArray: ...
-@overload
-def total_norm(tensors: Sequence[TensorLike], p: float = 2.0) -> Tensor: ...
-@overload
 def trace(input: Tensor | Number) -> Tensor: ...
 @overload
 def trace(input: NDArray) -> NDArray: ...
@@ -1516,6 +1538,8 @@ def where(condition: Tensor, input: TensorLike, other: TensorLike) -> Tensor: ..
 def where(condition: NDArray | Number, input: NDArray | Number, other: NDArray | Number) -> NDArray: ...
 @overload
 def where(condition: TensorLike, input: TensorLike, other: TensorLike) -> Tensor: ...
+@overload
+def where(condition: TensorLike) -> Any: ...
 @overload
 def xlogy(input: Tensor, other: TensorLike) -> Tensor: ...
 @overload

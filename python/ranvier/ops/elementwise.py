@@ -22,7 +22,7 @@ __all__ = [
     "gt", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log10", "log1p", "log2", "logical_and",
     "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul", "multiply", "ne",
     "neg", "negative", "pow", "reciprocal", "remainder", "round", "rsqrt", "sign", "sqrt",
-    "square", "sub", "subtract", "true_divide", "trunc", "where",
+    "square", "sub", "subtract", "true_divide", "trunc",
 ]  # fmt: skip
 
 _abs = abs
@@ -724,13 +724,8 @@ def bitwise_not(input: Array) -> Array:
     return _bitwise_not(input)
 
 
-def where(condition: Array, input: Array, other: Array) -> Array:
-    """input where condition is true, else other. No gradient, nor NaN, passes to what was not chosen.
-
-    >>> import ranvier as rv
-    >>> rv.where(rv.tensor([True, False]), rv.tensor([1.0, 2.0]), 0)
-    tensor([1., 0.])
-    """
+def where(condition: Any, input: Any, other: Any) -> Any:
+    """The public `where` (index.py) of three arguments."""
     return _where(condition, input, other)
 
 

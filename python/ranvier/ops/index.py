@@ -14,14 +14,15 @@ from ..core.dtypes import as_dtype, bool_, int32, int64
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from ..core.tensor import as_tensor, from_numpy
 from .dispatch import constant
-from .elementwise import fitting, where
+from .elementwise import fitting
+from .elementwise import where as _chosen
 from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, own_axis, prepared
 from .shape import embed_op, expand, reshape
 
 __all__ = [
     "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
-    "one_hot", "scatter", "scatter_add", "take", "take_along_axis", "take_along_dim",
+    "one_hot", "scatter", "scatter_add", "take", "take_along_axis", "take_along_dim", "where",
 ]  # fmt: skip
 
 
@@ -383,7 +384,7 @@ def masked_fill(input: Array, mask: Array, value: Array) -> Array:
     """
     if mask.dtype != bool_:
         raise DTypeError(f"masked_fill: mask has dtype {mask.dtype}, must be bool")
-    return where(mask, fitting("masked_fill", value, input.dtype), input)
+    return _chosen(mask, fitting("masked_fill", value, input.dtype), input)
 
 
 @overload
@@ -404,6 +405,25 @@ def nonzero(input: Array, *, as_tuple: bool = False) -> Any:
     if as_tuple:
         return tuple(map(wrap, data.nonzero() if data.ndim else np.atleast_1d(data).nonzero()))
     return wrap(np.argwhere(data))
+
+
+@overload
+def where(condition: Array, input: Array, other: Array) -> Array: ...
+@overload
+def where(condition: Array) -> Any: ...
+def where(condition: Array, input: Any = None, other: Any = None) -> Any:
+    """input where condition is true, else other. No gradient, nor NaN, passes to what was not chosen. Of a condition alone
+    the positions where it is true, one vector an axis.
+
+    >>> import ranvier as rv
+    >>> rv.where(rv.tensor([True, False]), rv.tensor([1.0, 2.0]), 0)
+    tensor([1., 0.])
+    >>> rv.where(rv.tensor([True, False]))
+    (tensor([0]),)
+    """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    return _chosen(condition, input, other)
 
 
 def argwhere(input: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.dtypes import bool_
 from ..core.errors import DomainError, OutOfRangeError, ShapeError
 from .creation import make
-from .elementwise import add, as_arrays, div, mul, ne, sqrt, sub, where
+from .elementwise import add, as_arrays, div, mul, ne, sqrt, sub
 from .index import index_get
 from .join import cat, pad, roll, vstack
 from .matmul import matmul, outer
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors", "cdist",
     "column_stack", "corrcoef", "cov", "cross", "diag", "diag_embed", "diff", "dist", "dstack", "expand_dims",
-    "fliplr", "flipud", "ger", "hsplit", "kron", "matrix_power", "meshgrid", "moveaxis", "row_stack", "swapdims", "trace",
+    "fliplr", "flipud", "ger", "hsplit", "kron", "meshgrid", "moveaxis", "row_stack", "swapdims", "trace",
     "tril_indices", "triu_indices", "unfold", "vsplit",
 ]  # fmt: skip
 
@@ -154,25 +154,6 @@ def cross(input: Array, other: Array, dim: int | None = None) -> Array:
         raise ShapeError(f"cross: axis {d} of {shape} must have size 3")
     a, b = expand(input, shape), expand(other, shape)
     return sub(mul(roll(a, -1, d), roll(b, -2, d)), mul(roll(a, -2, d), roll(b, -1, d)))
-
-
-def matrix_power(input: Array, n: int) -> Array:
-    """The product of n factors `input`, matrices of equal sides; n = 0: the identity."""
-    if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
-        raise ShapeError(f"matrix_power: shape {tuple(input.shape)} must end with two equal sizes")
-    if n < 0:
-        raise OutOfRangeError(f"matrix_power: n={n} must be >= 0: there is no inverse here")
-    power = None
-    square = input
-    while n:
-        if n & 1:
-            power = square if power is None else matmul(power, square)
-        n >>= 1
-        square = matmul(square, square) if n else square
-    if power is None:
-        one = np.broadcast_to(np.eye(input.shape[-1], dtype=input.dtype), input.shape)
-        return where(beside(np.array(False), input), input, beside(one.copy(), input))  # its gradient is zero, not None
-    return power
 
 
 # ---------------------------------------------------------------- distances, covariance

@@ -21,7 +21,7 @@ from ..core.errors import DTypeError, ShapeError
 from .public import Array
 from .record import Aval, Op, Sample
 
-__all__ = ["scale_all", "total_norm"]
+__all__: list[str] = []  # for optimizers, and nn.utils
 
 
 class UpdateRule(Op):
@@ -357,7 +357,7 @@ def total_norm(tensors: Sequence[Array], p: float = 2.0) -> Array:
     Has no gradient: it is made for gradients themselves.
 
     >>> import ranvier as rv
-    >>> rv.total_norm([rv.tensor([3.0]), rv.tensor([[4.0]])]).item()
+    >>> rv.ops.total_norm([rv.tensor([3.0]), rv.tensor([[4.0]])]).item()
     5.0
     """
     return _total_norm(*tensors, p=float(p))

@@ -55,7 +55,8 @@ class Op:
     Args:
         name: unique; also the native row in csrc/core/*.def (views have none).
         kind: "elementwise" (broadcasts, promotes, fuses), "view" (an alias of its input: no work),
-            "kernel" (everything else), "optimizer" (updates in place many tensors in one pass).
+            "kernel" (everything else), "optimizer" (updates in place many tensors in one pass), "host" (the reference is
+            all there is: it runs eagerly, and traces refuse it).
         infer: `infer(*avals, **attrs)` -> (shape, dtype), or a list of them for an op of several outputs.
             Raises ShapeError/DTypeError/OutOfRangeError with the op's name, all shapes and the rule. Elementwise
             ops leave it out: `rule` says it.

@@ -29,6 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from ..core.namespace import listing as _listing
 from .optimizer import Optimizer
 
 __all__ = [
@@ -676,3 +677,6 @@ class SequentialLR(_Several):
         else:
             self._schedulers[index].step()
         self._note()
+
+
+__dir__ = _listing(globals())

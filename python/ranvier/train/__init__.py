@@ -1,5 +1,6 @@
 """Training: Trainer, callbacks, metrics."""
 
+from ..core.namespace import listing as _listing
 from . import metrics
 from .callbacks import (
     Callback,
@@ -18,3 +19,5 @@ __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
     "ModelCheckpoint", "SchedulerCallback", "TerminateOnNaN", "Trainer", "metrics",
 ]  # fmt: skip
+
+__dir__ = _listing(globals())

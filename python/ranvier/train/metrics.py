@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.namespace import listing as _listing
 from ..tensor import Tensor
 
 __all__ = [
@@ -622,3 +623,6 @@ def get(metric: Any) -> Metric:
                 return cls()
         return _Function(metric)
     raise TypeError(f"metrics: {metric!r} must be a name, a Metric or a function of (predictions, targets)")
+
+
+__dir__ = _listing(globals())
