@@ -16,6 +16,36 @@ bool fits(const View& v, PyArrayObject* a) {
   return true;
 }
 
+// Whether `items` are still what the list or dict holds.
+bool same_items(PyObject* value, PyObject* items) {
+  const Py_ssize_t n = PyTuple_GET_SIZE(items);
+  if (PyList_CheckExact(value)) {
+    if (PyList_GET_SIZE(value) != n) return false;
+    for (Py_ssize_t k = 0; k < n; ++k)
+      if (PyList_GET_ITEM(value, k) != PyTuple_GET_ITEM(items, k)) return false;
+    return true;
+  }
+  if (!PyDict_CheckExact(value) || 2 * PyDict_GET_SIZE(value) != n) return false;
+  PyObject *key, *item;
+  Py_ssize_t position = 0;
+  for (Py_ssize_t k = 0; PyDict_Next(value, &position, &key, &item); k += 2)
+    if (key != PyTuple_GET_ITEM(items, k) || item != PyTuple_GET_ITEM(items, k + 1)) return false;
+  return true;
+}
+
+// Whether what names in the traced code stand for is what it was; 1, 0, or -1 with a Python error set.
+int places_hold(TraceCall& t) {
+  bool same = true;
+  for (const WatchedPlace& place : t.places) same = same && place.holds();
+  if (same) return 1;
+  PyObject* hold = PyObject_CallMethod(t.guards.ptr(), "same_entries", nullptr);
+  if (!hold) return -1;
+  const bool equal = hold == Py_True;
+  Py_DECREF(hold);
+  if (equal) t.read_places();
+  return equal;
+}
+
 // Whether nothing of Python has changed that the trace takes for granted; 1, 0, or -1 with a Python error set.
 int guards_hold(TraceCall& t) {
   PyObject* value = PyObject_GetAttr(connection.epoch, connection.value_name);
@@ -49,10 +79,36 @@ int holds(TraceCall& t, PyObject* const* args, Py_ssize_t n, HeldArrays& arrays)
   const int elsewhere = context_is(context, c.eager_name, Py_None);  // tracing, or another backend
   if (elsewhere) return elsewhere < 0 ? -1 : 0;
   const int same = context_is(context, c.grad_name, t.grad_enabled ? Py_True : Py_False);
-  return same == 1 ? guards_hold(t) : same;
+  if (same != 1) return same;
+  const int places = places_hold(t);
+  return places == 1 ? guards_hold(t) : places;
 }
 
 }  // namespace
+
+bool WatchedPlace::holds() const {
+  bool same;
+  if (PyCell_Check(holder.ptr())) {
+    same = PyCell_GET(holder.ptr()) == value.ptr();
+  } else if (PyDict_CheckExact(holder.ptr())) {
+    same = PyDict_GetItemWithError(holder.ptr(), key.ptr()) == value.ptr();
+  } else {
+    const auto now = py::reinterpret_steal<py::object>(PyObject_GetAttr(holder.ptr(), key.ptr()));
+    same = now.is(value);
+  }
+  if (!same) PyErr_Clear();
+  return same && (items.is_none() || same_items(value.ptr(), items.ptr()));
+}
+
+void TraceCall::read_places() {
+  places.clear();
+  for (py::handle entry : guards.attr("entries")) {
+    WatchedPlace place{entry.attr("holder"), entry.attr("key"), entry.attr("value"), entry.attr("items")};
+    if (!place.items.is_none() && !PyTuple_CheckExact(place.items.ptr()))
+      throw py::type_error("TraceCall: the items of an entry must be a tuple");
+    places.push_back(std::move(place));
+  }
+}
 
 TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, py::object guards_, py::sequence grads_,
                      bool has_result_, py::sequence updated_, py::iterator versions_)
@@ -63,6 +119,7 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
       has_result(has_result_),
       versions(std::move(versions_)) {
   if (!py::isinstance<PlanObject>(plan)) throw py::type_error("TraceCall: plan must be a Plan");
+  read_places();
   if (has_result && plan.cast<PlanObject&>().outputs().size() != 1)
     throw py::value_error("TraceCall: the plan must have one output");
   if (py::len(arrays) > kMostTensors) throw py::value_error("TraceCall: at most 16 arguments");

@@ -9,6 +9,12 @@
 
 namespace rv {
 
+// A place in Python and what it held when the trace was made (Entry in compiling/watch.py).
+struct WatchedPlace {
+  pybind11::object holder, key, value, items;
+  bool holds() const;  // the very same objects: what is equal is for Python to find out
+};
+
 // One trace, ready to be called. What Python's CompiledFunction would check and do.
 struct TraceCall {
   // guards: compiling/guards.py; grads: (tensor, its .grad after a run); has_result: one output, or none;
@@ -16,7 +22,10 @@ struct TraceCall {
   TraceCall(pybind11::object plan, pybind11::sequence arrays, bool grad_enabled, pybind11::object guards,
             pybind11::sequence grads, bool has_result, pybind11::sequence updated, pybind11::iterator versions);
 
+  void read_places();  // from the guards
+
   pybind11::object plan, guards;
+  std::vector<WatchedPlace> places;
   pybind11::object epoch;       // Epoch.value when the guards were last found to hold
   std::vector<View> arguments;  // shapes and dtypes
   bool grad_enabled, has_result;

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .core.context import local
+from .core.context import local, refuse_trace
 from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
-from .core.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
+from .core.errors import DTypeError, OutOfRangeError, ShapeError
 from .core.namespace import listing as _listing
 from .core.tensor import as_tensor, from_numpy, wrap
 from .core.traced import is_traced
@@ -47,7 +47,7 @@ class Generator:
         """Start the stream of `seed` (an integer of at most 64 bits)."""
         if isinstance(seed, bool) or not hasattr(seed, "__index__"):
             raise DTypeError(f"manual_seed: seed={seed!r} must be an integer")
-        _refuse_trace("manual_seed")
+        refuse_trace("manual_seed")
         number = seed.__index__()
         if not -(2**63) <= number < 2**64:
             raise OutOfRangeError(f"manual_seed: seed={number} must fit in 64 bits")
@@ -70,7 +70,15 @@ class Generator:
 
     def set_state(self, state: Any) -> Generator:
         """Go on where `state`, from `get_state`, was taken."""
+<<<<<<< HEAD
         self.state._data[:] = _checked("set_state", state)
+=======
+        refuse_trace("set_state")
+        array = as_tensor(state)._array("set_state")
+        if array.shape != (2,) or array.dtype != int64:
+            raise ShapeError(f"set_state: {array.dtype}{array.shape} must be int64(2,), from get_state()")
+        self.state._data[:] = array
+>>>>>>> 8445320 (Compiled functions watch the Python state that their code names, and refuse to change it: closures, globals, attributes, options, schedules, random numbers)
         return self
 
     def __repr__(self) -> str:
@@ -78,19 +86,22 @@ class Generator:
         return f"Generator(seed={seed}, offset={offset})"
 
 
+<<<<<<< HEAD
 def _checked(name: str, state: Any) -> np.ndarray:
-    _refuse_trace(name)
+    refuse_trace(name)
     array = state._array(name) if isinstance(state, Tensor) else np.asarray(state)
     if array.shape != (2,) or array.dtype != int64:
         raise ShapeError(f"{name}: {array.dtype}{array.shape} must be int64(2,), the state of a generator")
     return array
 
 
-def _refuse_trace(what: str) -> None:
+def refuse_trace(what: str) -> None:
     if local.tracer is not None:
         raise TraceError(f"{what} inside a compiled function would happen once, while it is traced; call it outside")
 
 
+=======
+>>>>>>> 8445320 (Compiled functions watch the Python state that their code names, and refuse to change it: closures, globals, attributes, options, schedules, random numbers)
 default_generator = Generator()
 default_generator.seed()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd.replay import run_with_grad
 from ..core.context import local
+from ..core.errors import TraceError
 from ..core.tensor import TensorBase, from_numpy
 from ..core.tree import leaves_of
 from .signature import signature
@@ -98,7 +99,7 @@ class CompiledFunction(Generic[P, R]):
     def _add(self, key: tuple, args: tuple, kwargs: dict, frozen: bool) -> Trace:
         leaves = leaves_of((args, kwargs))
         numpy_out = bool(leaves) and not any(isinstance(x, TensorBase) for x in leaves)
-        trace = Trace(self.fn, args, kwargs, tuple(self._grads.values()), numpy_out, self.keeps, frozen)
+        trace = self._make(args, kwargs, numpy_out, frozen)
         for t, _ in trace.grads:
             self._grads[id(t)] = t
         known = [(t.used, key) for key, traces in list(self._traces.items()) for t in traces]
@@ -109,6 +110,22 @@ class CompiledFunction(Generic[P, R]):
                 self._traces[oldest] = rest
         self._traces.setdefault(key, []).append(trace)
         return trace
+
+    def _make(self, args: tuple, kwargs: dict, numpy_out: bool, frozen: bool) -> Trace:
+        """A new trace. One that has changed what it depends on is made once more: then it has to find all in place."""
+        changes = []
+        for _ in range(2):
+            trace = Trace(self.fn, args, kwargs, tuple(self._grads.values()), numpy_out, self.keeps, frozen)
+            if not trace.changes:
+                return trace
+            changes += trace.changes
+        for change in reversed(changes):
+            change.put_back()
+        what, instead, _ = trace.changes[0]
+        raise TraceError(
+            f"{self.__name__}: each call changes {what}, but Python inside of a compiled function runs at the first call "
+            f"only; {instead}"
+        )
 
     def renew(self) -> None:
         """Have the next call read all tensors again: where `frozen`, after they were written through NumPy."""

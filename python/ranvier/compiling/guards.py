@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from copy import copy
 from typing import Any
 
 from ..core.context import Epoch
+from ..core.held import ModuleState
 from ..core.tape import stale
+from .watch import Entry
 
 
 class Guards:
@@ -17,30 +19,36 @@ class Guards:
         tensors: they keep the arrays that the program is bound to. conditions: (f, value): f() stays that value.
         modules: they keep their mode and what they consist of. histories: whether `tensors` keep what is known of their
             place on the tape.
+        entries: places that keep what they hold (compiling/watch.py). written: attributes of modules that may change.
         grads: (t, value): t.grad is that at each call. updaters: functions that bring numbers known to Python up to date.
     """
 
-    __slots__ = ("arrays", "conditions", "modules", "histories", "grads", "updaters", "epoch")
+    __slots__ = (
+        "arrays", "conditions", "modules", "modes", "histories", "grads", "updaters", "entries", "written", "epoch"
+    )  # fmt: skip
 
     def __init__(
         self,
         tensors: Iterable[Any],
         conditions: Iterable[tuple[Callable, Any]] = (),
-        modules: Iterable[Any] = (),
+        modules: Iterable[ModuleState] = (),
         histories: bool = False,
         grads: Iterable[tuple[Any, Any]] = (),
         updaters: Iterable[Callable] = (),
+        entries: Iterable[Entry] = (),
+        written: Collection[str] = (),
     ):
         self.epoch = Epoch.value
         self.arrays = [(t, t._data) for t in tensors]
         self.conditions, self.grads, self.updaters = list(conditions), list(grads), list(updaters)
-        self.modules = [(m, m.training, m._edits) for m in modules]
+        self.modules = [ModuleState(state.module) for state in modules]
+        self.modes, self.entries, self.written = True, list(entries), written
         self.histories = [(t, _history(t)) for t, _ in self.arrays] if histories else []
 
     def without_modes(self) -> Guards:
         """The same for a caller that sees to modes and the tape itself."""
         other = copy(self)
-        other.modules, other.histories = [(m, None, edits) for m, _, edits in self.modules], []
+        other.modes, other.histories = False, []
         return other
 
     def hold(self) -> bool:
@@ -48,13 +56,26 @@ class Guards:
         for t, grad in self.grads:
             if t.grad is not grad:
                 return False
-        return self.epoch == Epoch.value or self.look()
+        return self.same_entries() and (self.epoch == Epoch.value or self.look())
+
+    def same_entries(self) -> bool:
+        """Whether closures, globals and objects hold what they did."""
+        for k, entry in enumerate(self.entries):
+            if entry.items is not None or entry.now() is not entry.value:
+                if not entry.holds():
+                    return False
+                self.entries[k] = entry.renewed()  # an equal value, which is found more quickly from now on
+        return True
 
     def same_python(self) -> bool:
-        """Whether settings and modules are as they were."""
-        return not (
-            any(current() != value for current, value in self.conditions)
-            or any(m._edits != edits or mode not in (None, m.training) for m, mode, edits in self.modules)
+        """Whether settings, modules and what names stand for are as they were."""
+        return (
+            all(current() == value for current, value in self.conditions)
+            and all(
+                state.holds(self.written) and not (self.modes and state.mode != state.module.training)
+                for state in self.modules
+            )
+            and self.same_entries()
         )
 
     def look(self) -> bool:

@@ -9,10 +9,12 @@ import numpy as np
 
 from ..core.context import current_backend, local, versions
 from ..core.errors import TraceError
+from ..core.held import ModuleState
 from ..core.tensor import TensorBase, from_numpy, wrap
 from ..core.tree import Slot, fill, flatten, map_structure
 from ..graph.trace import Tracer, tracing
 from .guards import Guards
+from .watch import Before, Watch
 
 
 def _has_tape(t: Any) -> bool:
@@ -26,7 +28,9 @@ class Trace:
     def __init__(
         self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps: str, frozen: bool
     ):
+        watch = Watch((fn, args, kwargs))
         tracer = Tracer(known_grads)
+        before = Before(watch)
         inputs: list[tuple[Any, Any]] = []  # stand-ins for the arguments, and their values at the start
 
         def replace(x: Any) -> Any:
@@ -55,6 +59,8 @@ class Trace:
             except BaseException:
                 tracer.restore()
                 raise
+        watch.add(state.module for state in tracer.modules.values())
+        self.changes = before.changes(tracer.modules.values())
         self.changed = tuple(changed)  # arguments that are changed in place: their new values are the last outputs
         if keeps == "state":
             self.graph.updates.clear()
@@ -62,7 +68,12 @@ class Trace:
         self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
         self.backward: dict = {}  # compiled pullbacks, by which outputs have gradients (autograd/replay.py)
         states = [t for t, _ in self.graph.states]
-        self.guards = Guards(states, tracer.guards, tracer.modules.values(), True, tracer.grad_guards, tracer.updaters)
+        for module in watch.modules.values():
+            tracer.modules.setdefault(id(module), ModuleState(module))
+        self.guards = Guards(
+            states, tracer.guards, tracer.modules.values(), True, tracer.grad_guards, tracer.updaters,
+            watch.entries, watch.written - watch.read,
+        )  # fmt: skip
         self.updated = [
             t if t._base is None else t._base for t, start in self.graph.states if start in self.graph.updates
         ]

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from typing import Any
 
+from .errors import TraceError
+
 
 class _Local(threading.local):
     grad_enabled: bool = True
@@ -86,6 +88,12 @@ class set_grad_enabled(_GradMode):
 
     def __enter__(self) -> None:
         local.grad_enabled = self._value
+
+
+def refuse_trace(what: str) -> None:
+    """Raise where a function is being traced: for what changes Python's state."""
+    if local.tracer is not None:
+        raise TraceError(f"{what} inside a compiled function would happen once, while it is traced; call it outside")
 
 
 class Epoch:

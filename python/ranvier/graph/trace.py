@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.context import local
 from ..core.errors import TraceError
+from ..core.held import ModuleState
 from ..core.memory import aligned_full
 from ..core.tape import check_view
 from ..core.tensor import as_tensor, is_constant, wrap
@@ -31,7 +32,7 @@ class Tracer:
         self.updaters: list[Callable] = []  # refresh host-side numbers before each run
         self.guards: list[tuple[Callable, Any]] = []  # (f, value): the trace holds while f() == value
         self.grad_guards: list[tuple[Any, Any]] = []  # (t, value): the trace holds for t.grad is value
-        self.modules: dict[int, Any] = {}  # modules met, and all below them
+        self.modules: dict[int, ModuleState] = {}  # modules met, and all below them, as they were then
         self.random: dict[int, list] = {}  # id of a generator state -> [state, blocks taken so far]
         self.entry_grads: dict[int, Any] = {id(t): t.grad for t in known_grads}
         self.cleared: set[int] = set()  # tensors whose .grad was cleared inside of the trace
@@ -118,9 +119,10 @@ class Tracer:
         """Ops recorded inside belong to `module`; the trace holds while it stays what it is (Guards)."""
         if not self.layers:
             for name, m in module.named_modules():
-                self.paths[id(m)], self.modules[id(m)] = name, m
-        elif id(module) not in self.modules:  # called by one that does not hold it
-            self.modules.update((id(m), m) for m in module.modules())
+                self.paths[id(m)] = name
+        if id(module) not in self.modules:  # its outermost one, or called by one that does not hold it
+            for m in module.modules():
+                self.modules.setdefault(id(m), ModuleState(m))
         path, kind = self.paths.get(id(module), ""), type(module).__name__
         self.layers.append(f"{path} ({kind})" if path else kind)
         try:

@@ -14,6 +14,7 @@ from ..core.context import Epoch, local, no_grad
 from ..core.device import Device, is_device
 from ..core.dtypes import as_dtype, is_float
 from ..core.errors import RanvierError, StateError
+from ..core.held import same
 from ..tensor import Tensor
 from .parameter import Parameter
 
@@ -38,13 +39,6 @@ class _Hook:
 
     def __init__(self, call: Callable, before: bool, with_kwargs: bool):
         self.call, self.before, self.with_kwargs = call, before, with_kwargs
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether it is an option: numbers, names, None, and tuples of them."""
-    if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float, str))
 
 
 class Module:
@@ -187,11 +181,11 @@ class Module:
             self._require(value is None or isinstance(value, Tensor), name, value, "buffer", "Tensor")
             self._register(self._buffers, name, value)
         else:
-            before = self.__dict__.get(name, value)
+            before = self.__dict__.get(name, _NOTHING)
             object.__setattr__(self, name, value)
             if name == "training":
                 Epoch.bump()
-            elif name == "forward" or _is_plain(value) and _is_plain(before) and before != value:
+            elif not same(before, value):
                 self._edited()
 
     def _edited(self) -> None:

@@ -29,7 +29,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+<<<<<<< HEAD
 from ..core.namespace import listing as _listing
+=======
+from ..core.context import refuse_trace
+>>>>>>> 8445320 (Compiled functions watch the Python state that their code names, and refuse to change it: closures, globals, attributes, options, schedules, random numbers)
 from .optimizer import Optimizer
 
 __all__ = [
@@ -123,6 +127,7 @@ class LRScheduler:
 
     def step(self) -> None:
         """Go on by one step; call it after `optimizer.step()`."""
+        refuse_trace(f"{type(self).__name__}.step")
         if self._step_count == 1 and not getattr(self.optimizer, "_stepped", True):
             warnings.warn(
                 "scheduler.step() was called before optimizer.step(): the first learning rate of the "
@@ -318,6 +323,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
+        refuse_trace(f"{type(self).__name__}.step")
         if epoch is None and self.last_epoch < 0:
             epoch = 0
         if epoch is None:
@@ -572,6 +578,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any) -> None:  # type: ignore[override]
         """Note the metric of an epoch (a number or a tensor of one element)."""
+        refuse_trace(f"{type(self).__name__}.step")
         value = float(metrics)
         self.last_epoch += 1
         if self._is_better(value):
@@ -633,6 +640,7 @@ class ChainedScheduler(_Several):
         self._note()
 
     def step(self) -> None:
+        refuse_trace(f"{type(self).__name__}.step")
         for scheduler in self._schedulers:
             scheduler.step()
         self._note()
@@ -670,6 +678,7 @@ class SequentialLR(_Several):
         self._note()
 
     def step(self) -> None:
+        refuse_trace(f"{type(self).__name__}.step")
         self.last_epoch += 1
         index = bisect_right(self._milestones, self.last_epoch)
         if index > 0 and self._milestones[index - 1] == self.last_epoch:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.context import Epoch
+from ..core.context import Epoch, local
+from ..core.errors import TraceError
+from ..core.held import same
 
 
-def _counted(kind: type, name: str) -> Any:
+def _counted(kind: Any, name: str) -> Any:
     change = getattr(kind, name)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if local.tracer is not None:
+            after = kind.copy(self)
+            result = change(after, *args, **kwargs)
+            if not same(after, kind.copy(self)):
+                raise TraceError(
+                    "an optimizer's options and groups are changed inside of a compiled function, which would happen once, "
+                    "while it is traced; change them between its calls: each reads them anew"
+                )
+            return result
         try:
             return change(self, *args, **kwargs)
         finally:  # not before: a run of another thread would look too early
