@@ -70,15 +70,7 @@ class Generator:
 
     def set_state(self, state: Any) -> Generator:
         """Go on where `state`, from `get_state`, was taken."""
-<<<<<<< HEAD
         self.state._data[:] = _checked("set_state", state)
-=======
-        refuse_trace("set_state")
-        array = as_tensor(state)._array("set_state")
-        if array.shape != (2,) or array.dtype != int64:
-            raise ShapeError(f"set_state: {array.dtype}{array.shape} must be int64(2,), from get_state()")
-        self.state._data[:] = array
->>>>>>> 8445320 (Compiled functions watch the Python state that their code names, and refuse to change it: closures, globals, attributes, options, schedules, random numbers)
         return self
 
     def __repr__(self) -> str:
@@ -86,7 +78,6 @@ class Generator:
         return f"Generator(seed={seed}, offset={offset})"
 
 
-<<<<<<< HEAD
 def _checked(name: str, state: Any) -> np.ndarray:
     refuse_trace(name)
     array = state._array(name) if isinstance(state, Tensor) else np.asarray(state)
@@ -95,13 +86,6 @@ def _checked(name: str, state: Any) -> np.ndarray:
     return array
 
 
-def refuse_trace(what: str) -> None:
-    if local.tracer is not None:
-        raise TraceError(f"{what} inside a compiled function would happen once, while it is traced; call it outside")
-
-
-=======
->>>>>>> 8445320 (Compiled functions watch the Python state that their code names, and refuse to change it: closures, globals, attributes, options, schedules, random numbers)
 default_generator = Generator()
 default_generator.seed()
 

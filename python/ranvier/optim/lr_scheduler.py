@@ -29,11 +29,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-<<<<<<< HEAD
-from ..core.namespace import listing as _listing
-=======
 from ..core.context import refuse_trace
->>>>>>> 8445320 (Compiled functions watch the Python state that their code names, and refuse to change it: closures, globals, attributes, options, schedules, random numbers)
+from ..core.namespace import listing as _listing
 from .optimizer import Optimizer
 
 __all__ = [
