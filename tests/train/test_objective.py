@@ -7,7 +7,7 @@ import pytest
 import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier import nn, optim
-from ranvier.data import DataLoader
+from ranvier.data import DataLoader, IterableDataset
 from ranvier.train import Trainer
 
 random = np.random.default_rng(0)
@@ -219,6 +219,22 @@ def test_an_iterator_serves_one_pass():
     assert Trainer(linear(1), "mse", "sgd", lr=0.1).fit(iter(batches), verbose=0) == expected
     with pytest.raises(ValueError, match="2 passes"):
         Trainer(linear(1), "mse", metrics=["r2"]).fit(iter(batches), verbose=0)
+
+
+def test_loaders_with_an_order_of_their_own():
+    frozen = dict(optimizer="sgd", lr=0.0)
+    trainer = Trainer(linear(1), "mse", **frozen)
+    part = trainer.evaluate(X[:6], Y[:6])["loss"]
+    for options in ({"sampler": range(6), "batch_size": 3}, {"batch_sampler": [[0, 1, 2], [3, 4, 5]]}):
+        assert trainer.fit(DataLoader((X, Y), **options), verbose=0)["loss"][0] == pytest.approx(part, rel=1e-5)
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return zip(X[:6], Y[:6], strict=True)
+
+    for source in (Stream(), DataLoader(Stream(), batch_size=3)):
+        history = trainer.fit(source, epochs=2, batch_size=4, validation_data=source, verbose=0)
+        assert history["loss"] + history["val_loss"] == pytest.approx([part] * 4, rel=1e-5)
 
 
 # ---------------------------------------------------------------- frames of pandas

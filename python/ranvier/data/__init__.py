@@ -4,15 +4,31 @@ Rows in memory are gathered natively, one call a batch; there is no Python work 
 """
 
 from ..core.namespace import listing as _listing
-from .dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
-from .loader import DataLoader, default_collate
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, WeightedRandomSampler
+from .dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
+from .loader import DataLoader, default_collate, get_worker_info
+from .sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 from .scaling import MinMaxScaler, StandardScaler
 
 __all__ = [
-    "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "MinMaxScaler", "RandomSampler",
-    "Sampler", "SequentialSampler", "StandardScaler", "Subset", "TensorDataset", "WeightedRandomSampler",
-    "default_collate", "random_split",
+    "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "MinMaxScaler",
+    "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "StandardScaler", "Subset", "SubsetRandomSampler",
+    "TensorDataset", "WeightedRandomSampler", "default_collate", "get_worker_info", "random_split",
 ]  # fmt: skip
 
 __dir__ = _listing(globals())

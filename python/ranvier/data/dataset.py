@@ -5,8 +5,8 @@ once.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Dataset:
         raise NotImplementedError
 
     def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} has no __len__")
+        raise TypeError(f"{type(self).__name__} has no __len__")
 
     def __add__(self, other: Dataset) -> ConcatDataset:
         return ConcatDataset([self, other])
@@ -75,6 +75,69 @@ class TensorDataset(Dataset):
         return tuple(take_rows(t, indices) for t in self.tensors)
 
 
+class IterableDataset(Dataset):
+    """Base of datasets that are streams: define `__iter__`, which begins anew for each pass, and `__len__` where the
+    number of items is known.
+
+    >>> from ranvier.data import DataLoader, IterableDataset
+    >>> class Count(IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter(range(5))
+    >>> [batch.tolist() for batch in DataLoader(Count(), batch_size=2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__")
+
+    def __add__(self, other: Dataset) -> ChainDataset:  # type: ignore[override]
+        return ChainDataset([self, other])
+
+
+class ChainDataset(IterableDataset):
+    """Several streams, one after the other."""
+
+    def __init__(self, datasets: Iterable[Any]):
+        self.datasets = list(datasets)
+        for dataset in self.datasets:
+            if not isinstance(dataset, IterableDataset):
+                raise TypeError(
+                    f"ChainDataset: {type(dataset).__name__} must be an IterableDataset; others go to ConcatDataset"
+                )
+
+    def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(self.datasets)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.datasets))
+
+
+class StackDataset(Dataset):
+    """Datasets of equal length side by side: tuples of their items, or by keyword dicts of them.
+
+    >>> from ranvier.data import StackDataset
+    >>> StackDataset([1, 2], ["a", "b"])[1], StackDataset(n=[1, 2], word=["a", "b"])[0]
+    ((2, 'b'), {'n': 1, 'word': 'a'})
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        if bool(args) == bool(kwargs):
+            raise ValueError("StackDataset: give datasets either in order or by keyword")
+        self.datasets: Any = args or kwargs
+        lengths = [len(d) for d in (args or kwargs.values())]
+        if len(set(lengths)) != 1:
+            raise ValueError(f"StackDataset: lengths {lengths} must be equal")
+        self._length = lengths[0]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: dataset[index] for name, dataset in self.datasets.items()}
+        return tuple(dataset[index] for dataset in self.datasets)
+
+
 class Subset(Dataset):
     """Rows `indices` of another dataset."""
 
@@ -87,8 +150,10 @@ class Subset(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.indices[index])]
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list):
+            return self.dataset[[self.indices[i] for i in index]]
+        return self.dataset[self.indices[index]]
 
     def _gather(self, indices: np.ndarray) -> Any:
         return self.dataset.gather(self._indices[indices])
@@ -101,6 +166,8 @@ class ConcatDataset(Dataset):
         self.datasets = list(datasets)
         if not self.datasets:
             raise ValueError("ConcatDataset: give at least one dataset")
+        if any(isinstance(d, IterableDataset) for d in self.datasets):
+            raise TypeError("ConcatDataset: an IterableDataset has no rows by number; ChainDataset takes such")
         self.cumulative_sizes = list(accumulate(len(d) for d in self.datasets))
 
     def __len__(self) -> int:
@@ -128,6 +195,8 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
     """
     total = len(dataset)
     sizes = [int(n) for n in lengths]
+    if not all(n >= 0 for n in lengths):
+        raise ValueError(f"random_split: lengths={list(lengths)} must not be negative")
     if abs(sum(lengths) - 1) < 1e-6 and all(0 <= s <= 1 for s in lengths):
         sizes = [int(total * share) for share in lengths]
         for i in range(total - sum(sizes)):

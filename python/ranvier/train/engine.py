@@ -15,7 +15,8 @@ from ..core.errors import TraceError
 from ..core.tensor import from_numpy
 from .objective import Objective
 
-_MOST_ROWS = 1 << 22  # of the orders of several epochs made at once
+MOST_ROWS = 1 << 26  # of an epoch whose order is made at once
+_OF_SEVERAL = 1 << 22  # of the orders of several epochs
 _SLICE = 0.1  # seconds of native work between looks at the clock, Ctrl-C and the progress bar
 
 
@@ -149,7 +150,7 @@ class Feed(_Feed):
         equal steps.
         """
         full, rest = divmod(len(self.rows), self.batch)
-        epochs = min(most, self._chunk // full if full else 0, _MOST_ROWS // max(len(self.rows), 1))
+        epochs = min(most, self._chunk // full if full else 0, _OF_SEVERAL // max(len(self.rows), 1))
         if epochs < 2 or self._order is not None or rest and not self.drop_last:
             return None
         totals = np.zeros((epochs, self.width))

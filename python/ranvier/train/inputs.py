@@ -85,7 +85,7 @@ def check_loader(loader: Any, what: str, passes: int = 1) -> Any:
     if isinstance(loader, Mapping) or not hasattr(loader, "__iter__"):
         hint = "; call it" if inspect.isgeneratorfunction(loader) else ""
         raise TypeError(f"{what}: x={type(loader).__name__} without y must be an iterable of batches (x, ..., y){hint}")
-    if passes > 1 and iter(loader) is loader:
+    if passes > 1 and hasattr(loader, "__next__"):
         raise ValueError(
             f"{what}: {type(loader).__name__} gives its batches once, but {passes} passes over them are needed; give a "
             "DataLoader, a list of batches, or an object whose __iter__ starts anew"

@@ -16,14 +16,14 @@ from ..core.context import no_grad
 from ..core.dtypes import get_default_dtype, is_float
 from ..core.errors import DTypeError
 from ..core.tensor import from_numpy
-from ..data import DataLoader, Dataset, Sampler, TensorDataset
-from ..data.sampler import numpy_generator
+from ..data import DataLoader, Dataset, IterableDataset, TensorDataset
+from ..data.sampler import gives_order, numpy_generator
 from ..nn import Module
 from ..optim import lr_scheduler
 from ..tensor import Tensor
 from . import metrics as metrics_module
 from .callbacks import Callback, LearningRateScheduler, SchedulerCallback
-from .engine import Feed, Step, StreamFeed
+from .engine import MOST_ROWS, Feed, Step, StreamFeed
 from .history import History
 from .inputs import (
     as_arrays,
@@ -382,7 +382,8 @@ class Trainer:
             if validation_split or sample_weight is not None or class_weight is not None:
                 raise ValueError("fit: validation_split and weights need arrays x and y, not a loader")
             if isinstance(x, Dataset):
-                x = DataLoader(x, batch_size, shuffle=shuffle, generator=generator)
+                streams = isinstance(x, IterableDataset)
+                x = DataLoader(x, batch_size, shuffle=shuffle and not streams, generator=generator)
             return self._loader_feed(x, epochs), None
         xs, target, output = self._checked(x, y, "fit")
         rows, held_out = len(target), None
@@ -403,13 +404,14 @@ class Trainer:
 
     def _loader_feed(self, loader: Any, epochs: int) -> Any:
         if isinstance(loader, DataLoader) and isinstance(loader.dataset, TensorDataset):
-            if loader.collate_fn is None and loader.batch_size and isinstance(loader.sampler, Sampler):
+            sampler: Any = loader.sampler
+            size = loader.batch_size if loader.collate_fn is None and gives_order(sampler) else None
+            if size is not None and len(sampler) <= MOST_ROWS:
                 *inputs, y = loader.dataset.tensors
                 xs, target, output = self._checked(tuple(inputs), y, "fit")
                 fused = self._fused(output, target)
                 rows, objective = np.arange(len(target)), Objective(self.loss, target)
-                order = loader.sampler.order
-                return Feed((*xs, target), objective, fused, loader.batch_size, rows, order, drop_last=loader.drop_last)
+                return Feed((*xs, target), objective, fused, size, rows, sampler.order, drop_last=loader.drop_last)
         pattern: list = []  # the model's output for one row
 
         def prepare(batch: Any) -> tuple[np.ndarray, ...]:
