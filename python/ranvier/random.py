@@ -311,6 +311,12 @@ def bernoulli(input: Array, p: float | None = None, *, generator: Generator | No
         return mask(input.shape, float(p), dtype=input.dtype, generator=generator)
     if not is_float(input.dtype):
         raise DTypeError(f"bernoulli: probabilities have dtype {input.dtype}, must be float32 or float64")
+    if not is_traced(input._data) and input.numel():
+        low, high = input._data.min(), input._data.max()
+        if not (low >= 0 and high <= 1):
+            raise OutOfRangeError(
+                f"bernoulli: probabilities must be in [0, 1], has values from {low:.6g} to {high:.6g}"
+            )
     return (rand(input.shape, dtype=input.dtype, generator=generator) < input).to(input.dtype)
 
 

@@ -416,7 +416,10 @@ class Tensor(TensorBase, Methods):
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if self._node is not None:
-            raise GradError("deepcopy: only leaf tensors can be copied so; use detach().clone()")
+            raise GradError(
+                "deepcopy: only tensors created by the user (graph leaves) support the deepcopy protocol; this one was "
+                "computed from others: copy x.detach(), or take x.clone() to stay in the graph"
+            )
         new = self.__class__.__new__(self.__class__)
         memo[id(self)] = new
         TensorBase.__init__(new, np.array(self._array("deepcopy")))
@@ -428,7 +431,7 @@ class Tensor(TensorBase, Methods):
 
     def __reduce__(self) -> Any:
         if self._node is not None:
-            raise GradError("pickle: only leaf tensors can be pickled; use detach()")
+            raise GradError("copying or pickling: only leaf tensors can be copied so; use detach() or clone()")
         return _rebuild, (type(self), self._array("pickle"), self._requires_grad, self.__dict__)
 
     @property

@@ -423,6 +423,15 @@ def test_copies_have_no_hooks():
         assert twin.grad.tolist() == [1.0, 1.0]
 
 
+def test_copies_of_what_was_computed_say_what_to_do():
+    y = rv.ones(2, requires_grad=True) * 3
+    with pytest.raises(RuntimeError, match=r"graph leaves.*x.detach\(\)"):
+        copy.deepcopy(y)
+    for copied in (copy.copy, pickle.dumps):
+        with pytest.raises(RuntimeError, match="copying or pickling.*detach"):
+            copied(y)
+
+
 def test_a_retained_gradient_is_what_all_hooks_have_made_of_it():
     x = rv.ones(2, requires_grad=True)
     y = x * 3

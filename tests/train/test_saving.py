@@ -1,5 +1,6 @@
 """Safetensors files: round trips, PyTorch's files, damaged files, and saves that fail."""
 
+import io
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import ranvier as rv
-from ranvier import nn
+from ranvier import nn, saving
 from ranvier.saving import write_atomically
 
 ARRAYS = {
@@ -114,6 +115,107 @@ def test_checkpoints_of_several_parts(tmp_path):
     np.testing.assert_array_equal(np.asarray(second.weight.detach()), np.asarray(model.weight.detach()))
 
 
+@pytest.mark.parametrize("value", [
+    3, 0.1, "text", None, True, [1, [2.5, "x"], None], (1, 2), {"a": {"b": [{"c": 1}]}}, {1: "one", "1": 2}, {}, [],
+    {"inf": float("inf"), "big": 2**80}, {"dtype": np.dtype("float32")},
+])  # fmt: skip
+def test_what_is_no_tensor_comes_back_as_it_was(value):
+    buffer = io.BytesIO()
+    rv.save(value, buffer)
+    buffer.seek(0)
+    loaded = rv.load(buffer)
+    assert loaded == value and type(loaded) is type(value)
+
+
+def test_single_tensors_and_lists_of_them():
+    for value in (rv.arange(3), nn.Parameter(rv.ones(2, 2)), np.float64(1.5), [rv.ones(2), {"w": rv.zeros(1)}]):
+        buffer = io.BytesIO()
+        rv.save(value, buffer)
+        buffer.seek(0)
+        loaded = rv.load(buffer, map_location="cpu", weights_only=False)
+        if isinstance(value, list):
+            assert loaded[0].tolist() == [1, 1] and loaded[1]["w"].tolist() == [0]
+        else:
+            assert np.array_equal(np.asarray(loaded), np.asarray(value)) and loaded is not value
+
+
+def test_several_saves_in_one_file(tmp_path):
+    with open(tmp_path / "f", "wb") as file:
+        rv.save({"a": rv.ones(2)}, file)
+        rv.save([1, 2], file)
+    with open(tmp_path / "f", "rb") as file:
+        assert rv.load(file)["a"].tolist() == [1, 1] and rv.load(file) == [1, 2]
+        with pytest.raises(ValueError, match="the BufferedReader is empty"):
+            rv.load(file)
+    with pytest.raises(ValueError, match="bytes after its tensors"):
+        rv.load(tmp_path / "f")
+
+    class Unseekable:
+        def __init__(self, content):
+            self.read = io.BytesIO(content).read
+
+    content = (tmp_path / "f").read_bytes()
+    assert rv.load(Unseekable(content))["a"].tolist() == [1, 1]
+    with pytest.raises(ValueError, match="cut short"):
+        rv.load(Unseekable(content[:-70]))
+
+
+def test_objects_with_code_are_refused_with_what_to_do(tmp_path):
+    model = nn.Linear(2, 1)
+    for value in (model, {"model": model}, rv.optim.SGD(model.parameters(), 0.1)):
+        with pytest.raises(TypeError, match=r"^save: .* is an object with code .* save its state_dict\(\)"):
+            rv.save(value, tmp_path / "m")
+    for f in (io.StringIO(), 3):
+        with pytest.raises(TypeError, match="^save: f=.* open for writing bytes"):
+            rv.save({}, f)
+        with pytest.raises(TypeError, match="^load: f=.* open for reading bytes"):
+            rv.load(f)
+    with pytest.raises(FileNotFoundError, match="no such folder: '.*nowhere'"):
+        rv.save({}, tmp_path / "nowhere" / "m")
+
+
+def test_locations(tmp_path):
+    rv.save({"a": rv.ones(2)}, tmp_path / "f")
+    for place in (None, "cpu", rv.device("cpu"), {"cuda:0": "cpu"}, lambda storage, location: storage):
+        assert rv.load(tmp_path / "f", map_location=place)["a"].tolist() == [1, 1]
+    with pytest.raises(RuntimeError, match="'cuda' is not available"):
+        rv.load(tmp_path / "f", "cuda")
+
+
+@pytest.mark.parametrize("length", [1, 241, 255])
+@pytest.mark.parametrize("kind", [str, os.fsencode])
+def test_paths_of_any_kind_and_length(tmp_path, length, kind):
+    path = kind(str(tmp_path / ("n" * length)))
+    for value in (1.0, 2.0):
+        rv.save({"a": rv.tensor([value])}, path)
+    assert rv.load(path)["a"].tolist() == [2.0] and len(os.listdir(tmp_path)) == 1
+
+
+def test_a_file_that_gets_shorter_meanwhile_is_an_error(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    rv.save({"a": np.ones(1 << 16), "b": np.ones(1 << 16)}, path)
+    check = saving._check_entries
+
+    def shorten(header):
+        os.truncate(path, 1 << 16)
+        return check(header)
+
+    monkeypatch.setattr(saving, "_check_entries", shorten)
+    with pytest.raises(ValueError, match="cut short: 'a' takes"):
+        rv.load(path)
+
+
+def test_headers_whose_length_looks_like_a_pickle(tmp_path):
+    for n in range(900, 1100):
+        content = {"x" * n: np.ones(1)}
+        rv.save(content, tmp_path / "f")
+        start = (tmp_path / "f").read_bytes()[:2]
+        if start[:1] == b"\x80":
+            assert list(rv.load(tmp_path / "f")) == list(content)
+            return
+    raise AssertionError("no such length")
+
+
 def test_a_damaged_structure_is_named(tmp_path):
     rv.save({"w": np.ones(1)}, tmp_path / "s.safetensors", metadata={"ranvier.tree": '{"tensor": "v"}'})
     with pytest.raises(ValueError, match="structure"):
@@ -168,7 +270,7 @@ def test_wrong_names_and_shapes_change_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "tensors", [[1], {"a": object()}, {1.5: np.ones(1)}, {"a": np.array(["x"])}, {"a": [np.ones(1, complex)]}]
+    "tensors", [{1, 2}, {"a": object()}, {1.5: np.ones(1)}, {"a": np.array(["x"])}, {"a": [np.ones(1, complex)]}]
 )
 def test_what_is_no_tensor_is_refused(tmp_path, tensors):
     with pytest.raises(TypeError, match="save"):
