@@ -27,7 +27,7 @@ REVEALED = {
         "rv.sum(x)", "x + x", "x.mean()", "F.relu(x)", "rv.exp(x).T", "1.0 - x", "x / array", "x == x", "x[0]", "-x",
         "x.max()", "x.max(axis=0).values", "rv.median(x, 1).indices", "rv.sum(x, axis=0, keepdims=True)", "x.add_(1)",
         "x.unsqueeze(axis=0)", "x.permute(dims=(1, 0))", "rv.where(x > 0, x, 0.0)", "rv.cat([x, x])", "rv.nonzero(x)",
-        "F.mse_loss(x, x)", "x.float()", "rv.rand(3)", "rv.split(x, 1)[0]", "rv.zeros_like(array)", "x.bernoulli()",
+        "F.mse_loss(x, x)", "x.float()", "rv.rand(3)", "rv.split(x, 1)[0]", "rv.zeros_like(array)", "x.sigmoid().bernoulli()",
         "rv.einsum('ij,jk', x, x)", "rv.max(x, x)", "rv.tensor([1])", "nn.Linear(2, 2)(x)", "rv.compile(F.gelu)(x)",
         "rv.std_mean(x)[0]", "rv.reshape(x, shape=(4,))", "rv.unique(x)", "x.detach()", "nn.MSELoss()(x, x)",
         "next(iter(x))", "x.mT", "rv.autograd.grad(w.sum(), w)[0]",

@@ -23,7 +23,7 @@ def default_collate(items: list) -> Any:
 
     >>> from ranvier.data import default_collate
     >>> default_collate([(1, "a"), (2.5, "b")])
-    [tensor([1.0000, 2.5000]), ('a', 'b')]
+    [tensor([1. , 2.5]), ('a', 'b')]
     """
     first = items[0]
     for kinds, collate in _COLLATE:
