@@ -132,8 +132,9 @@ PyObject* apply(PyObject* call, PyObject* inputs) {
   const Outs outs = many ? Outs{&PyTuple_GET_ITEM(out, 0), PyTuple_GET_SIZE(out)} : Outs{&out, 1};
   PyObject *node = recording ? new_node(call, inputs, needs, outs) : nullptr, *result = nullptr;
   const Py_ssize_t shown = recording ? outs.n - PyLong_AsSsize_t(at(call, c.extras)) : outs.n;
-  if (node || !recording) result = shown > 1 ? PyTuple_New(shown) : new_result(outs.list[0], node, 0);
-  for (Py_ssize_t k = 0; shown > 1 && result && k < shown; ++k) {
+  const bool tuple = many && (shown > 1 || shown == outs.n);
+  if (node || !recording) result = tuple ? PyTuple_New(shown) : new_result(outs.list[0], node, 0);
+  for (Py_ssize_t k = 0; tuple && result && k < shown; ++k) {
     PyObject* t = new_result(outs.list[k], node, k);
     if (t) PyTuple_SET_ITEM(result, k, t);
     else Py_CLEAR(result);

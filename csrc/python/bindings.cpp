@@ -158,10 +158,10 @@ template <class T> py::custom_type_setup collected() {
   });
 }
 
-// eager_add(call_id, arrays, kernel, outs, attrs, label); an out is (dtype_code, shape), or the number of the
+// eager_add(call_id, arrays, kernel, outs, attrs, label, listed); an out is (dtype_code, shape), or the number of the
 // argument that the kernel updates in place.
 py::object py_eager_add(int64_t call_id, py::sequence arrays, std::string kernel, py::sequence outs, py::dict attrs,
-                        std::string label) {
+                        std::string label, bool listed) {
   std::vector<PyArrayObject*> list;
   std::vector<py::object> keep;
   for (py::handle a : arrays) {
@@ -183,7 +183,7 @@ py::object py_eager_add(int64_t call_id, py::sequence arrays, std::string kernel
   InstructionSpec spec;
   set_kernel(spec, kernel, attrs, label);
   spec.label = std::move(label);
-  PyObject* result = eager_add(call_id, list, std::move(spec), std::move(out_list));
+  PyObject* result = eager_add(call_id, list, std::move(spec), std::move(out_list), listed);
   if (!result) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(result);
 }
@@ -290,7 +290,8 @@ PYBIND11_MODULE(_native, m) {
   m.attr("Public") = py::reinterpret_steal<py::object>(new_public_type());
   m.attr("max_eager_arrays") = kEagerArrays;
   m.attr("eager") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&eager_def, nullptr, nullptr));
-  m.def("eager_add", &py_eager_add);
+  m.def("eager_add", &py_eager_add, py::arg("call_id"), py::arg("arrays"), py::arg("kernel"), py::arg("outs"),
+        py::arg("attrs"), py::arg("label"), py::arg("listed") = false);
   m.def("op_table", &op_table);
   m.def("matmul_variants", &matmul_variants);
   m.def("dtype_table", &dtype_table);

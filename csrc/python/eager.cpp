@@ -27,6 +27,7 @@ struct Entry {
   std::vector<int64_t> out_bytes;
   Instruction ins;
   int64_t shared_bytes = 0;
+  bool listed = false;
   int users = 0;  // calls under way; an evicted entry is deleted by its last user
   bool evicted = false;
 };
@@ -188,7 +189,7 @@ PyObject* run_entry(Entry& e, PyObject* const* arrays) {
     drop(n_out);
     throw_fault(report, e.spec.label);
   }
-  if (n_out == 1) return made[0];
+  if (n_out == 1 && !e.listed) return made[0];
   PyObject* result = PyTuple_New(n_out);
   if (!result) return drop(n_out);
   for (int k = 0; k < n_out; ++k) PyTuple_SET_ITEM(result, k, made[k]);
@@ -216,8 +217,9 @@ PyObject* eager(PyObject*, PyObject* const* args, Py_ssize_t n) {
 }
 
 PyObject* eager_add(int64_t call_id, const std::vector<PyArrayObject*>& arrays, InstructionSpec spec,
-                    std::vector<EagerOut> outs) {
+                    std::vector<EagerOut> outs, bool listed) {
   auto e = std::make_unique<Entry>();
+  e->listed = listed;
   const std::string label = spec.label;
   auto refuse = [&](const std::string& rule) { throw std::invalid_argument(label + ": " + rule); };
   PyObject* const* objects = reinterpret_cast<PyObject* const*>(arrays.data());

@@ -18,9 +18,10 @@ struct EagerOut {
 // eager(call_id, *arrays): the result, or None where the signature is not known or an array must be copied first.
 PyObject* eager(PyObject* module, PyObject* const* args, Py_ssize_t n);
 
-// Adds the signature of `arrays`, runs it, and returns what eager() would. Throws std::invalid_argument.
+// Adds the signature of `arrays`, runs it, and returns what eager() would: of several outputs or `listed` ones a tuple.
+// Throws std::invalid_argument.
 PyObject* eager_add(int64_t call_id, const std::vector<PyArrayObject*>& arrays, InstructionSpec spec,
-                    std::vector<EagerOut> outs);
+                    std::vector<EagerOut> outs, bool listed);
 
 void set_eager_parallel(bool on);
 size_t eager_entries();

@@ -21,8 +21,8 @@ from .backends import backend as backend
 from .config import get_num_threads as get_num_threads, set_num_threads as set_num_threads, show_config as show_config
 from .core import errors as errors
 from .core.context import (
-    enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, no_grad as no_grad,
-    set_grad_enabled as set_grad_enabled,
+    enable_grad as enable_grad, inference_mode as inference_mode, is_grad_enabled as is_grad_enabled,
+    no_grad as no_grad, set_grad_enabled as set_grad_enabled,
 )  # fmt: skip
 from .core.device import Device as _Device
 from .core.dtypes import (

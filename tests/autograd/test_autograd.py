@@ -61,29 +61,6 @@ def test_unbroadcast():
     assert b.grad.tolist() == [3.0] * 4 and c.grad.item() == 12.0 and c.grad.shape == ()
 
 
-def test_no_grad_and_enable_grad():
-    x = leaf(1.0)
-    with rv.no_grad():
-        assert not (x * 2).requires_grad
-        with rv.enable_grad():
-            assert (x * 2).requires_grad
-    with rv.set_grad_enabled(False):
-        assert not (x * 2).requires_grad
-    assert (x * 2).requires_grad
-
-    @rv.no_grad()
-    def f():
-        return x * 2
-
-    assert not f().requires_grad and rv.is_grad_enabled()
-
-
-def test_no_grad_is_left_after_an_error():
-    with pytest.raises(ZeroDivisionError), rv.no_grad():
-        1 / 0
-    assert rv.is_grad_enabled()
-
-
 def test_retain_graph():
     x = leaf(2.0)
     y = (x * x).sum()

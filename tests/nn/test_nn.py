@@ -685,6 +685,23 @@ def test_clip_grad_norm(oracle, norm_type, max_norm):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
+@pytest.mark.parametrize("shapes", [[(3,)], [()], [(2, 2), ()]])
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_clip_grad_norm_of_one_tensor_and_again(shapes, backend):
+    with rv.backend(backend):
+        params = [nn.Parameter(rv.ones(shape)) for shape in shapes]
+        for _ in range(3):  # later calls of a signature go another way
+            for p in params:
+                p.grad = rv.full(p.shape, 3.0)
+            n = sum(p.numel() for p in params)
+            np.testing.assert_allclose(nn.utils.clip_grad_norm_(params, 1.0).item(), 3 * n**0.5, rtol=1e-6)
+            for p in params:
+                np.testing.assert_allclose(p.grad.numpy(), np.full(p.shape, n**-0.5), rtol=1e-5)
+        for _ in range(2):
+            (scaled,) = rv.ops.scale_all([rv.tensor([2.0, 4.0])], rv.tensor(0.5))
+            assert scaled.tolist() == [1, 2]
+
+
 def test_clip_grad_edges():
     assert nn.utils.clip_grad_norm_([], 1.0).item() == 0
     p = nn.Parameter(rv.zeros(2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.context import enable_grad, no_grad, set_grad_enabled
+from ..core.context import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ..core.namespace import listing as _listing
 from ..core.tensor import as_tensor
 from .engine import backward, grad
@@ -12,7 +12,7 @@ from .engine import backward, grad
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["Variable", "backward", "enable_grad", "grad", "no_grad", "set_grad_enabled"]
+__all__ = ["Variable", "backward", "enable_grad", "grad", "inference_mode", "no_grad", "set_grad_enabled"]
 
 
 def Variable(data: Any, requires_grad: bool = False) -> Tensor:  # noqa: N802

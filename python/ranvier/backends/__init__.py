@@ -7,11 +7,11 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from contextlib import ContextDecorator
 from typing import Any
 
 from ..core.context import local, register_default_backend, use_backend
 from ..core.errors import BackendError
+from ..core.scope import Scope
 
 
 @functools.cache
@@ -44,7 +44,7 @@ def default_backend() -> Any:
 register_default_backend(default_backend)
 
 
-class backend(ContextDecorator):
+class backend(Scope):
     """Context manager and decorator: run everything on the named backend.
 
     Args:
@@ -59,12 +59,15 @@ class backend(ContextDecorator):
 
     def __init__(self, name: str, float64: bool = False):
         self.chosen = get(name, float64)
-        self._before: list = []
 
     def __enter__(self) -> Any:
-        self._before.append((local.backend, local.eager))
-        use_backend(self.chosen)
+        super().__enter__()
         return self.chosen
 
-    def __exit__(self, *exc: object) -> None:
-        local.backend, local.eager = self._before.pop()
+    def _enter(self) -> tuple:
+        before = local.backend, local.eager
+        use_backend(self.chosen)
+        return before
+
+    def _leave(self, before: tuple) -> None:
+        local.backend, local.eager = before

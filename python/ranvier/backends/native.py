@@ -82,8 +82,9 @@ class NativeBackend:
             _native.eager_add(number, arrays, kernel, [0], attrs, call.op.name)
         return True
 
-    def run(self, call: Any, arrays: list, specs: list) -> tuple:
-        """One op: a plan of one instruction, kept for calls of the same signature."""
+    def run(self, call: Any, arrays: list, specs: list, listed: bool = False) -> tuple:
+        """One op: a plan of one instruction, kept for calls of one signature. `listed`: also one result
+        comes in a tuple from `eager`."""
         op = call.op
         if op.kind == "view":
             return evaluate(call, arrays)
@@ -99,7 +100,7 @@ class NativeBackend:
             return self._run_many((call, *((a.shape, a.dtype) for a in arrays)), graph, arrays)
         kernel, _, _, attrs = encode(node, self.rows)
         outs = [(CODE[dtype], tuple(shape)) for shape, dtype in specs]
-        out = _native.eager_add(call.id, arrays, kernel, outs, attrs, op.name)
+        out = _native.eager_add(call.id, arrays, kernel, outs, attrs, op.name, listed)
         return out if type(out) is tuple else (out,)
 
     def _run_many(self, key: tuple, graph: Graph, arrays: list) -> tuple:

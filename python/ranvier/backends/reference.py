@@ -20,7 +20,7 @@ class ReferenceBackend:
     def __init__(self, in_float64: bool = False):
         self.in_float64 = in_float64
 
-    def run(self, call: Any, arrays: list, specs: list) -> tuple:
+    def run(self, call: Any, arrays: list, specs: list, listed: bool = False) -> tuple:
         if self.in_float64:
             arrays = [a.astype(float64) if a.dtype == float32 else a for a in arrays]
         outs = evaluate(call, arrays)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from contextlib import ContextDecorator
-from typing import Any
+from typing import Any, overload
+
+from .errors import DTypeError
+from .scope import F, Scope
 
 from .errors import TraceError
 
@@ -47,20 +49,33 @@ def is_grad_enabled() -> bool:
     return local.grad_enabled
 
 
-class _GradMode(ContextDecorator):
+class _GradMode(Scope):
+    _value = False
+
+    def _enter(self) -> bool:
+        before, local.grad_enabled = local.grad_enabled, self._value
+        return before
+
+    def _leave(self, before: bool) -> None:
+        local.grad_enabled = before
+
+
+class _Recorded(_GradMode):
     _value = True
 
-    def __enter__(self) -> None:
-        self._before = getattr(self, "_before", [])
-        self._before.append(local.grad_enabled)
-        local.grad_enabled = self._value
 
-    def __exit__(self, *exc: object) -> None:
-        local.grad_enabled = self._before.pop()
+def _decorated(name: str, mode: _GradMode, function: Any) -> Any:
+    if not callable(function):
+        raise DTypeError(f"{name}: {function!r:.60} must be a function to decorate")
+    return mode(function)
 
 
-class no_grad(_GradMode):
-    """Context manager and decorator: record nothing for backward().
+@overload
+def no_grad(function: F) -> F: ...
+@overload
+def no_grad(function: None = None) -> Scope: ...
+def no_grad(function: Any = None) -> Any:
+    """Context manager and decorator (with or without parentheses): record nothing for backward().
 
     >>> import ranvier as rv
     >>> w = rv.ones(2, requires_grad=True)
@@ -68,26 +83,68 @@ class no_grad(_GradMode):
     ...     (w * 2).requires_grad
     False
     """
+    return _GradMode() if function is None else _decorated("no_grad", _GradMode(), function)
 
-    _value = False
+
+@overload
+def enable_grad(function: F) -> F: ...
+@overload
+def enable_grad(function: None = None) -> Scope: ...
+def enable_grad(function: Any = None) -> Any:
+    """Context manager and decorator (with or without parentheses): record for backward() again inside no_grad().
+
+    >>> import ranvier as rv
+    >>> w = rv.ones(2, requires_grad=True)
+    >>> with rv.no_grad(), rv.enable_grad():
+    ...     (w * 2).requires_grad
+    True
+    """
+    return _Recorded() if function is None else _decorated("enable_grad", _Recorded(), function)
 
 
-class enable_grad(_GradMode):
-    """Context manager and decorator: record for backward() again inside no_grad()."""
+@overload
+def inference_mode(mode: bool = True) -> Scope: ...
+@overload
+def inference_mode(mode: F) -> F: ...
+def inference_mode(mode: Any = True) -> Any:
+    """no_grad() under PyTorch's other name for it; with mode=False enable_grad(). A decorator also without parentheses.
 
-    _value = True
+    >>> import ranvier as rv
+    >>> w = rv.ones(2, requires_grad=True)
+    >>> with rv.inference_mode():
+    ...     (w * 2).requires_grad
+    False
+    """
+    if isinstance(mode, bool):
+        return _GradMode() if mode else _Recorded()
+    return _decorated("inference_mode", _GradMode(), mode)
 
 
 class set_grad_enabled(_GradMode):
-    """Record for backward() or not, by `mode`; as a statement or a context manager."""
+    """Record for backward() or not, by `mode`: from now on, or as a context manager or a decorator for a while.
 
-    def __init__(self, mode: bool):
+    >>> import ranvier as rv
+    >>> w = rv.ones(2, requires_grad=True)
+    >>> with rv.set_grad_enabled(False):
+    ...     (w * 2).requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
         self._value = bool(mode)
-        self._before = [local.grad_enabled]
-        local.grad_enabled = self._value
+        super().__enter__()  # as a statement this is all
+        self._entered = True
 
     def __enter__(self) -> None:
-        local.grad_enabled = self._value
+        if not self._entered:
+            super().__enter__()
+        self._entered = False
+
+    def __call__(self, function: F) -> F:
+        if self._entered:  # for the calls alone
+            self._entered = False
+            self.__exit__()
+        return super().__call__(function)
 
 
 def refuse_trace(what: str) -> None:

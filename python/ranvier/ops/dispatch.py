@@ -127,7 +127,7 @@ def _record(call: Call, inputs: tuple, out: Any) -> Any:
     if call.view is not None:
         share(results[0], inputs[0])
     shown = len(results) - call.extras
-    return tuple(results[:shown]) if shown > 1 else results[0]
+    return tuple(results[:shown]) if several and (shown > 1 or not call.extras) else results[0]
 
 
 def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
@@ -150,7 +150,7 @@ def _apply_slow(call: Call, inputs: tuple, arrays: list) -> tuple[tuple, Any]:
             )
     specs = call.op.infer(*arrays, **call.attrs)
     several = type(specs) is list
-    outs = current_backend().run(call, arrays, specs if several else [specs])
+    outs = current_backend().run(call, arrays, specs if several else [specs], several)
     return inputs, outs if several else outs[0]
 
 

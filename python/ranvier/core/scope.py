@@ -1,0 +1,76 @@
+"""Context managers and decorators that change something of the thread for a while."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Generator
+from threading import get_ident
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Scope:
+    """`with scope:` calls `_enter()`, and at the end `_leave(what that returned)`; `@scope` does so around each call.
+
+    One object may be entered several times, also by several threads. A decorated generator function is inside while it
+    runs, and not while it waits for the next item to be asked for.
+    """
+
+    def _enter(self) -> Any:
+        raise NotImplementedError
+
+    def _leave(self, before: Any) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        # by thread: what to go back to, and the same of the entry before this one
+        thread = get_ident()
+        entries: dict[Any, Any] = self.__dict__
+        entries[thread] = self._enter(), entries.get(thread)
+
+    def __exit__(self, *exc: object) -> None:
+        thread = get_ident()
+        entries: dict[Any, Any] = self.__dict__
+        before, earlier = entries.pop(thread)
+        if earlier is not None:
+            entries[thread] = earlier
+        self._leave(before)
+
+    def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function):
+            return self._around_generator(function)  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            before = self._enter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._leave(before)
+
+        return inside  # type: ignore[return-value]
+
+    def _around_generator(self, function: Callable[..., Generator]) -> Callable[..., Generator]:
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Generator:
+            generator = function(*args, **kwargs)
+            resume: Callable = functools.partial(next, generator)
+            while True:
+                try:
+                    with self:
+                        item = resume()
+                except StopIteration as end:
+                    return end.value
+                try:
+                    sent = yield item
+                    resume = functools.partial(generator.send, sent)
+                except GeneratorExit:
+                    with self:
+                        generator.close()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(generator.throw, error)
+
+        return inside
