@@ -10,15 +10,15 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from ..core.dtypes import as_dtype, bool_, int32, int64
+from ..core.dtypes import bool_, int32, int64
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
-from ..core.tensor import as_tensor, from_numpy
+from ..core.tensor import from_numpy
 from .dispatch import constant
 from .elementwise import fitting
 from .elementwise import where as _chosen
 from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, own_axis, prepared
-from .shape import embed_op, expand, reshape
+from .shape import embed_op, expand, reshape, unsqueeze
 
 __all__ = [
     "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_select", "nonzero",
@@ -263,11 +263,20 @@ def gather(input: Array, dim: int, index: Array) -> Array:
     return _gather(input, index, dim=normalize_axis("gather", dim, len(input.shape)))
 
 
+def _number(name: str, value: Any, like: Any) -> Any:
+    """`value`, a number or 0-d, as what `like` is: an array or a tensor of its dtype."""
+    value = fitting(name, value, like.dtype)
+    if hasattr(value, "dtype"):
+        return value
+    number = constant(value, like.dtype)
+    return number._data if isinstance(like, np.ndarray) else number
+
+
 def _as_source(name: str, input: Any, index: Any, src: Any, value: Any) -> Any:
     if (src is None) == (value is None):
         raise DTypeError(f"{name}: give either src or value")
     if src is None or not hasattr(src, "shape"):
-        return expand(as_tensor(value if src is None else src, dtype=input.dtype), index.shape)
+        return expand(_number(name, value if src is None else src, input), index.shape)
     return src
 
 
@@ -372,7 +381,7 @@ def index_copy(input: Array, dim: int, index: Array, source: Array) -> Array:
 def index_fill(input: Array, dim: int, index: Array, value: float) -> Array:
     """A copy of `input` whose slices `index` along `dim` are filled with `value`."""
     d = _along("index_fill", input, dim, index)
-    return _index_put.call(axes=(d,), accumulate=False), (input, as_tensor(value, dtype=input.dtype), index)
+    return _index_put.call(axes=(d,), accumulate=False), (input, _number("index_fill", value, input), index)
 
 
 def masked_fill(input: Array, mask: Array, value: Array) -> Array:
@@ -450,15 +459,14 @@ def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     >>> rv.one_hot(rv.tensor([0, 2]), 3).tolist()
     [[1, 0, 0], [0, 0, 1]]
     """
-    tensor = as_tensor(tensor)
     _check_indices("one_hot", tensor, "tensor")
     if num_classes == -1:
-        classes = tensor._array("one_hot without num_classes")
+        classes = tensor if isinstance(tensor, np.ndarray) else tensor._array("one_hot without num_classes")
         if classes.size == 0:
             raise ShapeError("one_hot: num_classes must be given for an empty tensor")
         num_classes = int(classes.max()) + 1
     if num_classes < 1:
         raise ShapeError(f"one_hot: num_classes={num_classes} must be positive")
-    index = tensor.unsqueeze(-1)
-    zeros = zeros_for(as_tensor(0, dtype=as_dtype(int64)), (*tensor.shape, num_classes))
-    return scatter(zeros, -1, index, value=1)
+    zero = constant(0, int64)
+    zeros = expand(zero._data if isinstance(tensor, np.ndarray) else zero, (*tensor.shape, num_classes))
+    return scatter(zeros, -1, unsqueeze(tensor, -1), value=1)

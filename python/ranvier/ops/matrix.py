@@ -148,6 +148,7 @@ def cross(input: Array, other: Array, dim: int | None = None) -> Array:
     >>> rv.cross(rv.tensor([1.0, 0.0, 0.0]), rv.tensor([0.0, 1.0, 0.0])).tolist()
     [0.0, 0.0, 1.0]
     """
+    input, other = as_arrays(input, other)
     shape = _broadcast("cross", tuple(input.shape), tuple(other.shape))
     d = next((d for d, n in enumerate(shape) if n == 3), 0) if dim is None else normalize_axis("cross", dim, len(shape))
     if not shape or shape[d] != 3:

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.dtypes import int64, is_float
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from ..core.tensor import as_tensor
-from .elementwise import isnan, lerp, where
+from .elementwise import as_arrays, isnan, lerp, where
 from .index import scatter, zeros_for
 from .join import stack
 from .public import Array
@@ -294,6 +294,7 @@ def unique(
 
 def isin(input: Array, test_elements: Array) -> Array:
     """Whether each element is one of `test_elements`."""
+    input, test_elements = as_arrays(input, test_elements)
     return beside(np.isin(_values("isin", input), _values("isin", test_elements)), input)
 
 
