@@ -42,8 +42,13 @@ class Value(Traced):
 
     @property
     def number(self) -> Any:
-        """The number that a 0-d constant stands for, else None."""
-        return self.data.item() if self.kind == "constant" and self.shape == () else None
+        """The number that a 0-d constant stands for, else None; also for an integer that no double holds, as kernels take
+        numbers.
+        """
+        if self.kind != "constant" or self.shape != ():
+            return None
+        number = self.data.item()
+        return number if number.__class__ is not int or float(number) == number else None
 
 
 class Node:

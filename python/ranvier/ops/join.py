@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from ..core.dtypes import int64, promote
 from ..core.errors import DTypeError, ShapeError
 from ..core.tensor import TensorBase, as_tensor, from_numpy
+from .elementwise import bitwise_xor
 from .index import index_get
 from .public import Array
 from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axes, normalize_axis, own_axis
-from .shape import expand, flip, narrow, reshape, slice_op, split, transpose, unbind, unsqueeze
+from .shape import expand, flip, narrow, reshape, slice_op, split, transpose, unbind
 
 __all__ = [
     "cat", "concat", "concatenate", "hstack", "pad", "repeat", "repeat_interleave", "roll", "rot90", "stack", "tile",
@@ -226,7 +228,10 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
     before, after = [max(0, b) for b in before], [max(0, a) for a in after]
     if not any(before) and not any(after):
         return input
-    return _pad(input, before=tuple(before), after=tuple(after), value=float(value or 0))
+    value, sizes = value or 0, {"before": tuple(before), "after": tuple(after)}
+    if isinstance(value, int) and float(value) != value and input.dtype == int64:  # the kernel takes a double
+        return bitwise_xor(_pad(bitwise_xor(input, value), **sizes, value=0.0), value)
+    return _pad(input, **sizes, value=float(value))
 
 
 def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:
@@ -245,12 +250,25 @@ def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:
 # ---------------------------------------------------------------- repeating and shifting
 
 
+_AT_ONCE = 3  # axes: with what lies between them 7, and kernels take 8
+
+
 def _tiled(input: Any, repeats: tuple) -> Any:
-    extra = len(repeats) - len(input.shape)
-    shape = (1,) * extra + tuple(input.shape)
-    split = tuple(n for pair in zip((1,) * len(shape), shape) for n in pair)  # (1, n0, 1, n1, ..)
-    wide = tuple(n for pair in zip(repeats, shape) for n in pair)
-    return reshape(expand(reshape(input, split), wide), tuple(r * n for r, n in zip(repeats, shape)))
+    shape = [1] * (len(repeats) - len(input.shape)) + list(input.shape)
+    result = reshape(input, tuple(shape))
+    axes = [d for d, r in enumerate(repeats) if r != 1]
+    for k in range(0, len(axes), _AT_ONCE):
+        thin, wide, start = [], [], 0
+        for d in axes[k : k + _AT_ONCE]:
+            between = math.prod(shape[start:d])
+            thin += [between, 1]
+            wide += [between, repeats[d]]
+            start = d
+        rest = math.prod(shape[start:])
+        for d in axes[k : k + _AT_ONCE]:
+            shape[d] *= repeats[d]
+        result = reshape(expand(reshape(result, (*thin, rest)), (*wide, rest)), tuple(shape))
+    return result
 
 
 def repeat(input: Array, *repeats: Any) -> Array:
@@ -290,11 +308,9 @@ def repeat_interleave(input: Array, repeats: Any, dim: int | None = None) -> Arr
     if isinstance(repeats, (int, np.integer)):
         if repeats < 0:
             raise ShapeError(f"repeat_interleave: repeats={repeats} must be >= 0")
-        wide = unsqueeze(input, d + 1)
-        return reshape(
-            expand(wide, (*input.shape[: d + 1], repeats, *input.shape[d + 1 :])),
-            (*input.shape[:d], n * int(repeats), *input.shape[d + 1 :]),
-        )
+        before, after = math.prod(input.shape[: d + 1]), math.prod(input.shape[d + 1 :])
+        wide = expand(reshape(input, (before, 1, after)), (before, int(repeats), after))
+        return reshape(wide, (*input.shape[:d], n * int(repeats), *input.shape[d + 1 :]))
     counts = repeats._array("repeat_interleave's repeats") if isinstance(repeats, TensorBase) else np.asarray(repeats)
     if counts.shape not in ((n,), (1,), ()) or counts.dtype.kind not in "iu" or (counts < 0).any():
         raise ShapeError(

@@ -14,7 +14,7 @@ from ..core.errors import DomainError, OutOfRangeError, ShapeError
 from .creation import make
 from .elementwise import add, as_arrays, div, mul, ne, sqrt, sub
 from .index import index_get
-from .join import cat, pad, roll, vstack
+from .join import cat, pad, repeat_interleave, roll, tile, vstack
 from .matmul import matmul, outer
 from .public import Array
 from .record import broadcast_shapes as _broadcast
@@ -136,6 +136,11 @@ def kron(input: Array, other: Array) -> Array:
     """
     ndim = max(input.ndim, other.ndim)
     a, b = ((1,) * (ndim - x.ndim) + tuple(x.shape) for x in (input, other))
+    if ndim > 4:  # more axes below than kernels take
+        wide = reshape(input, a)
+        for d, size in enumerate(b):
+            wide = repeat_interleave(wide, size, d)
+        return mul(wide, tile(other, a))
     outer_shape = tuple(n for size in a for n in (size, 1))
     inner_shape = tuple(n for size in b for n in (1, size))
     return reshape(mul(reshape(input, outer_shape), reshape(other, inner_shape)), tuple(n * m for n, m in zip(a, b)))

@@ -6,6 +6,7 @@ member before that place. Nor do nodes that make fixed values (`Graph.fixed`) an
 
 from __future__ import annotations
 
+from ...core.dtypes import is_float
 from ..ir import Graph, Group, Node, Value
 
 MAX_INPUTS = 12
@@ -41,7 +42,7 @@ def fuse(graph: Graph) -> Graph:
                         continue
                     if _can_join(producer, cluster, index, uses):
                         cluster = _join(producer, cluster, of)
-        elif node.call.op.epilogue and len(node.outputs) == 1:
+        elif node.call.op.epilogue and len(node.outputs) == 1 and is_float(node.outputs[0].dtype):
             of[index] = _Cluster(node, index)
 
     nodes = []

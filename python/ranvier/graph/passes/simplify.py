@@ -95,7 +95,8 @@ def _identity(node: Node) -> Value | None:
         memory = op.strides(SimpleNamespace(shape=x.shape, strides=x_strides), out.shape, attrs=node.call.attrs)
         return x if memory is not None and memory == (0, x_strides) else None
     for position, number in op.neutral.items():
-        if node.inputs[position].number == number:
+        operand = node.inputs[position].number
+        if operand == number and not np.signbit(operand):  # -0.0 - -0.0 is 0.0
             other = node.inputs[1 - position]
             if other.shape == out.shape and other.dtype == out.dtype:
                 return other
