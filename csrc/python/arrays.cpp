@@ -30,16 +30,14 @@ void init_arrays() {
 
 namespace {
 
-constexpr int64_t kCachedFrom = 16 << 10;
-
 void release(PyObject* capsule) { cached_delete(PyCapsule_GetPointer(capsule, nullptr)); }
 
 }  // namespace
 
-PyObject* new_array(int code, int ndim, const npy_intp* shape, int64_t nbytes) {
+PyObject* new_array(int code, int ndim, const npy_intp* shape, int64_t nbytes, int64_t cached_from) {
   npy_intp* dims = const_cast<npy_intp*>(shape);
   const int type = kTypeOfCode[code];
-  if (nbytes < kCachedFrom) return PyArray_SimpleNew(ndim, dims, type);
+  if (nbytes < cached_from) return PyArray_SimpleNew(ndim, dims, type);
   void* data;
   try {
     data = cached_new(static_cast<size_t>(nbytes));

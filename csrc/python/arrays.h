@@ -50,7 +50,10 @@ inline bool view_of(PyArrayObject* a, View& view) {
   return true;
 }
 
-// A fresh C-contiguous array; large ones come from the caching allocator. Null with a Python error on failure.
-PyObject* new_array(int code, int ndim, const npy_intp* shape, int64_t nbytes);
+inline constexpr int64_t kPageBytes = 4096, kResultBytes = 16 << 10;
+
+// A fresh C-contiguous array; from `cached_from` bytes on it comes from the caching allocator, aligned to cache lines.
+// Null with a Python error on failure.
+PyObject* new_array(int code, int ndim, const npy_intp* shape, int64_t nbytes, int64_t cached_from = kResultBytes);
 
 }  // namespace rv

@@ -7,6 +7,7 @@
 #include "core/units.h"
 #include "python/apply.h"
 #include "python/attrs.h"
+#include "python/create.h"
 #include "python/eager.h"
 #include "python/plan_call.h"
 #include "python/public.h"
@@ -236,6 +237,8 @@ py::dict config() {
 
 PyMethodDef eager_def = {"eager", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(eager)), METH_FASTCALL,
                          "eager(call_id, *arrays): run a known signature, or return None."};
+PyMethodDef filled_def = {"filled", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(filled)), METH_FASTCALL,
+                          "filled(size, dtype, number): a fresh small array of that number, or None."};
 PyMethodDef tape_def = {"read_tape", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(read_tape)),
                         METH_FASTCALL,
                         "read_tape(root, seed): the tape below a tensor, as pullback.py looks it up, or None."};
@@ -292,6 +295,7 @@ PYBIND11_MODULE(_native, m) {
   m.attr("eager") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&eager_def, nullptr, nullptr));
   m.def("eager_add", &py_eager_add, py::arg("call_id"), py::arg("arrays"), py::arg("kernel"), py::arg("outs"),
         py::arg("attrs"), py::arg("label"), py::arg("listed") = false);
+  m.attr("filled") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&filled_def, nullptr, nullptr));
   m.def("op_table", &op_table);
   m.def("matmul_variants", &matmul_variants);
   m.def("dtype_table", &dtype_table);

@@ -17,6 +17,15 @@ from typing import Any
 
 import numpy as np
 
+try:
+    from .._native import filled
+except ImportError:  # the backend says why when it is needed
+
+    def filled(size: tuple, dtype: np.dtype, number: Any) -> np.ndarray | None:
+        """A small array of that number, where the native module is there to make it."""
+        return None
+
+
 ALIGNMENT = 64
 STAGGERED = 1 << 18  # bytes, from which on arrays are staggered
 _places = itertools.cycle(range(0, 4096, 256))
@@ -34,6 +43,9 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any, make: Any = np.empty) -> n
 
 def aligned_full(shape: tuple[int, ...], value: Any, dtype: Any) -> np.ndarray:
     """Such an array filled with one number; zeros are the system's fresh pages."""
+    array = filled(shape, dtype, value)
+    if array is not None:
+        return array
     if not any(np.asarray(value, dtype).tobytes()):  # and no -0
         return aligned_empty(shape, dtype, np.zeros)
     array = aligned_empty(shape, dtype)

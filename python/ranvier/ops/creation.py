@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.context import local
+from ..core.device import as_device
 from ..core.dtypes import as_dtype, get_default_dtype, scalar_dtype
 from ..core.errors import ShapeError
-from ..core.memory import aligned_empty, aligned_full
-from ..core.tensor import from_numpy, to_array
+from ..core.memory import aligned_empty, aligned_full, filled
+from ..core.tensor import to_array, wrap
 from .public import Array
 from .record import as_sizes
 
@@ -26,10 +27,10 @@ __all__ = [
 
 def make(data: np.ndarray, requires_grad: bool = False) -> Any:
     """A new tensor; inside a trace a constant of the graph, made anew by each run."""
-    t: Any = from_numpy(data)
+    t: Any = wrap(data)
     if requires_grad:
         t.requires_grad = True
-    if local.tracer is not None and not requires_grad:
+    elif local.tracer is not None:
         t._data = local.tracer.graph.constant(data)
     return t
 
@@ -41,54 +42,77 @@ def _shape(name: str, size: tuple) -> tuple[int, ...]:
     return shape
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def made_dtype(name: str, dtype: Any, device: Any) -> np.dtype:
+    """The dtype of a new tensor, the default one unless given; the function `name` was asked for one on `device`."""
+    if device is not None:
+        as_device(device, name)
+    return get_default_dtype() if dtype is None else as_dtype(dtype)
+
+
+def _filled(name: str, size: tuple, number: Any, dtype: Any, device: Any, requires_grad: bool) -> Any:
+    dtype = made_dtype(name, dtype, device)
+    data = filled(size, dtype, number)
+    return make(aligned_full(_shape(name, size), number, dtype) if data is None else data, requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros.
 
     >>> import ranvier as rv
     >>> rv.zeros(2, 3).shape
     (2, 3)
     """
-    return make(aligned_full(_shape("zeros", size), 0, as_dtype(dtype or get_default_dtype())), requires_grad)
+    return _filled("zeros", size, 0, dtype, device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    return make(aligned_full(_shape("ones", size), 1, as_dtype(dtype or get_default_dtype())), requires_grad)
+    return _filled("ones", size, 1, dtype, device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose contents are not set."""
-    return make(aligned_empty(_shape("empty", size), as_dtype(dtype or get_default_dtype())), requires_grad)
+    dtype = made_dtype("empty", dtype, device)
+    data = filled(size, dtype, None)
+    return make(aligned_empty(_shape("empty", size), dtype) if data is None else data, requires_grad)
 
 
-def full(size: Any, fill_value: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full(size: Any, fill_value: Array, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with one number; its dtype is the number's unless given."""
-    dtype = as_dtype(dtype) if dtype is not None else scalar_dtype(fill_value)
-    number = to_array(fill_value, dtype, "full")
-    return make(aligned_full(_shape("full", (size,)), number, dtype), requires_grad)
+    dtype = made_dtype("full", scalar_dtype(fill_value) if dtype is None else dtype, device)
+    data = filled((size,), dtype, fill_value)
+    if data is None:
+        data = aligned_full(_shape("full", (size,)), to_array(fill_value, dtype, "full"), dtype)
+    return make(data, requires_grad)
 
 
-def zeros_like(input: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """zeros(input.shape) in input's dtype."""
-    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return _filled("zeros_like", input.shape, 0, input.dtype if dtype is None else dtype, device, requires_grad)
 
 
-def ones_like(input: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """ones(input.shape) in input's dtype."""
-    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return _filled("ones_like", input.shape, 1, input.dtype if dtype is None else dtype, device, requires_grad)
 
 
-def empty_like(input: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """empty(input.shape) in input's dtype."""
-    return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    dtype = input.dtype if dtype is None else dtype
+    return empty(input.shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def full_like(input: Array, fill_value: Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Array, fill_value: Array, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """full(input.shape, fill_value) in input's dtype."""
-    return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    dtype = input.dtype if dtype is None else dtype
+    return full(input.shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """start, start + step, ... below `end`; int64 where all are integers.
 
     >>> import ranvier as rv
@@ -99,13 +123,16 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, req
         start, end = 0, start
     if step == 0 or (end - start) * step < 0:
         raise ShapeError(f"arange: step={step} must lead from {start} to {end}")
-    if dtype is None:
-        dtype = np.int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else get_default_dtype()
-    return make(np.arange(start, end, step).astype(as_dtype(dtype)), requires_grad)
+    values = np.arange(start, end, step)
+    dtype = made_dtype("arange", values.dtype if dtype is None and values.dtype.kind == "i" else dtype, device)
+    return make(values if values.dtype == dtype else values.astype(dtype), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`steps` equally spaced numbers from `start` to `end`, both included; symmetric where the ends are."""
+    dtype = made_dtype("linspace", dtype, device)
     if steps < 0:
         raise ShapeError(f"linspace: steps={steps} must be >= 0")
     step = (end - start) / max(steps - 1, 1)
@@ -113,9 +140,11 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, require
     values = np.where(at < steps // 2, start + step * at, end - step * (steps - 1 - at))
     if steps == 1:
         values[0] = start
-    return make(values.astype(as_dtype(dtype or get_default_dtype())), requires_grad)
+    return make(values.astype(dtype), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """The n x m matrix with ones on its diagonal."""
-    return make(np.eye(n, m, dtype=as_dtype(dtype or get_default_dtype())), requires_grad)
+    return make(np.eye(n, m, dtype=made_dtype("eye", dtype, device)), requires_grad)

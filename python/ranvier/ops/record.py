@@ -233,6 +233,11 @@ def as_sizes(name: str, shape: tuple) -> tuple[int, ...]:
     """Sizes given as f(2, 3), f((2, 3)) or f([2, 3])."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
+    for n in shape:
+        if n.__class__ is not int:
+            break
+    else:
+        return shape
     try:
         return tuple(n.__index__() for n in shape)
     except AttributeError:
