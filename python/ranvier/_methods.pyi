@@ -303,7 +303,7 @@ class Methods:
         """input where it is positive, else alpha * (exp(input) - 1)."""
     def elu_(self, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         """`elu`, in place."""
-    def empty_like(self, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    def empty_like(self, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         """empty(input.shape) in input's dtype."""
     def eq(self, other: TensorLike) -> Tensor:
         """input == other, elementwise."""
@@ -377,7 +377,7 @@ class Methods:
         """input - trunc(input): what is behind the point, with input's sign."""
     def frac_(self) -> Tensor:
         """`frac`, in place."""
-    def full_like(self, fill_value: TensorLike, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    def full_like(self, fill_value: TensorLike, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         """full(input.shape, fill_value) in input's dtype."""
     @overload
     def gather(self, dim: int, index: TensorLike) -> Tensor:
@@ -736,7 +736,7 @@ class Methods:
         """`ne`, in place."""
     def numel(self) -> int:
         """The number of elements."""
-    def ones_like(self, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    def ones_like(self, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         """ones(input.shape) in input's dtype."""
     def outer(self, vec2: TensorLike) -> Tensor:
         """out[i, j] = input[i] * vec2[j]."""
@@ -1046,5 +1046,5 @@ class Methods:
         """input * log(other); 0 where input is 0, unless other is NaN."""
     def xlogy_(self, other: TensorLike) -> Tensor:
         """`xlogy`, in place."""
-    def zeros_like(self, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    def zeros_like(self, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         """zeros(input.shape) in input's dtype."""

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from .core.context import local, refuse_trace
-from .core.dtypes import as_dtype, get_default_dtype, int64, is_float
+from .core.device import as_device
+from .core.dtypes import int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError
 from .core.namespace import listing as _listing
 from .core.tensor import as_tensor, from_numpy, wrap
 from .core.traced import is_traced
 from .ops import random as _ops
+from .ops.creation import made_dtype
 from .ops.public import Array
 from .ops.record import Op, as_sizes
 from .ops.sort import topk
@@ -175,45 +177,42 @@ def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /,
         raise
 
 
-def _float_dtype(dtype: Any) -> np.dtype:
-    return get_default_dtype() if dtype is None else as_dtype(dtype)
-
-
-def _uniform(shape: tuple, low: float, high: float, dtype: Any, generator: Any, requires_grad: bool) -> Tensor:
-    dtype = _float_dtype(dtype)
+def _uniform(shape: tuple, low: float, high: float, dtype: np.dtype, generator: Any, requires_grad: bool) -> Tensor:
     out = _draw(_ops.uniform_op, generator, shape, dtype, shape=shape, dtype=dtype, low=low, high=high)
     return out.requires_grad_() if requires_grad else out
 
 
-def _normal(shape: tuple, mean: float, std: float, dtype: Any, generator: Any, requires_grad: bool) -> Tensor:
-    dtype = _float_dtype(dtype)
+def _normal(shape: tuple, mean: float, std: float, dtype: np.dtype, generator: Any, requires_grad: bool) -> Tensor:
     out = _draw(_ops.normal_op, generator, shape, dtype, shape=shape, dtype=dtype, mean=mean, std=std)
     return out.requires_grad_() if requires_grad else out
 
 
 def uniform(
-    size: Any, low: float = 0.0, high: float = 1.0, *, dtype: Any = None, generator: Generator | None = None,
-    requires_grad: bool = False,
+    size: Any, low: float = 0.0, high: float = 1.0, *, dtype: Any = None, device: Any = None,
+    generator: Generator | None = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Random numbers uniform in [low, high) (up to rounding)."""
     if not low <= high:
         raise OutOfRangeError(f"uniform: low={low} must not exceed high={high}")
-    return _uniform(as_sizes("uniform", (size,)), float(low), float(high), dtype, generator, requires_grad)
+    shape, dtype = as_sizes("uniform", (size,)), made_dtype("uniform", dtype, device)
+    return _uniform(shape, float(low), float(high), dtype, generator, requires_grad)
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Random numbers uniform in [0, 1).
 
     >>> import ranvier as rv
     >>> rv.rand(2, 3).shape
     (2, 3)
     """
-    return _uniform(as_sizes("rand", size), 0.0, 1.0, dtype, generator, requires_grad)
+    return _uniform(as_sizes("rand", size), 0.0, 1.0, made_dtype("rand", dtype, device), generator, requires_grad)
 
 
 def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, dtype: Any = None, generator: Generator | None = None,
-    requires_grad: bool = False,
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, dtype: Any = None, device: Any = None,
+    generator: Generator | None = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Normal random numbers; mean and std are numbers (then `size` is given) or tensors that broadcast.
 
@@ -231,22 +230,26 @@ def normal(
         raise ShapeError("normal: give size, or a tensor as mean or std")
     if std < 0:
         raise OutOfRangeError(f"normal: std={std} must be >= 0")
-    return _normal(as_sizes("normal", (size,)), float(mean), float(std), dtype, generator, requires_grad)
+    shape, dtype = as_sizes("normal", (size,)), made_dtype("normal", dtype, device)
+    return _normal(shape, float(mean), float(std), dtype, generator, requires_grad)
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Random numbers of the standard normal distribution.
 
     >>> import ranvier as rv
     >>> rv.randn(2, 3).shape
     (2, 3)
     """
-    return _normal(as_sizes("randn", size), 0.0, 1.0, dtype, generator, requires_grad)
+    return _normal(as_sizes("randn", size), 0.0, 1.0, made_dtype("randn", dtype, device), generator, requires_grad)
 
 
 def randint(
-    low: int, high: Any = None, size: Any = None, *, dtype: Any = None, generator: Generator | None = None
-) -> Tensor:
+    low: int, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None,
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
     """Integers uniform in [low, high); randint(high, size) starts at 0.
 
     >>> import ranvier as rv
@@ -261,11 +264,11 @@ def randint(
         low, high = 0, low
     if size is None:
         raise ShapeError("randint: size is missing: randint(high, size) or randint(low, high, size)")
-    shape, dtype = as_sizes("randint", (size,)), int64 if dtype is None else as_dtype(dtype)
+    shape, dtype = as_sizes("randint", (size,)), made_dtype("randint", int64 if dtype is None else dtype, device)
     return _draw(_ops.randint_op, generator, shape, dtype, shape=shape, dtype=dtype, low=int(low), high=int(high))
 
 
-def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
+def randperm(n: int, *, device: Any = None, generator: Generator | None = None) -> Tensor:
     """The integers 0..n-1 in random order.
 
     >>> import ranvier as rv
@@ -273,30 +276,30 @@ def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
     [0, 1, 2, 3]
     """
     n = int(n)
+    as_device(device, "randperm")
     if n < 0:
         raise ShapeError(f"randperm: n={n} must be >= 0")
     return _draw(_ops.randperm_op, generator, (n,), int64, n=n)
 
 
-def _like(input: Any, dtype: Any) -> np.dtype:
-    return input.dtype if dtype is None else as_dtype(dtype)
-
-
-def rand_like(input: Array, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def rand_like(input: Array, *, dtype: Any = None, device: Any = None, generator: Generator | None = None) -> Tensor:
     """rand(input.shape) in input's dtype."""
-    return rand(input.shape, dtype=_like(input, dtype), generator=generator)
+    return rand(input.shape, dtype=input.dtype if dtype is None else dtype, device=device, generator=generator)
 
 
-def randn_like(input: Array, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def randn_like(input: Array, *, dtype: Any = None, device: Any = None, generator: Generator | None = None) -> Tensor:
     """randn(input.shape) in input's dtype."""
-    return randn(input.shape, dtype=_like(input, dtype), generator=generator)
+    return randn(input.shape, dtype=input.dtype if dtype is None else dtype, device=device, generator=generator)
 
 
 def randint_like(
-    input: Array, low: int, high: int | None = None, *, dtype: Any = None, generator: Generator | None = None
-) -> Tensor:
+    input: Array, low: int, high: int | None = None, *, dtype: Any = None, device: Any = None,
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
     """randint(low, high, input.shape) in input's dtype."""
-    return randint(low, high, input.shape, dtype=_like(input, dtype), generator=generator)
+    return randint(
+        low, high, input.shape, dtype=input.dtype if dtype is None else dtype, device=device, generator=generator
+    )
 
 
 def bernoulli(input: Array, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -324,7 +327,7 @@ def mask(
     shape: tuple, p: float, value: float = 1.0, *, dtype: Any = None, generator: Generator | None = None
 ) -> Tensor:
     """`value` with probability p, else 0: with value = 1/p the factors of dropout."""
-    shape, dtype = tuple(shape), _float_dtype(dtype)
+    shape, dtype = tuple(shape), made_dtype("mask", dtype)
     attrs = {"shape": shape, "dtype": dtype, "p": float(p), "value": float(value)}
     return _draw(_ops.bernoulli_op, generator, shape, dtype, **attrs)
 

@@ -128,21 +128,21 @@ class Tensor(TensorBase, Methods):
         """self where `condition` holds, else `other`"""
         return ops.where(condition, self, other)
 
-    def new_tensor(self, data: Any, dtype: Any = None) -> Tensor:
+    def new_tensor(self, data: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
         """A new tensor of `data`, in this tensor's dtype unless given."""
-        return tensor(data, dtype or self.dtype)
+        return tensor(data, self.dtype if dtype is None else dtype, requires_grad, device=device)
 
-    def new_zeros(self, *size: Any, dtype: Any = None) -> Tensor:
-        return ops.zeros(*size, dtype=dtype or self.dtype)
+    def new_zeros(self, *size: Any, dtype: Any = None, **options: Any) -> Tensor:
+        return ops.zeros(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_ones(self, *size: Any, dtype: Any = None) -> Tensor:
-        return ops.ones(*size, dtype=dtype or self.dtype)
+    def new_ones(self, *size: Any, dtype: Any = None, **options: Any) -> Tensor:
+        return ops.ones(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_empty(self, *size: Any, dtype: Any = None) -> Tensor:
-        return ops.empty(*size, dtype=dtype or self.dtype)
+    def new_empty(self, *size: Any, dtype: Any = None, **options: Any) -> Tensor:
+        return ops.empty(*size, dtype=self.dtype if dtype is None else dtype, **options)
 
-    def new_full(self, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-        return ops.full(size, fill_value, dtype=dtype or self.dtype)
+    def new_full(self, size: Any, fill_value: Any, dtype: Any = None, **options: Any) -> Tensor:
+        return ops.full(size, fill_value, dtype=self.dtype if dtype is None else dtype, **options)
 
     def is_floating_point(self) -> bool:
         return is_float(self.dtype)
@@ -467,8 +467,9 @@ def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool, attribut
     return t
 
 
-def tensor(data: object, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: object, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
     """A new tensor with a copy of `data`. Python floats become the default dtype; NumPy arrays keep theirs."""
+    as_device(device, "tensor")
     if isinstance(data, Tensor):
         data = data._array("tensor()")
     elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .context import Epoch, versions
-from .device import CPU, Device
+from .device import CPU, Device, as_device
 from .dtypes import ALL, CODE, as_dtype, get_default_dtype, is_float
 from .errors import DTypeError, GradError, ShapeError, TraceError
 from .traced import Traced, is_traced
@@ -201,8 +201,10 @@ def _fitting(array: np.ndarray, dtype: np.dtype, data: Any, name: str) -> np.nda
     return array.astype(dtype)
 
 
-def as_tensor(data: Array, dtype: Any = None) -> Tensor:
+def as_tensor(data: Array, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, without a copy where it is one already or is a NumPy array of the dtype."""
+    if device is not None:
+        as_device(device, "as_tensor")
     if isinstance(data, TensorBase):
         t: Any = data
         return t if dtype is None else t.to(dtype)

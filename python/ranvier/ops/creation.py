@@ -42,7 +42,7 @@ def _shape(name: str, size: tuple) -> tuple[int, ...]:
     return shape
 
 
-def made_dtype(name: str, dtype: Any, device: Any) -> np.dtype:
+def made_dtype(name: str, dtype: Any, device: Any = None) -> np.dtype:
     """The dtype of a new tensor, the default one unless given; the function `name` was asked for one on `device`."""
     if device is not None:
         as_device(device, name)
@@ -143,8 +143,6 @@ def linspace(
     return make(values.astype(dtype), requires_grad)
 
 
-def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on its diagonal."""
     return make(np.eye(n, m, dtype=made_dtype("eye", dtype, device)), requires_grad)
