@@ -135,7 +135,22 @@ void inner(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_row, int 
     }
   };
   int64_t p = 0;
-  for (; p + L <= k; p += L) step(p, [](const T* q) { return load(q); });
+  auto whole = [&](int64_t end) __attribute__((always_inline)) {
+    for (; p + L <= end; p += L) step(p, [](const T* q) { return load(q); });
+  };
+  if (k > kSumAlong) {  // a sum of sums
+    vec<T> before[N] = {};
+    while (k - p > kSumAlong) {
+      whole(p + kSumAlong);
+#pragma GCC unroll 16
+      for (int i = 0; i < N; ++i) before[i] += acc[i], acc[i] = vec<T>{};
+    }
+    whole(k);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) acc[i] += before[i];
+  } else {
+    whole(k);
+  }
   if (p < k) {
     const int rest = static_cast<int>(k - p);
     step(p, [rest](const T* q) { return load_n(q, rest); });

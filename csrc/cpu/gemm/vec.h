@@ -22,6 +22,11 @@ inline constexpr int kRows = 4;
 
 template <class T> using vec = typename Vec<T>::Native;
 template <class T> inline constexpr int kLanes = Vec<T>::N;
+
+// Values of k that one sum takes where lanes run along k: longer sums are sums of sums, for errors grow with the number
+// of terms in a row.
+inline constexpr int64_t kSumAlong = 4096;
+
 template <class T> struct Loose {
   typedef T type __attribute__((vector_size(kVecBytes), aligned(alignof(T)), may_alias));
 };

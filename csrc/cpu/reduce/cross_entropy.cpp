@@ -2,11 +2,12 @@
 // Cross-entropy of logits x (N, C, d...) with class labels t (N, d...), and its gradient.
 //
 //   q[n,c]  = w[c] ((1 - e) [c = t[n]] + e / C)             e: label smoothing, w: class weights (1 where absent)
-//   loss[n] = sum_c q[n,c] (lse[n] - x[n,c])                lse[n] = log sum_c exp(x[n,c]);  0 where t[n] is ignored
+//   loss[n] = sum_c q[n,c] (top[n] - x[n,c] + log_sum[n])   0 where t[n] is ignored
+//   top[n]  = max_c x[n,c], log_sum[n] = log sum_c exp(x[n,c] - top[n]): apart, so that large logits lose nothing
 //   mean    = sum_n loss[n] / total                         total = sum of w[t[n]] over what is not ignored
 //
-// cross_entropy:      (x, t[, w])                -> loss, lse, total
-// cross_entropy_grad: (g, x, t, lse, total[, w]) -> dx;  g is shaped as loss
+// cross_entropy:      (x, t[, w])                         -> loss, top, log_sum, total
+// cross_entropy_grad: (g, x, t, top, log_sum, total[, w]) -> dx;  g is shaped as loss
 #include "cpu/reduce/lines.h"
 #include "cpu/reduce/rows.h"
 #include "cpu/simd/vmath_exp.h"
@@ -49,18 +50,19 @@ template <class T> struct CrossEntropy {
     return copy;
   }
 
-  static T log_sum(T m, T s) { return m + (sizeof(T) == 4 ? __builtin_logf(s) : __builtin_log(s)); }
-
-  // sum_c w[c] x[c]
-  static T weighted(const T* x, int64_t step, const Labels& labels) {
-    T sum = 0;
-    for (int64_t c = 0; c < labels.classes; ++c) sum += labels.of(c) * x[c * step];
+  // sum_c w[c] (top - x[c]); a weight of 0 takes out what is infinite
+  static double below(T top, const T* x, int64_t step, const Labels& labels) {
+    double sum = 0;
+    for (int64_t c = 0; c < labels.classes; ++c) {
+      const T w = labels.of(c);
+      if (w != 0) sum += static_cast<double>(w) * static_cast<double>(top - x[c * step]);
+    }
     return sum;
   }
 
   static void forward(const Args& args, Team& team) {
-    const View &in = args.in[0], &target = args.in[1], &loss = args.out[0], &lse = args.out[1];
-    const Lines<3> lines({&in, &target, &lse}, static_cast<int>(attrs<LossAttrs>(args).dim));
+    const View &in = args.in[0], &target = args.in[1], &loss = args.out[0], &top = args.out[1];
+    const Lines<3> lines({&in, &target, &top}, static_cast<int>(attrs<LossAttrs>(args).dim));
     const int64_t n = lines.length;
     const auto reduction = static_cast<Reduction>(attrs<LossAttrs>(args).reduction);
     const Labels labels(args, 2, n);
@@ -75,7 +77,7 @@ template <class T> struct CrossEntropy {
       const int64_t width = lines.tiled - begin < cut.width ? lines.tiled - begin : cut.width;
       const T* x = in.ptr<T>() + lines.offset(0, outer) + begin * lines.next[0];
       const int64_t* t = target.ptr<int64_t>() + lines.offset(1, outer) + begin * lines.next[1];
-      T* l = lse.ptr<T>() + lines.offset(2, outer) + begin * lines.next[2];
+      const int64_t line = lines.offset(2, outer) + begin * lines.next[2];  // loss, top and log_sum are C-ordered
       const Scratch scratch(bytes);
       T *m = scratch.as<T>(), *s = m + cut.width;
       if (cut.rows) {
@@ -98,24 +100,27 @@ template <class T> struct CrossEntropy {
       double sum = 0, weight = 0;
       for (int64_t i = 0; i < width; ++i) {
         const int64_t label = t[i * lines.next[1]];
-        const T log_sum_exp = log_sum(m[i], s[i]);
+        const int64_t at = line + i * lines.next[2];
+        const T log_sum = sizeof(T) == 4 ? __builtin_logf(s[i]) : __builtin_log(s[i]);
         T value = 0;
         if (label != labels.ignored) {
           if (!labels.valid(label)) {
-            // lse is C-ordered: its offset is the label's flat position
-            team.fail(l + i * lines.next[2] - lse.ptr<const T>(), label, 0, labels.classes - 1);
+            team.fail(at, label, 0, labels.classes - 1);
           } else {
             const T* row = x + i * lines.next[0];
             const T w = labels.of(label);
-            value = (1 - labels.smoothing) * w * (log_sum_exp - row[label * lines.step[0]]);
+            const T share = (1 - labels.smoothing) * w;
+            if (share != 0) value = share * (m[i] - row[label * lines.step[0]] + log_sum);
             if (labels.smoothing != 0)
-              value += labels.smoothing / static_cast<T>(n) *
-                       (labels.all * log_sum_exp - weighted(row, lines.step[0], labels));
+              value += static_cast<T>(static_cast<double>(labels.smoothing / static_cast<T>(n)) *
+                                      (below(m[i], row, lines.step[0], labels) +
+                                       static_cast<double>(labels.all) * static_cast<double>(log_sum)));
             weight += static_cast<double>(w);
           }
         }
-        l[i * lines.next[2]] = log_sum_exp;
-        if (reduction == kNone) loss_at(loss, lse, l + i * lines.next[2]) = value;
+        top.ptr<T>()[at] = m[i];
+        args.out[2].ptr<T>()[at] = log_sum;
+        if (reduction == kNone) loss.ptr<T>()[at] = value;
         sum += static_cast<double>(value);
       }
       partial[2 * task] = sum;
@@ -124,46 +129,46 @@ template <class T> struct CrossEntropy {
 
     double sum = 0, total = 0;
     for (int64_t i = 0; i < cut.tasks; ++i) sum += partial[2 * i], total += partial[2 * i + 1];
-    *args.out[2].ptr<T>() = static_cast<T>(total);
+    *args.out[3].ptr<T>() = static_cast<T>(total);
     if (reduction != kNone) *loss.ptr<T>() = static_cast<T>(reduction == kMean ? sum / total : sum);
   }
 
-  // loss and lse are both C-ordered
-  static T& loss_at(const View& loss, const View& lse, const T* at) { return loss.ptr<T>()[at - lse.ptr<T>()]; }
-
   static void backward(const Args& args, Team& team) {
-    const View &g = args.in[0], &in = args.in[1], &target = args.in[2], &lse = args.in[3], &out = args.out[0];
+    const View &g = args.in[0], &in = args.in[1], &target = args.in[2], &top = args.in[3], &log_sum = args.in[4],
+               &out = args.out[0];
     const auto reduction = static_cast<Reduction>(attrs<LossAttrs>(args).reduction);
-    const View& upstream = reduction == kNone ? g : lse;  // a scalar has no lines
-    const Lines<5> lines({&in, &target, &lse, &out, &upstream}, static_cast<int>(attrs<LossAttrs>(args).dim));
+    const View& upstream = reduction == kNone ? g : top;  // a scalar has no lines
+    const Lines<6> lines({&in, &target, &top, &out, &upstream, &log_sum}, static_cast<int>(attrs<LossAttrs>(args).dim));
     const int64_t n = lines.length;
-    const Labels labels(args, 5, n);
+    const Labels labels(args, 6, n);
     const Cut cut(lines, n == 1 || (lines.step[0] == 1 && lines.step[3] == 1), N);
     if (n == 0 || cut.tasks == 0) return;
     T common = 1;
     if (reduction != kNone) common = *g.ptr<T>();
-    if (reduction == kMean) common /= *args.in[4].ptr<T>();
+    if (reduction == kMean) common /= *args.in[5].ptr<T>();
     const T keep = 1 - labels.smoothing, spread = labels.smoothing / static_cast<T>(n);
     const bool unit_in = lines.next[0] == 1, unit_out = lines.next[3] == 1;
-    // (width) lse, (width) a, (width) b, (n, width) copy
-    const auto bytes = static_cast<int64_t>(sizeof(T)) * (cut.width * (3 + (unit_in && unit_out ? 0 : n)) + N);
+    // (width) top, (width) log_sum, (width) a, (width) b, (n, width) copy
+    const auto bytes = static_cast<int64_t>(sizeof(T)) * (cut.width * (4 + (unit_in && unit_out ? 0 : n)) + N);
 
     team.each(cut.tasks, [&](int64_t task) {
       const int64_t outer = task / cut.tiles, begin = task % cut.tiles * cut.width;
       const int64_t width = lines.tiled - begin < cut.width ? lines.tiled - begin : cut.width;
       const T* x = in.ptr<T>() + lines.offset(0, outer) + begin * lines.next[0];
       const int64_t* t = target.ptr<int64_t>() + lines.offset(1, outer) + begin * lines.next[1];
-      const T* l = lse.ptr<T>() + lines.offset(2, outer) + begin * lines.next[2];
+      const T* highest = top.ptr<T>() + lines.offset(2, outer) + begin * lines.next[2];
+      const T* log_sums = log_sum.ptr<T>() + lines.offset(5, outer) + begin * lines.next[5];
       T* dx = out.ptr<T>() + lines.offset(3, outer) + begin * lines.next[3];
       const T* up = upstream.ptr<T>() + lines.offset(4, outer) + begin * lines.next[4];
       const Scratch scratch(bytes);
-      T *ls = scratch.as<T>(), *a = ls + cut.width, *b = a + cut.width, *copy = b + cut.width;
-      // dx[c] = a exp(x[c] - lse) - b w[c] - [c = t] h
+      T *m = scratch.as<T>(), *ls = m + cut.width, *a = ls + cut.width, *b = a + cut.width, *copy = b + cut.width;
+      // dx[c] = a exp(x[c] - top - log_sum) - b w[c] - [c = t] h
       for (int64_t i = 0; i < width; ++i) {
         const int64_t label = t[i * lines.next[1]];
         const bool counts = label != labels.ignored && labels.valid(label);
         const T gi = !counts ? T(0) : reduction == kNone ? up[i * lines.next[4]] : common;
-        ls[i] = l[i * lines.next[2]];
+        m[i] = highest[i * lines.next[2]];
+        ls[i] = log_sums[i * lines.next[5]];
         b[i] = gi * spread;
         a[i] = counts ? gi * keep * labels.of(label) + b[i] * labels.all : T(0);
       }
@@ -179,14 +184,15 @@ template <class T> struct CrossEntropy {
         for (int64_t i = 0; i < width; ++i) {
           const T* row = x + i * lines.next[0];
           T* to = dx + i * lines.next[3];
-          const V center(ls[i]), scale(a[i]), shift(labels.weight ? T(0) : b[i]);
+          const V center(m[i]), rest(ls[i]), scale(a[i]), shift(labels.weight ? T(0) : b[i]);
           if (a[i] == 0 && b[i] == 0) {
             for (int64_t c = 0; c < n; ++c) to[c] = 0;
             continue;
           }
           each_vector<T>(
-              n, [&](auto get, auto put, int64_t c)
-                     __attribute__((always_inline)) { put(to + c, exp(get(row + c) - center) * scale - shift); });
+              n, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+                put(to + c, exp(get(row + c) - center - rest) * scale - shift);
+              });
           if (labels.weight && b[i] != 0)
             for (int64_t c = 0; c < n; ++c) to[c] -= b[i] * labels.of(c);
         }
@@ -200,7 +206,8 @@ template <class T> struct CrossEntropy {
         const V w(labels.of(c));
         each_vector<T>(
             width, [&](auto get, auto put, int64_t i) __attribute__((always_inline)) {
-              const V scale = get(a + i), p = exp(get(tile + c * px + i) - get(ls + i)) * scale - get(b + i) * w;
+              const V scale = get(a + i);
+              const V p = exp(get(tile + c * px + i) - get(m + i) - get(ls + i)) * scale - get(b + i) * w;
               put(y + c * py + i, select(scale == V(T(0)), V(T(0)), p));  // an ignored line may hold anything
             });
       }
@@ -239,16 +246,20 @@ bool fits(const View& v, const View& x, int64_t axis) {
   return true;
 }
 
-// what both directions ask of logits, labels, lse, total, a (loss or its gradient) and the weights
-const char* check(const Args& args, const View& x, const View& t, const View& lse, const View& total, const View& loss,
+// what both directions ask of logits, labels, top, log_sum and total (at `lines`), loss (or its gradient) and the
+// weights
+const char* check(const Args& args, const View& x, const View& t, const View* lines, const View& loss,
                   const View* weight) {
+  const View &top = lines[0], &log_sum = lines[1], &total = lines[2];
   const auto& [dim, reduction, ignore_index, label_smoothing] = attrs<LossAttrs>(args);
   if (!floating(x.dtype)) return "logits must be float";
   if (t.dtype != DType::i64) return "labels must be int64";
   if (x.ndim < 1 || dim < 0 || dim >= x.ndim) return "dim out of range";
   if (reduction < kNone || reduction > kMean) return "reduction must be 0, 1 or 2";
-  if (!fits(t, x, dim) || !fits(lse, x, dim)) return "labels and lse have the logits' other axes";
-  if (lse.dtype != x.dtype || total.dtype != x.dtype || loss.dtype != x.dtype) return "dtypes must be equal";
+  if (!fits(t, x, dim) || !fits(top, x, dim) || !fits(log_sum, x, dim))
+    return "labels, top and log_sum have the logits' other axes";
+  if (top.dtype != x.dtype || log_sum.dtype != x.dtype || total.dtype != x.dtype || loss.dtype != x.dtype)
+    return "dtypes must be equal";
   if (total.ndim != 0) return "total is a scalar";
   if (reduction == kNone ? !fits(loss, x, dim) : loss.ndim != 0) return "loss has the wrong shape";
   if (weight && (weight->ndim != 1 || weight->shape[0] != x.shape[dim] || weight->dtype != x.dtype))
@@ -257,17 +268,17 @@ const char* check(const Args& args, const View& x, const View& t, const View& ls
 }
 
 const char* forward_check(const Args& args) {
-  if ((args.n_in != 2 && args.n_in != 3) || args.n_out != 3) return "two or three inputs and three outputs are needed";
-  if (!args.out[0].contiguous() || !args.out[1].contiguous()) return "outputs must be contiguous";
-  return check(args, args.in[0], args.in[1], args.out[1], args.out[2], args.out[0],
-               args.n_in == 3 ? &args.in[2] : nullptr);
+  if ((args.n_in != 2 && args.n_in != 3) || args.n_out != 4) return "two or three inputs and four outputs are needed";
+  for (int k = 0; k < 3; ++k)
+    if (!args.out[k].contiguous()) return "outputs must be contiguous";
+  return check(args, args.in[0], args.in[1], args.out + 1, args.out[0], args.n_in == 3 ? &args.in[2] : nullptr);
 }
 
 const char* backward_check(const Args& args) {
-  if ((args.n_in != 5 && args.n_in != 6) || args.n_out != 1) return "five or six inputs and one output are needed";
+  if ((args.n_in != 6 && args.n_in != 7) || args.n_out != 1) return "six or seven inputs and one output are needed";
   const View &x = args.in[1], &dx = args.out[0];
   if (dx.dtype != x.dtype || !same_shape(x, dx)) return "the gradient is shaped as the logits";
-  return check(args, x, args.in[2], args.in[3], args.in[4], args.in[0], args.n_in == 6 ? &args.in[5] : nullptr);
+  return check(args, x, args.in[2], args.in + 3, args.in[0], args.n_in == 7 ? &args.in[6] : nullptr);
 }
 
 }  // namespace

@@ -13,9 +13,16 @@ enum class Want { var, std, var_mean };
 
 // Count, mean and sum of squared deviations (M2), joined by the formula of Chan, Golub and LeVeque (1979). What the
 // mean loses by rounding is kept in `low`: means that differ by less than their last place still count.
+// A sum that overflows is taken anew, of small multiples of its terms; deviations that overflow have the variance inf.
 template <class T> struct Moments {
   static constexpr int kColumns = 32;  // rows of a block: both passes find it in cache
+  static constexpr T kGrow = static_cast<T>(0x1p64), kShrink = 1 / kGrow;
   using V = Vec<T>;
+
+  static RV_INLINE bool finite(T a) { return a - a == 0; }
+  static RV_INLINE Mask<T> finite(V a) { return a - a == V(T(0)); }
+  static RV_INLINE T finite_or(T a, T other) { return finite(a) ? a : other; }
+  static RV_INLINE V finite_or(V a, V other) { return select(finite(a), a, other); }
 
   struct State {
     T *count, *mean, *low, *m2;
@@ -45,16 +52,31 @@ template <class T> struct Moments {
     const State s(state, plane);
     for (int64_t i = 0; i < width; ++i) {
       const T* x = static_cast<const T*>(data) + i * pitch;
-      const T terms = static_cast<T>(n), mean = fold_row<Plus>(x, n, T(0), itself) / terms;
-      const V center(mean);
-      T shift, square;
+      const T terms = static_cast<T>(n);
+      T mean = fold_row<Plus>(x, n, T(0), itself) / terms, shift, square;
+      if (!finite(mean)) [[unlikely]]
+        mean = fold_row<Plus>(
+                   x, n, T(0), [&](V a) __attribute__((always_inline)) { return a * V(kShrink); }) /
+               terms * kGrow;
       deviations(x, n, V(mean), shift, square);
-      shift /= terms;
+      shift = finite_or(shift / terms, T(0));
       s.count[i] = terms;
       s.mean[i] = mean + shift;
-      s.low[i] = shift - (s.mean[i] - mean);
-      s.m2[i] = square - terms * shift * shift;  // the deviations' own mean takes the rounding of `mean` out again
+      s.low[i] = finite_or(shift - (s.mean[i] - mean), T(0));
+      // the deviations' own mean takes the rounding of `mean` out again
+      s.m2[i] = finite(square) ? square - terms * shift * shift : square;
     }
+  }
+
+  // means that are not finite anew
+  static void scaled_means(const T* x, int64_t pitch, int64_t n, int64_t width, const State& s) {
+    const V terms(static_cast<T>(n));
+    fold_columns<Plus>(
+        x, pitch, n, width, s.low, [&](V a, auto, int64_t) __attribute__((always_inline)) { return a * V(kShrink); });
+    each_vector<T>(
+        width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+          put(s.mean + c, finite_or(get(s.mean + c), get(s.low + c) / terms * V(kGrow)));
+        });
   }
 
   static void columns(const void* data, int64_t pitch, int64_t n, int64_t width, int64_t, void* state, int64_t plane) {
@@ -63,9 +85,15 @@ template <class T> struct Moments {
     const V terms(static_cast<T>(n));
     fold_columns<Plus>(
         x, pitch, n, width, s.mean, [](V a, auto, int64_t) __attribute__((always_inline)) { return a; });
+    bool overflow = false;
     each_vector<T>(
-        width, [&](auto get, auto put, int64_t c)
-                   __attribute__((always_inline)) { put(s.mean + c, get(s.mean + c) / terms); });
+        width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
+          const V mean = get(s.mean + c) / terms;
+          overflow |= any(~finite(mean));
+          put(s.mean + c, mean);
+        });
+    if (overflow) [[unlikely]]
+      scaled_means(x, pitch, n, width, s);
     for (int64_t r = 0; r < n; r += 4) {
       const int64_t rows = n - r < 4 ? n - r : 4;
       const T* from = x + r * pitch;
@@ -87,12 +115,12 @@ template <class T> struct Moments {
     }
     each_vector<T>(
         width, [&](auto get, auto put, int64_t c) __attribute__((always_inline)) {
-          const V shift = get(s.count + c) / terms;
+          const V zero(T(0)), shift = finite_or(get(s.count + c) / terms, zero);
           put(s.count + c, terms);
-          const V before = get(s.mean + c), mean = before + shift;
+          const V before = get(s.mean + c), mean = before + shift, square = get(s.m2 + c);
           put(s.mean + c, mean);
-          put(s.low + c, shift - (mean - before));
-          put(s.m2 + c, get(s.m2 + c) - terms * shift * shift);
+          put(s.low + c, finite_or(shift - (mean - before), zero));
+          put(s.m2 + c, select(finite(square), square - terms * shift * shift, square));
         });
   }
 
@@ -103,9 +131,10 @@ template <class T> struct Moments {
           const V na = get(a.count + c), nb = get(b.count + c), total = na + nb;
           const V before = get(a.mean + c), low = get(a.low + c), share = nb / total;
           const V d = (get(b.mean + c) - before) + (get(b.low + c) - low);
-          const V step = low + d * share, mean = before + step;
+          const V step = low + d * share;
+          const V mean = select(finite(d), before + step, before * (na / total) + get(b.mean + c) * share);
           put(a.mean + c, mean);
-          put(a.low + c, step - (mean - before));
+          put(a.low + c, finite_or(step - (mean - before), V(T(0))));
           put(a.m2 + c, get(a.m2 + c) + get(b.m2 + c) + d * d * na * share);
           put(a.count + c, total);
         });

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .elementwise import where
+from .elementwise import sqrt, where
 from .public import Array
 from .record import Aval, Op, Sample, Spec
 from .reduction import (
@@ -27,8 +27,15 @@ from .reduction import (
 __all__ = ["std", "std_mean", "var", "var_mean"]
 
 
+def _mean_reference(xp: Any, x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """From small multiples of the terms where their sum overflows."""
+    along: dict[str, Any] = {"axis": dim, "keepdims": keepdim}
+    mean = xp.mean(x, **along)
+    return xp.where(xp.isfinite(mean), mean, xp.mean(x * 2.0**-64, **along) * 2.0**64)
+
+
 def _moment_reference(xp: Any, x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
-    mean = xp.mean(x, axis=dim, keepdims=True)
+    mean = _mean_reference(xp, x, dim, True)
     divisor = np.asarray(max(0.0, terms_of(x, dim=dim) - correction), x.dtype)
     return xp.sum((x - mean) ** 2, axis=dim, keepdims=keepdim) / divisor
 
@@ -95,7 +102,7 @@ _var_mean = Op(
     infer=_var_mean_infer,
     reference=lambda xp, x, *, dim, keepdim, correction: (
         _moment_reference(xp, x, dim, keepdim, correction),
-        xp.mean(x, axis=dim, keepdims=keepdim),
+        _mean_reference(xp, x, dim, keepdim),
     ),
     vjp=_var_mean_vjp,
     samples=_MOMENT_SAMPLES,
@@ -169,5 +176,6 @@ def std_mean(
 ) -> tuple[Array, Array]:
     """(standard deviation, mean) over `dim`; see `std`."""
     dim, correction = _correction("std_mean", dim, unbiased, correction)
-    attrs = {"correction": correction}
-    return run_reduction(_std, input, dim, keepdim, attrs), run_reduction(mean_op, input, dim, keepdim)
+    var, mean = run_reduction(_var_mean, input, dim, keepdim, {"correction": correction})
+    flat = var == 0  # there the root has no gradient
+    return where(flat, 0.0, sqrt(where(flat, 1.0, var))), mean

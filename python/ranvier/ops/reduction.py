@@ -329,12 +329,18 @@ def _logsumexp_reference(xp: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool
     return xp.reshape(result, reduced(x.shape, dim, keepdim))
 
 
+def _logsumexp_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
+    """g softmax(x). The sum of exp(x - out) is 1 but for the rounding of a large `out`, which it takes out."""
+    shares = exp(x - kept(out, x, dim, keepdim))
+    return (kept(g, x, dim, keepdim) * (shares / _sum(shares, dim=dim, keepdim=True)),)
+
+
 _logsumexp = float_reduction(
     "logsumexp",
     onnx="ReduceLogSumExp",
     flops=lambda x, **attrs: 10 * size_of(x),
     reference=_logsumexp_reference,
-    vjp=lambda g, out, x, *, dim, keepdim: (kept(g, x, dim, keepdim) * exp(x - kept(out, x, dim, keepdim)),),
+    vjp=_logsumexp_vjp,
     samples=(
         *SAMPLES,
         *EMPTY,

@@ -28,7 +28,11 @@ def _scan_op(name: str, running: Callable, vjp: Callable, **fields: Any) -> Op:
     def reference(xp: Any, x: Any, *, dim: int, reverse: bool) -> Any:
         if not x.shape:
             return x
-        along = running(xp)
+        function = running(xp)
+
+        def along(x: Any, *, axis: int) -> Any:  # in double precision: what overflows in between may come back
+            return function(x, axis=axis, dtype=xp.float64 if is_float(x.dtype) else x.dtype).astype(x.dtype)
+
         return xp.flip(along(xp.flip(x, axis=dim), axis=dim), axis=dim) if reverse else along(x, axis=dim)
 
     return Op(

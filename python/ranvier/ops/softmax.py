@@ -121,9 +121,11 @@ def _others(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
 
 
 def _infer(x: Aval, target: Aval, weight: Aval | None = None, *, dim: int, reduction: str, **attrs: Any) -> list[Spec]:
-    """loss, log-sum-exp of each line, and the sum of the counted labels' weights."""
+    """loss; of each line its maximum, and the log-sum-exp of what it is above the others; the sum of the counted labels'
+    weights. Maximum and logarithm stay apart, because their sum would round the logarithm of large logits away.
+    """
     lines = _others(x.shape, dim)
-    return [(lines if reduction == "none" else (), x.dtype), (lines, x.dtype), ((), x.dtype)]
+    return [(lines if reduction == "none" else (), x.dtype), (lines, x.dtype), (lines, x.dtype), ((), x.dtype)]
 
 
 def _check_labels(target: np.ndarray, classes: int, ignore_index: int) -> None:
@@ -164,22 +166,29 @@ def _reference(
 ) -> tuple:
     q, label_weight = _parts(xp, x, target, weight, dim, ignore_index, label_smoothing)
     top = xp.max(x, axis=dim, keepdims=True)
-    lse = xp.log(xp.sum(xp.exp(x - top), axis=dim, keepdims=True)) + top
-    loss = xp.sum(xp.where(q != 0, q * (lse - x), xp.zeros_like(x)), axis=dim)
+    log_sum = xp.log(xp.sum(xp.exp(x - top), axis=dim, keepdims=True))
+    loss = xp.sum(xp.where(q != 0, q * (top - x + log_sum), xp.zeros_like(x)), axis=dim)
     total = xp.sum(label_weight)
     if reduction != "none":
-        loss = xp.sum(loss)
-    return loss / total if reduction == "mean" else loss, xp.squeeze(lse, axis=dim), total
+        loss = xp.sum(loss, dtype=xp.float64)
+    loss = loss / total if reduction == "mean" else loss
+    return loss, xp.squeeze(top, axis=dim), xp.squeeze(log_sum, axis=dim), total
+
+
+def _probabilities(x: Any, top: Any, log_sum: Any, dim: int) -> Any:
+    return (x - top.unsqueeze(dim) - log_sum.unsqueeze(dim)).exp()
 
 
 def _vjp(g: tuple, out: tuple, x: Any, target: Any, weight: Any = None, **attrs: Any) -> tuple:
-    (loss, lse, _), dim = g, attrs["dim"]
+    (loss, *others, _), dim = g, attrs["dim"]
     more = () if weight is None else (weight,)
     dx = None
     if loss is not None:
-        dx = _cross_entropy_grad(loss, x, target, out[1], out[2], *more, **attrs)
-    if lse is not None:  # reached through a second derivative only
-        through = (x - out[1].unsqueeze(dim)).exp() * lse.unsqueeze(dim)
+        dx = _cross_entropy_grad(loss, x, target, *out[1:], *more, **attrs)
+    if any(o is not None for o in others):  # reached through a second derivative only
+        top, log_sum = (0.0 if o is None else o.unsqueeze(dim) for o in others)
+        highest = (x == out[1].unsqueeze(dim)).to(x.dtype)
+        through = _probabilities(x, out[1], out[2], dim) * log_sum + highest * (top - log_sum)
         dx = through if dx is None else dx + through
     return (dx, *(None for _ in (target, *more)))
 
@@ -205,7 +214,7 @@ _cross_entropy = Op(
     attrs=_ATTRS,
     infer=_infer,
     reference=_reference,
-    saves="io12",
+    saves="io123",
     vjp=_vjp,
     encode=_encode,
     terms=lambda x, *more, dim, reduction, **attrs: x.shape[dim] if reduction == "none" else math.prod(x.shape),
@@ -224,7 +233,8 @@ def _grad_reference(
     g: Any,
     x: Any,
     target: Any,
-    lse: Any,
+    top: Any,
+    log_sum: Any,
     total: Any,
     weight: Any = None,
     *,
@@ -237,13 +247,16 @@ def _grad_reference(
     g = g / total if reduction == "mean" else g
     g = xp.expand_dims(g, axis=dim) if reduction == "none" else g
     a = xp.sum(q, axis=dim, keepdims=True)
-    return xp.where(a != 0, g * (a * xp.exp(x - xp.expand_dims(lse, axis=dim)) - q), xp.zeros_like(x))
+    p = xp.exp(x - xp.expand_dims(top, axis=dim) - xp.expand_dims(log_sum, axis=dim))
+    return xp.where(a != 0, g * (a * p - q), xp.zeros_like(x))
 
 
 def _grad_vjp(
-    v: Any, out: Any, g: Any, x: Any, target: Any, lse: Any, total: Any, weight: Any = None, **attrs: Any
+    v: Any, out: Any, g: Any, x: Any, target: Any, top: Any, log_sum: Any, total: Any, weight: Any = None, **attrs: Any
 ) -> tuple:
-    """With p = exp(x - lse) and a = sum_c q: d(out)/dx = diag(g a p), d(out)/dlse = -g a p; linear in g."""
+    """With p = exp(x - top - log_sum) and a = sum_c q: d(out)/dx = diag(g a p) = -d(out)/dtop = -d(out)/dlog_sum; linear
+    in g.
+    """
     dim, reduction = attrs["dim"], attrs["reduction"]
     more = () if weight is None else (weight,)
     shape = [-1 if d == dim else 1 for d in range(x.ndim)]
@@ -255,10 +268,11 @@ def _grad_vjp(
         of_label = (hot * weight.reshape(shape)).sum(dim, keepdim=True)
         a = a * (of_label * (1 - e) + weight.sum() * (e / classes))
     scale = g.unsqueeze(dim) if reduction == "none" else g / total if reduction == "mean" else g
-    through = (x - lse.unsqueeze(dim)).exp() * a * scale * v
-    unit = _cross_entropy_grad(ones(g.shape, dtype=g.dtype), x, target, lse, total, *more, **attrs)
+    through = _probabilities(x, top, log_sum, dim) * a * scale * v
+    unit = _cross_entropy_grad(ones(g.shape, dtype=g.dtype), x, target, top, log_sum, total, *more, **attrs)
     dg = (unit * v).sum(dim) if reduction == "none" else (unit * v).sum()
-    return (dg, through, None, -through.sum(dim), *(None for _ in (total, *more)))
+    of_lines = -through.sum(dim)
+    return (dg, through, None, of_lines, of_lines, *(None for _ in (total, *more)))
 
 
 def _grad_sample(inputs: tuple, attrs: dict) -> Sample:
@@ -266,7 +280,7 @@ def _grad_sample(inputs: tuple, attrs: dict) -> Sample:
     full = {**_ATTRS, **attrs}
     lines = _others(shape, full["dim"])
     g = lines if full["reduction"] == "none" else ()
-    return Sample((g, shape, labels, lines, np.array(4.0, np.float32), *more), attrs)
+    return Sample((g, shape, labels, lines, lines, np.array(4.0, np.float32), *more), attrs)
 
 
 _cross_entropy_grad = Op(
@@ -295,7 +309,7 @@ def cross_entropy(
 ) -> Array:
     """Cross-entropy of softmax(logits) with `target`, from raw scores, exact for large ones.
 
-    loss[n] = sum_c q[n,c] (lse[n] - x[n,c]),  q[n,c] = w[c] ((1 - e) p[n,c] + e / C),  e = label_smoothing
+    loss[n] = -sum_c q[n,c] log_softmax(x[n])[c],  q[n,c] = w[c] ((1 - e) p[n,c] + e / C),  e = label_smoothing
 
     Args:
         logits: (C), (N, C) or (N, C, d1, ...), float.

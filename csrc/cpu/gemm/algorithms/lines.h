@@ -23,14 +23,20 @@ template <class T> void lines(int64_t k, const T* a, const T* b, int64_t b_col, 
         const vec<T> av = loaded<T>(get(a + p));
         sum[0][u] += av * get(x + p), sum[1][u] += av * get(y + p);
       };
+      vec<T> before[2] = {};  // of sums that were long enough
       int64_t p = 0;
-      for (; p + 2 * L <= k; p += 2 * L) {
-        step(p, 0, [](const T* q) { return load(q); });
-        step(p + L, 1, [](const T* q) { return load(q); });
+      for (;;) {
+        const int64_t end = min(k, p + kSumAlong);
+        for (; p + 2 * L <= end; p += 2 * L) {
+          step(p, 0, [](const T* q) { return load(q); });
+          step(p + L, 1, [](const T* q) { return load(q); });
+        }
+        if (end == k) break;
+        for (int s = 0; s < 2; ++s) before[s] += sum[s][0] + sum[s][1], sum[s][0] = sum[s][1] = vec<T>{};
       }
       for (; p < k; p += L)
         step(p, 0, [rest = static_cast<int>(min(L, k - p))](const T* q) { return load_n(q, rest); });
-      for (int s = 0; s < 2; ++s) part[s][g] = sum[s][0] + sum[s][1];
+      for (int s = 0; s < 2; ++s) part[s][g] = before[s] + (sum[s][0] + sum[s][1]);
     }
     for (int s = 0; s < 2; ++s) {
       const int64_t j = h + s * half;

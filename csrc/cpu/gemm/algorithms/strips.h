@@ -125,7 +125,12 @@ template <class T> inline Narrow<T> pick_narrow(int64_t n) {
 template <class T> void run_row(const Product<T>& q, const T* bias, std::byte* scratch, Team& team) {
   constexpr int64_t widest = (16 << 10) / sizeof(T);  // C stays in L1
   if (q.n <= policy::narrow_vectors * kLanes<T>) {
-    pick_narrow<T>(q.n)(q.k, q.pa, q.a.col, q.pb, q.b.row, q.n, q.pc, bias);
+    T part[policy::narrow_vectors * kLanes<T>];
+    for (int64_t p = 0; p == 0 || p < q.k; p += kSumAlong) {  // a sum of sums
+      pick_narrow<T>(q.n)(min(kSumAlong, q.k - p), q.pa + p * q.a.col, q.a.col, q.pb + p * q.b.row, q.b.row, q.n,
+                          p ? part : q.pc, p ? nullptr : bias);
+      for (int64_t j = 0; p && j < q.n; ++j) q.pc[j] += part[j];
+    }
     return;
   }
   const int64_t part = partial_bytes(q) / static_cast<int64_t>(sizeof(T)), col_tiles = ceil_div(q.n, widest);
