@@ -118,10 +118,9 @@ def test_a_compiled_step_follows_the_parameter_groups(change):
     assert ends[0] == ends[1]
 
 
-@pytest.mark.parametrize("rate", [rv.tensor(0.1), np.array(0.1)])
-def test_rates_that_could_change_unseen_are_refused(rate):
+def test_rates_that_could_change_unseen_are_refused():
     with pytest.raises(TypeError, match="must be a number; pass lr.item()"):
-        optim.SGD([rv.ones(2, requires_grad=True)], lr=rate)
+        optim.SGD([rv.ones(2, requires_grad=True)], lr=np.array(0.1))
 
 
 def test_seeding_inside_is_refused():

@@ -61,17 +61,22 @@ def _gradients(dtype: str) -> list[list[np.ndarray]]:
     return [[random.normal(size=s).astype(dtype) for s in SHAPES] for _ in range(STEPS)]
 
 
+def _initial(op, name: str, hyper: dict) -> float:
+    value = op.initial.get(name, 0.0)
+    return hyper[value] if isinstance(value, str) else value
+
+
 def _ours(name: str, dtype: str, transposed: bool = False, compiled: bool = False) -> list[np.ndarray]:
     op_name, flags, hyper, _, _, initial = CASES[name]
     op = getattr(rules, op_name)
     h = rv.tensor(np.array([hyper[k] for k in op.hyper], np.float64))
-    clock = rv.tensor(op.first_clock(**hyper))
+    scalars = [rv.tensor(np.float64(_initial(op, k, hyper))) for k in op.scalars(**flags) for _ in SHAPES]
     params = [rv.tensor(p) for p in _start(dtype)]
     states = [rv.full(s, initial.get(k, 0.0), dtype=dtype) for k in op.states(**flags) for s in SHAPES]
 
     def step(*grads):
-        outs = op(h, clock, *params, *grads, *states, **flags)
-        for old, new in zip((clock, *params, *states), outs, strict=True):
+        outs = op(h, *params, *grads, *scalars, *states, **flags)
+        for old, new in zip((*params, *scalars, *states), outs, strict=True):
             old.copy_(new)
         return ()
 
@@ -80,7 +85,7 @@ def _ours(name: str, dtype: str, transposed: bool = False, compiled: bool = Fals
         if transposed:
             grads = [np.array(g, order="F") for g in grads]
         run(*map(rv.tensor if not transposed else rv.from_numpy, grads))
-    assert clock.tolist()[0] == STEPS
+    assert all(t.item() == STEPS for t in scalars[: len(SHAPES)])
     return [p.numpy() for p in params]
 
 
@@ -134,6 +139,23 @@ def test_compiled_steps_strided_gradients_and_threads_give_the_same_bits(name: s
     assert len(set(results)) == 1
 
 
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_parameters_of_one_call_count_their_own_steps(backend: str) -> None:
+    op, h = rules.nadam, rv.tensor(np.array([0.1, 0.8, 0.9, 1e-3, 0.1, 0.01]))
+    random, times = np.random.default_rng(0), (0, 0, 5, 0, 5)
+    params, grads = ([rv.tensor(random.random(3)) for _ in times] for _ in range(2))
+    steps = [rv.tensor(np.float64(t)) for t in times]
+    products = [rv.tensor(np.float64(1 - 0.1 * t)) for t in times]
+    states = [[rv.tensor(random.random(3)) for _ in times] for _ in range(2)]
+    with rv.backend(backend):
+        together = op(h, *params, *grads, *steps, *products, *states[0], *states[1])
+        for i, t in enumerate(times):
+            one = op(h, params[i], grads[i], steps[i], products[i], states[0][i], states[1][i])
+            assert one[1].item() == t + 1
+            for k, alone in enumerate(one):
+                np.testing.assert_array_equal(alone.numpy(), together[k * len(times) + i].numpy())
+
+
 @pytest.mark.parametrize("p", [2.0, 1.0, 3.0, 0.5, 0.0, math.inf, -math.inf])
 @pytest.mark.parametrize("backend", ["native", "numpy"])
 def test_total_norm(p: float, backend: str) -> None:
@@ -169,14 +191,15 @@ def test_scale_all() -> None:
 @pytest.mark.parametrize(
     "inputs, message",
     [
-        ([np.zeros(5), np.zeros(1), np.zeros(3), np.zeros(3)], "adam: 4 inputs must be hyper, clock"),
-        ([np.zeros(3), np.zeros(1)], r"adam: hyper is float64\(3,\), must be float64\(5,\)"),
-        ([np.zeros(5), np.zeros(1), *[np.zeros(3, np.int64)] * 4], "adam: parameter 0 has dtype int64"),
+        ([np.zeros(5), np.zeros(3), np.zeros(3)], "adam: 3 inputs must be hyper, and as many"),
+        ([np.zeros(3), *[np.zeros(())] * 5], r"adam: hyper is float64\(3,\), must be float64\(5,\)"),
+        ([np.zeros(5), *[np.zeros(3, np.int64)] * 5], "adam: parameter 0 has dtype int64"),
+        ([np.zeros(5), np.zeros(3), np.zeros(4), *[np.zeros(())] * 3], r"adam: gradient 0 is float64\(4,\)"),
+        ([np.zeros(5), *[np.zeros(3)] * 5], r"adam: state 'step' 0 is float64\(3,\), must be a number"),
         (
-            [np.zeros(5), np.zeros(1), np.zeros(3), np.zeros(4), np.zeros(3), np.zeros(3)],
-            r"adam: gradient 0 is float64\(4,\)",
+            [np.zeros(5), np.zeros(3), np.zeros(3), np.zeros(()), np.zeros(3), np.zeros(2)],
+            r"adam: state 'exp_avg_sq' 0 is float64\(2,\)",
         ),
-        ([np.zeros(5), np.zeros(1), *[np.zeros(3)] * 3, np.zeros(2)], r"adam: state 'exp_avg_sq' 0 is float64\(2,\)"),
     ],
 )
 def test_messages(inputs: list, message: str) -> None:

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Optimizers: one instruction updates all parameters of a group in one vectorised pass.
 //
-// Operands:  hyper (k) f64, clock (c) f64, n params, n gradients, n first states, n second states, ...
-// Results:   clock, n params, n states, n second states, ... (each may share memory with its operand).
-// clock[0] counts the steps done; further entries are scalar states. A rule derives the coefficients of this step
-// from hyper and clock in double once, then applies its formula to each element:
+// Operands:  hyper (k) f64, n params, n gradients, n of each scalar state (f64), n of each state.
+// Results:   n params, n of each scalar state, n of each state (each may share memory with its operand).
+// The first scalar state counts the steps done. A rule derives the coefficients of this step from hyper and a
+// parameter's scalar states (its clock) in double, then applies its formula to each element:
 //   p parameter, g gradient, a b c states.
 #include "cpu/optim/optim.h"
 
@@ -18,7 +18,7 @@ inline float magnitude(float x) { return __builtin_fabsf(x); }
 inline double magnitude(double x) { return __builtin_fabs(x); }
 
 constexpr int kMaxCoefficients = 8;
-constexpr int kMaxClock = 4;
+constexpr int kMaxClock = 3;
 constexpr int kMaxStates = 3;
 
 // Each rule: kStates, kHyper, kClock; prepare(hyper, clock after the step's own update, coefficients);
@@ -26,9 +26,9 @@ constexpr int kMaxStates = 3;
 
 // SGD: g += wd p; b = mu b + (1 - damp) g, or g at the first step; p -= lr (g + mu b, or b).
 template <bool kMomentum, bool kNesterov> struct Sgd {
-  static constexpr int kStates = kMomentum, kHyper = 4, kClock = 1;
+  static constexpr int kStates = kMomentum, kHyper = 4, kClock = kMomentum;
   static void prepare(const double* h, double* clock, double* c) {
-    const bool first = ++clock[0] == 1;
+    const bool first = kMomentum && ++clock[0] == 1;
     c[0] = h[0], c[1] = h[3], c[2] = h[1];
     c[3] = first ? 0 : h[1], c[4] = first ? 1 : 1 - h[2];
   }
@@ -252,24 +252,41 @@ struct AnyRule {
   decltype(&update_span<Adamax, float>) floats;
   decltype(&update_span<Adamax, double>) doubles;
 
-  int parameters(const Args& a) const { return (a.n_in - 2) / (2 + states); }
+  int parameters(const Args& a) const { return (a.n_in - 1) / (2 + clock + states); }
 };
 template <class Rule> AnyRule any() {
   return {
       Rule::kStates, Rule::kHyper, Rule::kClock, Rule::prepare, update_span<Rule, float>, update_span<Rule, double>};
 }
 
+// The coefficients of each parameter, into `c`; their clocks go on. Parameters that are level share the work.
+template <class T> void prepare_all(const Args& a, const AnyRule& rule, T (*c)[kMaxCoefficients]) {
+  const int n = rule.parameters(a);
+  const View *old_clocks = a.in + 1 + 2 * n, *new_clocks = a.out + n;
+  double before[kMaxClock] = {}, after[kMaxClock] = {}, wide[kMaxCoefficients] = {};
+  for (int i = 0; i < n; ++i) {
+    bool level = i > 0;
+    for (int k = 0; k < rule.clock; ++k) {
+      const double value = *old_clocks[k * n + i].ptr<double>();
+      level = level && value == before[k];
+      before[k] = value;
+    }
+    if (!level) {
+      for (int k = 0; k < rule.clock; ++k) after[k] = before[k];
+      rule.prepare(a.in[0].ptr<double>(), after, wide);
+    }
+    for (int k = 0; k < kMaxCoefficients; ++k) c[i][k] = static_cast<T>(wide[k]);
+    for (int k = 0; k < rule.clock; ++k) *new_clocks[k * n + i].ptr<double>() = after[k];
+  }
+}
+
 template <class T, class Update>
 void optimize_as(const Args& a, Team& team, const AnyRule& rule, Update update, bool maximize) {
   const int n = rule.parameters(a), states = rule.states;
-  const View *params = a.in + 2, *grads = params + n, *old_states = grads + n;
-  const View *new_params = a.out + 1, *new_states = new_params + n;
-  double clock[kMaxClock] = {}, wide[kMaxCoefficients] = {};
-  for (int i = 0; i < rule.clock; ++i) clock[i] = a.in[1].ptr<double>()[i];
-  rule.prepare(a.in[0].ptr<double>(), clock, wide);
-  for (int i = 0; i < rule.clock; ++i) a.out[0].ptr<double>()[i] = clock[i];
-  T c[kMaxCoefficients];
-  for (int i = 0; i < kMaxCoefficients; ++i) c[i] = static_cast<T>(wide[i]);
+  const View *params = a.in + 1, *grads = params + n, *old_states = grads + (1 + rule.clock) * n;
+  const View *new_params = a.out, *new_states = new_params + (1 + rule.clock) * n;
+  const auto c = reinterpret_cast<T(*)[kMaxCoefficients]>(a.shared);
+  prepare_all(a, rule, c);
   each_span(params, n, team, [&](int t, int64_t begin, int64_t end, int64_t) {
     const Span<T> g(grads[t], begin, end);
     const T* s_in[kMaxStates] = {};
@@ -278,35 +295,32 @@ void optimize_as(const Args& a, Team& team, const AnyRule& rule, Update update, 
       s_in[k] = old_states[k * n + t].template ptr<T>() + begin;
       s_out[k] = new_states[k * n + t].template ptr<T>() + begin;
     }
-    update(c, maximize ? T(-1) : T(1), end - begin, params[t].ptr<T>() + begin, g.data, s_in,
+    update(c[t], maximize ? T(-1) : T(1), end - begin, params[t].ptr<T>() + begin, g.data, s_in,
            new_params[t].ptr<T>() + begin, s_out);
   });
 }
 
 void optimize(const Args& a, Team& team, const AnyRule& rule, bool maximize) {
-  if (a.n_in > 2 && a.in[2].dtype == DType::f64) optimize_as<double>(a, team, rule, rule.doubles, maximize);
+  if (a.in[1].dtype == DType::f64) optimize_as<double>(a, team, rule, rule.doubles, maximize);
   else optimize_as<float>(a, team, rule, rule.floats, maximize);
 }
 
 const char* operands_fit(const Args& a, const AnyRule& rule) {
-  const int n = rule.parameters(a), states = rule.states;
-  if (a.n_in < 2 || a.n_in != 2 + n * (2 + states) || a.n_out != 1 + n * (1 + states))
-    return "wrong number of operands";
-  const View &hyper = a.in[0], &clock = a.in[1];
+  const int n = rule.parameters(a), first = 1 + rule.clock, past = first + rule.states;
+  if (n < 1 || a.n_in != 1 + n * (1 + past) || a.n_out != n * past) return "wrong number of operands";
+  const View& hyper = a.in[0];
   if (hyper.dtype != DType::f64 || hyper.size() < rule.hyper || !hyper.contiguous()) return "hyper must be float64";
-  if (clock.dtype != DType::f64 || clock.size() < rule.clock || !clock.contiguous()) return "clock must be float64";
-  if (a.out[0].dtype != DType::f64 || !same_shape(a.out[0], clock)) return "the new clock must be like clock";
   for (int i = 0; i < n; ++i) {
-    const View& p = a.in[2 + i];
-    if (p.dtype != a.in[2].dtype || !floating(p.dtype)) return "parameters must all be float32 or all float64";
-    for (int k = 0; k < 2 + states; ++k) {
-      const View& v = a.in[2 + k * n + i];
-      if (v.dtype != p.dtype || !same_shape(v, p)) return "gradients and states must be like their parameter";
-      if (k != 1 && !v.contiguous()) return "parameters and states must be contiguous";
-    }
-    for (int k = 0; k < 1 + states; ++k) {
-      const View& v = a.out[1 + k * n + i];
-      if (v.dtype != p.dtype || !same_shape(v, p) || !v.contiguous()) return "results must be like their parameter";
+    const View &p = a.in[1 + i], &g = a.in[1 + n + i];
+    if (p.dtype != a.in[1].dtype || !floating(p.dtype)) return "parameters must all be float32 or all float64";
+    if (g.dtype != p.dtype || !same_shape(g, p)) return "gradients must be like their parameter";
+    for (int k = 0; k < past; ++k) {  // the parameter, its clock, its states
+      const View &v = a.in[1 + (k + (k > 0)) * n + i], &out = a.out[k * n + i];
+      if (out.dtype != v.dtype || !same_shape(out, v)) return "results must be like their operands";
+      if (!v.contiguous() || !out.contiguous()) return "parameters and states must be contiguous";
+      if (k > 0 && k < first && (v.dtype != DType::f64 || v.size() != 1))
+        return "scalar states must be float64 numbers";
+      if (k >= first && (v.dtype != p.dtype || !same_shape(v, p))) return "states must be like their parameter";
     }
   }
   return nullptr;
@@ -345,9 +359,11 @@ double optimize_cost(const Args& a) {
 }
 
 template <class A> struct Optimizer {
+  static int64_t shared(const Args& a) { return int64_t{8} * kMaxCoefficients * rule_of(attrs<A>(a)).parameters(a); }
   static void run(const Args& a, Team& team) { optimize(a, team, rule_of(attrs<A>(a)), attrs<A>(a).maximize); }
   static const char* check(const Args& a) { return operands_fit(a, rule_of(attrs<A>(a))); }
-  static constexpr Kernel kernel{.attrs = A::schema, .run = run, .cost = optimize_cost, .check = check};
+  static constexpr Kernel kernel{
+      .attrs = A::schema, .run = run, .cost = optimize_cost, .shared = shared, .check = check};
 };
 
 }  // namespace

@@ -152,6 +152,11 @@ class Tracer:
     def grads_cleared(self, tensors: Any) -> None:
         self.cleared.update(id(t) for t in tensors)
 
+    def read_grad(self, t: Any) -> None:
+        """`t.grad` has been looked at: the trace holds while it stays that, unless it was set or cleared inside."""
+        if id(t) not in self.touched and id(t) not in self.cleared:
+            self.grad_guards.append((t, t.grad))
+
     def touch_grad(self, t: Any) -> None:
         """`t.grad` is about to be set or added to."""
         if id(t) in self.touched:

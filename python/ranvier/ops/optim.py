@@ -1,9 +1,9 @@
 """Optimizer ops: one call updates all parameters of a group, and their states, in one pass.
 
-Inputs of each op, in order: `hyper` (float64 vector, see the op's `hyper` for the order), `clock` (float64 vector:
-the number of steps done, then the op's scalar states), the parameters, their gradients, and each kind of state for all
-parameters. Outputs: the new clock, parameters and states, which may share memory with their inputs. All numbers are
-run-time inputs: a new learning rate needs no new plan.
+Inputs of each op, in order: `hyper` (float64 vector, see the op's `hyper` for the order), the parameters, their
+gradients, each scalar state (float64 numbers, the first the steps done) and each kind of state for all parameters.
+Outputs: the new parameters and states, which may share memory with their inputs. All numbers are run-time inputs: a new
+learning rate needs no new plan.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class UpdateRule(Op):
     """The record of an optimizer op.
 
     Args:
-        formula: `formula(h, clock, p, g, *states, **flags)` -> (p, *states) for one parameter: the definition. `h` has
-            the hyperparameters as attributes; `clock` has `t`, the number of this step, and the op's scalar states.
+        formula: `formula(h, c, p, g, *states, **flags)` -> (p, *states) for one parameter: the definition. `h` has the
+            hyperparameters as attributes; `c` has the scalar states, `step` the number of this step.
             `g` is negated already where the objective is maximized.
-        hyper: the entries of the hyper vector. clock: names and values at step 0 of the entries of the clock after
-            `t`; a string names the hyperparameter that gives the value.
-        states: the kinds of state, or a function of the flags that names them.
-        tick: `tick(h, clock)` sets the scalar states before the formula; `tock` after it, for the next step.
+        hyper: the entries of the hyper vector.
+        scalars, states: the names of the scalar states and of the kinds of state, or a function of the flags for each.
+        initial: states that do not begin at 0 -> their value; a string names the hyperparameter that gives it.
+        tick: `tick(h, c)` sets the scalar states before the formula; `tock` after it, for the next step.
     """
 
     def __init__(
@@ -44,12 +44,13 @@ class UpdateRule(Op):
         hyper: Sequence[str],
         states: Any,
         flags: dict[str, bool] | None = None,
-        clock: dict[str, Any] | None = None,
+        scalars: Any = ("step",),
+        initial: dict[str, float | str] | None = None,
         tick: Callable | None = None,
         tock: Callable | None = None,
     ):
-        self.formula, self.hyper, self.clock = formula, tuple(hyper), dict(clock or {})
-        self._states, self.tick, self.tock = states, tick, tock
+        self.formula, self.hyper, self.initial = formula, tuple(hyper), dict(initial or {})
+        self._states, self._scalars, self.tick, self.tock = states, scalars, tick, tock
         flags = {"maximize": False, **(flags or {})}
         super().__init__(
             name, kind="optimizer", attrs=flags, infer=self._infer, reference=self._reference, saves="",
@@ -59,69 +60,70 @@ class UpdateRule(Op):
 
     def states(self, **flags: bool) -> tuple[str, ...]:
         """The kinds of state that each parameter has, under these flags."""
-        flags = {**self.defaults, **flags}
-        return self._states(**flags) if callable(self._states) else tuple(self._states)
+        return self._named(self._states, flags)
 
-    def first_clock(self, **hyper: float) -> np.ndarray:
-        """The clock before the first step."""
-        return np.array([0.0, *(hyper[v] if isinstance(v, str) else v for v in self.clock.values())], float64)
+    def scalars(self, **flags: bool) -> tuple[str, ...]:
+        """The scalar states that each parameter has, under these flags."""
+        return self._named(self._scalars, flags)
 
-    def _count(self, n_inputs: int, flags: dict) -> tuple[int, int]:
-        """How many parameters, and how many states each has."""
-        kinds = len(self.states(**flags))
-        if n_inputs < 2 or (n_inputs - 2) % (2 + kinds):
+    def _named(self, names: Any, flags: dict[str, bool]) -> tuple[str, ...]:
+        return tuple(names(**{**self.defaults, **flags}) if callable(names) else names)
+
+    def _count(self, n_inputs: int, flags: dict) -> tuple[int, int, int]:
+        """How many parameters, and how many scalar and other states each has."""
+        scalars, kinds = len(self.scalars(**flags)), len(self.states(**flags))
+        n, rest = divmod(n_inputs - 1, 2 + scalars + kinds)
+        if n < 1 or rest:
             raise ShapeError(
-                f"{self.name}: {n_inputs} inputs must be hyper, clock, and as many parameters, gradients and states of "
-                f"{kinds} kinds each"
+                f"{self.name}: {n_inputs} inputs must be hyper, and as many parameters, gradients, scalar states of "
+                f"{scalars} kinds and states of {kinds} kinds each"
             )
-        return (n_inputs - 2) // (2 + kinds), kinds
+        return n, scalars, kinds
 
     def _infer(self, *avals: Aval, **flags: bool) -> list:
-        n, kinds = self._count(len(avals), flags)
-        hyper, clock = avals[:2]
-        for what, aval, length in (("hyper", hyper, len(self.hyper)), ("clock", clock, 1 + len(self.clock))):
-            if aval.dtype != float64 or tuple(aval.shape) != (length,):
-                raise ShapeError(f"{self.name}: {what} is {aval.dtype}{aval.shape}, must be float64({length},)")
+        n, scalars, kinds = self._count(len(avals), flags)
+        hyper = avals[0]
+        if hyper.dtype != float64 or tuple(hyper.shape) != (len(self.hyper),):
+            raise ShapeError(f"{self.name}: hyper is {hyper.dtype}{hyper.shape}, must be float64({len(self.hyper)},)")
+        names = ("parameter", "gradient", *self.scalars(**flags), *self.states(**flags))
         for i in range(n):
-            p = avals[2 + i]
-            if not is_float(p.dtype) or p.dtype != avals[2].dtype:
+            p = avals[1 + i]
+            if not is_float(p.dtype) or p.dtype != avals[1].dtype:
                 raise DTypeError(
                     f"{self.name}: parameter {i} has dtype {p.dtype}; all of a group must be float32 or all float64"
                 )
-            for k in range(1, 2 + kinds):
-                other = avals[2 + k * n + i]
-                if tuple(other.shape) != tuple(p.shape) or other.dtype != p.dtype:
-                    what = "gradient" if k == 1 else f"state {self.states(**flags)[k - 2]!r}"
-                    raise ShapeError(
-                        f"{self.name}: {what} {i} is {other.dtype}{other.shape}, must be like its parameter, "
-                        f"{p.dtype}{p.shape}"
-                    )
-        kept = (*avals[2 : 2 + n], *avals[2 + 2 * n :])
-        return [(tuple(clock.shape), clock.dtype)] + [(tuple(a.shape), a.dtype) for a in kept]
+            for k in range(1, 2 + scalars + kinds):
+                other = avals[1 + k * n + i]
+                number = 2 <= k < 2 + scalars
+                shape, dtype = ((), float64) if number else (tuple(p.shape), p.dtype)
+                if tuple(other.shape) != shape or other.dtype != dtype:
+                    what = "gradient" if k == 1 else f"state {names[k]!r}"
+                    must = "be a number, float64" if number else f"be like its parameter, {p.dtype}"
+                    raise ShapeError(f"{self.name}: {what} {i} is {other.dtype}{other.shape}, must {must}{shape}")
+        return [(tuple(a.shape), a.dtype) for a in (*avals[1 : 1 + n], *avals[1 + 2 * n :])]
 
-    def _reference(self, xp: Any, hyper: Any, clock: Any, *tensors: Any, maximize: bool, **flags: bool) -> tuple:
-        n, kinds = self._count(2 + len(tensors), {"maximize": maximize, **flags})
+    def _reference(self, xp: Any, hyper: Any, *tensors: Any, maximize: bool, **flags: bool) -> tuple:
+        flags_of_all = {"maximize": maximize, **flags}
+        n, scalars, kinds = self._count(1 + len(tensors), flags_of_all)
+        names = self.scalars(**flags_of_all)
         h = SimpleNamespace(**dict(zip(self.hyper, map(float, hyper))))
-        c = SimpleNamespace(**dict(zip(("t", *self.clock), map(float, clock))))
-        c.t += 1
-        if self.tick is not None:
-            self.tick(h, c)
         rows = []
         for i in range(n):
             p, g, *states = tensors[i::n]
-            rows.append(self.formula(h, c, p, -g if maximize else g, *states, **flags))
-        if self.tock is not None:
-            self.tock(h, c)
-        new_clock = np.array([getattr(c, name) for name in ("t", *self.clock)])
-        return (new_clock, *(row[k] for k in range(1 + kinds) for row in rows))
+            c = SimpleNamespace(**dict(zip(names, map(float, states[:scalars]))))
+            if scalars:
+                c.step += 1
+            if self.tick is not None:
+                self.tick(h, c)
+            new_p, *new = self.formula(h, c, p, -g if maximize else g, *states[scalars:], **flags)
+            if self.tock is not None:
+                self.tock(h, c)
+            rows.append((new_p, *(np.float64(getattr(c, name)) for name in names), *new))
+        return tuple(row[k] for k in range(1 + scalars + kinds) for row in rows)
 
     def _shared(self, n_inputs: int, **flags: bool) -> dict[int, int]:
-        n, kinds = self._count(n_inputs, flags)
-        pairs = {0: 1}
-        for k in range(1 + kinds):
-            for i in range(n):
-                pairs[1 + k * n + i] = 2 + (k + (k > 0)) * n + i
-        return pairs
+        n, scalars, kinds = self._count(n_inputs, flags)
+        return {k * n + i: 1 + (k + (k > 0)) * n + i for k in range(1 + scalars + kinds) for i in range(n)}
 
     @cached_property
     def samples(self) -> tuple[Sample, ...]:  # type: ignore[override]
@@ -132,16 +134,17 @@ class UpdateRule(Op):
         choices = [{k: bool(bits >> i & 1) for i, k in enumerate(flags)} for bits in range(2 ** len(flags))]
         shapes = [(3, 5), (), (40,), (0, 2)]
         for attrs in choices:
-            kinds = len(self.states(**attrs))
+            scalars, kinds = len(self.scalars(**attrs)), len(self.states(**attrs))
             hyper = np.linspace(0.1, 0.4, len(self.hyper))
-            clock = np.array([3.0, *([0.25] * len(self.clock))])
+            numbers = [np.array(0.25 if k else 3.0) for k in range(scalars) for _ in shapes]
             # the first state is larger than the others' squares, as a mean of squares is
             groups = [
                 [random.uniform(2, 4, s) if k == 2 else random.uniform(0.1, 1, s) for s in shapes]
                 for k in range(2 + kinds)
             ]
             tensors = [t.astype(np.float32) for group in groups for t in group]
-            yield Sample((hyper, clock, *tensors), attrs)
+            given = 2 * len(shapes)
+            yield Sample((hyper, *tensors[:given], *numbers, *tensors[given:]), attrs)
 
 
 # ---------------------------------------------------------------- the formulas, PyTorch's
@@ -161,7 +164,7 @@ def _sgd(h: Any, c: Any, p: Any, g: Any, *buffer: Any, momentum: bool, nesterov:
     p, g = _decay(h, p, g, False)
     if not momentum:
         return (p - h.lr * g,)
-    b = g if c.t == 1 else h.momentum * buffer[0] + (1 - h.dampening) * g
+    b = g if c.step == 1 else h.momentum * buffer[0] + (1 - h.dampening) * g
     return p - h.lr * (g + h.momentum * b if nesterov else b), b
 
 
@@ -170,8 +173,8 @@ def _adam(h: Any, c: Any, p: Any, g: Any, m: Any, v: Any, *top: Any, amsgrad: bo
     p, g = _decay(h, p, g, decoupled)
     m, v = _moments(h, g, m, v)
     top = tuple(np.maximum(t, v) for t in top)
-    denominator = np.sqrt(top[0] if amsgrad else v) / math.sqrt(1 - h.beta2**c.t) + h.eps
-    return p - h.lr / (1 - h.beta1**c.t) * m / denominator, m, v, *top
+    denominator = np.sqrt(top[0] if amsgrad else v) / math.sqrt(1 - h.beta2**c.step) + h.eps
+    return p - h.lr / (1 - h.beta1**c.step) * m / denominator, m, v, *top
 
 
 def _adamax(h: Any, c: Any, p: Any, g: Any, m: Any, u: Any) -> tuple:
@@ -179,7 +182,7 @@ def _adamax(h: Any, c: Any, p: Any, g: Any, m: Any, u: Any) -> tuple:
     p, g = _decay(h, p, g, False)
     m = m + (1 - h.beta1) * (g - m)
     u = np.maximum(h.beta2 * u, np.abs(g) + h.eps)
-    return p - h.lr / (1 - h.beta1**c.t) * m / u, m, u
+    return p - h.lr / (1 - h.beta1**c.step) * m / u, m, u
 
 
 def _nadam_mu(h: Any, t: float) -> float:
@@ -187,26 +190,26 @@ def _nadam_mu(h: Any, t: float) -> float:
 
 
 def _nadam_tick(h: Any, c: Any) -> None:
-    c.mu_product *= _nadam_mu(h, c.t)
+    c.mu_product *= _nadam_mu(h, c.step)
 
 
 def _nadam(h: Any, c: Any, p: Any, g: Any, m: Any, v: Any, decoupled: bool) -> tuple:
     """Dozat 2016: Adam with Nesterov's momentum"""
     p, g = _decay(h, p, g, decoupled)
     m, v = _moments(h, g, m, v)
-    mu, following = _nadam_mu(h, c.t), _nadam_mu(h, c.t + 1)
+    mu, following = _nadam_mu(h, c.step), _nadam_mu(h, c.step + 1)
     step = h.lr * (1 - mu) / (1 - c.mu_product) * g + h.lr * following / (1 - c.mu_product * following) * m
-    return p - step / (np.sqrt(v / (1 - h.beta2**c.t)) + h.eps), m, v
+    return p - step / (np.sqrt(v / (1 - h.beta2**c.step)) + h.eps), m, v
 
 
 def _radam(h: Any, c: Any, p: Any, g: Any, m: Any, v: Any, decoupled: bool) -> tuple:
     """Liu et al. 2019: Adam whose adaptive step is rectified, or left out while its variance is unknown"""
     p, g = _decay(h, p, g, decoupled)
     m, v = _moments(h, g, m, v)
-    correction = 1 - h.beta2**c.t
+    correction = 1 - h.beta2**c.step
     limit = 2 / (1 - h.beta2) - 1
-    rho = limit - 2 * c.t * h.beta2**c.t / correction
-    step = h.lr / (1 - h.beta1**c.t) * m
+    rho = limit - 2 * c.step * h.beta2**c.step / correction
+    step = h.lr / (1 - h.beta1**c.step) * m
     if rho > 5:
         rectified = math.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))
         step = step * (rectified * math.sqrt(correction)) / (np.sqrt(v) + h.eps)
@@ -235,7 +238,7 @@ def _adagrad(h: Any, c: Any, p: Any, g: Any, s: Any) -> tuple:
     """Duchi et al. 2011: s += g^2; p -= lr/(1 + (t - 1) lr_decay) g/(sqrt(s) + eps)"""
     p, g = _decay(h, p, g, False)
     s = s + g * g
-    return p - h.lr / (1 + (c.t - 1) * h.lr_decay) * g / (np.sqrt(s) + h.eps), s
+    return p - h.lr / (1 + (c.step - 1) * h.lr_decay) * g / (np.sqrt(s) + h.eps), s
 
 
 def _adadelta(h: Any, c: Any, p: Any, g: Any, s: Any, u: Any) -> tuple:
@@ -254,8 +257,8 @@ def _asgd(h: Any, c: Any, p: Any, g: Any, average: Any) -> tuple:
 
 
 def _asgd_tock(h: Any, c: Any) -> None:
-    c.eta = h.lr / (1 + h.lambd * h.lr * c.t) ** h.alpha
-    c.mu = 1 / max(1.0, c.t - h.t0)
+    c.eta = h.lr / (1 + h.lambd * h.lr * c.step) ** h.alpha
+    c.mu = 1 / max(1.0, c.step - h.t0)
 
 
 def _rprop(h: Any, c: Any, p: Any, g: Any, previous: Any, size: Any) -> tuple:
@@ -273,6 +276,7 @@ _AVERAGES = ("exp_avg", "exp_avg_sq")
 sgd = UpdateRule(
     "sgd", _sgd, ("lr", "momentum", "dampening", "weight_decay"),
     lambda momentum, **_: ("momentum_buffer",) if momentum else (), {"momentum": False, "nesterov": False},
+    scalars=lambda momentum, **_: ("step",) if momentum else (),
 )  # fmt: skip
 adam = UpdateRule(
     "adam", _adam, _ADAM,
@@ -280,20 +284,27 @@ adam = UpdateRule(
 )  # fmt: skip
 adamax = UpdateRule("adamax", _adamax, _ADAM, ("exp_avg", "exp_inf"))
 nadam = UpdateRule(
-    "nadam", _nadam, (*_ADAM, "momentum_decay"), _AVERAGES, {"decoupled": False}, {"mu_product": 1.0}, _nadam_tick
-)
+    "nadam", _nadam, (*_ADAM, "momentum_decay"), _AVERAGES, {"decoupled": False},
+    scalars=("step", "mu_product"), initial={"mu_product": 1.0}, tick=_nadam_tick,
+)  # fmt: skip
 radam = UpdateRule("radam", _radam, _ADAM, _AVERAGES, {"decoupled": False})
 rmsprop = UpdateRule(
     "rmsprop", _rmsprop, ("lr", "alpha", "eps", "weight_decay", "momentum"), _rmsprop_states,
     {"centered": False, "momentum": False},
 )  # fmt: skip
-adagrad = UpdateRule("adagrad", _adagrad, ("lr", "lr_decay", "weight_decay", "eps"), ("sum",))
+adagrad = UpdateRule(
+    "adagrad", _adagrad, ("lr", "lr_decay", "weight_decay", "eps"), ("sum",),
+    initial={"sum": "initial_accumulator_value"},
+)  # fmt: skip
 adadelta = UpdateRule("adadelta", _adadelta, ("lr", "rho", "eps", "weight_decay"), ("square_avg", "acc_delta"))
 asgd = UpdateRule(
     "asgd", _asgd, ("lr", "lambd", "alpha", "t0", "weight_decay"), ("ax",),
-    clock={"eta": "lr", "mu": 1.0}, tock=_asgd_tock,
+    scalars=("step", "eta", "mu"), initial={"eta": "lr", "mu": 1.0}, tock=_asgd_tock,
 )  # fmt: skip
-rprop = UpdateRule("rprop", _rprop, ("etaminus", "etaplus", "step_min", "step_max"), ("prev", "step_size"))
+rprop = UpdateRule(
+    "rprop", _rprop, ("etaminus", "etaplus", "step_min", "step_max"), ("prev", "step_size"),
+    initial={"step_size": "lr"},
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------- clipping: norm and scaling of many tensors

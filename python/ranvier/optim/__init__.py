@@ -3,6 +3,7 @@
 from ..core.namespace import listing as _listing
 from . import lr_scheduler
 from .algorithms import ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop, Rprop
+from .fused import FusedOptimizer
 from .optimizer import Optimizer
 from .penalties import l1_penalty, l2_penalty
 

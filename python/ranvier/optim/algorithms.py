@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..ops import optim as rules
-from .optimizer import Optimizer
+from .fused import FusedOptimizer
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "ASGD", "Rprop",
@@ -22,7 +22,7 @@ def _options(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in ("self", "params", "__class__")}
 
 
-class SGD(Optimizer):
+class SGD(FusedOptimizer):
     """Stochastic gradient descent, with momentum.
 
     g += weight_decay p;  b = momentum b + (1 - dampening) g;  p -= lr (g + momentum b if nesterov else b)
@@ -55,6 +55,12 @@ class SGD(Optimizer):
     ):
         super().__init__(params, _options(locals()))
 
+    def _begin(self, entry: dict[str, Any]) -> None:
+        if entry.get("momentum_buffer") is None:
+            entry.pop("step", None)
+        else:  # PyTorch counts no steps: where there is a buffer, there was one
+            entry.setdefault("step", 1.0)
+
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
@@ -64,7 +70,7 @@ class SGD(Optimizer):
             )
 
 
-class Adam(Optimizer):
+class Adam(FusedOptimizer):
     """Adam (Kingma and Ba, 2014): steps of lr m / (sqrt(v) + eps) with bias-corrected running means of g and
     g^2.
 
@@ -124,7 +130,7 @@ class AdamW(Adam):
         super().__init__(params, **_options(locals()), decoupled_weight_decay=True)
 
 
-class Adamax(Optimizer):
+class Adamax(FusedOptimizer):
     """Adam with the infinity norm of past gradients instead of their mean square (Kingma and Ba, 2014)."""
 
     _rule = rules.adamax
@@ -145,7 +151,7 @@ class Adamax(Optimizer):
         super().__init__(params, _options(locals()))
 
 
-class NAdam(Optimizer):
+class NAdam(FusedOptimizer):
     """Adam with Nesterov momentum (Dozat, 2016)."""
 
     _rule = rules.nadam
@@ -168,7 +174,7 @@ class NAdam(Optimizer):
         super().__init__(params, _options(locals()))
 
 
-class RAdam(Optimizer):
+class RAdam(FusedOptimizer):
     """Adam whose step is rectified while the variance of v is large (Liu et al., 2019)."""
 
     _rule = rules.radam
@@ -190,7 +196,7 @@ class RAdam(Optimizer):
         super().__init__(params, _options(locals()))
 
 
-class RMSprop(Optimizer):
+class RMSprop(FusedOptimizer):
     """Steps of lr g / (sqrt(s) + eps) with s the running mean of g^2 (Hinton, 2012); `centered` subtracts
     mean(g)^2.
     """
@@ -214,11 +220,10 @@ class RMSprop(Optimizer):
         super().__init__(params, _options(locals()))
 
 
-class Adagrad(Optimizer):
+class Adagrad(FusedOptimizer):
     """Steps of lr g / (sqrt(sum of g^2) + eps) (Duchi et al., 2011)."""
 
     _rule = rules.adagrad
-    _initial = {"sum": "initial_accumulator_value"}
 
     def __init__(
         self,
@@ -237,7 +242,7 @@ class Adagrad(Optimizer):
         super().__init__(params, _options(locals()))
 
 
-class Adadelta(Optimizer):
+class Adadelta(FusedOptimizer):
     """Steps of g sqrt(mean of past steps^2 + eps) / sqrt(mean of g^2 + eps) (Zeiler, 2012)."""
 
     _rule = rules.adadelta
@@ -258,7 +263,7 @@ class Adadelta(Optimizer):
         super().__init__(params, _options(locals()))
 
 
-class ASGD(Optimizer):
+class ASGD(FusedOptimizer):
     """Averaged stochastic gradient descent (Polyak and Juditsky, 1992); the averages are in
     `state[p]["ax"]`.
     """
@@ -281,13 +286,12 @@ class ASGD(Optimizer):
         super().__init__(params, _options(locals()))
 
 
-class Rprop(Optimizer):
+class Rprop(FusedOptimizer):
     """Resilient backpropagation (Riedmiller and Braun, 1993): a step size for each element, steered by signs
     alone.
     """
 
     _rule = rules.rprop
-    _initial = {"step_size": "lr"}
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ from typing import Any
 
 from ..core.context import refuse_trace
 from ..core.namespace import listing as _listing
+from ..tensor import Tensor
 from .optimizer import Optimizer
 
 __all__ = [
@@ -53,6 +54,14 @@ def _per_group(name: str, what: str, optimizer: Optimizer, value: Any) -> list:
             raise ValueError(f"{name}: {what} has {len(value)} values but the optimizer has {groups} parameter groups")
         return list(value)
     return [value] * groups
+
+
+def _set(group: dict[str, Any], key: str, value: float) -> None:
+    """Write an option; a tensor stays the one it is, which compiled steps read."""
+    if isinstance(group[key], Tensor):
+        group[key].fill_(value)
+    else:
+        group[key] = value
 
 
 class LRScheduler:
@@ -102,7 +111,7 @@ class LRScheduler:
             else:
                 now, before = self._factor(t, index), self._factor(t - 1, index)
                 ratio = 1.0 if now == before else now / before
-            result.append(group["lr"] * ratio)
+            result.append(float(group["lr"]) * ratio)
         return result
 
     def _restart(self) -> None:
@@ -116,11 +125,11 @@ class LRScheduler:
 
     def _write(self, rates: Iterable[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = lr
+            _set(group, "lr", lr)
         self._note()
 
     def _note(self) -> None:
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self._last_lr = [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def step(self) -> None:
         """Go on by one step; call it after `optimizer.step()`."""
@@ -183,7 +192,7 @@ class MultiplicativeLR(_WithFunctions):
     """lr *= lr_lambda(t) at each step t > 0."""
 
     def get_lr(self) -> list[float]:
-        rates = [group["lr"] for group in self.optimizer.param_groups]
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         if self._initial:
             return rates
         return [lr * f(self.last_epoch) for lr, f in zip(rates, self.lr_lambdas, strict=True)]
@@ -291,11 +300,11 @@ class CosineAnnealingLR(LRScheduler):
     def get_lr(self) -> list[float]:
         t, groups = self.last_epoch, self.optimizer.param_groups
         if self._initial:
-            return [group["lr"] for group in groups]
+            return [float(group["lr"]) for group in groups]
         before, now = self._height(t - 1), self._height(t)
         if (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # before is 0: climb from the valley by the closed form
-            return [g["lr"] + (base - self.eta_min) * now for g, base in zip(groups, self.base_lrs, strict=True)]
-        return [now / before * (group["lr"] - self.eta_min) + self.eta_min for group in groups]
+            return [float(g["lr"]) + (base - self.eta_min) * now for g, base in zip(groups, self.base_lrs, strict=True)]
+        return [now / before * (float(group["lr"]) - self.eta_min) + self.eta_min for group in groups]
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -371,7 +380,7 @@ class _WithMomentum(LRScheduler):
         if self.use_beta1:
             group["betas"] = (value, *group["betas"][1:])
         else:
-            group["momentum"] = value
+            _set(group, "momentum", value)
 
 
 class CyclicLR(_WithMomentum):
@@ -410,7 +419,7 @@ class CyclicLR(_WithMomentum):
         self.max_lrs = _per_group("CyclicLR", "max_lr", optimizer, max_lr)
         if last_epoch == -1:
             for group, lr in zip(optimizer.param_groups, lows, strict=True):
-                group["lr"] = lr
+                _set(group, "lr", lr)
         up = float(step_size_up)
         self.total_size = up + (up if step_size_down is None else float(step_size_down))
         self.step_ratio = up / self.total_size
@@ -587,9 +596,10 @@ class ReduceLROnPlateau(LRScheduler):
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
             for group, low in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
-                lr = max(group["lr"] * self.factor, low)
-                if group["lr"] - lr > self.eps:
-                    group["lr"] = lr
+                old = float(group["lr"])
+                lr = max(old * self.factor, low)
+                if old - lr > self.eps:
+                    _set(group, "lr", lr)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._note()
 
@@ -666,7 +676,7 @@ class SequentialLR(_Several):
         self._milestones = list(milestones)
         self.last_epoch = last_epoch + 1
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"]
+            _set(group, "lr", group["initial_lr"])
         self._undo()
         self._first_step()
 

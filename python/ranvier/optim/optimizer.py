@@ -1,137 +1,170 @@
-"""Optimizer: parameter groups, states, and one op a group for each step."""
+"""Optimizer: groups of parameters, states, hooks, and what is saved of them."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..compiling.guards import Guards
-from ..core.context import Epoch, current_backend, enable_grad, local
+from ..autograd.hooks import RemovableHandle
+from ..core.context import Epoch, local
 from ..core.dtypes import is_float
-from ..core.errors import DTypeError, ShapeError
-from ..core.memory import aligned_full
+from ..core.memory import aligned_copy
 from ..core.tensor import from_numpy
-from ..graph.ir import Graph
-from ..ops.optim import UpdateRule
 from ..tensor import Tensor
-from .param_group import CountedList, ParamGroup
+from .watched import GroupList, ParamGroup, States
 
-# entries of an op's hyper vector and flags -> where a parameter group keeps them
-_WITHIN = {
-    "beta1": ("betas", 0), "beta2": ("betas", 1), "etaminus": ("etas", 0), "etaplus": ("etas", 1),
-    "step_min": ("step_sizes", 0), "step_max": ("step_sizes", 1),
-}  # fmt: skip
-_FLAG = {"decoupled": "decoupled_weight_decay"}
+_HINTS = {"learning_rate": "lr", "l2": "weight_decay", "beta_1": "betas", "beta_2": "betas", "epsilon": "eps"}
+
+Kind = TypeVar("Kind", bound="Optimizer")
 
 
-class _Bucket:
-    """Parameters of one group and dtype that have made the same steps: what one op call updates."""
+def _hooked(step: Callable) -> Callable:
+    """`step` with the hooks before and after it; one that calls its base's runs them once."""
 
-    def __init__(self, call: Any, hyper: Tensor, clock: Tensor, params: list[Tensor], states: list[Tensor]):
-        self.call, self.hyper, self.params = call, hyper, params
-        self.heads, self.states = (hyper, clock, *params), states
-        self.targets = (clock, *params, *states)
-        self._program: Any = None
-        self._backend: Any = None
-        self._guards: Any = None
+    @functools.wraps(step)
+    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        self._stepped = True
+        if self._in_step or not (self._own_step or self._before_step or self._after_step):
+            return step(self, *args, **kwargs)
+        for hook in list(self._before_step.values()):
+            replaced = hook(self, args, kwargs)
+            if replaced is not None:
+                args, kwargs = replaced
+        self._in_step = True
+        try:
+            result = step(self, *args, **kwargs)
+        finally:
+            self._in_step = False
+        if self._own_step and local.tracer is not None:
+            local.tracer.guard(self._options)
+        for hook in list(self._after_step.values()):
+            hook(self, args, kwargs)
+        return result
 
-    def trace(self) -> None:
-        """Record the update as a part of the function that is being traced."""
-        outs = self.call.apply((*self.heads, *(p.grad for p in self.params), *self.states))
-        for target, out in zip(self.targets, outs, strict=True):
-            target._assign(out)
-
-    def run(self) -> None:
-        """Update now, in place, by a program that is kept."""
-        backend = current_backend()
-        if backend is not self._backend or not self._guards.hold():
-            self._guards, self._backend = Guards([*self.heads, *self.states]), backend
-            self._program = self._compile()
-        grads: list[Any] = [p.grad for p in self.params]
-        self._program.run(*[g._data for g in grads])
-        for t in self.targets:
-            t._changed()
-
-    def _compile(self) -> Any:
-        graph = Graph()
-        heads, states = [graph.state(t) for t in self.heads], [graph.state(t) for t in self.states]
-        grads = [graph.input(p.shape, p.dtype) for p in self.params]
-        inputs = [*heads, *grads, *states]
-        node = graph.add(self.call, inputs, self.call.op.infer(*inputs, **self.call.attrs))
-        graph.updates = dict(zip([*heads[1:], *states], node.outputs, strict=True))
-        return current_backend().compile(graph)
+    return run
 
 
 class Optimizer:
     """Base class of all optimizers: `params` are Tensors, (name, Tensor) pairs, or dicts of groups with own
-    options.
+    options, which may hold further keys of your own.
 
-    A subclass names its op (`_rule`) and its defaults. Hyperparameters are read from `param_groups` at each
-    step, also by compiled steps; only flags such as `nesterov` make a compiled step trace again.
+    `param_groups` and `state` are what steps work with: change them, replace them or take entries out, and the next
+    step does as they say, also in a compiled function. An optimizer of your own defines `step`, and keeps tensors
+    that it changes in place in `state[p]`:
 
-    Raises ValueError for hyperparameters out of range, for tensors that are no leaves and for repeated ones.
+    >>> import ranvier as rv
+    >>> class SignDescent(rv.optim.Optimizer):
+    ...     def __init__(self, params, lr=0.1):
+    ...         super().__init__(params, {"lr": lr})
+    ...
+    ...     @rv.no_grad()
+    ...     def step(self, closure=None):
+    ...         for group in self.param_groups:
+    ...             for p in group["params"]:
+    ...                 if p.grad is not None:
+    ...                     p.sub_(group["lr"] * p.grad.sign())
+    >>> w = rv.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = SignDescent([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.tolist()
+    [0.5, -1.5]
+
+    Raises ValueError for tensors that are no leaves and for repeated ones.
     """
 
-    _rule: UpdateRule
-    # kind of state -> the hyperparameter that fills it; others begin with zeros
-    _initial: dict[str, str] = {}
+    _own_step = False  # whether `step` is Python that may read any option
+    # taken for PyTorch's sake: every step is fused
     _unused = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = _hooked(cls.step)  # type: ignore[method-assign]
+            cls._own_step = vars(cls).get("_own_step", True)
+
+    def __new__(cls: type[Kind], *args: Any, **kwargs: Any) -> Kind:
+        for wrong in kwargs.keys() & _HINTS.keys():
+            if wrong not in inspect.signature(cls.__init__).parameters:
+                raise TypeError(f"{cls.__name__}: unexpected argument {wrong!r}; it is called {_HINTS[wrong]!r} here")
+        return super().__new__(cls)
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        name = type(self).__name__
         if isinstance(params, Tensor):
-            raise TypeError(f"{type(self).__name__}: params is one Tensor; pass a list of them")
-        self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
-        self.param_groups: list[dict[str, Any]] = CountedList()
-        # steps done and scalar states, shared by the tensors of a bucket
-        self._clocks: dict[Tensor, Tensor] = {}
-        # of each group: the op's hyper vector, and its last values
-        self._hypers: list[tuple[Tensor, list]] = []
-        # of each group: what the buckets were made for, and the buckets
-        self._plans: list[tuple] = []
-        self._entries = [_WITHIN.get(name, (name, None)) for name in self._rule.hyper]
-        self._flag_names = [_FLAG.get(name, name) for name in self._rule.defaults]
-        self._generation = 0  # counts changes after which a compiled step no longer holds
-        self._stepped = False
+            raise TypeError(f"{name}: params is one Tensor; pass a list of them")
         if isinstance(params, (set, frozenset)):
-            raise TypeError(f"{type(self).__name__}: params is a set, whose order changes from run to run; pass a list")
+            raise TypeError(f"{name}: params is a set, whose order changes from run to run; pass a list")
+        self.defaults = defaults
+        self._state, self._param_groups = States(), GroupList()
+        self._before_step: dict[int, Callable] = {}
+        self._after_step: dict[int, Callable] = {}
+        self._stepped = self._in_step = False
         try:
             groups = list(params)
         except TypeError:
             raise TypeError(
-                f"{type(self).__name__}: params of type {type(params).__name__} must be a list of Tensors, such as "
-                "model.parameters()"
+                f"{name}: params of type {type(params).__name__} must be a list of Tensors, such as model.parameters()"
             ) from None
         if not groups:
-            raise ValueError(f"{type(self).__name__}: params is empty")
+            raise ValueError(f"{name}: params is empty")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
 
-    def __getstate__(self) -> dict[str, Any]:  # copies and files hold no programs
-        return {**self.__dict__, "_plans": [((), []) for _ in self._plans]}
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_before_step": {}, "_after_step": {}}
 
-    # ------------------------------------------------------------ groups
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    # ------------------------------------------------------------ groups and states
+
+    @property
+    def state(self) -> dict[Any, Any]:
+        """Parameter -> its states by name. What is taken out begins anew at the next step."""
+        return self._state
+
+    @state.setter
+    def state(self, entries: Mapping[Any, Any]) -> None:
+        self._state = entries if type(entries) is States else States(entries)
+        Epoch.bump()
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups: dicts of "params" and options, which may be changed at any time."""
+        return self._param_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: Iterable[dict[str, Any]]) -> None:
+        self._param_groups = GroupList(self._as_group(group) for group in groups)
+        Epoch.bump()
+
+    def _as_group(self, group: Any) -> ParamGroup:
+        """A group with the defaults of what it does not say."""
+        if type(group) is ParamGroup:
+            return group
+        if not isinstance(group, dict) or "params" not in group:
+            raise TypeError(f"{type(self).__name__}: a parameter group must be a dict with 'params'")
+        return ParamGroup({**self.defaults, **group})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a dict with "params" and options that differ from the defaults."""
         name = type(self).__name__
-        if not isinstance(param_group, dict) or "params" not in param_group:
-            raise TypeError(f"{name}: a parameter group must be a dict with 'params'")
-        listed = param_group["params"]
-        listed = [listed] if isinstance(listed, Tensor) else list(listed)
-        names = [item[0] for item in listed if isinstance(item, tuple)]
-        if names and len(names) != len(listed):
+        group = self._as_group(dict(param_group) if isinstance(param_group, dict) else param_group)
+        names = [item[0] for item in group["params"] if isinstance(item, tuple)]
+        if names and len(names) != len(group["params"]):
             raise ValueError(f"{name}: name all parameters of a group, or none")
-        params = [item[1] for item in listed] if names else listed
-        taken = {id(p) for group in self.param_groups for p in group["params"]}
-        for position, p in enumerate(params):
+        if names:
+            group["params"], group["param_names"] = [item[1] for item in group["params"]], names
+        taken = {id(p) for other in self._param_groups for p in other["params"]}
+        for position, p in enumerate(group["params"]):
             if not isinstance(p, Tensor):
                 raise TypeError(f"{name}: params[{position}] is a {type(p).__name__}, must be a Tensor")
             if not p.is_leaf:
@@ -141,45 +174,13 @@ class Optimizer:
             if id(p) in taken:
                 raise ValueError(f"{name}: params[{position}], shape {p.shape}, is there already")
             taken.add(id(p))
-        unknown = param_group.keys() - self.defaults.keys() - {"params", "param_names", "initial_lr"}
-        if unknown:
-            raise ValueError(f"{name}: unknown options {sorted(unknown)}; it takes {', '.join(self.defaults)}")
-        group = {**self.defaults, **param_group, "params": CountedList(params)}
-        for key, place in self._entries:  # a list could be changed unseen by compiled steps
-            if place is not None and isinstance(group[key], list):
-                group[key] = tuple(group[key])
-        if names:
-            group["param_names"] = names
+        for wrong in group.keys() & _HINTS.keys() - self.defaults.keys():
+            raise TypeError(f"{name}: unexpected option {wrong!r} of a group; it is called {_HINTS[wrong]!r} here")
         self._check(group)
-        self.param_groups.append(ParamGroup(group))
-        self._hypers.append((from_numpy(np.zeros(len(self._rule.hyper))), []))
-        self._plans.append(((), []))
-        self._restructured()
+        self._param_groups.append(group)
 
     def _check(self, group: dict[str, Any]) -> None:
-        """Refuse hyperparameters out of range."""
-        name = type(self).__name__
-        for key, value in group.items():
-            if isinstance(value, bool) or key in ("params", "param_names"):
-                continue
-            places = [place for entry, place in self._entries if entry == key]  # None: the number itself
-            if value is None and not places:
-                continue
-            if any(place is not None for place in places) and not isinstance(value, (tuple, list)):
-                raise TypeError(f"{name}: {key}={value!r} must be a tuple of numbers")
-            if isinstance(value, (Tensor, np.ndarray)):  # compiled steps would not see it change
-                raise TypeError(f"{name}: {key} is a {type(value).__name__}, must be a number; pass {key}.item()")
-            low, high, fits = _RANGES.get(key, (-math.inf, math.inf, ">= -inf"))
-            for position, number in enumerate(value if isinstance(value, (tuple, list)) else [value]):
-                try:
-                    inside = low <= float(number) < high
-                except (TypeError, ValueError):
-                    raise TypeError(f"{name}: {key}={value!r} must be a number, or several of them") from None
-                if not inside:
-                    where = f"{key}[{position}]" if isinstance(value, (tuple, list)) else key
-                    raise ValueError(f"{name}: {where}={number} must be {fits}")
-        if group.get("differentiable"):
-            raise ValueError(f"{name}: differentiable=True is not supported")
+        """Refuse options that do not fit."""
 
     def __repr__(self) -> str:
         lines = []
@@ -194,7 +195,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or fill them with zeros."""
-        for group in self.param_groups:
+        for group in self._param_groups:
             if set_to_none:
                 if local.tracer is not None:
                     local.tracer.grads_cleared(group["params"])
@@ -207,199 +208,91 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient. `closure` computes the loss and its gradients first."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        self._check_gradients()
-        self._stepped = True
-        tracer = local.tracer
-        if tracer is not None:
-            tracer.guard(self._structure)
-        recording, local.grad_enabled = local.grad_enabled, False
-        try:
-            for index, group in enumerate(self.param_groups):
-                if tracer is not None:  # each run of the trace will read the hyperparameters anew
-                    tracer.host_update(partial(self._refresh, index))
-                else:
-                    self._refresh(index)
-                for bucket in self._buckets(index, group):
-                    if tracer is not None:
-                        bucket.trace()
-                    else:
-                        bucket.run()
-        finally:
-            local.grad_enabled = recording
-        return loss
+        raise NotImplementedError(f"{type(self).__name__} must define step()")
 
-    def _check_gradients(self) -> None:
-        """Refuse gradients that do not fit, before anything changes."""
-        for group in self.param_groups:
-            for position, p in enumerate(group["params"]):
-                g = p.grad
-                if (
-                    g is None
-                    or isinstance(g, Tensor)
-                    and g._data.shape == p._data.shape
-                    and g._data.dtype == p._data.dtype
-                ):
-                    continue
-                name = f"{type(self).__name__}.step: .grad of params[{position}]"
-                if not isinstance(g, Tensor):
-                    raise DTypeError(f"{name} is a {type(g).__name__}, must be a Tensor")
-                if g.shape != p.shape:
-                    raise ShapeError(f"{name} has shape {g.shape}, the parameter {p.shape}")
-                raise DTypeError(f"{name} has dtype {g.dtype}, the parameter {p.dtype}")
+    def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return other (args, kwargs) for it."""
+        return _register(self._before_step, hook)
 
-    def _refresh(self, index: int) -> None:
-        """Bring a group's numbers into its hyper vector."""
-        group, (hyper, last) = self.param_groups[index], self._hypers[index]
-        values = [float(group[key] if i is None else group[key][i]) for key, i in self._entries]
-        if values != last:
-            hyper._data[:] = last[:] = values
-            hyper._changed()
+    def register_step_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` after each step."""
+        return _register(self._after_step, hook)
 
-    def _flags(self, group: dict[str, Any]) -> tuple[bool, ...]:
-        return tuple([bool(group[name]) for name in self._flag_names])
+    def _options(self) -> list:
+        """Whatever a step in Python may have read besides tensors' values."""
+        plain = (int, float, str, tuple, type(None))
+        groups = [
+            (
+                list(map(id, g["params"])),
+                {k: v if isinstance(v, plain) else id(v) for k, v in g.items() if k != "params"},
+            )
+            for g in self._param_groups
+        ]
+        return [self._state.edits, groups, list(self._before_step), list(self._after_step)]
 
-    def _restructured(self) -> None:
-        """Let compiled steps be traced again."""
-        self._generation += 1
-        Epoch.bump()
-
-    def _structure(self) -> tuple:
-        """What a compiled step depends on besides numbers."""
-        members = [(id(group), *map(id, group["params"])) for group in self.param_groups]
-        return (self._generation, *map(self._flags, self.param_groups), *members)
-
-    # ------------------------------------------------------------ states
-
-    def _buckets(self, index: int, group: dict[str, Any]) -> list[_Bucket]:
-        """The op calls that a step of this group needs, made again when flags or the set of gradients
-        change.
-        """
-        live = [p for p in group["params"] if p.grad is not None]
-        flags = self._flags(group)
-        key = (self._generation, flags, [id(p) for p in live])
-        made_for, buckets = self._plans[index]
-        if made_for == key:
-            return buckets
-        attrs = dict(zip(self._rule.defaults, flags, strict=True))
-        kinds = self._rule.states(**attrs)
-        by_clock: dict[tuple, list[Tensor]] = {}
-        for p in live:
-            by_clock.setdefault((p.dtype, id(self._clocks.get(p))), []).append(p)
-        buckets = []
-        for params in by_clock.values():
-            clock = self._clock_of(params, group)
-            for p in params:
-                for kind in kinds:
-                    if kind not in self.state[p]:
-                        value = float(group[self._initial[kind]]) if kind in self._initial else 0.0
-                        self.state[p][kind] = from_numpy(aligned_full(p.shape, value, p.dtype))
-            states = [self.state[p][kind] for kind in kinds for p in params]
-            buckets.append(_Bucket(self._rule.bind(**attrs), self._hypers[index][0], clock, params, states))
-        self._plans[index] = ((self._generation, *key[1:]), buckets)
-        return buckets
-
-    def _clock_of(self, params: list[Tensor], group: dict[str, Any]) -> Tensor:
-        """The clock that exactly these tensors share; one that others share too is split."""
-        clock = self._clocks.get(params[0])
-        if clock is not None:
-            if sum(other is clock for other in self._clocks.values()) == len(params):
-                return clock
-            self._restructured()
-            values = clock._data.copy()
-        else:
-            numbers = {name: float(group[name]) for name in self._rule.clock.values() if isinstance(name, str)}
-            values = self._rule.first_clock(**numbers)
-        return self._set_clock(params, values)
-
-    def _set_clock(self, params: list[Tensor], values: np.ndarray) -> Tensor:
-        clock = from_numpy(values)
-        for p in params:
-            self._clocks[p] = clock
-            for position, name in enumerate(("step", *self._rule.clock)):
-                self.state[p][name] = from_numpy(values[position : position + 1].reshape(()))
-        return clock
+    # ------------------------------------------------------------ saving
 
     def state_dict(self) -> dict[str, Any]:
         """States and groups in PyTorch's layout, with tensors numbered in order of their groups."""
-        number = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        groups = self._param_groups
+        number = {id(p): i for i, p in enumerate(p for group in groups for p in group["params"])}
+        states = {
+            number[id(key)] if isinstance(key, Tensor) else key: dict(entry) if isinstance(entry, dict) else entry
+            for key, entry in self._state.items()
+            if entry and (not isinstance(key, Tensor) or id(key) in number)
+        }
         return {
-            "state": {number[id(p)]: dict(state) for p, state in self.state.items() if state},
-            "param_groups": [
-                {**group, "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups
-            ],
+            "state": states,
+            "param_groups": [{**group, "params": [number[id(p)] for p in group["params"]]} for group in groups],
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over states and options, also from PyTorch's optimizer of the same name.
 
-        Raises ValueError, before anything changes, where groups, parameters or shapes do not fit.
+        Raises ValueError or TypeError, before anything changes, where groups, parameters, options or shapes do not
+        fit.
         """
-        name = type(self).__name__
+        where = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping) or not {"param_groups", "state"} <= state_dict.keys():
-            raise ValueError(f"{name}.load_state_dict: a dict with 'state' and 'param_groups' is needed")
-        saved = state_dict["param_groups"]
-        sizes, own = [len(g["params"]) for g in saved], [len(g["params"]) for g in self.param_groups]
+            raise ValueError(f"{where}: a dict with 'state' and 'param_groups' is needed")
+        saved, groups = state_dict["param_groups"], self._param_groups
+        sizes, own = [len(g["params"]) for g in saved], [len(g["params"]) for g in groups]
         if sizes != own:
-            raise ValueError(f"{name}.load_state_dict: groups of {sizes} parameters do not fit groups of {own}")
-        tensors: dict[Tensor, dict[str, np.ndarray]] = {}
-        clocks: list[dict[tuple, list[Tensor]]] = []
-        scalars = ("step", *self._rule.clock)
-        for group, theirs in zip(self.param_groups, saved, strict=True):
-            clocks.append({})
+            raise ValueError(f"{where}: groups of {sizes} parameters do not fit groups of {own}")
+        states, rest, options = {}, dict(state_dict["state"]), []
+        for group, theirs in zip(groups, saved, strict=True):
+            options.append({k: tuple(v) if isinstance(v, list) else v for k, v in theirs.items() if k != "params"})
+            if "param_names" in theirs:
+                options[-1]["param_names"] = group.get("param_names", theirs["param_names"])
+            self._check({**group, **options[-1]})
             for p, number in zip(group["params"], theirs["params"], strict=True):
-                entry = {k: _to_array(v) for k, v in state_dict["state"].get(number, {}).items() if v is not None}
-                if not entry:
-                    continue
-                # an optimizer of PyTorch that counts no steps has made one where it has a state
-                entry.setdefault("step", np.array(1.0))
-                missing = [k for k in scalars if k not in entry]
-                if missing:
-                    raise ValueError(f"{name}.load_state_dict: state {number} lacks {missing}")
-                values = tuple(float(entry.pop(k)) for k in scalars)
-                for kind, value in entry.items():
-                    if value.shape != p.shape:
-                        raise ValueError(
-                            f"{name}.load_state_dict: {kind!r} of parameter {number} has shape "
-                            f"{value.shape}, the parameter {p.shape}"
-                        )
-                tensors[p] = {k: np.array(v, p.dtype) for k, v in entry.items()}
-                clocks[-1].setdefault((p.dtype, values), []).append(p)
-        for group, theirs in zip(self.param_groups, saved, strict=True):
-            options = {k: tuple(v) if isinstance(v, list) else v for k, v in theirs.items()}
-            group.update({k: v for k, v in options.items() if k not in ("params", "param_names")})
-        self.state.clear()
-        self._clocks.clear()
-        for by_value in clocks:
-            for (_, values), params in by_value.items():
-                self._set_clock(params, np.array(values))
-        for p, entry in tensors.items():
-            self.state[p].update((kind, from_numpy(value)) for kind, value in entry.items())
-        self._restructured()
+                entry = rest.pop(number, None)
+                if entry:
+                    states[p] = self._loaded(p, entry, f"{where}: state {number}")
+        states.update((key, entry) for key, entry in rest.items() if not isinstance(key, int))
+        for group, changed in zip(groups, options, strict=True):
+            group.update(changed)
+        self.state = states
+
+    def _loaded(self, p: Tensor, entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The states of `p` from a file, as copies: floats of its shape in its dtype."""
+        loaded = {}
+        for name, value in entry.items():
+            if hasattr(value, "detach") or isinstance(value, np.ndarray):
+                array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+                like_p = array.shape == p.shape and name != "step" and np.issubdtype(array.dtype, np.floating)
+                value = from_numpy(aligned_copy(np.asarray(array, p.dtype if like_p else array.dtype)))
+            loaded[name] = value
+        return loaded
 
 
-def _to_array(value: Any) -> np.ndarray:
-    return np.asarray(value.detach() if hasattr(value, "detach") else value)
+def _register(hooks: dict[int, Callable], hook: Callable) -> RemovableHandle:
+    number = max(hooks, default=-1) + 1
+    hooks[number] = hook
+    Epoch.bump()
 
+    def take_off(number: int) -> None:
+        hooks.pop(number, None)
+        Epoch.bump()
 
-_POSITIVE = (0.0, math.inf, ">= 0")
-_RANGES: dict[str, tuple[float, float, str]] = {
-    **dict.fromkeys(
-        (
-            "lr",
-            "eps",
-            "weight_decay",
-            "momentum",
-            "alpha",
-            "momentum_decay",
-            "lr_decay",
-            "initial_accumulator_value",
-        ),
-        _POSITIVE,
-    ),
-    "betas": (0.0, 1.0, "in [0, 1)"),
-    "rho": (0.0, math.nextafter(1.0, 2.0), "in [0, 1]"),
-}
+    return RemovableHandle(take_off, number)
