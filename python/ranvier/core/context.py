@@ -7,10 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, overload
 
-from .errors import DTypeError
+from .errors import DTypeError, TraceError
 from .scope import F, Scope
-
-from .errors import TraceError
 
 
 class _Local(threading.local):

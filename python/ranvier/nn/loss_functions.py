@@ -500,10 +500,11 @@ def _norm(x: Any, p: float, dim: int, keepdim: bool, eps: float = 0.0) -> Any:
         return ops.clamp(ops.amax(ops.abs(x), dim, keepdim=keepdim), min=eps)
     if p == 1:
         return ops.clamp(ops.sum(ops.abs(x), dim, keepdim=keepdim), min=eps)
-    total = ops.sum(ops.square(x) if p == 2 else ops.pow(ops.abs(x), p), dim, keepdim=keepdim)
-    positive = ops.gt(total, eps**p)
-    inside = ops.where(positive, total, 1.0)
-    return ops.where(positive, ops.sqrt(inside) if p == 2 else ops.pow(inside, 1.0 / p), eps)
+    if p != 2:
+        return ops.clamp(ops.norm(x, p, dim, keepdim), min=eps)
+    total = ops.sum(ops.square(x), dim, keepdim=keepdim)
+    small = ops.le(total, eps * eps)
+    return ops.where(small, eps, ops.sqrt(ops.where(small, 1.0, total)))
 
 
 def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:

@@ -16,8 +16,10 @@ from .elementwise import (
     div,
     exp,
     fitting,
+    flat,
     ge,
     gt,
+    if_needed,
     le,
     logical_and,
     mul,
@@ -26,6 +28,7 @@ from .elementwise import (
     square,
     sub,
     where,
+    zeros_of,
 )  # fmt: skip
 from .public import Array
 from .record import Op, normalize_axis
@@ -84,19 +87,19 @@ _relu = of_numbers(
 _relu_grad: Op = of_floats(
     "relu_grad", arity=2, saves="i1", flops=1, max_ulp=0,
     reference=lambda xp, g, out: xp.where(out <= 0, xp.zeros_like(g), g),
-    vjp=lambda gg, _, g, out: (_relu_grad(gg, out), None),
+    vjp=lambda gg, _, g, out: (_relu_grad(gg, out), if_needed(out, lambda: zeros_of(gg))),
 )  # fmt: skip
 _leaky_relu = of_floats(
     "leaky_relu", arity=1, attrs={"negative_slope": 0.01}, saves="i", flops=2, max_ulp=1, onnx="LeakyRelu",
     reference=lambda xp, x, *, negative_slope: xp.where(x > 0, x, x * negative_slope),
-    vjp=lambda g, out, x, *, negative_slope: (where(x > 0, g, g * negative_slope),),
+    vjp=lambda g, out, x, *, negative_slope: (flat(where(x > 0, g, g * negative_slope), x),),
 )  # fmt: skip
 _hardtanh = of_numbers(
     "hardtanh", arity=1, attrs={"min_val": -1.0, "max_val": 1.0}, saves="o", flops=2, max_ulp=0, onnx="Clip",
     reference=lambda xp, x, *, min_val, max_val: xp.minimum(
         xp.maximum(x, bound(x, min_val)), bound(x, max_val)
     ),
-    vjp=lambda g, out, x, *, min_val, max_val: (where((out > min_val) & (out < max_val), g, 0.0),),
+    vjp=lambda g, out, x, *, min_val, max_val: (flat(where((out <= min_val) | (out >= max_val), 0.0, g), out),),
 )  # fmt: skip
 _hardswish = of_floats(
     "hardswish", arity=1, saves="i", flops=4, max_ulp=3, onnx="HardSwish",

@@ -102,7 +102,10 @@ def logit(input: Array, eps: float | None = None) -> Array:
     tensor([  0., -inf])
     """
     x = input if eps is None else clamp(input, eps, 1 - eps)
-    return log(div(x, sub(1.0, x)))
+    zero, one = eq(x, 0), eq(x, 1)
+    inside = where(logical_or(zero, one), 0.5, x)
+    ends = where(zero, log(x), neg(log(sub(1.0, x))))  # infinite, and so are their gradients
+    return where(logical_or(zero, one), ends, log(div(inside, sub(1.0, inside))))
 
 
 def xlogy(input: Array, other: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.context import local
 from ..core.dtypes import CODE, as_dtype, bool_, get_default_dtype, int64, is_float, promote
 from ..core.errors import DTypeError
 from ._xp import erf as _erf_reference
@@ -61,9 +62,14 @@ def of_floats(name: str, **fields: Any) -> Op:
     return Op(name, kind="elementwise", rule="float", **fields)
 
 
-def _zeros(g: Any) -> Any:
-    """The gradient of a step function: zero, also where g is infinite."""
-    return _clamp(g, min=0.0, max=0.0)
+def zeros_of(g: Any) -> Any:
+    """The gradient of a step function: zero, also where g is infinite or NaN."""
+    return _clamp(_sign(g), min=0.0, max=0.0)
+
+
+def flat(gradient: Any, x: Any) -> Any:
+    """`gradient`, which depends on x by steps alone; with create_graph x is connected to it, its derivative is 0 there."""
+    return _sub(gradient, _mul(_sign(x), 0.0)) if local.grad_enabled and x.requires_grad else gradient
 
 
 def if_needed(x: Any, gradient: Callable[[], Any]) -> Any:
@@ -96,7 +102,7 @@ _div = of_floats(
 _floor_divide = of_numbers(
     "floor_divide", arity=2, saves="", flops=2, max_ulp=0.5,
     reference=lambda xp, a, b: xp.floor_divide(a, b),
-    vjp=lambda g, out, a, b: (_zeros(g), _zeros(g)),
+    vjp=lambda g, out, a, b: (zeros_of(g), zeros_of(g)),
 )  # fmt: skip
 _remainder = of_numbers(
     "remainder", arity=2, saves=("", "i"), flops=4, max_ulp=0.5, onnx="Mod",
@@ -139,7 +145,7 @@ _abs_op = of_numbers(
 _sign = of_numbers(
     "sign", arity=1, saves="", flops=1, max_ulp=0, onnx="Sign",
     reference=lambda xp, x: xp.where(x > 0, xp.ones_like(x), -(x < 0).astype(x.dtype)) + xp.zeros_like(x),
-    vjp=lambda g, out, x: (_zeros(g),),
+    vjp=lambda g, out, x: (zeros_of(g),),
     doc="1, -1 or 0; 0 also for NaN.",
 )  # fmt: skip
 _square = of_numbers(
@@ -182,17 +188,37 @@ def bound(x: Any, number: float) -> Any:
 _clamp = of_numbers(
     "clamp", arity=1, attrs={"min": -1.0, "max": 1.0}, saves="i", flops=2, max_ulp=0, onnx="Clip",
     reference=lambda xp, x, *, min, max: xp.minimum(xp.maximum(x, bound(x, min)), bound(x, max)),
-    vjp=lambda g, out, x, *, min, max: (where((x >= min) & (x <= max), g, 0.0),),
+    vjp=lambda g, out, x, *, min, max: (flat(where((x >= min) & (x <= max), g, 0.0), x),),
 )  # fmt: skip
 _clamp_min = of_numbers(
     "clamp_min", arity=1, attrs={"min": 0.0}, saves="i", flops=1, max_ulp=0,
     reference=lambda xp, x, *, min: xp.maximum(x, bound(x, min)),
-    vjp=lambda g, out, x, *, min: (where(x >= min, g, 0.0),),
+    vjp=lambda g, out, x, *, min: (flat(where(x >= min, g, 0.0), x),),
 )  # fmt: skip
 _clamp_max = of_numbers(
     "clamp_max", arity=1, attrs={"max": 0.0}, saves="i", flops=1, max_ulp=0,
     reference=lambda xp, x, *, max: xp.minimum(x, bound(x, max)),
-    vjp=lambda g, out, x, *, max: (where(x <= max, g, 0.0),),
+    vjp=lambda g, out, x, *, max: (flat(where(x <= max, g, 0.0), x),),
+)  # fmt: skip
+
+
+def _bounded_vjp(inside: Callable) -> Callable:
+    """Of the clamps by tensors: x gets the gradient within the bound and at it, else the bound."""
+
+    def vjp(g: Any, out: Any, x: Any, limit: Any) -> tuple:
+        kept = inside(x, limit)
+        return if_needed(x, lambda: where(kept, g, 0.0)), if_needed(limit, lambda: where(kept, 0.0, g))
+
+    return vjp
+
+
+_at_least = Op(
+    "at_least", kind="elementwise", arity=2, saves="i", flops=1, max_ulp=0, onnx="Max",
+    reference=lambda xp, x, limit: xp.maximum(x, limit), vjp=_bounded_vjp(lambda x, limit: x >= limit),
+)  # fmt: skip
+_at_most = Op(
+    "at_most", kind="elementwise", arity=2, saves="i", flops=1, max_ulp=0, onnx="Min",
+    reference=lambda xp, x, limit: xp.minimum(x, limit), vjp=_bounded_vjp(lambda x, limit: x <= limit),
 )  # fmt: skip
 
 # ---------------------------------------------------------------- functions
@@ -231,19 +257,19 @@ _erf = of_floats(
 )  # fmt: skip
 _floor = of_floats(
     "floor", arity=1, saves="", flops=1, max_ulp=0, onnx="Floor",
-    reference=lambda xp, x: xp.floor(x), vjp=lambda g, out, x: (_zeros(g),),
+    reference=lambda xp, x: xp.floor(x), vjp=lambda g, out, x: (zeros_of(g),),
 )  # fmt: skip
 _ceil = of_floats(
     "ceil", arity=1, saves="", flops=1, max_ulp=0, onnx="Ceil",
-    reference=lambda xp, x: xp.ceil(x), vjp=lambda g, out, x: (_zeros(g),),
+    reference=lambda xp, x: xp.ceil(x), vjp=lambda g, out, x: (zeros_of(g),),
 )  # fmt: skip
 _trunc = of_floats(
     "trunc", arity=1, saves="", flops=1, max_ulp=0,
-    reference=lambda xp, x: xp.trunc(x), vjp=lambda g, out, x: (_zeros(g),),
+    reference=lambda xp, x: xp.trunc(x), vjp=lambda g, out, x: (zeros_of(g),),
 )  # fmt: skip
 _round = of_floats(
     "round", arity=1, saves="", flops=1, max_ulp=0, onnx="Round",
-    reference=lambda xp, x: xp.round(x), vjp=lambda g, out, x: (_zeros(g),),
+    reference=lambda xp, x: xp.round(x), vjp=lambda g, out, x: (zeros_of(g),),
 )  # fmt: skip
 
 # ---------------------------------------------------------------- comparisons and logic
@@ -511,10 +537,11 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
     """
     if min is None and max is None:
         raise DTypeError("clamp: one of min and max must be given")
+    min, max = (b.item() if isinstance(b, np.generic) else b for b in (min, max))
     bounds = [b for b in (min, max) if b is not None]
     if not all(isinstance(b, (int, float)) for b in bounds):
-        lower = input if min is None else maximum(input, min)
-        return lower if max is None else minimum(lower, max)
+        lower = input if min is None else _at_least(input, min)
+        return lower if max is None else _at_most(lower, max)
     if not is_float(input.dtype):
         if any(isinstance(b, float) for b in bounds):
             input = cast_to(input, get_default_dtype())

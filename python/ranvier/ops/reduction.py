@@ -175,9 +175,13 @@ _prod = Op(
 # ---------------------------------------------------------------- extremes
 
 
+def _among(x: Any, extreme: Any) -> Any:
+    return (x == extreme) | isnan(x)
+
+
 def _extreme_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> tuple:
-    """Equal extremes share the gradient evenly."""
-    share = (x == kept(out, x, dim, keepdim)).to(g.dtype)
+    """Equal extremes share the gradient evenly; where there are NaNs they are the extremes."""
+    share = _among(x, kept(out, x, dim, keepdim)).to(g.dtype)
     return (kept(g, x, dim, keepdim) * (share / _sum(share, dim=dim, keepdim=True)),)
 
 
@@ -375,7 +379,7 @@ def _norm_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, 
         return (g * sign(x),)
     if p == 2:  # 0 at the origin
         return (where(out == 0, 0.0, g / where(out == 0, 1.0, out)) * x,)
-    share = (_abs(x) == out).to(g.dtype)
+    share = _among(_abs(x), out).to(g.dtype)
     return (g * sign(x) * (share / _sum(share, dim=dim, keepdim=True)),)
 
 
@@ -600,5 +604,8 @@ def norm(input: Array, p: float | str = 2.0, dim: Any = None, keepdim: bool = Fa
     else:
         powers = pow(size, p)
     total = run_reduction(_sum, powers, dim, keepdim)
-    positive = total > 0  # the root has no gradient at 0
-    return where(positive, pow(where(positive, total, 1.0), 1.0 / p), total if p > 0 else 0.0)
+    if p > 0:
+        ends, at_ends = total == 0, 0.0
+    else:  # of an infinite element, and of 0
+        ends, at_ends = (total == 0) | (total == math.inf), where(total == 0, math.inf, 0.0)
+    return where(ends, at_ends, pow(where(ends, 1.0, total), 1.0 / p))  # the root has no gradient there

@@ -15,7 +15,7 @@ from .index import scatter, zeros_for
 from .join import stack
 from .public import Array
 from .record import Aval, Op, Sample, normalize_axis
-from .reduction import any as any_
+from .reduction import amax
 from .shape import beside, narrow, reshape, select, squeeze, unsqueeze
 
 __all__ = [
@@ -155,7 +155,10 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> Sort
 
 def _hidden(values: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
     """`values` of each line of input, NaN where one of its elements is."""
-    return where(any_(isnan(input), dim, keepdim), math.nan, values) if is_float(input.dtype) else values
+    if not is_float(input.dtype):
+        return values
+    greatest = amax(input, dim, keepdim)
+    return where(isnan(greatest), greatest, values)  # so that the gradient goes to the NaNs
 
 
 @overload
