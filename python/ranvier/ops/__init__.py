@@ -14,6 +14,7 @@ from ..ops import (
     matrix,
     moments,
     optim,
+    put,
     random,
     reduction,
     scan,
@@ -46,6 +47,7 @@ from .matrix import *  # noqa: F403
 from .moments import *  # noqa: F403
 from .optim import scale_all, total_norm
 from .public import expose
+from .put import *  # noqa: F403
 from .random import *  # noqa: F403
 from .record import OPS, Op, Sample
 from .reduction import *  # noqa: F403
@@ -57,7 +59,7 @@ from .trigonometry import *  # noqa: F403
 
 FAMILIES = (
     activation, compare, composed, creation, _einsum, elementwise, index, join, linalg, _matmul, matrix, moments, optim,
-    random, reduction, scan, shape, _softmax, _sort, trigonometry,
+    put, random, reduction, scan, shape, _softmax, _sort, trigonometry,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 
@@ -72,7 +74,7 @@ def methods() -> list[tuple[str, bool]]:
     """
     result = []
     for family in FAMILIES:
-        keeps_shape = family in (elementwise, composed, trigonometry, activation, index, join)
+        keeps_shape = family in (elementwise, composed, trigonometry, activation, index, join, put, scan)
         for name in family.__all__:
             function = getattr(family, name)
             code = getattr(getattr(function, "prepare", function), "__code__", None)

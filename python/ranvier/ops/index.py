@@ -50,7 +50,7 @@ def _wrapped(name: str, index: np.ndarray, extent: int) -> np.ndarray:
 # ---------------------------------------------------------------- gather and scatter along one axis
 
 
-def _check_along(name: str, x: Aval, index: Aval, dim: int) -> None:
+def check_along(name: str, x: Aval, index: Aval, dim: int) -> None:
     _check_indices(name, index)
     fits = len(index.shape) == len(x.shape) and 0 <= dim < max(1, len(x.shape))
     if not fits or any(n > m for d, (n, m) in enumerate(zip(index.shape, x.shape)) if d != dim):
@@ -61,11 +61,11 @@ def _check_along(name: str, x: Aval, index: Aval, dim: int) -> None:
 
 
 def _gather_infer(x: Aval, index: Aval, *, dim: int) -> Spec:
-    _check_along("gather", x, index, dim)
+    check_along("gather", x, index, dim)
     return tuple(index.shape), x.dtype
 
 
-def _places(name: str, x: np.ndarray, index: np.ndarray, dim: int) -> tuple:
+def places(name: str, x: np.ndarray, index: np.ndarray, dim: int) -> tuple:
     """Index arrays, one an axis, of the places in x that `index` names."""
     grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])
     if grid:
@@ -78,7 +78,7 @@ def _places(name: str, x: np.ndarray, index: np.ndarray, dim: int) -> tuple:
 _gather: Op = Op(
     "gather", kind="kernel", attrs={"dim": 0}, saves="i1",
     infer=_gather_infer,
-    reference=lambda xp, x, index, *, dim: x[_places("gather", x, index, dim)],
+    reference=lambda xp, x, index, *, dim: x[places("gather", x, index, dim)],
     vjp=lambda g, out, x, index, *, dim: (_scatter_add(zeros_for(g, x.shape), index, g, dim=dim), None),
     onnx="GatherElements",
     samples=[
@@ -93,7 +93,7 @@ _gather: Op = Op(
 
 def _scatter_infer(name: str) -> Any:
     def infer(x: Aval, index: Aval, src: Aval, *, dim: int) -> Spec:
-        _check_along(name, x, index, dim)
+        check_along(name, x, index, dim)
         if src.dtype != x.dtype:
             raise DTypeError(f"{name}: src has dtype {src.dtype}, must be input's, {x.dtype}")
         if len(src.shape) != len(index.shape) or any(n > m for n, m in zip(index.shape, src.shape)):
@@ -106,7 +106,7 @@ def _scatter_infer(name: str) -> Any:
 def _scatter_reference(name: str, put: Any) -> Any:
     def reference(xp: Any, x: Any, index: Any, src: Any, *, dim: int) -> Any:
         out = np.array(x)
-        put(out, _places(name, x, index, dim), src[tuple(slice(n) for n in index.shape)])
+        put(out, places(name, x, index, dim), src[tuple(slice(n) for n in index.shape)])
         return out
 
     return reference
@@ -178,7 +178,7 @@ _index_get: Op = Op(
     infer=lambda x, *indices, axes: (_check_tuple("index_get", x, indices, axes)[1], x.dtype),
     reference=lambda xp, x, *indices, axes: x[_full_index("index_get", x, indices, axes)],
     vjp=lambda g, out, x, *indices, axes: (
-        _index_put(zeros_for(g, x.shape), g, *indices, axes=axes, accumulate=True), *[None] * len(indices),
+        index_put_op(zeros_for(g, x.shape), g, *indices, axes=axes, accumulate=True), *[None] * len(indices),
     ),
     onnx="GatherND",
     samples=[
@@ -214,11 +214,11 @@ def _index_put_reference(xp: Any, x: Any, values: Any, *indices: Any, axes: tupl
 
 
 def _index_put_vjp(g: Any, out: Any, x: Any, values: Any, *indices: Any, axes: tuple, accumulate: bool) -> tuple:
-    gx = g if accumulate else _index_put(g, zeros_for(g, ()), *indices, axes=axes)
+    gx = g if accumulate else index_put_op(g, zeros_for(g, ()), *indices, axes=axes)
     return gx, _index_get(g, *indices, axes=axes), *[None] * len(indices)
 
 
-_index_put: Op = Op(
+index_put_op: Op = Op(
     "index_put", kind="kernel", attrs={"axes": (0,), "accumulate": False}, saves="i2-", inplace={0: 0},
     infer=_index_put_infer, reference=_index_put_reference, vjp=_index_put_vjp,
     terms=lambda x, values, *indices, axes, accumulate: 1 + max(int(np.prod(i.shape)) for i in indices),
@@ -245,7 +245,7 @@ def index_get(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
 
 def index_put(x: Any, values: Any, *indices: Any, axes: tuple[int, ...], accumulate: bool = False) -> Any:
     """A copy of x in which x[indices], as in `index_get`, is `values` (broadcast), or is increased by them."""
-    return _index_put(x, values, *indices, axes=tuple(axes), accumulate=bool(accumulate))
+    return index_put_op(x, values, *indices, axes=tuple(axes), accumulate=bool(accumulate))
 
 
 # ---------------------------------------------------------------- public functions
@@ -263,7 +263,7 @@ def gather(input: Array, dim: int, index: Array) -> Array:
     return _gather(input, index, dim=normalize_axis("gather", dim, len(input.shape)))
 
 
-def _number(name: str, value: Any, like: Any) -> Any:
+def number_like(name: str, value: Any, like: Any) -> Any:
     """`value`, a number or 0-d, as what `like` is: an array or a tensor of its dtype."""
     value = fitting(name, value, like.dtype)
     if hasattr(value, "dtype"):
@@ -276,7 +276,7 @@ def _as_source(name: str, input: Any, index: Any, src: Any, value: Any) -> Any:
     if (src is None) == (value is None):
         raise DTypeError(f"{name}: give either src or value")
     if src is None or not hasattr(src, "shape"):
-        return expand(_number(name, value if src is None else src, input), index.shape)
+        return expand(number_like(name, value if src is None else src, input), index.shape)
     return src
 
 
@@ -366,7 +366,7 @@ def index_add(input: Array, dim: int, index: Array, source: Array, *, alpha: flo
     """A copy of `input` with alpha * source[.., k, ..] added to its slice index[k] along `dim`, in order of k."""
     d = _along("index_add", input, dim, index)
     _check_slices("index_add", input, d, index, source)
-    return _index_put.call(axes=(d,), accumulate=True), (input, source if alpha == 1 else source * alpha, index)
+    return index_put_op.call(axes=(d,), accumulate=True), (input, source if alpha == 1 else source * alpha, index)
 
 
 @prepared
@@ -374,14 +374,14 @@ def index_copy(input: Array, dim: int, index: Array, source: Array) -> Array:
     """A copy of `input` whose slice index[k] along `dim` is source[.., k, ..]."""
     d = _along("index_copy", input, dim, index)
     _check_slices("index_copy", input, d, index, source)
-    return _index_put.call(axes=(d,), accumulate=False), (input, source, index)
+    return index_put_op.call(axes=(d,), accumulate=False), (input, source, index)
 
 
 @prepared
 def index_fill(input: Array, dim: int, index: Array, value: float) -> Array:
     """A copy of `input` whose slices `index` along `dim` are filled with `value`."""
     d = _along("index_fill", input, dim, index)
-    return _index_put.call(axes=(d,), accumulate=False), (input, _number("index_fill", value, input), index)
+    return index_put_op.call(axes=(d,), accumulate=False), (input, number_like("index_fill", value, input), index)
 
 
 def masked_fill(input: Array, mask: Array, value: Array) -> Array:
