@@ -268,11 +268,23 @@ class Methods:
     def cumprod(self, axis: int, *, dtype: Any = None) -> Tensor:
         """Running products along `dim`: y[i] = x[0] * ... * x[i]. Integers and bools are multiplied as int64."""
     @overload
+    def cumprod_(self, dim: int, *, dtype: Any = None) -> Tensor:
+        """`cumprod`, in place."""
+    @overload
+    def cumprod_(self, axis: int, *, dtype: Any = None) -> Tensor:
+        """`cumprod`, in place."""
+    @overload
     def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
         """Running sums along `dim`: y[i] = x[0] + ... + x[i]. Integers and bools are summed as int64."""
     @overload
     def cumsum(self, axis: int, *, dtype: Any = None) -> Tensor:
         """Running sums along `dim`: y[i] = x[0] + ... + x[i]. Integers and bools are summed as int64."""
+    @overload
+    def cumsum_(self, dim: int, *, dtype: Any = None) -> Tensor:
+        """`cumsum`, in place."""
+    @overload
+    def cumsum_(self, axis: int, *, dtype: Any = None) -> Tensor:
+        """`cumsum`, in place."""
     def deg2rad(self) -> Tensor:
         """Degrees as an angle in radians."""
     def deg2rad_(self) -> Tensor:
@@ -285,6 +297,10 @@ class Methods:
         """Matrices over the axes (dim1, dim2) with the last axis of `input` on a diagonal, 0 elsewhere."""
     def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
         """The diagonal of axes (dim1, dim2) as a new last axis, a view."""
+    def diagonal_scatter(self, src: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """A copy of `input` with diagonal(input, offset, dim1, dim2) = src."""
+    def diagonal_scatter_(self, src: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """`diagonal_scatter`, in place."""
     def diff(self, n: int = 1, dim: int = -1, *, axis: int = -1) -> Tensor:
         """The differences of neighbours along `dim`, taken n times; of bools: whether they differ."""
     def dist(self, other: TensorLike, p: float = 2) -> Tensor:
@@ -483,6 +499,10 @@ class Methods:
     @overload
     def index_fill_(self, axis: int, index: TensorLike, value: float) -> Tensor:
         """`index_fill`, in place."""
+    def index_put(self, indices: Sequence[TensorLike], values: TensorLike, accumulate: bool = False) -> Tensor:
+        """A copy of `input` with input[indices] = values, or += values."""
+    def index_put_(self, indices: Sequence[TensorLike], values: TensorLike, accumulate: bool = False) -> Tensor:
+        """`index_put`, in place."""
     @overload
     def index_select(self, dim: int, index: TensorLike) -> Tensor:
         """The slices of `input` along `dim` that the vector `index` names, in its order."""
@@ -615,6 +635,10 @@ class Methods:
         """`value` where `mask` is true, else `input`; all broadcast."""
     def masked_fill_(self, mask: TensorLike, value: TensorLike) -> Tensor:
         """`masked_fill`, in place."""
+    def masked_scatter(self, mask: TensorLike, source: TensorLike) -> Tensor:
+        """A copy of `input` whose elements under a true `mask` are the first ones of `source`, in order."""
+    def masked_scatter_(self, mask: TensorLike, source: TensorLike) -> Tensor:
+        """`masked_scatter`, in place."""
     def masked_select(self, mask: TensorLike) -> Tensor:
         """The elements of `input` where `mask` is true (both broadcast), as a vector."""
     def masked_select_(self, mask: TensorLike) -> Tensor:
@@ -849,11 +873,35 @@ class Methods:
     def scatter_add_(self, axis: int, index: TensorLike, src: TensorLike) -> Tensor:
         """`scatter_add`, in place."""
     @overload
+    def scatter_reduce(self, dim: int, index: TensorLike, src: TensorLike, reduce: str, *, include_self: bool = True) -> Tensor:
+        """A copy of `input` where each place out[.., index[.., i, ..], ..] along `dim` is the sum, product, mean, largest or"""
+    @overload
+    def scatter_reduce(self, axis: int, index: TensorLike, src: TensorLike, reduce: str, *, include_self: bool = True) -> Tensor:
+        """A copy of `input` where each place out[.., index[.., i, ..], ..] along `dim` is the sum, product, mean, largest or"""
+    @overload
+    def scatter_reduce_(self, dim: int, index: TensorLike, src: TensorLike, reduce: str, *, include_self: bool = True) -> Tensor:
+        """`scatter_reduce`, in place."""
+    @overload
+    def scatter_reduce_(self, axis: int, index: TensorLike, src: TensorLike, reduce: str, *, include_self: bool = True) -> Tensor:
+        """`scatter_reduce`, in place."""
+    @overload
     def select(self, dim: int, index: int) -> Tensor:
         """Element `index` of axis `dim`, without the axis."""
     @overload
     def select(self, axis: int, index: int) -> Tensor:
         """Element `index` of axis `dim`, without the axis."""
+    @overload
+    def select_scatter(self, src: TensorLike, dim: int, index: int) -> Tensor:
+        """A copy of `input` with select(input, dim, index) = src."""
+    @overload
+    def select_scatter(self, src: TensorLike, axis: int, index: int) -> Tensor:
+        """A copy of `input` with select(input, dim, index) = src."""
+    @overload
+    def select_scatter_(self, src: TensorLike, dim: int, index: int) -> Tensor:
+        """`select_scatter`, in place."""
+    @overload
+    def select_scatter_(self, src: TensorLike, axis: int, index: int) -> Tensor:
+        """`select_scatter`, in place."""
     def selu(self, inplace: bool = False) -> Tensor:
         """The self-normalising elu: 1.0507 * elu(input, 1.6733)."""
     def selu_(self, inplace: bool = False) -> Tensor:
@@ -890,6 +938,10 @@ class Methods:
         """(e^x - e^-x) / 2"""
     def sinh_(self) -> Tensor:
         """`sinh`, in place."""
+    def slice_scatter(self, src: TensorLike, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, axis: int = 0) -> Tensor:
+        """A copy of `input` with the slice start:end:step of axis `dim` = src."""
+    def slice_scatter_(self, src: TensorLike, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, axis: int = 0) -> Tensor:
+        """`slice_scatter`, in place."""
     def slogdet(self) -> SlogdetResult[Tensor]:
         """(sign, log |det|) of square matrices, without overflow; (0, -inf) of singular ones."""
     @overload

@@ -15,7 +15,7 @@ from . import ops
 from .autograd import engine, hooks, views
 from .core.context import Epoch, local
 from .core.device import Device, as_device, is_device
-from .core.dtypes import category, get_default_dtype, is_float
+from .core.dtypes import TENSOR_NAMES, category, get_default_dtype, is_float
 from .core.errors import DomainError, DTypeError, GradError, ShapeError
 from .core.memory import aligned_copy, aligned_empty
 from .core.tape import DETACHED, check_view, keep_saved, numbers
@@ -111,6 +111,14 @@ class Tensor(TensorBase, Methods):
     def is_cuda(self) -> bool:
         return False
 
+    @property
+    def is_cpu(self) -> bool:
+        return True
+
+    def get_device(self) -> int:
+        """-1: the number of the CPU."""
+        return -1
+
     def nelement(self) -> int:
         return self.numel()
 
@@ -146,6 +154,19 @@ class Tensor(TensorBase, Methods):
 
     def is_floating_point(self) -> bool:
         return is_float(self.dtype)
+
+    def is_complex(self) -> bool:
+        return False
+
+    def is_signed(self) -> bool:
+        return self.dtype.kind in "if"
+
+    def is_same_size(self, other: Tensor) -> bool:
+        return self.shape == other.shape
+
+    def is_nonzero(self) -> bool:
+        """Whether the only element is not 0."""
+        return bool(self)
 
     def is_contiguous(self) -> bool:
         return bool(self._array("is_contiguous").flags.c_contiguous)
@@ -357,6 +378,27 @@ class Tensor(TensorBase, Methods):
         """Set all elements to 0."""
         return self.fill_(0)
 
+    def fill_diagonal_(self, fill_value: Any, wrap: Any = False) -> Tensor:
+        """Set the elements whose indices are all equal to `fill_value`; wrap: below it, tall matrices have another diagonal.
+
+        >>> import ranvier as rv
+        >>> rv.zeros(2, 2).fill_diagonal_(1.0).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+        """
+        if self.ndim < 2 or self.ndim > 2 and len(set(self.shape)) > 1:
+            raise ShapeError(
+                f"fill_diagonal_: shape {self.shape} must be that of a matrix, or of more axes of one size"
+            )
+        if self.ndim == 2:
+            rows, columns = self.shape
+            at = np.arange(0, rows * columns if wrap else min(rows, columns) * columns, columns + 1)
+            places: tuple = np.divmod(at, columns) if columns else ()
+        else:
+            places = (np.arange(self.shape[0]),) * self.ndim
+        if places:
+            self[places] = fill_value
+        return self
+
     def __getitem__(self, index: Any) -> Tensor:
         return get_item(self, index)
 
@@ -388,8 +430,13 @@ class Tensor(TensorBase, Methods):
         moved = self if dtype is None else ops.elementwise.cast_to(self, dtype)
         return ops.clone(moved) if copy and moved is self else moved
 
-    def type(self, dtype: Any) -> Tensor:
-        return self.to(dtype)
+    @overload
+    def type(self, dtype: None = None) -> str: ...
+    @overload
+    def type(self, dtype: Any) -> Tensor: ...
+    def type(self, dtype: Any = None) -> Any:
+        """to(dtype), where a dtype may also be named "LongTensor"; without one, that name of this tensor's."""
+        return f"ranvier.{TENSOR_NAMES[self.dtype]}" if dtype is None else self.to(dtype)
 
     def float(self) -> Tensor:
         return self.to("float32")
@@ -402,6 +449,9 @@ class Tensor(TensorBase, Methods):
 
     def int(self) -> Tensor:
         return self.to("int32")
+
+    def byte(self) -> Tensor:
+        return self.to("uint8")
 
     def bool(self) -> Tensor:
         return self.to("bool")

@@ -40,12 +40,20 @@ def set_default_dtype(dtype: Any) -> None:
     _default_float = chosen
 
 
+TENSOR_NAMES = {
+    float32: "FloatTensor", float64: "DoubleTensor", int32: "IntTensor", int64: "LongTensor", uint8: "ByteTensor",
+    bool_: "BoolTensor",
+}  # fmt: skip
+
+
 def as_dtype(dtype: Any) -> np.dtype:
     """`dtype` as one of the supported NumPy dtypes, whose byte order is the machine's."""
     if dtype is float:
         return _default_float
     if dtype is int:
         return int64
+    if isinstance(dtype, str) and dtype.endswith("Tensor"):  # as Tensor.type() says it
+        dtype = next((d for d, name in TENSOR_NAMES.items() if dtype.split(".")[-1] == name), dtype)
     try:
         result = np.dtype(dtype)
     except TypeError:

@@ -25,6 +25,7 @@ from . import matrix as matrix
 from . import moments as moments
 from . import optim as optim
 from . import public as public
+from . import put as put
 from . import random as random
 from . import record as record
 from . import reduction as reduction
@@ -41,28 +42,29 @@ __all__ = [
     'bitwise_or', 'bitwise_xor', 'block_diag', 'bmm', 'broadcast_shapes', 'broadcast_tensors', 'broadcast_to',
     'bucketize', 'cat', 'cdist', 'ceil', 'celu', 'cholesky', 'chunk', 'clamp', 'clamp_max', 'clamp_min', 'clip',
     'clone', 'column_stack', 'concat', 'concatenate', 'copysign', 'corrcoef', 'cos', 'cosh', 'count_nonzero', 'cov',
-    'cross', 'cross_entropy', 'cumprod', 'cumsum', 'deg2rad', 'det', 'diag', 'diag_embed', 'diagonal', 'diff', 'dist',
-    'div', 'divide', 'dot', 'dstack', 'einsum', 'elu', 'empty', 'empty_like', 'eq', 'equal', 'erf', 'exp', 'exp2',
-    'expand', 'expand_as', 'expand_dims', 'expm1', 'eye', 'fix', 'flatten', 'flip', 'fliplr', 'flipud', 'float_power',
-    'floor', 'floor_divide', 'fmax', 'fmin', 'fmod', 'frac', 'full', 'full_like', 'gather', 'ge', 'gelu', 'ger',
-    'get_float32_matmul_precision', 'glu', 'greater', 'greater_equal', 'gt', 'hardshrink', 'hardsigmoid', 'hardswish',
-    'hardtanh', 'heaviside', 'hsplit', 'hstack', 'hypot', 'index_add', 'index_copy', 'index_fill', 'index_select',
-    'inner', 'inverse', 'isclose', 'isfinite', 'isin', 'isinf', 'isnan', 'isneginf', 'isposinf', 'kron', 'kthvalue',
-    'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear', 'linspace', 'log', 'log10', 'log1p', 'log2',
-    'log_softmax', 'logaddexp', 'logaddexp2', 'logdet', 'logical_and', 'logical_not', 'logical_or', 'logical_xor',
-    'logit', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill', 'masked_select', 'matmul', 'matrix_power', 'max',
-    'maximum', 'mean', 'median', 'meshgrid', 'min', 'minimum', 'mish', 'mm', 'mod', 'moveaxis', 'movedim', 'msort',
-    'mul', 'multiply', 'mv', 'nan_to_num', 'nanmean', 'nansum', 'narrow', 'ne', 'neg', 'negative', 'nonzero', 'norm',
-    'not_equal', 'numel', 'one_hot', 'ones', 'ones_like', 'outer', 'pad', 'permute', 'pinverse', 'positive', 'pow',
-    'power', 'prelu', 'prod', 'quantile', 'rad2deg', 'ravel', 'reciprocal', 'relu', 'relu6', 'remainder', 'repeat',
-    'repeat_interleave', 'reshape', 'roll', 'rot90', 'round', 'row_stack', 'rsqrt', 'scatter', 'scatter_add',
-    'searchsorted', 'select', 'selu', 'set_float32_matmul_precision', 'sgn', 'sigmoid', 'sign', 'signbit', 'silu',
-    'sin', 'sinc', 'sinh', 'slogdet', 'softmax', 'softplus', 'softshrink', 'softsign', 'sort', 'split', 'sqrt',
-    'square', 'squeeze', 'stack', 'std', 'std_mean', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 't', 'take',
-    'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tanhshrink', 'tensor_split', 'tensordot', 'threshold', 'tile',
-    'topk', 'trace', 'transpose', 'tril', 'tril_indices', 'triu', 'triu_indices', 'true_divide', 'trunc', 'unbind',
-    'unflatten', 'unfold', 'unique', 'unsqueeze', 'var', 'var_mean', 'vdot', 'view', 'vsplit', 'vstack', 'where',
-    'xlogy', 'zeros', 'zeros_like'
+    'cross', 'cross_entropy', 'cumprod', 'cumsum', 'deg2rad', 'det', 'diag', 'diag_embed', 'diagonal',
+    'diagonal_scatter', 'diff', 'dist', 'div', 'divide', 'dot', 'dstack', 'einsum', 'elu', 'empty', 'empty_like', 'eq',
+    'equal', 'erf', 'exp', 'exp2', 'expand', 'expand_as', 'expand_dims', 'expm1', 'eye', 'fix', 'flatten', 'flip',
+    'fliplr', 'flipud', 'float_power', 'floor', 'floor_divide', 'fmax', 'fmin', 'fmod', 'frac', 'full', 'full_like',
+    'gather', 'ge', 'gelu', 'ger', 'get_float32_matmul_precision', 'glu', 'greater', 'greater_equal', 'gt',
+    'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh', 'heaviside', 'hsplit', 'hstack', 'hypot', 'index_add',
+    'index_copy', 'index_fill', 'index_put', 'index_select', 'inner', 'inverse', 'isclose', 'isfinite', 'isin', 'isinf',
+    'isnan', 'isneginf', 'isposinf', 'kron', 'kthvalue', 'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear',
+    'linspace', 'log', 'log10', 'log1p', 'log2', 'log_softmax', 'logaddexp', 'logaddexp2', 'logdet', 'logical_and',
+    'logical_not', 'logical_or', 'logical_xor', 'logit', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill',
+    'masked_scatter', 'masked_select', 'matmul', 'matrix_power', 'max', 'maximum', 'mean', 'median', 'meshgrid', 'min',
+    'minimum', 'mish', 'mm', 'mod', 'moveaxis', 'movedim', 'msort', 'mul', 'multiply', 'mv', 'nan_to_num', 'nanmean',
+    'nansum', 'narrow', 'ne', 'neg', 'negative', 'nonzero', 'norm', 'not_equal', 'numel', 'one_hot', 'ones',
+    'ones_like', 'outer', 'pad', 'permute', 'pinverse', 'positive', 'pow', 'power', 'prelu', 'prod', 'quantile',
+    'rad2deg', 'ravel', 'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'repeat_interleave', 'reshape', 'roll',
+    'rot90', 'round', 'row_stack', 'rsqrt', 'scatter', 'scatter_add', 'scatter_reduce', 'searchsorted', 'select',
+    'select_scatter', 'selu', 'set_float32_matmul_precision', 'sgn', 'sigmoid', 'sign', 'signbit', 'silu', 'sin',
+    'sinc', 'sinh', 'slice_scatter', 'slogdet', 'softmax', 'softplus', 'softshrink', 'softsign', 'sort', 'split',
+    'sqrt', 'square', 'squeeze', 'stack', 'std', 'std_mean', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 't',
+    'take', 'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tanhshrink', 'tensor_split', 'tensordot', 'threshold',
+    'tile', 'topk', 'trace', 'transpose', 'tril', 'tril_indices', 'triu', 'triu_indices', 'true_divide', 'trunc',
+    'unbind', 'unflatten', 'unfold', 'unique', 'unsqueeze', 'var', 'var_mean', 'vdot', 'view', 'vsplit', 'vstack',
+    'where', 'xlogy', 'zeros', 'zeros_like'
 ]
 
 NDArray = npt.NDArray[Any]
@@ -473,6 +475,12 @@ def diagonal(input: Tensor | Number, offset: int = 0, dim1: int = 0, dim2: int =
 @overload
 def diagonal(input: NDArray, offset: int = 0, dim1: int = 0, dim2: int = 1) -> NDArray: ...
 @overload
+def diagonal_scatter(input: Tensor, src: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor: ...
+@overload
+def diagonal_scatter(input: NDArray | Number, src: NDArray | Number, offset: int = 0, dim1: int = 0, dim2: int = 1) -> NDArray: ...
+@overload
+def diagonal_scatter(input: TensorLike, src: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor: ...
+@overload
 def diff(input: Tensor | Number, n: int = 1, dim: int = -1, *, axis: int = -1) -> Tensor: ...
 @overload
 def diff(input: NDArray, n: int = 1, dim: int = -1, *, axis: int = -1) -> NDArray: ...
@@ -750,6 +758,12 @@ def index_fill(input: NDArray | Number, axis: int, index: NDArray | Number, valu
 @overload
 def index_fill(input: TensorLike, axis: int, index: TensorLike, value: float) -> Tensor: ...
 @overload
+def index_put(input: Tensor, indices: Sequence[TensorLike], values: TensorLike, accumulate: bool = False) -> Tensor: ...
+@overload
+def index_put(input: NDArray | Number, indices: Sequence[NDArray | Number], values: NDArray | Number, accumulate: bool = False) -> NDArray: ...
+@overload
+def index_put(input: TensorLike, indices: Sequence[TensorLike], values: TensorLike, accumulate: bool = False) -> Tensor: ...
+@overload
 def index_select(input: Tensor, dim: int, index: TensorLike) -> Tensor: ...
 @overload
 def index_select(input: NDArray | Number, dim: int, index: NDArray | Number) -> NDArray: ...
@@ -934,6 +948,12 @@ def masked_fill(input: Tensor, mask: TensorLike, value: TensorLike) -> Tensor: .
 def masked_fill(input: NDArray | Number, mask: NDArray | Number, value: NDArray | Number) -> NDArray: ...
 @overload
 def masked_fill(input: TensorLike, mask: TensorLike, value: TensorLike) -> Tensor: ...
+@overload
+def masked_scatter(input: Tensor, mask: TensorLike, source: TensorLike) -> Tensor: ...
+@overload
+def masked_scatter(input: NDArray | Number, mask: NDArray | Number, source: NDArray | Number) -> NDArray: ...
+@overload
+def masked_scatter(input: TensorLike, mask: TensorLike, source: TensorLike) -> Tensor: ...
 @overload
 def masked_select(input: Tensor, mask: TensorLike) -> Tensor: ...
 @overload
@@ -1250,6 +1270,18 @@ def scatter_add(input: NDArray | Number, axis: int, index: NDArray | Number, src
 @overload
 def scatter_add(input: TensorLike, axis: int, index: TensorLike, src: TensorLike) -> Tensor: ...
 @overload
+def scatter_reduce(input: Tensor, dim: int, index: TensorLike, src: TensorLike, reduce: str, *, include_self: bool = True) -> Tensor: ...
+@overload
+def scatter_reduce(input: NDArray | Number, dim: int, index: NDArray | Number, src: NDArray | Number, reduce: str, *, include_self: bool = True) -> NDArray: ...
+@overload
+def scatter_reduce(input: TensorLike, dim: int, index: TensorLike, src: TensorLike, reduce: str, *, include_self: bool = True) -> Tensor: ...
+@overload
+def scatter_reduce(input: Tensor, axis: int, index: TensorLike, src: TensorLike, reduce: str, *, include_self: bool = True) -> Tensor: ...
+@overload
+def scatter_reduce(input: NDArray | Number, axis: int, index: NDArray | Number, src: NDArray | Number, reduce: str, *, include_self: bool = True) -> NDArray: ...
+@overload
+def scatter_reduce(input: TensorLike, axis: int, index: TensorLike, src: TensorLike, reduce: str, *, include_self: bool = True) -> Tensor: ...
+@overload
 def searchsorted(sorted_sequence: Tensor, input: TensorLike, *, right: bool = False, side: str | None = None) -> Tensor: ...
 @overload
 def searchsorted(sorted_sequence: NDArray | Number, input: NDArray | Number, *, right: bool = False, side: str | None = None) -> NDArray: ...
@@ -1263,6 +1295,18 @@ def select(input: NDArray, dim: int, index: int) -> NDArray: ...
 def select(input: Tensor | Number, axis: int, index: int) -> Tensor: ...
 @overload
 def select(input: NDArray, axis: int, index: int) -> NDArray: ...
+@overload
+def select_scatter(input: Tensor, src: TensorLike, dim: int, index: int) -> Tensor: ...
+@overload
+def select_scatter(input: NDArray | Number, src: NDArray | Number, dim: int, index: int) -> NDArray: ...
+@overload
+def select_scatter(input: TensorLike, src: TensorLike, dim: int, index: int) -> Tensor: ...
+@overload
+def select_scatter(input: Tensor, src: TensorLike, axis: int, index: int) -> Tensor: ...
+@overload
+def select_scatter(input: NDArray | Number, src: NDArray | Number, axis: int, index: int) -> NDArray: ...
+@overload
+def select_scatter(input: TensorLike, src: TensorLike, axis: int, index: int) -> Tensor: ...
 @overload
 def selu(input: Tensor | Number, inplace: bool = False) -> Tensor: ...
 @overload
@@ -1300,6 +1344,12 @@ def sinc(input: NDArray) -> NDArray: ...
 def sinh(input: Tensor | Number) -> Tensor: ...
 @overload
 def sinh(input: NDArray) -> NDArray: ...
+@overload
+def slice_scatter(input: Tensor, src: TensorLike, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, axis: int = 0) -> Tensor: ...
+@overload
+def slice_scatter(input: NDArray | Number, src: NDArray | Number, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, axis: int = 0) -> NDArray: ...
+@overload
+def slice_scatter(input: TensorLike, src: TensorLike, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, axis: int = 0) -> Tensor: ...
 @overload
 def slogdet(input: Tensor | Number) -> SlogdetResult[Tensor]: ...
 @overload

@@ -228,10 +228,10 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
     before, after = [max(0, b) for b in before], [max(0, a) for a in after]
     if not any(before) and not any(after):
         return input
-    value, sizes = value or 0, {"before": tuple(before), "after": tuple(after)}
+    value, around = value or 0, {"before": tuple(before), "after": tuple(after)}
     if isinstance(value, int) and float(value) != value and input.dtype == int64:  # the kernel takes a double
-        return bitwise_xor(_pad(bitwise_xor(input, value), **sizes, value=0.0), value)
-    return _pad(input, **sizes, value=float(value))
+        return bitwise_xor(_pad(bitwise_xor(input, value), **around, value=0.0), value)
+    return _pad(input, **around, value=float(value))
 
 
 def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:

@@ -1,4 +1,4 @@
-"""Writing into a copy, or in place: at positions, where a mask is true, into a part, reduced over what falls on one place."""
+"""Writing at positions, where a mask is true, into a part; reduced over what falls on one place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def index_put(input: Array, indices: Sequence[Array], values: Array, accumulate:
     [4.0, 0.0, 2.0]
     """
     if not isinstance(indices, (tuple, list)) or not indices:
-        raise DTypeError(f"index_put: indices={indices!r:.40} must be a tuple, one array for each axis")
+        raise DTypeError("index_put: indices must be a tuple, with one array for each axis")
     positions: list = []
     for index in indices:
         positions += nonzero(index, as_tuple=True) if index.dtype == bool_ else [index]
@@ -72,7 +72,9 @@ def _whole(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
 
 def _fill_part(name: str, input: Any, src: Any, index: list, shape: tuple[int, ...]) -> Any:
     if tuple(src.shape) != shape:
-        raise ShapeError(f"{name}: src{tuple(src.shape)} must have the shape {shape} of the part of {tuple(input.shape)}")
+        raise ShapeError(
+            f"{name}: src{tuple(src.shape)} must have the shape {shape} of the part of {tuple(input.shape)}"
+        )
     lengths = tuple(length for _, length, _ in index)
     return slice_put_op(input, reshape(cast_to(src, input.dtype), lengths), index=tuple(index))
 
@@ -87,7 +89,7 @@ def select_scatter(input: Array, src: Array, dim: int, index: int) -> Array:
     d = own_axis("select_scatter", dim, input.ndim)
     n = input.shape[d]
     if not -n <= index < n:
-        raise OutOfRangeError(f"select_scatter: index={index} must be in [{-n}, {n - 1}] for axis {d} of {tuple(input.shape)}")
+        raise OutOfRangeError(f"select_scatter: index={index} must be in [{-n}, {n - 1}], of {tuple(input.shape)}")
     part = _whole(input.shape)
     part[d] = (index % n, 1, 1)
     return _fill_part("select_scatter", input, src, part, tuple(m for k, m in enumerate(input.shape) if k != d))
@@ -145,11 +147,11 @@ def _reduce_reference(
     return out
 
 
-def _reduce_vjp(
-    g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool
-) -> tuple:
+def _reduce_vjp(g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool) -> tuple:
     used = src if src.shape == index.shape else src[tuple(slice(n) for n in index.shape)]
-    counts = x.detach() * 0 + 1 if include_self else scatter(x.detach() * 0 + 1, dim, index, value=0)  # 1: x counts there
+    counts = (
+        x.detach() * 0 + 1 if include_self else scatter(x.detach() * 0 + 1, dim, index, value=0)
+    )  # 1: x counts there
 
     def at_places(values: Any) -> Any:
         return gather(values, dim, index)
@@ -191,8 +193,8 @@ _scatter_reduce: Op = Op(
 def scatter_reduce(
     input: Array, dim: int, index: Array, src: Array, reduce: str, *, include_self: bool = True
 ) -> Array:
-    """A copy of `input` where each place out[.., index[.., i, ..], ..] along `dim` is the sum, product, mean, largest or least
-    of itself and of all src[.., i, ..] that fall on it.
+    """A copy of `input` where each place out[.., index[.., i, ..], ..] along `dim` is the sum, product, mean, largest or
+    least of itself and of all src[.., i, ..] that fall on it.
 
     Args:
         reduce: "sum", "prod", "mean", "amax" or "amin". "sum" and "mean" may be called in compiled functions.
