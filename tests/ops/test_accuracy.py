@@ -156,3 +156,56 @@ def test_long_sums() -> None:
         (rv.sum(x.reshape(-1, 4), 0).sum(), wide.sum()),
     ):
         assert float(got) == pytest.approx(exact, rel=3e-7)
+
+
+# ---------------------------------------------------------------- functions made of others
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_keep_the_precision_of_their_dtype(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    near = (1 + 10 ** rng.uniform(-15, 0, 300)).astype(dtype)
+    far = (10 ** rng.uniform(0, 38 if dtype == "float32" else 300, 300)).astype(dtype)
+    a, b = (rng.normal(scale=s, size=300).astype(dtype) for s in (3, 900))
+    rtol = 4 * float(np.finfo(dtype).eps)
+
+    def wide(f: Callable, *x: np.ndarray) -> np.ndarray:
+        return f(*(v.astype(np.longdouble) for v in x)).astype(np.float64)
+
+    for x in (near, far):
+        gives(wide(np.arccosh, x), rv.acosh, x, rtol=rtol)
+        gives(wide(np.arcsinh, -x), rv.asinh, -x, rtol=rtol)
+    gives(wide(np.logaddexp2, a, b), rv.logaddexp2, a, b, rtol=rtol)
+    gives(wide(np.logaddexp2, b, b + a / 8), rv.logaddexp2, b, b + a / 8, rtol=2 * rtol)
+    whole = np.array([0, 1, -2, 3, 1e6, -4e6], dtype)
+    gives((whole == 0).astype(dtype), rv.sinc, whole)
+    gives(
+        1 / (np.pi * (whole + 0.5)), lambda x: rv.abs(rv.sinc(x)) * rv.sign(x), whole + np.array(0.5, dtype), rtol=rtol
+    )
+
+
+def test_mixed_dtypes_compute_in_the_wider() -> None:
+    gives(1.1 * math.log(3), rv.xlogy, np.float64([1.1]), np.uint8([3]), rtol=1e-15)
+
+
+def test_values_and_places_that_are_none() -> None:
+    """The same errors natively, compiled and on the reference, also where there is nothing to move."""
+    empty, seven = rv.zeros(0, 3), rv.tensor([7])
+    cases: list[tuple[type, str, Callable]] = [
+        (IndexError, "index 7", lambda: rv.index_select(empty, 1, seven)),
+        (IndexError, "index 7", lambda: empty[:, seven]),
+        (IndexError, "index 7", lambda: empty.T[seven]),
+        (ValueError, "size -2", lambda: rv.zeros(6).reshape(-2, 3)),
+        (ValueError, "size -2", lambda: rv.zeros(6).view(-2)),
+        (TypeError, "pad: value=1e.30 .* does not fit int64", lambda: F.pad(seven, (1, 1), value=1e30)),
+        (TypeError, "pad: value=nan .* does not fit int32", lambda: F.pad(seven.int(), (1, 1), value=NAN)),
+        (TypeError, "pad: value=-1 .* does not fit uint8", lambda: F.pad(seven.to(rv.uint8), (1, 1), value=-1)),
+        (TypeError, "cat: dtype int8 must be one of", lambda: rv.cat([np.zeros(1, np.int8), rv.zeros(1)])),
+    ]
+    for error, message, call in cases:
+        for backend in ("native", "numpy"):
+            with rv.backend(backend), pytest.raises(error, match=message):
+                call()
+        with pytest.raises(error, match=message):
+            rv.compile(call)()
+    gives(np.array([True, False, True]), lambda t: F.pad(t, (1, 1), value=1e30), np.array([False]))

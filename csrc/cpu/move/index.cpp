@@ -97,7 +97,7 @@ template <class U> void index_get_as(const Args& a, Team& team) {
   const View &x = a.in[0], &out = a.out[0];
   const Indexing l(x, a.in + 1, attrs<IndexAttrs>(a).axes, a.n_in - 1);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
-  if (!find_offsets(x, a.in + 1, l, offsets, team) || x.size() == 0) return;
+  if (!find_offsets(x, a.in + 1, l, offsets, team) || out.size() == 0) return;
   Walk<1> pre, post;
   for (int d = 0; d < l.n_pre; ++d) pre.axis(x.shape[l.pre[d]], x.stride[l.pre[d]]);
   for (int d = 0; d < l.n_post; ++d) post.axis(x.shape[l.post[d]], x.stride[l.post[d]]);
@@ -139,7 +139,6 @@ template <class U> void index_get_as(const Args& a, Team& team) {
 }
 
 void index_get_run(const Args& a, Team& team) {
-  if (a.out[0].size() == 0) return;
   by_size(a.in[0].dtype, [&](auto u) { index_get_as<decltype(u)>(a, team); });
 }
 

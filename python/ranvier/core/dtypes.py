@@ -133,6 +133,8 @@ def promote(operands: Any) -> np.dtype:
     for x in operands:
         if hasattr(x, "shape"):
             rank, dtype = (0 if x.shape else 1), x.dtype
+            if dtype not in CODE:
+                raise DTypeError(f"dtype {dtype} must be one of {', '.join(d.name for d in ALL)}")
         else:
             rank, dtype = 2, scalar_dtype(x)
         so_far = by_rank[rank]

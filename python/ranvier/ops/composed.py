@@ -80,18 +80,21 @@ def logaddexp(input: Array, other: Array) -> Array:
     >>> rv.logaddexp(rv.tensor(1000.0), rv.tensor(1000.0))
     tensor(1000.6932)
     """
-    input, other = as_arrays(input, other, floats=True)
-    same = eq(input, other)  # infinities too, whose difference is none
-    apart = log1p(exp(neg(abs(where(same, 1.0, sub(input, other))))))
-    middle = add(mul(input, 0.5), mul(other, 0.5))
-    return where(same, add(middle, math.log(2)), add(maximum(input, other), apart))
+    return _log_of_sum(input, other, 1.0)
 
 
 def logaddexp2(input: Array, other: Array) -> Array:
     """log2(2^input + 2^other), without overflow."""
+    return _log_of_sum(input, other, math.log(2))
+
+
+def _log_of_sum(input: Array, other: Array, log_base: float) -> Array:
     input, other = as_arrays(input, other, floats=True)
-    ln2 = math.log(2)
-    return div(logaddexp(mul(input, ln2), mul(other, ln2)), ln2)
+    same = eq(input, other)  # infinities too, whose difference is none
+    apart = neg(abs(where(same, 1.0, sub(input, other))))
+    apart = log1p(exp(apart)) if log_base == 1 else div(log1p(exp(mul(apart, log_base))), log_base)
+    middle = add(mul(input, 0.5), mul(other, 0.5))
+    return where(same, add(middle, math.log(2) / log_base), add(maximum(input, other), apart))
 
 
 def logit(input: Array, eps: float | None = None) -> Array:
@@ -110,7 +113,7 @@ def logit(input: Array, eps: float | None = None) -> Array:
 
 def xlogy(input: Array, other: Array) -> Array:
     """input * log(other); 0 where input is 0, unless other is NaN."""
-    input, other = as_arrays(input, other)
+    input, other = as_arrays(input, other, floats=True)
     no_log = logical_and(eq(input, 0), logical_or(le(other, 0), eq(other, math.inf)))  # elsewhere input * log is right
     return mul(input, log(where(no_log, 1.0, other)))
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.dtypes import int64, promote
 from ..core.errors import DTypeError, ShapeError
 from ..core.tensor import TensorBase, as_tensor, from_numpy
-from .elementwise import bitwise_xor
+from .elementwise import bitwise_xor, fitting
 from .index import index_get
 from .public import Array
 from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axes, normalize_axis, own_axis
@@ -121,6 +121,8 @@ def _alike(name: str, tensors: Sequence[Any]) -> list:
         else:
             return tensors
         dtype = promote(tensors)
+    except DTypeError as error:
+        raise DTypeError(f"{name}: {error}") from None
     except AttributeError:
         wrong = next(t for t in tensors if not hasattr(t, "dtype"))
         raise DTypeError(f"{name}: {wrong!r:.40} of type {type(wrong).__name__} must be a tensor or an array") from None
@@ -228,8 +230,8 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
     before, after = [max(0, b) for b in before], [max(0, a) for a in after]
     if not any(before) and not any(after):
         return input
-    value, around = value or 0, {"before": tuple(before), "after": tuple(after)}
-    if isinstance(value, int) and float(value) != value and input.dtype == int64:  # the kernel takes a double
+    value, around = fitting("pad", value or 0, input.dtype), {"before": tuple(before), "after": tuple(after)}
+    if input.dtype == int64 and float(value) != value:  # the kernel takes a double
         return bitwise_xor(_pad(bitwise_xor(input, value), **around, value=0.0), value)
     return _pad(input, **around, value=float(value))
 

@@ -29,6 +29,12 @@ __all__ = [
 # ---------------------------------------------------------------- the view ops
 
 
+def _reshape_reference(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
+    if shape and min(shape) < -1:  # NumPy takes any negative size for "what is left"
+        raise ValueError
+    return xp.reshape(x, shape)
+
+
 def _reshape_infer(x: Aval, *, shape: tuple[int, ...]) -> Spec:
     size = 1
     for n in x.shape:
@@ -82,7 +88,7 @@ def _reshape_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple | 
 _reshape = Op(
     "reshape", kind="view", attrs={"shape": (-1,)}, saves="",
     infer=_reshape_infer,
-    reference=lambda xp, x, *, shape: xp.reshape(x, shape),
+    reference=_reshape_reference,
     vjp=lambda g, out, x, *, shape: (g.reshape(x.shape),),
     onnx="Reshape",
     samples=[Sample(((2, 6),), {"shape": (3, -1)}), Sample(((),), {"shape": (1, 1)}), Sample(((0, 4),), {"shape": (2, 0)}),

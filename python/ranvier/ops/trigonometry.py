@@ -19,8 +19,10 @@ from .elementwise import (
     lt,
     maximum,
     mul,
+    ne,
     neg,
     of_floats,
+    round,
     rsqrt,
     sqrt,
     square,
@@ -142,9 +144,12 @@ def asinh(input: Array) -> Array:
 
 
 def acosh(input: Array) -> Array:
-    """The number >= 0 whose `cosh` is input: log(x + sqrt(x - 1) sqrt(x + 1)); NaN below 1."""
+    """The number >= 0 whose `cosh` is input: log1p(t + sqrt(t) sqrt(t + 2)), t = x - 1; NaN below 1."""
     (input,) = as_arrays(input, floats=True)
-    return log(add(input, mul(sqrt(sub(input, 1.0)), sqrt(add(input, 1.0)))))
+    large = gt(input, 1e10)  # there sqrt(x^2 - 1) is x
+    rest = sub(where(large, 2.0, input), 1.0)
+    small = log1p(add(rest, mul(sqrt(rest), sqrt(add(rest, 2.0)))))
+    return where(large, add(log(where(large, input, 1.0)), math.log(2)), small)
 
 
 def atanh(input: Array) -> Array:
@@ -163,10 +168,13 @@ def hypot(input: Array, other: Array) -> Array:
 
 
 def sinc(input: Array) -> Array:
-    """sin(pi x) / (pi x), and 1 at 0."""
+    """sin(pi x) / (pi x), and 1 at 0; 0 at other integers."""
+    (input,) = as_arrays(input, floats=True)
     zero = eq(input, 0)
-    angle = mul(where(zero, 1.0, input), math.pi)
-    return where(zero, 1.0, div(sin(angle), angle))
+    whole = round(input)
+    odd = ne(whole, mul(round(mul(whole, 0.5)), 2.0))
+    rest = mul(sub(input, whole), math.pi)  # of a large angle little would be left
+    return where(zero, 1.0, div(sin(where(odd, neg(rest), rest)), mul(where(zero, 1.0, input), math.pi)))
 
 
 def deg2rad(input: Array) -> Array:
