@@ -179,6 +179,7 @@ def test_functions_keep_the_precision_of_their_dtype(dtype: str) -> None:
     gives(wide(np.logaddexp2, b, b + a / 8), rv.logaddexp2, b, b + a / 8, rtol=2 * rtol)
     whole = np.array([0, 1, -2, 3, 1e6, -4e6], dtype)
     gives((whole == 0).astype(dtype), rv.sinc, whole)
+    gives(np.array([NAN, NAN, NAN], dtype), rv.sinc, np.array([INF, -INF, NAN], dtype))
     gives(
         1 / (np.pi * (whole + 0.5)), lambda x: rv.abs(rv.sinc(x)) * rv.sign(x), whole + np.array(0.5, dtype), rtol=rtol
     )

@@ -37,14 +37,14 @@ def test_pairs_of_edges(name, dtype):
 
 @floats
 @pytest.mark.parametrize("name", ["signbit", "isposinf", "isneginf", "nan_to_num", "arctan", "arcsin", "arccos", "sinh", "cosh",
-                                  "arcsinh", "arccosh", "arctanh", "sinc", "deg2rad", "rad2deg", "positive", "fix", "sign"])  # fmt: skip
+                                  "arcsinh", "arccosh", "arctanh", "deg2rad", "rad2deg", "positive", "fix", "sign"])  # fmt: skip
 @np.errstate(all="ignore")
 def test_edges(name, dtype):
     x = np.concatenate([EDGES[:-1], [1e-3, -1e-3, 20.5, -88.9, 1e15, -1e15]]).astype(dtype)
-    if name in ("sinc", "deg2rad", "rad2deg"):
+    if name in ("deg2rad", "rad2deg"):
         x = x[np.abs(x) < 100]
     theirs = getattr(np, name)(x)
-    same(getattr(rv, name)(x), theirs, dtype, signs=name not in ("sign", "sinc", "arcsinh"))
+    same(getattr(rv, name)(x), theirs, dtype, signs=name not in ("sign", "arcsinh"))
     if theirs.dtype.kind == "f" and name != "nan_to_num":
         assert np.isnan(getattr(rv, name)(np.array([np.nan], dtype)))[0] or name == "sign"
 
