@@ -76,8 +76,13 @@ int Executor::run(const Instruction* list, int n, double shared_cost, TeamState&
 }
 
 void throw_fault(const FaultReport& r, const std::string& label) {
-  throw KernelFault(label + ": index " + std::to_string(r.value) + " at position " + std::to_string(r.where) +
-                    " must be in [" + std::to_string(r.low) + ", " + std::to_string(r.high) + "]");
+  std::ostringstream text;
+  text.precision(9);
+  if (r.has_range)
+    text << label << ": index " << r.value << " at position " << r.where << " must be in [" << r.low << ", " << r.high
+         << "]";
+  else text << label << ": " << r.number << " at position " << r.where;
+  throw KernelFault(text.str(), r.index);
 }
 
 // ---------------------------------------------------------------- plan

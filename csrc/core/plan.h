@@ -30,9 +30,10 @@ struct Instruction {
   void prepare();
 };
 
-// An index out of its range: IndexError in Python.
+// A value that breaks a rule: IndexError or ValueError in Python.
 struct KernelFault : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  KernelFault(const std::string& text, bool is_index) : runtime_error(text), index(is_index) {}
+  bool index;
 };
 
 enum class SlotKind { arena, bound, input, output };

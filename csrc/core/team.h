@@ -85,6 +85,8 @@ class Team {
   // threads. The executor stops before the next instruction and raises
   // IndexError.
   void fail(int64_t where, int64_t value, int64_t low, int64_t high);
+  // The same for a value that breaks the rule which the instruction's label says; `index`: IndexError, else ValueError.
+  void refuse(int64_t where, double value, bool index);
 
  private:
   using Work = void (*)(void* context, Share&);

@@ -45,11 +45,18 @@ Team Region::team(TeamState& state, double cost) const {
   return Team(&state, threads, static_cast<int>(shares));
 }
 
+static void report_first(TeamState& state, const FaultReport& fault) {
+  std::lock_guard lock(state.mutex);
+  if (!state.failed.load(std::memory_order_relaxed) || fault.where < state.report.where) state.report = fault;
+  state.failed.store(true, std::memory_order_relaxed);
+}
+
 void Team::fail(int64_t where, int64_t value, int64_t low, int64_t high) {
-  std::lock_guard lock(state_->mutex);
-  FaultReport& r = state_->report;
-  if (!state_->failed.load(std::memory_order_relaxed) || where < r.where) r = {where, value, low, high};
-  state_->failed.store(true, std::memory_order_relaxed);
+  report_first(*state_, {where, value, low, high});
+}
+
+void Team::refuse(int64_t where, double value, bool index) {
+  report_first(*state_, {.where = where, .number = value, .has_range = false, .index = index});
 }
 
 FlushDenormals::FlushDenormals() {

@@ -11,10 +11,12 @@
 
 namespace rv {
 
-// An index that breaks its rule: `value` at flat position `where` must be in
-// [low, high].
+// What breaks its rule at flat position `where`: an index `value` that must be in
+// [low, high], or a `number`.
 struct FaultReport {
   int64_t where = 0, value = 0, low = 0, high = 0;
+  double number = 0;
+  bool has_range = true, index = true;
 };
 
 struct TeamState {

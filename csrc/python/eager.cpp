@@ -288,7 +288,8 @@ void set_python_error() {
   try {
     throw;
   } catch (const KernelFault& f) {
-    PyErr_SetString(connection.out_of_range ? connection.out_of_range : PyExc_IndexError, f.what());
+    PyObject* const kind = f.index ? connection.out_of_range : connection.domain;
+    PyErr_SetString(kind ? kind : f.index ? PyExc_IndexError : PyExc_ValueError, f.what());
   } catch (const std::invalid_argument& e) {
     PyErr_SetString(PyExc_ValueError, e.what());
   } catch (const std::bad_alloc&) { PyErr_NoMemory(); } catch (const std::exception& e) {

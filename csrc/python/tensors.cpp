@@ -27,7 +27,7 @@ Py_ssize_t slot_offset(py::handle type, const char* name) {
 }  // namespace
 
 void connect(py::type tensor, py::type call, py::type node, py::type edge, py::object numbers, py::object context,
-             py::object epoch, py::object out_of_range) {
+             py::object epoch, py::object out_of_range, py::object domain) {
   Connection& c = connection;
   c.tensor = reinterpret_cast<PyTypeObject*>(tensor.ptr());
   c.data = slot_offset(tensor, "_data"), c.requires_grad = slot_offset(tensor, "_requires_grad");
@@ -54,7 +54,7 @@ void connect(py::type tensor, py::type call, py::type node, py::type edge, py::o
   Py_XINCREF(tensor.ptr());  // kept for good, like the modules that own them
   c.epoch = epoch.release().ptr(), c.value_name = PyUnicode_InternFromString("value");
   c.context = context.release().ptr();
-  c.out_of_range = out_of_range.release().ptr();
+  c.out_of_range = out_of_range.release().ptr(), c.domain = domain.release().ptr();
   c.eager_name = PyUnicode_InternFromString("eager"), c.grad_name = PyUnicode_InternFromString("grad_enabled");
   c.dict_name = PyUnicode_InternFromString("__dict__"), c.context_name = PyUnicode_InternFromString("ranvier.context");
   c.zero = PyLong_FromLong(0);

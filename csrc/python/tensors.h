@@ -14,7 +14,7 @@ struct Connection {
   PyObject *context = nullptr, *apply = nullptr, *epoch = nullptr;
   PyObject *numbers = nullptr, *eager_name = nullptr, *grad_name = nullptr, *value_name = nullptr, *dict_name = nullptr,
            *context_name = nullptr;
-  PyObject *zero = nullptr, *out_of_range = nullptr;
+  PyObject *zero = nullptr, *out_of_range = nullptr, *domain = nullptr;
   Py_ssize_t data, requires_grad, grad, node, base, index, version;                    // of Tensor
   Py_ssize_t id, view, differentiable, saves_inputs, saves_outputs, recorded, extras;  // of Call
   struct {
@@ -39,10 +39,11 @@ struct HeldArrays {
   }
 };
 
-// Names these objects: types, the counter of tape.py, the thread's context, Epoch, OutOfRangeError. From now on the
-// native module's `apply` is `call.apply`.
+// Names these objects: types, the counter of tape.py, the thread's context, Epoch, OutOfRangeError, DomainError. From
+// now on the native module's `apply` is `call.apply`.
 void connect(pybind11::type tensor, pybind11::type call, pybind11::type node, pybind11::type edge,
-             pybind11::object numbers, pybind11::object context, pybind11::object epoch, pybind11::object out_of_range);
+             pybind11::object numbers, pybind11::object context, pybind11::object epoch, pybind11::object out_of_range,
+             pybind11::object domain);
 
 // Whether a tensor may be a view whose base has got another history; tape.stale knows.
 inline bool may_be_stale(PyObject* t) {

@@ -17,11 +17,12 @@ from .core.dtypes import int64, is_float
 from .core.errors import DTypeError, OutOfRangeError, ShapeError
 from .core.namespace import listing as _listing
 from .core.tensor import as_tensor, from_numpy, wrap
-from .core.traced import is_traced
 from .ops import random as _ops
 from .ops.creation import made_dtype
+from .ops.elementwise import isfinite
 from .ops.public import Array
 from .ops.record import Op, as_sizes
+from .ops.require import require
 from .ops.sort import topk
 from .tensor import Tensor
 
@@ -314,12 +315,8 @@ def bernoulli(input: Array, p: float | None = None, *, generator: Generator | No
         return mask(input.shape, float(p), dtype=input.dtype, generator=generator)
     if not is_float(input.dtype):
         raise DTypeError(f"bernoulli: probabilities have dtype {input.dtype}, must be float32 or float64")
-    if not is_traced(input._data) and input.numel():
-        low, high = input._data.min(), input._data.max()
-        if not (low >= 0 and high <= 1):
-            raise OutOfRangeError(
-                f"bernoulli: probabilities must be in [0, 1], has values from {low:.6g} to {high:.6g}"
-            )
+    given = input.detach()
+    require((given >= 0).logical_and(given <= 1), given, "bernoulli: probabilities must be in [0, 1]", index=True)
     return (rand(input.shape, dtype=input.dtype, generator=generator) < input).to(input.dtype)
 
 
@@ -356,12 +353,13 @@ def multinomial(
             f"multinomial: num_samples={num_samples} must be in [1, {count}], the categories, without replacement"
         )
     input = input.detach()
-    if not is_traced(input._data):
-        weights = input._data
-        if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(-1) <= 0).any():
-            raise OutOfRangeError("multinomial: probabilities must be finite, >= 0, and not all 0 in a row")
-        if not replacement and (np.count_nonzero(weights, -1) < num_samples).any():
-            raise OutOfRangeError(f"multinomial: num_samples={num_samples} exceeds the number of nonzero probabilities")
+    usable = isfinite(input).logical_and(input >= 0)
+    require(usable, input, "multinomial: probabilities must be finite and >= 0", index=True)
+    needed = 1 if replacement else num_samples
+    nonzero = (input > 0).long().sum(-1)
+    require(
+        nonzero >= needed, nonzero, f"multinomial: at least {needed} of a row's probabilities must not be 0", index=True
+    )
     if not replacement:
         # 1 - u is in (0, 1]; a zero weight gives 0, behind every other
         waiting = -(1 - rand(input.shape, dtype="float64", generator=generator)).log()

@@ -100,7 +100,7 @@ class NativeBackend:
             return self._run_many((call, *((a.shape, a.dtype) for a in arrays)), graph, arrays)
         kernel, _, _, attrs = encode(node, self.rows)
         outs = [(CODE[dtype], tuple(shape)) for shape, dtype in specs]
-        out = _native.eager_add(call.id, arrays, kernel, outs, attrs, op.name, listed)
+        out = _native.eager_add(call.id, arrays, kernel, outs, attrs, op.label(call.attrs), listed)
         return out if type(out) is tuple else (out,)
 
     def _run_many(self, key: tuple, graph: Graph, arrays: list) -> tuple:

@@ -122,9 +122,10 @@ def _is_view(node: Node) -> bool:
 
 
 def _may_fault(node: Node) -> bool:
-    """Whether values of its inputs, an index out of range, can stop a run at `node`."""
-    kernel = node.call is not None and node.call.op.kind == "kernel"
-    return kernel and any(np.dtype(v.dtype).kind in "iu" for v in node.inputs)
+    """Whether values of its inputs, such as an index out of range, can stop a run at `node`."""
+    if node.call is None or node.call.op.kind != "kernel":
+        return False
+    return node.call.op.effect or any(np.dtype(v.dtype).kind in "iu" for v in node.inputs)
 
 
 class Lowering:
@@ -264,7 +265,8 @@ class Lowering:
         for value in outputs:
             buffer = self.targets.get(value) or self._new("arena", None, value.nbytes)
             outs.append(self._place(value, buffer))
-        label = f"{node.name} [in {node.layer}]" if node.layer else node.name
+        name = node.name if node.call is None else node.call.op.label(node.call.attrs)
+        label = f"{name} [in {node.layer}]" if node.layer else name
         self._emit(Instruction(kernel, ins, outs, attrs, label, node))
 
     def _emit(self, new: Instruction) -> None:

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..core.context import local
 from ..core.dtypes import is_float
-from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
-from ..core.traced import is_traced
+from ..core.errors import DomainError, DTypeError, ShapeError
+from ..core.tensor import TensorBase
 from ..ops.public import Array
 from ..ops.record import broadcast_shapes
+from ..ops.require import require
 
 __all__ = [
     "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "cross_entropy", "nll_loss", "binary_cross_entropy",
@@ -89,10 +91,13 @@ def _check_same(name: str, input: Any, target: Any) -> None:
 
 
 def _check_unit(name: str, what: str, x: Any, hint: str) -> None:
-    """Values must lie in [0, 1]; inside a trace they are not known and not checked."""
+    """Values must lie in [0, 1]."""
     data = getattr(x, "_data", x)
-    if is_traced(data) or data.size == 0:
+    if data.size == 0:
         return
+    if local.tracer is not None and isinstance(x, TensorBase):
+        inside = ops.logical_and(ops.ge(x, 0), ops.le(x, 1))
+        return require(inside, x, f"{name}: {what} must be in [0, 1] ({hint})")
     low, high = data.min(), data.max()
     if not (low >= 0 and high <= 1):
         raise DomainError(f"{name}: {what} must be in [0, 1], has values from {low:.6g} to {high:.6g}; {hint}")
@@ -236,14 +241,9 @@ def gaussian_nll_loss(
                 f"{name}: var{tuple(var.shape)} must have input's shape {tuple(input.shape)}, or that "
                 "with a last axis of 1 or none"
             )
-    data: Any = getattr(var, "_data", var)
-    if not is_traced(data) and (data < 0).any():
-        raise DomainError(f"{name}: var must not be negative, has {data.min():.6g}")
     constant = var.detach() if hasattr(var, "detach") else var
-    floor = ops.clamp(constant, min=eps)
-    if is_traced(data):  # which cannot refuse: nan where it is negative
-        floor = ops.where(ops.lt(constant, 0), math.nan, floor)
-    var = ops.add(var, ops.sub(floor, constant))
+    require(ops.logical_not(ops.lt(constant, 0)), constant, f"{name}: var must not be negative")
+    var = ops.add(var, ops.sub(ops.clamp(constant, min=eps), constant))
     loss = ops.mul(ops.add(ops.log(var), ops.div(ops.square(ops.sub(input, target)), var)), 0.5)
     if full:
         loss = ops.add(loss, 0.5 * math.log(2 * math.pi))
@@ -276,7 +276,7 @@ def binary_cross_entropy(
 
 
 def _safe_log(p: Any) -> Any:
-    """max(log p, -100), with gradient 0 where p = 0; nan where p is negative, which a compiled function cannot refuse."""
+    """max(log p, -100), with gradient 0 where p = 0."""
     zero = ops.eq(p, 0)
     return ops.where(zero, -100.0, ops.clamp(ops.log(ops.where(zero, 1.0, p)), min=-100.0))
 
@@ -428,17 +428,10 @@ def nll_loss(
         _warn(
             f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the raw scores"
         )
-    labels: Any = getattr(target, "_data", target)
-    if not is_traced(labels):
-        bad = labels[(labels != ignore_index) & ((labels < 0) | (labels >= classes))]
-        if bad.size:
-            raise OutOfRangeError(
-                f"{name}: label {bad[0]} must be in [0, {classes - 1}] or ignore_index={ignore_index}"
-            )
     counted = ops.ne(target, ignore_index)
     index = ops.where(counted, target, 0)
-    if is_traced(labels):  # where a negative index would mean a class counted from the end
-        index = ops.where(ops.lt(index, 0), classes, index)
+    inside = ops.logical_and(ops.ge(index, 0), ops.lt(index, classes))
+    require(inside, target, f"{name}: labels must be in [0, {classes - 1}] or ignore_index={ignore_index}", index=True)
     picked = ops.squeeze(ops.gather(input, dim, ops.unsqueeze(index, dim)), dim)
     factor = label_weights(target, weight, ignore_index, input.dtype)
     loss = ops.where(counted, ops.neg(ops.mul(factor, picked)), 0.0)

@@ -51,6 +51,7 @@ from .put import *  # noqa: F403
 from .random import *  # noqa: F403
 from .record import OPS, Op, Sample
 from .reduction import *  # noqa: F403
+from .require import require as require
 from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .softmax import *  # noqa: F403

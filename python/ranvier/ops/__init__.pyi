@@ -29,6 +29,7 @@ from . import put as put
 from . import random as random
 from . import record as record
 from . import reduction as reduction
+from .require import require as require
 from .optim import scale_all as scale_all
 from . import scan as scan
 from . import shape as shape

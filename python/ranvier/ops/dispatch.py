@@ -11,7 +11,7 @@ import numpy as np
 from ..core import tape
 from ..core.context import Epoch, current_backend, local
 from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
-from ..core.errors import DTypeError, OutOfRangeError, TraceError
+from ..core.errors import DomainError, DTypeError, OutOfRangeError, TraceError
 from ..core.tape import Node
 from ..core.tensor import TensorBase, wrap, wrap_constant
 from ..core.traced import is_traced
@@ -254,4 +254,4 @@ def constant(value: Any, dtype: np.dtype) -> Any:
 
 def connect(native: Any, tensor: type[TensorBase]) -> None:
     """Let the native module take the calls that it knows; it makes tensors of class `tensor`."""
-    native.connect(tensor, Call, tape.Node, tape.Edge, tape.numbers, local, Epoch, OutOfRangeError)
+    native.connect(tensor, Call, tape.Node, tape.Edge, tape.numbers, local, Epoch, OutOfRangeError, DomainError)

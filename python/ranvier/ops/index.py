@@ -14,10 +14,11 @@ from ..core.dtypes import bool_, int32, int64
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from ..core.tensor import from_numpy
 from .dispatch import constant
-from .elementwise import fitting
+from .elementwise import fitting, ge, logical_and, lt
 from .elementwise import where as _chosen
 from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, own_axis, prepared
+from .require import require
 from .shape import embed_op, expand, reshape, unsqueeze
 
 __all__ = [
@@ -467,6 +468,8 @@ def one_hot(tensor: Array, num_classes: int = -1) -> Array:
         num_classes = int(classes.max()) + 1
     if num_classes < 1:
         raise ShapeError(f"one_hot: num_classes={num_classes} must be positive")
+    inside = logical_and(ge(tensor, 0), lt(tensor, num_classes))
+    require(inside, tensor, f"one_hot: classes must be in [0, {num_classes - 1}]", index=True)
     zero = constant(0, int64)
     zeros = expand(zero._data if isinstance(tensor, np.ndarray) else zero, (*tensor.shape, num_classes))
     return scatter(zeros, -1, unsqueeze(tensor, -1), value=1)

@@ -87,6 +87,7 @@ class Op:
         setting: a function that says what a process-wide setting, a default of the attributes, is now: traces hold
             while it stays that. `set_default` changes it.
         epilogue: the native kernel can run a tile program on its result, in the same instruction.
+        effect: it may raise, so that a graph keeps it though nothing reads its result; its attribute `rule` says of what.
         yields: "probabilities" where the results are that: losses that want raw scores warn of them.
         onnx: the name in ONNX's standard op set, if there is one.
     """
@@ -118,6 +119,7 @@ class Op:
         epilogue: bool = False,
         kernel: str | None = None,
         yields: str = "",
+        effect: bool = False,
         onnx: str | None = None,
         doc: str = "",
     ):
@@ -137,7 +139,7 @@ class Op:
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
         self.put: Callable | None = None  # views: put(x, new, **attrs) is x with `new` in place of what the view shows
         self.kernel = kernel or name
-        self.yields = yields
+        self.yields, self.effect = yields, effect
         self.neutral, self.setting, self.epilogue = neutral or {}, setting, epilogue
         self._calls = Recent(MAX_CALLS)  # slices with ever new bounds must not pile up
         self.default_call = self.bind()
@@ -169,6 +171,10 @@ class Op:
         """`bind`, quicker where all attributes are given in the order of the record."""
         call = self._calls[tuple(attrs.items())]
         return self.bind(**attrs) if call is None else call
+
+    def label(self, attrs: dict[str, Any]) -> str:
+        """What a fault of a call says first."""
+        return attrs["rule"] if self.effect else self.name
 
     def aliases(self, n_inputs: int, attrs: dict[str, Any]) -> dict[int, int]:
         """{output: input} pairs that may share memory, for a call with `n_inputs` inputs."""

@@ -42,7 +42,7 @@ def simplify(graph: Graph) -> Graph:
     needed = set(graph.results())
     kept = []
     for node in reversed(nodes):
-        if any(v in needed for v in node.outputs):
+        if node.call.op.effect or any(v in needed for v in node.outputs):
             kept.append(node)
             needed.update(node.inputs)
     graph.nodes = kept[::-1]
