@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <sstream>
 
 namespace rv {
@@ -77,7 +78,7 @@ int Executor::run(const Instruction* list, int n, double shared_cost, TeamState&
 
 void throw_fault(const FaultReport& r, const std::string& label) {
   std::ostringstream text;
-  text.precision(9);
+  text.precision(r.number == std::trunc(r.number) ? 15 : 9);
   if (r.has_range)
     text << label << ": index " << r.value << " at position " << r.where << " must be in [" << r.low << ", " << r.high
          << "]";

@@ -25,7 +25,8 @@ def _reference(xp: Any, holds: Any, values: Any, *, rule: str, index: bool) -> A
     if not holds.all():
         position = int(np.argmin(np.ravel(holds)))
         error = OutOfRangeError if index else DomainError
-        raise error(f"{rule}: {float(np.ravel(values)[position]):.9g} at position {position}")
+        value = float(np.ravel(values)[position])
+        raise error(f"{rule}: {value:.{15 if value.is_integer() else 9}g} at position {position}")
     return np.zeros(0, bool_)
 
 
