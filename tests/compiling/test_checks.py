@@ -90,7 +90,9 @@ def test_an_epoch_stops_at_what_is_refused():
         model.weight.fill_(1.0)
         model.bias.fill_(0.5)
     with pytest.raises(DomainError, match=r"binary_cross_entropy: input must be in \[0, 1\] \(apply sigmoid"):
-        Trainer(model, lambda out, y: F.binary_cross_entropy(out, y), "sgd", lr=0.0).fit(x, y, epochs=1, batch_size=4, verbose=0)
+        Trainer(model, lambda out, y: F.binary_cross_entropy(out, y), "sgd", lr=0.0).fit(
+            x, y, epochs=1, batch_size=4, verbose=0
+        )
 
 
 @pytest.mark.parametrize("threads", [1, 4])

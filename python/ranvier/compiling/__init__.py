@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..core.errors import DTypeError
 from .function import CompiledFunction, P, R
-from .module import CompiledModule
+from .module import CompiledModule, compiled_module
 
 if TYPE_CHECKING:
     from ..nn.module import Module
@@ -53,7 +53,7 @@ def compile(fn: Any = None, *, frozen: bool = False) -> Any:
         fn = fn._module
     nn = sys.modules.get("ranvier.nn")  # a module can only come from there
     if nn is not None and isinstance(fn, nn.Module):
-        return CompiledModule(fn, frozen)
+        return compiled_module(fn, frozen)
     if not callable(fn):
         raise DTypeError(f"compile: {type(fn).__name__} is not callable")
     return CompiledFunction(fn, frozen=frozen)

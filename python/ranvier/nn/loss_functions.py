@@ -95,7 +95,8 @@ def _check_unit(name: str, what: str, x: Any, hint: str) -> None:
     data = getattr(x, "_data", x)
     if data.size == 0:
         return
-    if local.tracer is not None and isinstance(x, TensorBase):
+    in_plan = isinstance(x, TensorBase) and local.tracer is not None
+    if in_plan:
         inside = ops.logical_and(ops.ge(x, 0), ops.le(x, 1))
         return require(inside, x, f"{name}: {what} must be in [0, 1] ({hint})")
     low, high = data.min(), data.max()
