@@ -64,7 +64,7 @@ class Methods:
     def acos_(self) -> Tensor:
         """`acos`, in place."""
     def acosh(self) -> Tensor:
-        """The number >= 0 whose `cosh` is input: log(x + sqrt(x - 1) sqrt(x + 1)); NaN below 1."""
+        """The number >= 0 whose `cosh` is input: log1p(t + sqrt(t) sqrt(t + 2)), t = x - 1; NaN below 1."""
     def acosh_(self) -> Tensor:
         """`acosh`, in place."""
     def add(self, other: TensorLike, *, alpha: float = 1) -> Tensor:
@@ -104,7 +104,7 @@ class Methods:
     def arccos_(self) -> Tensor:
         """`acos`, in place."""
     def arccosh(self) -> Tensor:
-        """The number >= 0 whose `cosh` is input: log(x + sqrt(x - 1) sqrt(x + 1)); NaN below 1."""
+        """The number >= 0 whose `cosh` is input: log1p(t + sqrt(t) sqrt(t + 2)), t = x - 1; NaN below 1."""
     def arccosh_(self) -> Tensor:
         """`acosh`, in place."""
     def arcsin(self) -> Tensor:
@@ -931,7 +931,7 @@ class Methods:
     def sin_(self) -> Tensor:
         """`sin`, in place."""
     def sinc(self) -> Tensor:
-        """sin(pi x) / (pi x), and 1 at 0."""
+        """sin(pi x) / (pi x), and 1 at 0; 0 at other integers."""
     def sinc_(self) -> Tensor:
         """`sinc`, in place."""
     def sinh(self) -> Tensor:
