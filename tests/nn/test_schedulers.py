@@ -224,3 +224,172 @@ def test_a_skipped_first_rate_is_told():
     ours = optimizer_of()
     with pytest.warns(UserWarning, match="before optimizer.step"):
         S.StepLR(ours, 1).step()
+
+
+# ---------------------------------------------------------------- jumps, resuming, schedules of schedules
+
+
+def rates_of(optimizer, schedule, steps):
+    """The learning rate now and after each of `steps` steps."""
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def sgd(lr=1.0):
+    return rv.optim.SGD([rv.zeros(1, requires_grad=True)], lr=lr)
+
+
+def test_warm_restarts_are_found_exactly():
+    schedule = S.CosineAnnealingWarmRestarts(sgd(), 1, 3)
+    for epoch, cycle in ((121, 243), (120.5, 81), (40, 81), (4, 9), (1, 3), (0, 1)):
+        schedule.step(epoch)
+        assert schedule.T_i == cycle
+        assert schedule.T_cur == epoch - (cycle - 1) / 2
+    schedule.step(121)
+    assert schedule.get_last_lr() == [1.0]
+
+
+def test_warm_restarts_resume_where_they_were():
+    optimizer = sgd()
+    rates = rates_of(optimizer, S.CosineAnnealingWarmRestarts(optimizer, 3, 2), 30)
+    for at in (1, 3, 9, 17, 21):
+        resumed = sgd()
+        resumed.param_groups[0].update(initial_lr=1.0, lr=rates[at - 1])
+        assert rates_of(resumed, S.CosineAnnealingWarmRestarts(resumed, 3, 2, last_epoch=at - 1), 30 - at) == rates[at:]
+
+
+@pytest.mark.parametrize(
+    "make, epoch, rate",
+    [
+        (lambda o: S.StepLR(o, 3, 0.5), 7, 0.25),
+        (lambda o: S.ExponentialLR(o, 0.5), 3, 0.125),
+        (lambda o: S.LinearLR(o, 0.5, 1.0, 4), 2, 0.75),
+        (lambda o: S.PolynomialLR(o, 4, 2.0), 3, 0.0625),
+        (lambda o: S.CosineAnnealingLR(o, 4), 2, 0.5),
+        (lambda o: S.MultiStepLR(o, [2, 5], 0.1), 5, 0.01),
+        (lambda o: S.LambdaLR(o, lambda t: 1 / (1 + t)), 3, 0.25),
+    ],
+)
+def test_a_step_to_an_epoch(make, epoch, rate):
+    optimizer = sgd()
+    schedule = make(optimizer)
+    optimizer.step()
+    for before in (9, 0, epoch):
+        schedule.step(before)
+    assert schedule.last_epoch == epoch
+    np.testing.assert_allclose(schedule.get_last_lr(), [rate], rtol=1e-12)
+
+
+def test_warm_ups_of_no_steps():
+    optimizer = sgd()
+    assert rates_of(optimizer, S.LinearLR(optimizer, 0.1, 0.5, total_iters=0), 2) == [0.5] * 3
+    for make in (
+        lambda o: S.PolynomialLR(o, total_iters=0),
+        lambda o: S.LinearLR(o, total_iters=-1),
+        lambda o: S.ConstantLR(o, total_iters=-1),
+    ):
+        with pytest.raises(ValueError, match="total_iters=(0|-1) must be at least"):
+            make(sgd())
+
+
+def test_one_cycle_goes_to_its_very_end():
+    optimizer = rv.optim.SGD([rv.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    rates = rates_of(optimizer, S.OneCycleLR(optimizer, 1.0, total_steps=4, pct_start=1.0), 4)
+    assert rates[3] == 1.0 and rates[4] == pytest.approx(4e-6)
+
+
+def nested(o):
+    warm_up = S.LinearLR(o, 0.5, 1.0, 2)
+    inner = S.SequentialLR(o, [S.ConstantLR(o, 0.25, 2), S.ExponentialLR(o, 0.5)], [2])
+    both = S.ChainedScheduler([S.ConstantLR(o, 0.5, 2), S.StepLR(o, 3, 0.1)])
+    return S.SequentialLR(o, [warm_up, inner, both], [2, 6])
+
+
+# warm-up; a quarter, then halves; a half for two steps, and a tenth from the third
+NESTED = [0.5, 0.75, 0.25, 0.25, 1.0, 0.5, 0.5, 0.5, 1.0, 0.1, 0.1]
+
+
+def test_schedules_of_schedules_of_schedules():
+    optimizer = sgd()
+    np.testing.assert_allclose(rates_of(optimizer, nested(optimizer), 10), NESTED, rtol=1e-12)
+
+
+@pytest.mark.parametrize("at", range(1, 10))
+def test_a_sequence_resumes_where_it_was(at):
+    def make(o, **options):
+        return S.SequentialLR(o, [S.LinearLR(o, 0.2, 1.0, 4), S.ExponentialLR(o, 0.5)], [4], **options)
+
+    optimizer = sgd()
+    rates = rates_of(optimizer, make(optimizer), 12)
+    resumed = sgd()
+    resumed.param_groups[0].update(initial_lr=1.0, lr=rates[at - 1])
+    np.testing.assert_allclose(rates_of(resumed, make(resumed, last_epoch=at - 1), 12 - at), rates[at:], rtol=1e-12)
+
+    optimizer = sgd()  # by states
+    schedule = nested(optimizer)
+    rates_of(optimizer, schedule, at)
+    other = sgd()
+    loaded = nested(other)
+    other.load_state_dict(optimizer.state_dict())
+    loaded.load_state_dict(schedule.state_dict())
+    np.testing.assert_allclose(rates_of(other, loaded, 10 - at), NESTED[at:], rtol=1e-12)
+
+
+class WarmUp(S._LRScheduler):
+    """As users write it for PyTorch."""
+
+    def __init__(self, optimizer, steps, after=None, last_epoch=-1, verbose=False):
+        self.steps, self.after = steps, after
+        super().__init__(optimizer, last_epoch, verbose)
+
+    def get_lr(self):
+        if not self._get_lr_called_within_step:
+            raise RuntimeError
+        return [base * min(1.0, (self.last_epoch + 1) / self.steps) for base in self.base_lrs]
+
+
+def test_a_schedule_of_ones_own(capsys):
+    optimizer = sgd()
+    assert isinstance(WarmUp(optimizer, 4), S.LRScheduler)
+    assert rates_of(optimizer, WarmUp(optimizer, 4, verbose=True), 4) == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert capsys.readouterr().out.splitlines()[1] == "Step 1: learning rate of group 0 is 5.0000e-01."
+    optimizer = sgd()
+    schedule = S.SequentialLR(optimizer, [S.ConstantLR(optimizer, 0.5, 9), WarmUp(optimizer, 2)], [2])
+    assert rates_of(optimizer, schedule, 4) == [0.5, 0.5, 0.5, 1.0, 1.0]
+    schedule = WarmUp(sgd(), 4)
+    schedule.step(2)
+    assert schedule.get_last_lr() == [0.75]
+
+
+def test_what_plateaus_say(capsys):
+    schedule = S.ReduceLROnPlateau(sgd(), patience=0, verbose=True)
+    for loss in (1.0, 2.0):
+        schedule.step(loss)
+    schedule.step(3.0, epoch=7)
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        "Step 2: learning rate of group 0 is reduced to 1.0000e-01.",
+        "Step 7: learning rate of group 0 is reduced to 1.0000e-02.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["StepLR", "OneCycleLR", "ReduceLROnPlateau"])
+def test_a_rate_in_a_tensor_stays_the_same_tensor(name):
+    rate = rv.tensor(0.5, dtype=rv.float64)
+    optimizer = rv.optim.SGD([rv.zeros(1, requires_grad=True)], lr=rate, momentum=0.9)
+    make = {
+        "StepLR": lambda: S.StepLR(optimizer, 1, 0.5),
+        "OneCycleLR": lambda: S.OneCycleLR(optimizer, 0.5, 9),
+        "ReduceLROnPlateau": lambda: S.ReduceLROnPlateau(optimizer, patience=0, factor=0.5),
+    }
+    schedule = make[name]()
+    before = rate.item()
+    optimizer.step()
+    for _ in range(2):
+        schedule.step(1.0) if name == "ReduceLROnPlateau" else schedule.step()
+    assert optimizer.param_groups[0]["lr"] is rate and rate.item() != before
+    assert schedule.get_last_lr() == [rate.item()]
