@@ -275,12 +275,15 @@ class Tensor(TensorBase, Methods):
 
     # ------------------------------------------------------------ gradients
 
-    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
-        """Add d(self)/d(leaf) to `.grad` of every leaf that requires a gradient.
+    def backward(
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
+        """Add d(self)/d(leaf) to `.grad` of every leaf that requires a gradient, or of the tensors `inputs` alone.
 
-        `gradient` is required unless the tensor has one element. The tape is used up unless retain_graph.
+        `gradient` is required unless the tensor has one element. The tape is used up unless retain_graph (None: as
+        create_graph, which records the pass itself).
         """
-        engine.backward((self,), (gradient,), retain_graph, create_graph)
+        engine.backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
 
     def detach(self) -> Tensor:
         """The same memory without history."""

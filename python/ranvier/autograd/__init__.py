@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 from ..core.context import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ..core.namespace import listing as _listing
 from ..core.tensor import as_tensor
+from . import functional as functional
+from .check import gradcheck, gradgradcheck
 from .engine import backward, grad
+from .function import Function
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["Variable", "backward", "enable_grad", "grad", "inference_mode", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "Function", "Variable", "backward", "enable_grad", "functional", "grad", "gradcheck", "gradgradcheck", "inference_mode",
+    "no_grad", "set_grad_enabled",
+]  # fmt: skip
 
 
 def Variable(data: Any, requires_grad: bool = False) -> Tensor:  # noqa: N802

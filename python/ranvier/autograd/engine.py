@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from .. import ops
-from ..core.context import local
+from ..core.context import local, set_grad_enabled
 from ..core.errors import DTypeError, GradError, ShapeError
 from ..core.tape import Node, check_view
 from ..core.tensor import TensorBase, as_tensor, wrap
+from ..ops.creation import zeros
 from ..ops.dispatch import constant
 from ..ops.shape import expand
 from . import hooks
@@ -19,20 +20,61 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 
-def backward(tensors: Any, gradients: Any, retain_graph: bool = False, create_graph: bool = False) -> None:
-    """Accumulate d(sum of tensors * gradients)/d(leaf) into `.grad` of every leaf that requires it."""
-    run(tensors, gradients, retain_graph or create_graph, create_graph, None)
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    *,
+    inputs: Any = None,
+) -> None:
+    """Accumulate d(sum of tensors * grad_tensors)/d(leaf) into `.grad` of every leaf that requires it, or of `inputs` alone.
+
+    >>> import ranvier as rv
+    >>> x = rv.tensor([1.0, 2.0], requires_grad=True)
+    >>> rv.autograd.backward([(x * x).sum(), x.sum()])
+    >>> x.grad
+    tensor([3., 5.])
+    """
+    tensors, gradients = _listed(tensors, grad_tensors)
+    retain = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        run(tensors, gradients, retain, create_graph, None)
+        return
+    wanted = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    _check_wanted("backward", wanted)
+    found = run(tensors, gradients, retain, create_graph, wanted)
+    pairs = [(t, g) for t, g in zip(wanted, found) if g is not None]
+    with set_grad_enabled(create_graph):
+        _accumulate_all(pairs, gradients, create_graph, hooked=True)
+
+
+def _listed(tensors: Any, gradients: Any) -> tuple[Any, Any]:
+    tensors = tensors if isinstance(tensors, (tuple, list)) else (tensors,)
+    if gradients is None or not isinstance(gradients, (tuple, list)):
+        gradients = (gradients,) * len(tensors)
+    if len(gradients) != len(tensors):
+        raise ShapeError(f"backward: {len(gradients)} gradients are given for {len(tensors)} tensors")
+    return tensors, gradients
+
+
+def _check_wanted(name: str, inputs: Any) -> None:
+    for position, t in enumerate(inputs):
+        if not isinstance(t, TensorBase):
+            raise DTypeError(f"{name}: inputs[{position}] of type {type(t).__name__} must be a Tensor")
+        if not t._requires_grad:
+            raise GradError(f"{name}: inputs[{position}], shape {t.shape}, does not require a gradient")
 
 
 @overload
 def grad(
     outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-    allow_unused: Literal[False] = False,
+    only_inputs: bool = True, allow_unused: Literal[False] | None = None, materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]: ...  # fmt: skip
 @overload
 def grad(
     outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-    *, allow_unused: bool,
+    only_inputs: bool = True, *, allow_unused: bool, materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]: ...  # fmt: skip
 def grad(
     outputs: Any,
@@ -40,9 +82,19 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """Gradients of `outputs` with respect to `inputs`, returned instead of accumulated.
+
+    Args:
+        outputs, inputs: tensors, or lists of them. grad_outputs: the gradients of `outputs`, which scalars need not have.
+        retain_graph: keep the tape for another pass; None: as create_graph.
+        create_graph: record the pass, so that its results can be differentiated.
+        only_inputs: must be True: other leaves get no gradient.
+        allow_unused: give None for inputs that the outputs do not depend on, which otherwise is an error.
+        materialize_grads: give zeros for them.
 
     >>> import ranvier as rv
     >>> x = rv.tensor(3.0, requires_grad=True)
@@ -50,21 +102,20 @@ def grad(
     >>> rv.autograd.grad(g, x)[0].item()
     2.0
     """
-    outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    if not only_inputs:
+        raise GradError("grad: only_inputs=False is not possible; backward() gives all leaves their gradients")
+    outputs, grad_outputs = _listed(outputs, grad_outputs)
     inputs = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
-    if grad_outputs is None or not isinstance(grad_outputs, (tuple, list)):
-        grad_outputs = (grad_outputs,) * len(outputs)
-    for name, tensors in (("outputs", outputs), ("inputs", inputs)):
-        for position, t in enumerate(tensors):
-            if not isinstance(t, TensorBase):
-                raise DTypeError(f"grad: {name}[{position}] of type {type(t).__name__} must be a Tensor")
-    for position, t in enumerate(inputs):
-        if not t._requires_grad:
-            raise GradError(f"grad: inputs[{position}], shape {t.shape}, does not require a gradient")
+    for position, t in enumerate(outputs):
+        if not isinstance(t, TensorBase):
+            raise DTypeError(f"grad: outputs[{position}] of type {type(t).__name__} must be a Tensor")
+    _check_wanted("grad", inputs)
     keep = create_graph if retain_graph is None else retain_graph
     results = run(outputs, grad_outputs, keep, create_graph, inputs)
     for position, g in enumerate(results):
-        if g is None and not allow_unused:
+        if g is None and materialize_grads:
+            results[position] = zeros(inputs[position].shape, dtype=inputs[position].dtype)
+        elif g is None and not allow_unused:
             raise GradError(
                 f"grad: inputs[{position}], shape {inputs[position].shape}, was not used to compute the outputs; "
                 "pass allow_unused=True to get None for it"
