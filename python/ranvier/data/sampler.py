@@ -24,6 +24,25 @@ def numpy_generator(generator: Any) -> np.random.Generator:
     return np.random.default_rng(generator)
 
 
+def generator_state(source: Any) -> dict[str, Any]:
+    """The state of a generator, of Ranvier or NumPy, or of an object with a `state_dict`; {} of anything else."""
+    if isinstance(source, np.random.Generator):
+        return {"numpy": source.bit_generator.state}
+    if isinstance(source, random.Generator):
+        return {"ranvier": source.get_state()}
+    return source.state_dict() if hasattr(source, "state_dict") else {}
+
+
+def restore_generator(source: Any, state: dict[str, Any]) -> None:
+    """Bring `source` to a state that `generator_state` gave."""
+    if isinstance(source, np.random.Generator):
+        source.bit_generator.state = state["numpy"]
+    elif isinstance(source, random.Generator):
+        source.set_state(state["ranvier"])
+    elif hasattr(source, "load_state_dict"):
+        source.load_state_dict(state)
+
+
 class Sampler:
     """Base of samplers: iterates over row numbers. Define `__iter__`, or `order()` which gives them all as one array."""
 
@@ -81,16 +100,11 @@ class _Random(Sampler):
 
     def state_dict(self) -> dict[str, Any]:
         """What decides on the orders to come, apart from the default generator."""
-        if isinstance(self.generator, np.random.Generator):
-            return {"numpy": self.generator.bit_generator.state}
-        return {} if self.generator is None else {"ranvier": self.generator.get_state()}
+        return generator_state(self.generator)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
-        if "numpy" in state:
-            self.generator.bit_generator.state = state["numpy"]
-        elif "ranvier" in state:
-            self.generator.set_state(state["ranvier"])
+        restore_generator(self.generator, state)
 
 
 class RandomSampler(_Random):

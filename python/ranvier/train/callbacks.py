@@ -38,6 +38,13 @@ class Callback:
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None: ...
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that is resumed needs of this object: tensors, arrays, numbers, texts, and dicts and lists of such."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave, after `on_train_begin`."""
+
     def wants_batches(self) -> bool:
         """Whether this object defines a batch hook."""
         return any(
@@ -93,6 +100,12 @@ class _Monitor(Callback):
             raise TypeError(f"{type(self).__name__}: monitor={self.monitor!r} must be one number an epoch")
         return float(logs[self.monitor])
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
     def _better(self, value: float) -> bool:
         return self._sign * value < self._sign * self.best - self.min_delta
 
@@ -145,6 +158,17 @@ class EarlyStopping(_Monitor):
             self.stopped_epoch = epoch
             self.trainer.stop_training = True
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **super().state_dict(), "best_epoch": self.best_epoch, "stopped_epoch": self.stopped_epoch,
+            "wait": self._wait, "weights": self._weights,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.best_epoch, self.stopped_epoch = state["best_epoch"], state["stopped_epoch"]
+        self._wait, self._weights = state["wait"], state["weights"]
+
     def on_train_end(self, logs: dict[str, float]) -> None:
         if self._weights is not None:
             self.trainer.model.load_state_dict(self._weights)
@@ -163,6 +187,7 @@ class ModelCheckpoint(_Monitor):
         path: file name; fields such as "model-{epoch:03d}-{val_loss:.3f}.safetensors" are filled in (epoch
             from 1).
         monitor, mode, min_delta: as for EarlyStopping. save_best_only: skip epochs that are no better.
+        save_weights_only: False saves all that `fit(resume=path)` needs to go on, as `Trainer.save` does.
         save_freq: every so many epochs.
     """
 
@@ -172,11 +197,13 @@ class ModelCheckpoint(_Monitor):
         monitor: str = "val_loss",
         *,
         save_best_only: bool = False,
+        save_weights_only: bool = True,
         mode: str = "auto",
         min_delta: float = 0.0,
         save_freq: int = 1,
     ):
         super().__init__(monitor, mode, min_delta)
+        self.save_weights_only = save_weights_only
         self.path, self.save_best_only, self.save_freq = os.fspath(path), save_best_only, save_freq
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
@@ -190,9 +217,13 @@ class ModelCheckpoint(_Monitor):
         from ..saving import save
 
         numbers = {k: v for k, v in logs.items() if is_number(v)}
+        path = self.path.format(epoch=epoch + 1, **numbers)
+        if not self.save_weights_only:
+            self.trainer.save(path)
+            return
         save(
             self.trainer.model.state_dict(),
-            self.path.format(epoch=epoch + 1, **numbers),
+            path,
             metadata={"epoch": str(epoch + 1), **{k: repr(float(v)) for k, v in numbers.items()}},
         )
 
@@ -209,12 +240,16 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: dict[str, float]) -> None:
         self._columns: list[str] | None = None
-        if self.append and os.path.exists(self.path):
+        resumed = len(self.trainer.history.epoch)
+        rows: list[list[str]] = []
+        if (self.append or resumed) and os.path.exists(self.path):
             with open(self.path, newline="") as file:
-                header = next(csv.reader(file, delimiter=self.separator), None)
-            self._columns = header[1:] if header else None
-        else:
-            open(self.path, "w").close()
+                rows = list(csv.reader(file, delimiter=self.separator))
+            self._columns = rows[0][1:] if rows else None
+        if self.append:
+            return
+        with open(self.path, "w", newline="") as file:  # a run that is resumed goes on after its last epoch
+            csv.writer(file, delimiter=self.separator).writerows(rows[: 1 + resumed])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         with open(self.path, "a", newline="") as file:
@@ -260,6 +295,12 @@ class SchedulerCallback(Callback):
 
     def wants_batches(self) -> bool:
         return self.every == "batch"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scheduler": self.scheduler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scheduler.load_state_dict(state["scheduler"])
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         if self.every == "batch":

@@ -74,6 +74,7 @@ class _Feed:
     """Where batches come from, and what the numbers that a step returns for them mean."""
 
     weighted = False
+    source: Any = None  # the generator, or sampler, of the order
 
     def __init__(self, objective: Objective, fused: list):
         self.objective, self.fused = objective, fused
@@ -112,6 +113,7 @@ class Feed(_Feed):
         super().__init__(objective, fused)
         self.weighted = weighted
         self.data, self.rows, self._order, self._shuffle = data, rows, order, shuffle
+        self.source = shuffle
         self.batch = batch if drop_last else min(batch, len(rows))
         self.drop_last = drop_last
         self._chunk = 1  # steps that take about _SLICE seconds
@@ -128,21 +130,19 @@ class Feed(_Feed):
             if not full:
                 raise ValueError(f"fit: drop_last leaves no batch: {len(order)} rows are less than batch_size={batch}")
         steps, done = full + bool(rest), 0
-        sums = np.zeros(self.width)
+        totals = np.zeros(self.width)  # one sum over all slices: it does not depend on how they are cut
         while done < full:
-            totals = np.zeros(self.width)
             count = 1 if one_by_one else min(self._chunk, full - done)
             started = time.perf_counter()
             count = step.loop(self.data, order, batch, done, done + count, totals, 0, not one_by_one)
             if not one_by_one:
                 self._adapt(count, time.perf_counter() - started)
             done += count
-            sums += totals * batch
-            yield done, steps, sums, done * batch
+            yield done, steps, totals * batch, done * batch
         if rest:
-            totals = np.zeros(self.width)
-            step.loop(self.data, order[full * batch :], rest, 0, 1, totals, 0, not one_by_one)
-            yield steps, steps, sums + totals * rest, len(order)
+            last = np.zeros(self.width)
+            step.loop(self.data, order[full * batch :], rest, 0, 1, last, 0, not one_by_one)
+            yield steps, steps, totals * batch + last * rest, len(order)
 
     def run_epochs(self, step: Step, most: int) -> tuple[np.ndarray, int] | None:
         """Run several whole epochs, at most `most` and about _SLICE seconds, as one native call: the totals of each

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .progress import is_number
 
 
@@ -30,6 +32,18 @@ class History(dict):
         self.epoch.append(epoch)
         for name, value in logs.items():
             self.setdefault(name, []).append(value)
+
+    def state_dict(self, epochs: int | None = None) -> dict[str, Any]:
+        """All of it, or the first `epochs`, as plain values."""
+        numbers = {name: values[:epochs] for name, values in self.items()}
+        return {"numbers": numbers, "epoch": self.epoch[:epochs], "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.clear()
+        for name, values in state["numbers"].items():
+            self[name] = [v if isinstance(v, (int, float)) else np.asarray(v) for v in values]
+        self.epoch, self.seconds = list(state["epoch"]), state["seconds"]
 
     def plot(self, keys: Any = None, path: Any = None) -> Any:
         """Draw the lists over the epochs with matplotlib, one panel for each quantity and its `val_` twin.

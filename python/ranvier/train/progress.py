@@ -32,9 +32,10 @@ class Progress:
 
     Args:
         epochs: number of epochs. verbose: 0 nothing, 1 a bar on a terminal or in a notebook, else lines, 2 always lines.
+        begin: epochs that are done already.
     """
 
-    def __init__(self, epochs: int, verbose: int):
+    def __init__(self, epochs: int, verbose: int, begin: int = 0):
         self.epochs, self.verbose = epochs, verbose
         self._bar: Any = None
         self._drawn = 0.0
@@ -45,7 +46,9 @@ class Progress:
             except ImportError:
                 return
             form = _WIDGET if notebook and tqdm.__module__ == "tqdm.notebook" else _TEXT
-            self._bar = tqdm(total=epochs, mininterval=0.2, leave=True, bar_format=form, desc=self._epoch(0))
+            self._bar = tqdm(
+                total=epochs, initial=begin, mininterval=0.2, leave=True, bar_format=form, desc=self._epoch(begin)
+            )
 
     def _epoch(self, number: int) -> str:
         return f"epoch {number}/{self.epochs}"

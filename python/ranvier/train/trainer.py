@@ -20,6 +20,8 @@ from ..data import DataLoader, Dataset, IterableDataset, TensorDataset
 from ..data.sampler import gives_order, numpy_generator
 from ..nn import Module
 from ..optim import lr_scheduler
+from ..random import default_generator, draw_seed
+from ..saving import load, save
 from ..tensor import Tensor
 from . import metrics as metrics_module
 from .callbacks import Callback, LearningRateScheduler, SchedulerCallback
@@ -42,6 +44,7 @@ from .names import loss_by_name, optimizer_by_name, suited, takes_probabilities
 from .objective import Objective
 from .predictor import Predictor, evaluating
 from .progress import Progress
+from .run import Run
 from .steps import evaluate_step, train_step
 from .weights import row_weights
 
@@ -92,6 +95,9 @@ class Trainer:
         **optimizer_options: Any,
     ):
         self._steps: dict[tuple, Step] = {}
+        self._run: Run | None = None
+        self._loaded: dict[str, Any] | None = None  # the state of a run to go on with
+        self._pending: list[Any] | None = None  # paths that wait for the end of the running epoch
         self.stop_training = False
         self.history = History()
         self.compile = compile
@@ -138,6 +144,7 @@ class Trainer:
         scheduler: Any = None,
         shuffle: bool = True,
         seed: int | None = None,
+        resume: Any = False,
         verbose: int = 1,
     ) -> History:
         """Train for `epochs` passes over the rows.
@@ -153,6 +160,9 @@ class Trainer:
             callbacks: Callback objects; scheduler: a learning-rate schedule, stepped after each epoch
                 (OneCycleLR and CyclicLR: after each batch).
             shuffle: a new order each epoch; seed: makes order and split reproducible.
+            resume: a path that `save` or ModelCheckpoint(save_weights_only=False) wrote, or True after `load` or an
+                interruption: go on after the last complete epoch of that run until `epochs` are done. With the same
+                arguments all numbers are what they would have been without a break.
             verbose: 0 silent, 1 a progress bar on a terminal (else one line an epoch), 2 one line an epoch.
 
         Returns the History. Ctrl-C ends the run cleanly after the running step and callbacks' `on_train_end`, and then
@@ -166,6 +176,10 @@ class Trainer:
         if not 0 <= validation_split < 1:
             raise ValueError(f"fit: validation_split={validation_split} must be in [0, 1)")
         self._check_optimizer()
+        state = self._resumed(resume, seed)
+        seed = draw_seed() if seed is None else seed
+        if state is not None:
+            seed = state["run"]["seed"]
         generator = numpy_generator(seed)
         feed, held_out = self._feed(
             x, y, epochs, batch_size, validation_split, sample_weight, class_weight, shuffle, generator
@@ -174,40 +188,65 @@ class Trainer:
             if validation_split:
                 raise ValueError("fit: give validation_data or validation_split, not both")
             held_out = self._checked(*split_pair(validation_data, "fit: validation_data"), "fit: validation_data")
-        hooks = self._callbacks(callbacks, scheduler)
+        run = Run(seed, feed.source, self._callbacks(callbacks, scheduler))
         self.history, self.stop_training = History(), False
+        if state is not None:
+            self.history.load_state_dict(state["history"])
         mode = self.model.training
-        progress = Progress(epochs, verbose)
+        progress = Progress(epochs, verbose, len(self.history.epoch))
         interrupt = _Interrupt()
-        began = time.perf_counter()
+        began = time.perf_counter() - self.history.seconds
         try:
             with interrupt:
-                for hook in hooks:
+                for hook in run.hooks:
                     hook.on_train_begin({})
-                between = bool(hooks) or held_out is not None or len(feed.fused) < len(self.metrics)
-                epoch = 0
-                while epoch < epochs:
-                    done = 0 if between else self._epochs(epoch, epochs, feed, progress)
+                if state is not None:
+                    run.load_state_dict(state["run"])
+                    self.load_state_dict(state)
+                    self.stop_training = run.stopped
+                self._run, self._loaded, self._pending = run, None, []
+                between = bool(run.hooks) or held_out is not None or len(feed.fused) < len(self.metrics)
+                while run.epochs < epochs and not self.stop_training:
+                    done = 0 if between else self._epochs(run.epochs, epochs, feed, progress)
                     if not done:
-                        self._epoch(epoch, feed, held_out, hooks, progress, interrupt)
-                    epoch += done or 1
-                    if self.stop_training or interrupt.requested:
+                        self._epoch(run.epochs, feed, held_out, run.hooks, progress, interrupt)
+                    run.epochs += done or self._whole
+                    run.stopped = self.stop_training
+                    self._write_pending()
+                    if interrupt.requested:
                         break
                 self.history.interrupted = interrupt.requested
-                for hook in hooks:
+                for hook in run.hooks:
                     hook.on_train_end({k: v[-1] for k, v in self.history.items()})
+                self._write_pending()
             if interrupt.requested:
                 raise KeyboardInterrupt(
                     f"fit: interrupted in epoch {len(self.history.epoch)} of {epochs}; the model keeps what it has learnt, "
-                    "and trainer.history the numbers so far"
+                    "trainer.history the numbers so far, and fit(..., resume=True) goes on"
                 )
         finally:
+            self._pending = None
             progress.close()
             self.model.train(mode)
             self.history.seconds = time.perf_counter() - began
-            for hook in hooks:
+            for hook in run.hooks:
                 hook.trainer = None
         return self.history
+
+    def _resumed(self, resume: Any, seed: int | None) -> dict[str, Any] | None:
+        """The state of the run to go on with, or None for a new one."""
+        if resume is None or resume is False:
+            return None
+        if resume is not True:
+            self.load(resume)
+        state = self._loaded or self.state_dict()
+        if state["run"] is None:
+            raise ValueError(
+                "fit: there is no run to go on with; give resume the path of a file that Trainer.save wrote"
+            )
+        if seed not in (None, state["run"]["seed"]):
+            raise ValueError(f"fit: the run that is resumed has seed={state['run']['seed']}, not {seed}")
+        return state
 
     def _check_optimizer(self) -> None:
         """The optimizer must hold parameters of the model (or the loss)."""
@@ -273,7 +312,8 @@ class Trainer:
                 logs.update({f"val_{name}": value for name, value in result.items()})
         if any(isinstance(hook, (SchedulerCallback, LearningRateScheduler)) for hook in hooks):
             logs["lr"] = float(rate)
-        if not interrupt.requested:
+        self._whole = not interrupt.requested  # whether it was not cut short
+        if self._whole:
             for hook in hooks:
                 hook.on_epoch_end(epoch, logs)
         self._record(epoch, logs, progress, time.perf_counter() - started)
@@ -305,6 +345,65 @@ class Trainer:
             item.trainer = self
             hooks.append(item)
         return hooks
+
+    # ------------------------------------------------------------ state
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on: model, optimizer, random numbers, history, and the run's order and callbacks, after
+        the epochs that are complete.
+        """
+        run = self._loaded["run"] if self._loaded else self._run.state_dict() if self._run else None
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "loss": self.loss.state_dict() if isinstance(self.loss, Module) else {},
+            "random": default_generator.get_state(),
+            "history": self.history.state_dict(run["epochs"] if run else None),
+            "run": run,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave, also of a Trainer in another process that was made by the same code."""
+        if not isinstance(state, dict) or not {"model", "optimizer", "random", "history", "run"} <= state.keys():
+            raise ValueError(
+                "Trainer.load_state_dict: this is not the state of a Trainer; a model's goes to model.load"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["loss"]:
+            self.loss.load_state_dict(state["loss"])
+        default_generator.set_state(state["random"])
+        self.history.load_state_dict(state["history"])
+        self._loaded = state
+
+    def save(self, path: Any) -> None:
+        """Write `state_dict()` to a file, for `load` or `fit(resume=path)`. During a run, from a callback, that happens when
+        the epoch and all its callbacks are done.
+        """
+        if self._pending is None:
+            save(self.state_dict(), path)
+        else:
+            self._pending.append(path)
+
+    def load(self, path: Any) -> Trainer:
+        """Take over what `save` wrote; `fit(..., resume=True)` then goes on with its run."""
+        self.load_state_dict(load(path))
+        return self
+
+    def _write_pending(self) -> None:
+        for path in self._pending or ():
+            save(self.state_dict(), path)
+        self._pending = []
+
+    def __repr__(self) -> str:
+        counts = sum(p.numel() for p in self.model.parameters())
+        rate = ", ".join(f"{lr:.4g}" for lr in dict.fromkeys(group["lr"] for group in self.optimizer.param_groups))
+        metrics = "".join(f", {m.name}" for m in self.metrics)
+        return (
+            f"Trainer({type(self.model).__name__} of {counts:,} parameters, loss={self.loss!r}, "
+            f"optimizer={type(self.optimizer).__name__}(lr={rate}){metrics and f', metrics=[{metrics[2:]}]'}, "
+            f"{len(self.history.epoch)} epochs trained)"
+        )
 
     # ------------------------------------------------------------ inputs
 
@@ -411,7 +510,9 @@ class Trainer:
                 xs, target, output = self._checked(tuple(inputs), y, "fit")
                 fused = self._fused(output, target)
                 rows, objective = np.arange(len(target)), Objective(self.loss, target)
-                return Feed((*xs, target), objective, fused, size, rows, sampler.order, drop_last=loader.drop_last)
+                feed = Feed((*xs, target), objective, fused, size, rows, sampler.order, drop_last=loader.drop_last)
+                feed.source = sampler
+                return feed
         pattern: list = []  # the model's output for one row
 
         def prepare(batch: Any) -> tuple[np.ndarray, ...]:
@@ -422,7 +523,9 @@ class Trainer:
             return (*xs, fit_target(target, pattern[0], self.loss, self._dtype(), "fit"))
 
         passes = epochs * (2 if self.metrics else 1)
-        return StreamFeed(check_loader(loader, "fit", passes), prepare, Objective(self.loss))
+        stream = StreamFeed(check_loader(loader, "fit", passes), prepare, Objective(self.loss))
+        stream.source = getattr(loader, "sampler", None)
+        return stream
 
     # ------------------------------------------------------------ evaluate, predict
 
