@@ -59,6 +59,7 @@ _LAZY = {
     "verify": "graph",
     "load": "saving",
     "save": "saving",
+    "summary": "train",
 }
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from .compiling import compile as compile
     from .graph import verify as verify
     from .saving import load as load, save as save
+    from .train import summary as summary
 else:
 
     def __getattr__(name: str) -> Any:

@@ -105,3 +105,36 @@ def test_a_missing_matplotlib_is_named(monkeypatch):
     history.append(0, {"loss": 1.0})
     with pytest.raises(ImportError, match=r"pip install ranvier\[plot\]"):
         history.plot()
+
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 3), nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5))
+        self.a.weight.requires_grad_(False)
+
+    def forward(self, x, y):
+        return self.a(x), self.b(y)
+
+
+def test_summary(capsys):
+    model = Both()
+    rv.manual_seed(3)
+    found = rv.summary(model, [(2, 4), (5, 4)])
+    out = capsys.readouterr().out
+    assert str(found) + "\n" == out and "2 trainable" not in out and "30 parameters, 18 trainable, 12 frozen" in out
+    assert found.layers == [
+        ("", "Both", [(2, 3), (5, 3)], 0), ("a", "Linear", (2, 3), 15), ("b", "Sequential", (5, 3), 0),
+        ("b.0", "Linear", (5, 3), 15), ("b.1", "Dropout", (5, 3), 0),
+    ]  # fmt: skip
+    assert repr(found) == "Summary(30 parameters, 18 trainable)" and "    1 (Dropout)" in out
+    assert model.training and not model._hooks and rv.random.default_generator.get_state().tolist() == [3, 0]
+    by_data = rv.summary(model, input_data=(X[:2], rv.tensor(X[:5])), verbose=0)
+    assert by_data.layers == found.layers and capsys.readouterr().out == ""
+    assert rv.summary(mlp(), verbose=0).layers[1] == ("0", "Linear", None, 40)
+    with pytest.raises(rv.ShapeError, match="linear"):
+        rv.summary(mlp(), (1, 7))
+    with pytest.raises(ValueError, match="not both"):
+        rv.summary(mlp(), (1, 4), input_data=X)
+    with pytest.raises(TypeError, match="nn.Module"):
+        rv.summary(3)

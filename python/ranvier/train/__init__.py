@@ -13,11 +13,12 @@ from .callbacks import (
     TerminateOnNaN,
 )
 from .history import History
+from .summary import Summary, summary
 from .trainer import Trainer
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
-    "ModelCheckpoint", "SchedulerCallback", "TerminateOnNaN", "Trainer", "metrics",
+    "ModelCheckpoint", "SchedulerCallback", "Summary", "TerminateOnNaN", "Trainer", "metrics", "summary",
 ]  # fmt: skip
 
 __dir__ = _listing(globals())
