@@ -13,7 +13,7 @@ from .callbacks import (
     TerminateOnNaN,
 )
 from .history import History
-from .summary import Summary, summary
+from .layers import Summary, summary
 from .trainer import Trainer
 
 __all__ = [
