@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
-from .ops import SlogdetResult, SortResult, TensorLike
+from .ops import RunningResult, SlogdetResult, SortResult, TensorLike
 from .random import Generator
 from .tensor import Tensor
 
@@ -18,16 +18,19 @@ class Methods:
     def __iadd__(self, other: TensorLike) -> Tensor: ...
     def __iand__(self, other: TensorLike) -> Tensor: ...
     def __ifloordiv__(self, other: TensorLike) -> Tensor: ...
+    def __ilshift__(self, other: TensorLike) -> Tensor: ...
     def __imatmul__(self, other: TensorLike) -> Tensor: ...
     def __imod__(self, other: TensorLike) -> Tensor: ...
     def __imul__(self, other: TensorLike) -> Tensor: ...
     def __invert__(self) -> Tensor: ...
     def __ior__(self, other: TensorLike) -> Tensor: ...
     def __ipow__(self, exponent: TensorLike) -> Tensor: ...
+    def __irshift__(self, other: TensorLike) -> Tensor: ...
     def __isub__(self, other: TensorLike) -> Tensor: ...
     def __itruediv__(self, other: TensorLike) -> Tensor: ...
     def __ixor__(self, other: TensorLike) -> Tensor: ...
     def __le__(self, other: TensorLike) -> Tensor: ...
+    def __lshift__(self, other: TensorLike) -> Tensor: ...
     def __lt__(self, other: TensorLike) -> Tensor: ...
     def __matmul__(self, other: TensorLike) -> Tensor: ...
     def __mod__(self, other: TensorLike) -> Tensor: ...
@@ -40,11 +43,14 @@ class Methods:
     def __radd__(self, other: TensorLike) -> Tensor: ...
     def __rand__(self, other: TensorLike) -> Tensor: ...
     def __rfloordiv__(self, other: TensorLike) -> Tensor: ...
+    def __rlshift__(self, other: TensorLike) -> Tensor: ...
     def __rmatmul__(self, other: TensorLike) -> Tensor: ...
     def __rmod__(self, other: TensorLike) -> Tensor: ...
     def __rmul__(self, other: TensorLike) -> Tensor: ...
     def __ror__(self, other: TensorLike) -> Tensor: ...
     def __rpow__(self, exponent: TensorLike) -> Tensor: ...
+    def __rrshift__(self, other: TensorLike) -> Tensor: ...
+    def __rshift__(self, other: TensorLike) -> Tensor: ...
     def __rsub__(self, other: TensorLike) -> Tensor: ...
     def __rtruediv__(self, other: TensorLike) -> Tensor: ...
     def __rxor__(self, other: TensorLike) -> Tensor: ...
@@ -88,7 +94,7 @@ class Methods:
     def addr(self, vec1: TensorLike, vec2: TensorLike, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """beta * input + alpha * outer(vec1, vec2)"""
     def all(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Whether every element over `dim` is not 0; true where there are none."""
+        """Whether every element over `dim` is not 0; true where there are none. Bools, also of uint8."""
     def allclose(self, other: TensorLike, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
         """Whether all elements are close (see `isclose`)."""
     def amax(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -98,7 +104,7 @@ class Methods:
     def aminmax(self, *, dim: Any = None, keepdim: bool = False, axis: Any = None, keepdims: bool = False) -> Any:
         """(amin, amax) over `dim`."""
     def any(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Whether some element over `dim` is not 0."""
+        """Whether some element over `dim` is not 0. Bools, also of uint8."""
     def arccos(self) -> Tensor:
         """The angle in [0, pi] whose cosine is input; NaN outside of [-1, 1]."""
     def arccos_(self) -> Tensor:
@@ -173,6 +179,10 @@ class Methods:
         """input & other, of integers or bools."""
     def bitwise_and_(self, other: TensorLike) -> Tensor:
         """`bitwise_and`, in place."""
+    def bitwise_left_shift(self, other: TensorLike) -> Tensor:
+        """input * 2**other, of integers."""
+    def bitwise_left_shift_(self, other: TensorLike) -> Tensor:
+        """`bitwise_left_shift`, in place."""
     def bitwise_not(self) -> Tensor:
         """~input, of integers or bools."""
     def bitwise_not_(self) -> Tensor:
@@ -181,6 +191,10 @@ class Methods:
         """input | other, of integers or bools."""
     def bitwise_or_(self, other: TensorLike) -> Tensor:
         """`bitwise_or`, in place."""
+    def bitwise_right_shift(self, other: TensorLike) -> Tensor:
+        """input / 2**other, rounded down, of integers."""
+    def bitwise_right_shift_(self, other: TensorLike) -> Tensor:
+        """`bitwise_right_shift`, in place."""
     def bitwise_xor(self, other: TensorLike) -> Tensor:
         """input ^ other, of integers or bools."""
     def bitwise_xor_(self, other: TensorLike) -> Tensor:
@@ -262,6 +276,30 @@ class Methods:
     def cross(self, other: TensorLike, dim: int | None = None, *, axis: int | None = None) -> Tensor:
         """The cross product of vectors of 3 along `dim` (None: the first axis of size 3)."""
     @overload
+    def cummax(self, dim: int) -> RunningResult[Tensor]:
+        """The largest element so far along `dim`, and its position: of equal ones the last. Outside of compiled functions."""
+    @overload
+    def cummax(self, axis: int) -> RunningResult[Tensor]:
+        """The largest element so far along `dim`, and its position: of equal ones the last. Outside of compiled functions."""
+    @overload
+    def cummax_(self, dim: int) -> Tensor:
+        """`cummax`, in place."""
+    @overload
+    def cummax_(self, axis: int) -> Tensor:
+        """`cummax`, in place."""
+    @overload
+    def cummin(self, dim: int) -> RunningResult[Tensor]:
+        """The least element so far along `dim`, and its position: of equal ones the last. Outside of compiled functions."""
+    @overload
+    def cummin(self, axis: int) -> RunningResult[Tensor]:
+        """The least element so far along `dim`, and its position: of equal ones the last. Outside of compiled functions."""
+    @overload
+    def cummin_(self, dim: int) -> Tensor:
+        """`cummin`, in place."""
+    @overload
+    def cummin_(self, axis: int) -> Tensor:
+        """`cummin`, in place."""
+    @overload
     def cumprod(self, dim: int, *, dtype: Any = None) -> Tensor:
         """Running products along `dim`: y[i] = x[0] * ... * x[i]. Integers and bools are multiplied as int64."""
     @overload
@@ -295,6 +333,8 @@ class Methods:
         """Of a vector the matrix with it on the given diagonal; of a matrix that diagonal."""
     def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
         """Matrices over the axes (dim1, dim2) with the last axis of `input` on a diagonal, 0 elsewhere."""
+    def diagflat(self, offset: int = 0) -> Tensor:
+        """The matrix with all elements of `input`, in order, on a diagonal."""
     def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
         """The diagonal of axes (dim1, dim2) as a new last axis, a view."""
     def diagonal_scatter(self, src: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -315,6 +355,12 @@ class Methods:
         """`div`, in place."""
     def dot(self, tensor: TensorLike) -> Tensor:
         """The sum of the products of two vectors' elements."""
+    @overload
+    def dsplit(self, sections: Any) -> tuple[Tensor, ...]:
+        """tensor_split along axis 2."""
+    @overload
+    def dsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        """tensor_split along axis 2."""
     def elu(self, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         """input where it is positive, else alpha * (exp(input) - 1)."""
     def elu_(self, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -546,7 +592,7 @@ class Methods:
     def kron(self, other: TensorLike) -> Tensor:
         """Kronecker's product: each element of `input` times all of `other`, side by side."""
     def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False, *, axis: int = -1, keepdims: bool = False) -> SortResult[Tensor]:
-        """The k-th smallest value (from 1) along `dim`, and its position."""
+        """The k-th smallest value (from 1) along `dim`, and its position: in ascending order, of equal ones the first."""
     def le(self, other: TensorLike) -> Tensor:
         """input <= other, elementwise."""
     def le_(self, other: TensorLike) -> Tensor:
@@ -626,7 +672,7 @@ class Methods:
     def logsigmoid_(self) -> Tensor:
         """`logsigmoid`, in place."""
     def logsumexp(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """log(sum(exp(x))) over `dim`, without overflow."""
+        """log(sum(exp(x))) over `dim`, without overflow; integers become floats."""
     def lt(self, other: TensorLike) -> Tensor:
         """input < other, elementwise."""
     def lt_(self, other: TensorLike) -> Tensor:
@@ -664,13 +710,13 @@ class Methods:
         """Arithmetic mean over `dim`; NaN where there are no elements. Input (or `dtype`) must be float."""
     @overload
     def median(self, dim: int, keepdim: bool = False, *, keepdims: bool = False) -> SortResult[Tensor]:
-        """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it."""
+        """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it; the"""
     @overload
     def median(self, axis: int, keepdim: bool = False) -> SortResult[Tensor]:
-        """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it."""
+        """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it; the"""
     @overload
     def median(self, dim: None = None, keepdim: bool = False, *, axis: None = None, keepdims: bool = False) -> Tensor:
-        """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it."""
+        """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it; the"""
     @overload
     def min(self, dim: int, keepdim: bool = False, *, keepdims: bool = False) -> SortResult[Tensor]:
         """Least element; with `dim` the pair (values, indices) along it; of two tensors their `minimum`."""
@@ -718,6 +764,15 @@ class Methods:
         """`nan_to_num`, in place."""
     def nanmean(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
         """`mean` of the elements that are not NaN; NaN where there are none."""
+    @overload
+    def nanmedian(self, dim: int, keepdim: bool = False, *, keepdims: bool = False) -> SortResult[Tensor]:
+        """`median` of the elements that are not NaN; NaN where all are."""
+    @overload
+    def nanmedian(self, axis: int, keepdim: bool = False) -> SortResult[Tensor]:
+        """`median` of the elements that are not NaN; NaN where all are."""
+    @overload
+    def nanmedian(self, dim: None = None, keepdim: bool = False, *, axis: None = None, keepdims: bool = False) -> Tensor:
+        """`median` of the elements that are not NaN; NaN where all are."""
     def nansum(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
         """`sum` of the elements that are not NaN."""
     @overload
@@ -1074,6 +1129,8 @@ class Methods:
     @overload
     def unique(self, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None, *, axis: int | None = None) -> Any:
         """The different elements (or slices along `dim`) in ascending order; with their position for each element of `input`,"""
+    def unique_consecutive(self, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None, *, axis: int | None = None) -> Any:
+        """Without elements (or slices along `dim`) that equal the one before; further results as `unique`'s."""
     @overload
     def unsqueeze(self, dim: int) -> Tensor:
         """With a new axis of size 1 at `dim`."""

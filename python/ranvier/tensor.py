@@ -498,6 +498,11 @@ class Tensor(TensorBase, Methods):
         return self.t()
 
     @property
+    def mH(self) -> Tensor:
+        """The last two axes exchanged (numbers are real here)."""
+        return self.mT
+
+    @property
     def mT(self) -> Tensor:
         """The last two axes exchanged."""
         return self.transpose(-2, -1)
@@ -615,6 +620,7 @@ _operators: dict[np.ufunc, Any] = {
     np.add: ops.add, np.subtract: ops.sub, np.multiply: ops.mul, np.divide: ops.div, np.floor_divide: ops.floor_divide,
     np.remainder: ops.remainder, np.power: ops.pow, np.matmul: ops.matmul,
     np.bitwise_and: ops.bitwise_and, np.bitwise_or: ops.bitwise_or, np.bitwise_xor: ops.bitwise_xor,
+    np.left_shift: ops.bitwise_left_shift, np.right_shift: ops.bitwise_right_shift,
     np.less: ops.lt, np.less_equal: ops.le, np.greater: ops.gt, np.greater_equal: ops.ge,
     np.equal: ops.eq, np.not_equal: ops.ne,
 }  # fmt: skip
@@ -626,6 +632,7 @@ def _attach() -> None:
         "add": ops.add, "sub": ops.sub, "mul": ops.mul, "truediv": ops.div, "floordiv": ops.floor_divide,
         "mod": ops.remainder, "pow": ops.pow, "matmul": ops.matmul,
         "and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor,
+        "lshift": ops.bitwise_left_shift, "rshift": ops.bitwise_right_shift,
     }  # fmt: skip
     for name, function in operators.items():
         setattr(Tensor, f"__{name}__", function)

@@ -233,3 +233,35 @@ def test_nothing_is_equal_to_none():
     assert not (x == None) and x != None  # noqa: E711
     assert x not in [None] and None not in [x]
     assert (x == 1).tolist() == [True, True] and (x != 1).tolist() == [False, False]
+
+
+def test_running_extremes_shifts_and_arrangements():
+    nan = float("nan")
+    x = rv.tensor([[1.0, 3.0, 3.0, 2.0], [2.0, nan, 5.0, 1.0]], requires_grad=True)
+    values, indices = rv.cummax(x, 1)
+    np.testing.assert_array_equal(values.detach().numpy(), [[1, 3, 3, 3], [2, nan, nan, nan]])
+    assert indices[0].tolist() == [0, 1, 2, 2]
+    (values[0] * rv.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    assert x.grad[0].tolist() == [1, 2, 7, 0]
+    assert rv.cummin(rv.tensor([3, 1, 2, 1]), 0).indices.tolist() == [0, 1, 1, 3]
+    for dtype in (np.int32, np.int64, np.uint8):
+        a, by = np.array([1, 200, 77, 3], dtype), np.array([0, 1, 7, 5], dtype)
+        assert (rv.tensor(a) << rv.tensor(by)).tolist() == (a << by).tolist()
+        assert (rv.tensor(a) >> rv.tensor(by)).tolist() == (a >> by).tolist()
+    assert (rv.tensor([-1, -(2**62)]) >> 62).tolist() == [-1, -1] and (1 << rv.tensor([3])).tolist() == [8]
+    assert (rv.tensor([-5], dtype=rv.int32) >> 31).tolist() == [-1]
+    rows = rv.tensor([[1.0, nan, 3.0], [nan, nan, nan], [4.0, 2.0, 3.0]])
+    np.testing.assert_array_equal(rv.nanmedian(rows, 1).values.numpy(), [1, nan, 3])
+    assert rv.nanmedian(rows).item() == 3.0 and rv.nanmedian(rv.tensor([3, 1, 2])).item() == 2
+    out = rv.unique_consecutive(np.array([1, 1, 2, 2, 1]), return_inverse=True, return_counts=True)
+    assert [a.tolist() for a in out] == [[1, 2, 1], [0, 0, 1, 1, 2], [2, 2, 1]]
+    assert rv.unique_consecutive(rv.tensor([[1, 1, 2], [0, 0, 2]]), dim=1).tolist() == [[1, 2], [0, 2]]
+    y = np.array([[1.0, 2.0, 4.0], [0.0, 1.0, 5.0]])
+    assert np.allclose(rv.trapezoid(y), np.trapezoid(y)) and np.allclose(
+        rv.trapz(y, dx=0.5, dim=0), np.trapezoid(y, dx=0.5, axis=0)
+    )
+    assert np.allclose(rv.trapezoid(y, np.array([0.0, 1.0, 4.0])), np.trapezoid(y, [0, 1, 4]))
+    assert rv.diagflat(rv.tensor([[1, 2]])).tolist() == [[1, 0], [0, 2]] and len(rv.dsplit(np.zeros((2, 2, 4)), 2)) == 2
+    assert rv.logsumexp(rv.tensor([0, 0]), 0).item() == pytest.approx(np.log(2))
+    assert rv.xlogy(rv.ones(2), rv.tensor(2.0, dtype=rv.float64)).dtype == rv.float32
+    assert np.isnan(rv.nn.functional.kl_div(rv.zeros(2), rv.tensor([0.5, -0.5]), reduction="sum").item())

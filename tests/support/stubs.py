@@ -20,11 +20,12 @@ import ranvier.nn.functional as F
 from ranvier import ops
 from ranvier.ops.linalg import SlogdetResult
 from ranvier.ops.public import SPELLINGS
+from ranvier.ops.scan import RunningResult
 from ranvier.ops.sort import SortResult
 
 PACKAGE = Path(rv.__file__).parent
 Parameter = inspect.Parameter
-PAIRS = (SlogdetResult, SortResult)
+PAIRS = (RunningResult, SlogdetResult, SortResult)
 HEADER = """# Made by tests/support/stubs.py; do not edit.
 # mypy: disable-error-code="overload-overlap"
 """
@@ -170,7 +171,7 @@ def qualified(attribute: Any) -> str:
 
 
 def methods_stub() -> str:
-    imports = "from .ops import SlogdetResult, SortResult, TensorLike\nfrom .random import Generator\nfrom .tensor import Tensor\n"
+    imports = "from .ops import RunningResult, SlogdetResult, SortResult, TensorLike\nfrom .random import Generator\nfrom .tensor import Tensor\n"
     attached = {n: a for n, a in vars(rv.Tensor).items() if hasattr(a, "__wrapped__") or "." not in qualified(a)}
     return typed("class Methods:\n" + "".join(method(n, a) for n, a in sorted(attached.items())), imports)
 

@@ -472,8 +472,8 @@ def kl_div(
     if log_target:
         loss = ops.mul(ops.exp(target), ops.sub(target, input))
     else:
-        positive = ops.gt(target, 0)
-        entropy = ops.mul(target, ops.log(ops.where(positive, target, 1.0)))  # 0 log 0 = 0
+        some = ops.ne(target, 0)
+        entropy = ops.mul(target, ops.log(ops.where(some, target, 1.0)))  # 0 log 0 = 0; NaN of negative ones
         loss = ops.sub(entropy, ops.mul(target, input))
     if reduction == "batchmean":
         return ops.div(ops.sum(loss), input.shape[0] if input.ndim else 1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import float64, is_float, promote
+from ..core.dtypes import bool_, float64, is_float, promote
+from ..core.errors import DTypeError
 from .elementwise import (
     abs,
     add,
@@ -16,6 +18,7 @@ from .elementwise import (
     div,
     eq,
     exp,
+    floor_divide,
     ge,
     gt,
     isinf,
@@ -43,9 +46,10 @@ from .public import Array
 from .shape import clone
 
 __all__ = [
-    "addcdiv", "addcmul", "copysign", "clamp_max", "clamp_min", "fix", "float_power", "fmax", "fmin", "fmod", "frac",
-    "greater", "greater_equal", "heaviside", "isneginf", "isposinf", "less", "less_equal", "logaddexp", "logaddexp2",
-    "logit", "mod", "nan_to_num", "not_equal", "positive", "power", "sgn", "signbit", "xlogy",
+    "addcdiv", "addcmul", "bitwise_left_shift", "bitwise_right_shift", "copysign", "clamp_max", "clamp_min", "fix",
+    "float_power", "fmax", "fmin", "fmod", "frac", "greater", "greater_equal", "heaviside", "isneginf", "isposinf",
+    "less", "less_equal", "logaddexp", "logaddexp2", "logit", "mod", "nan_to_num", "not_equal", "positive", "power",
+    "sgn", "signbit", "xlogy",
 ]  # fmt: skip
 
 
@@ -196,6 +200,32 @@ def float_power(input: Array, exponent: Array) -> Array:
     """input ** exponent in float64."""
     base, power = (cast_to(x, float64) if hasattr(x, "dtype") else float(x) for x in as_arrays(input, exponent))
     return pow(base, power)
+
+
+def bitwise_left_shift(input: Array, other: Array) -> Array:
+    """input * 2**other, of integers.
+
+    >>> import ranvier as rv
+    >>> rv.tensor([1, 3]) << 2
+    tensor([ 4, 12])
+    """
+    input, other = _integers("bitwise_left_shift", input, other)
+    return mul(input, pow(cast_to(as_arrays(2, other)[0], other.dtype), other))
+
+
+def bitwise_right_shift(input: Array, other: Array) -> Array:
+    """input / 2**other, rounded down, of integers."""
+    input, other = _integers("bitwise_right_shift", input, other)
+    two = cast_to(as_arrays(2, other)[0], other.dtype)
+    half = floor_divide(other, two)  # in two steps: 2**31 is no int32
+    return floor_divide(floor_divide(input, pow(two, half)), pow(two, sub(other, half)))
+
+
+def _integers(name: str, *operands: Any) -> list:
+    arrays = as_arrays(*operands)
+    if any(is_float(a.dtype) or a.dtype == bool_ for a in arrays):
+        raise DTypeError(f"{name}: dtypes {', '.join(str(a.dtype) for a in arrays)} must be those of integers")
+    return arrays
 
 
 def positive(input: Array) -> Array:

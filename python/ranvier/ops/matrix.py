@@ -14,7 +14,7 @@ from ..core.errors import DomainError, OutOfRangeError, ShapeError
 from .creation import make
 from .elementwise import add, as_arrays, div, mul, ne, sqrt, sub
 from .index import index_get
-from .join import cat, pad, repeat_interleave, roll, tile, vstack
+from .join import cat, pad, repeat_interleave, roll, stack, tile, vstack
 from .matmul import matmul, outer
 from .public import Array
 from .record import broadcast_shapes as _broadcast
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors", "cdist",
-    "column_stack", "corrcoef", "cov", "cross", "diag", "diag_embed", "diff", "dist", "dstack", "expand_dims",
-    "fliplr", "flipud", "ger", "hsplit", "kron", "meshgrid", "moveaxis", "row_stack", "swapdims", "trace",
-    "tril_indices", "triu_indices", "unfold", "vsplit",
+    "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors",
+    "cartesian_prod", "cdist", "column_stack", "corrcoef", "cov", "cross", "diag", "diag_embed", "diagflat", "diff",
+    "dist", "dsplit", "dstack", "expand_dims", "fliplr", "flipud", "ger", "hsplit", "kron", "meshgrid", "moveaxis",
+    "row_stack", "swapdims", "trace", "trapezoid", "trapz", "tril_indices", "triu_indices", "unfold", "vsplit",
 ]  # fmt: skip
 
 
@@ -78,6 +78,11 @@ def diag(input: Array, diagonal: int = 0) -> Array:
 
 
 _diagonal_of = diagonal  # whose name is that of a parameter
+
+
+def diagflat(input: Array, offset: int = 0) -> Array:
+    """The matrix with all elements of `input`, in order, on a diagonal."""
+    return diag_embed(reshape(input, (-1,)), offset)
 
 
 def trace(input: Array) -> Array:
@@ -321,6 +326,48 @@ def vsplit(input: Array, sections: Any) -> tuple[Array, ...]:
     return tensor_split(input, sections, 0)
 
 
+def dsplit(input: Array, sections: Any) -> tuple[Array, ...]:
+    """tensor_split along axis 2."""
+    if input.ndim < 3:
+        raise ShapeError(f"dsplit: shape {tuple(input.shape)} must have at least 3 axes")
+    return tensor_split(input, sections, 2)
+
+
+def cartesian_prod(*tensors: Array) -> Array:
+    """All combinations of one element of each vector, as rows; of one vector itself.
+
+    >>> import ranvier as rv
+    >>> rv.cartesian_prod(rv.arange(2), rv.arange(2)).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    if not tensors or builtins.any(t.ndim != 1 for t in tensors):
+        raise ShapeError(f"cartesian_prod: shapes {[tuple(t.shape) for t in tensors]} must be those of vectors")
+    columns = [reshape(grid, (-1,)) for grid in meshgrid(*tensors)]
+    return columns[0] if len(columns) == 1 else stack(columns, 1)
+
+
+def trapezoid(y: Array, x: Array | None = None, *, dx: float = 1, dim: int = -1) -> Array:
+    """The integral of y along `dim` by the trapezoidal rule, at the places x or `dx` apart.
+
+    >>> import ranvier as rv
+    >>> rv.trapezoid(rv.tensor([1.0, 2.0, 3.0])).item()
+    4.0
+    """
+    d = own_axis("trapezoid", dim, y.ndim)
+    (y,) = as_arrays(y, floats=True)
+    n = builtins.max(y.shape[d] - 1, 0)
+    middles = mul(add(narrow(y, d, y.shape[d] - n, n), narrow(y, d, 0, n)), 0.5)
+    if x is None:
+        return mul(sum(middles, d), dx)
+    if x.ndim == 1 and x.shape[0] == y.shape[d]:
+        x = reshape(x, (-1,) + (1,) * (y.ndim - 1 - d))
+    elif tuple(x.shape) != tuple(y.shape):
+        raise ShapeError(
+            f"trapezoid: x{tuple(x.shape)} must be as long as axis {d} of y{tuple(y.shape)}, or of its shape"
+        )
+    return sum(mul(middles, diff(x, dim=d - y.ndim)), d)
+
+
 def fliplr(input: Array) -> Array:
     """flip along axis 1."""
     if input.ndim < 2:
@@ -335,4 +382,4 @@ def flipud(input: Array) -> Array:
     return flip(input, 0)
 
 
-expand_dims, ger, moveaxis, row_stack, swapdims = unsqueeze, outer, movedim, vstack, transpose
+expand_dims, ger, moveaxis, row_stack, swapdims, trapz = unsqueeze, outer, movedim, vstack, transpose, trapezoid

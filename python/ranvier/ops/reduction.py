@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ..core.dtypes import as_dtype, bool_, int64, is_float
+from ..core.dtypes import as_dtype, bool_, get_default_dtype, int64, is_float
 from ..core.errors import DTypeError, ShapeError
 from ..core.tensor import from_numpy
 from .creation import zeros
@@ -557,12 +557,12 @@ def argmin(input: Array, dim: int | None = None, keepdim: bool = False) -> Array
 
 
 def all(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
-    """Whether every element over `dim` is not 0; true where there are none."""
+    """Whether every element over `dim` is not 0; true where there are none. Bools, also of uint8."""
     return run_reduction(_all, input, dim, keepdim)
 
 
 def any(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
-    """Whether some element over `dim` is not 0."""
+    """Whether some element over `dim` is not 0. Bools, also of uint8."""
     return run_reduction(_any, input, dim, keepdim)
 
 
@@ -572,12 +572,14 @@ def count_nonzero(input: Array, dim: Any = None) -> Array:
 
 
 def logsumexp(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
-    """log(sum(exp(x))) over `dim`, without overflow.
+    """log(sum(exp(x))) over `dim`, without overflow; integers become floats.
 
     >>> import ranvier as rv
     >>> rv.logsumexp(rv.tensor([1000., 1000.]), 0)
     tensor(1000.6932)
     """
+    if not is_float(input.dtype):
+        input = to_dtype(input, get_default_dtype())
     return run_reduction(_logsumexp, input, dim, keepdim)
 
 

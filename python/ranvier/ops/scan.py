@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.dtypes import int64, is_float
 from ..core.errors import DTypeError
 from .elementwise import div, eq, logical_and, where
+from .index import scatter_add, zeros_for
 from .public import Array
-from .record import Aval, Op, Sample, Spec
+from .record import Aval, Op, Sample, Spec, normalize_axis
 from .reduction import run_along, size_of, to_dtype
 
-__all__ = ["cumprod", "cumsum"]
+__all__ = ["cummax", "cummin", "cumprod", "cumsum"]
 
 
 def _scan_op(name: str, running: Callable, vjp: Callable, **fields: Any) -> Op:
@@ -89,6 +90,56 @@ def cumprod(input: Array, dim: int, *, dtype: Any = None) -> Array:
     [1.0, 2.0, 6.0]
     """
     return _scan(_cumprod, input, dim, dtype)
+
+
+# ---------------------------------------------------------------- running extremes
+
+
+class RunningResult(NamedTuple):
+    """Running extremes, and where they are."""
+
+    values: Any
+    indices: Any
+
+
+def _extreme_scan(name: str, best: np.ufunc) -> Op:
+    def reference(xp: Any, x: Any, *, dim: int) -> tuple:
+        if not x.shape:
+            return x, np.zeros((), int64)
+        values = best.accumulate(x, axis=dim)
+        at = np.arange(x.shape[dim]).reshape([-1 if d == dim else 1 for d in range(x.ndim)])
+        new = (x == values) | (x != x)  # of equal ones the last, as PyTorch
+        return values, np.maximum.accumulate(np.where(new, at, 0), axis=dim)
+
+    def vjp(g: tuple, out: tuple, x: Any, *, dim: int) -> tuple:
+        if g[0] is None:
+            return (None,)
+        return (scatter_add(zeros_for(g[0], x.shape), dim, out[1].detach(), g[0]),)
+
+    return Op(
+        name, kind="host", attrs={"dim": 0}, saves="o1", reference=reference, vjp=vjp,
+        infer=lambda x, *, dim: [(tuple(x.shape), x.dtype), (tuple(x.shape), int64)],
+        samples=[Sample(((3, 5),), {"dim": 1}), Sample(((4, 2),)), Sample(((),)), Sample((np.array([1, 3, 3, 2]),))],
+    )  # fmt: skip
+
+
+_cummax = _extreme_scan("cummax", np.maximum)
+_cummin = _extreme_scan("cummin", np.minimum)
+
+
+def cummax(input: Array, dim: int) -> RunningResult:
+    """The largest element so far along `dim`, and its position: of equal ones the last. Outside of compiled functions.
+
+    >>> import ranvier as rv
+    >>> rv.cummax(rv.tensor([1.0, 3.0, 2.0]), 0).values.tolist()
+    [1.0, 3.0, 3.0]
+    """
+    return RunningResult(*_cummax(input, dim=normalize_axis("cummax", dim, input.ndim)))
+
+
+def cummin(input: Array, dim: int) -> RunningResult:
+    """The least element so far along `dim`, and its position: of equal ones the last. Outside of compiled functions."""
+    return RunningResult(*_cummin(input, dim=normalize_axis("cummin", dim, input.ndim)))
 
 
 def _scan(op: Op, input: Any, dim: int, dtype: Any) -> Any:

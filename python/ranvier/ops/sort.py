@@ -10,17 +10,18 @@ import numpy as np
 from ..core.dtypes import int64, is_float
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from ..core.tensor import as_tensor
-from .elementwise import as_arrays, isnan, lerp, where
-from .index import scatter, zeros_for
+from .elementwise import as_arrays, clamp, floor_divide, isnan, lerp, logical_not, sub, where
+from .index import gather, scatter, zeros_for
 from .join import stack
 from .public import Array
-from .record import Aval, Op, Sample, normalize_axis
+from .record import Aval, Op, Sample, normalize_axis, own_axis
 from .reduction import amax
+from .reduction import sum as sum_
 from .shape import beside, narrow, reshape, select, squeeze, unsqueeze
 
 __all__ = [
-    "argsort", "bincount", "bucketize", "isin", "kthvalue", "median", "msort", "quantile", "searchsorted", "sort", "topk",
-    "unique",
+    "argsort", "bincount", "bucketize", "isin", "kthvalue", "median", "msort", "nanmedian", "quantile",
+    "searchsorted", "sort", "topk", "unique", "unique_consecutive",
 ]  # fmt: skip
 
 
@@ -138,7 +139,7 @@ def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool
 
 
 def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> SortResult:
-    """The k-th smallest value (from 1) along `dim`, and its position."""
+    """The k-th smallest value (from 1) along `dim`, and its position: in ascending order, of equal ones the first."""
     d = normalize_axis("kthvalue", dim, len(input.shape))
     n = input.shape[d] if input.shape else 1
     if not 1 <= k <= n:
@@ -166,7 +167,8 @@ def median(input: Array, dim: int, keepdim: bool = False) -> SortResult: ...
 @overload
 def median(input: Array, dim: None = None, keepdim: bool = False) -> Array: ...
 def median(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it.
+    """The middle element, of two the lesser; NaN where one is NaN. With `dim` the pair (values, indices) along it; the
+    index is that of stable sorting.
 
     >>> import ranvier as rv
     >>> rv.median(rv.tensor([3.0, 1.0, 2.0, 9.0])).item()
@@ -181,6 +183,31 @@ def median(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
         raise ShapeError(f"median: axis {d} of {tuple(input.shape)} is empty: there is no element to choose")
     values, indices = kthvalue(input, (n + 1) // 2, d, keepdim)
     return SortResult(_hidden(values, input, d, keepdim), indices)
+
+
+@overload
+def nanmedian(input: Array, dim: int, keepdim: bool = False) -> SortResult: ...
+@overload
+def nanmedian(input: Array, dim: None = None, keepdim: bool = False) -> Array: ...
+def nanmedian(input: Array, dim: int | None = None, keepdim: bool = False) -> Any:
+    """`median` of the elements that are not NaN; NaN where all are.
+
+    >>> import ranvier as rv
+    >>> rv.nanmedian(rv.tensor([3.0, float("nan"), 1.0, 2.0])).item()
+    2.0
+    """
+    if dim is None:
+        return nanmedian(reshape(input, (-1,)), 0).values
+    d = normalize_axis("nanmedian", dim, input.ndim)
+    if not is_float(input.dtype) or not input.shape:
+        return median(input, d, keepdim)
+    if input.shape[d] == 0:
+        raise ShapeError(f"nanmedian: axis {d} of {tuple(input.shape)} is empty: there is no element to choose")
+    ordered = sort(input, d)  # NaN last
+    count = sum_(logical_not(isnan(input)), d, keepdim=True)
+    middle = clamp(floor_divide(sub(count, 1), 2), 0)
+    found = SortResult(*(gather(t, d, middle) for t in ordered))
+    return found if keepdim else SortResult(*(squeeze(t, d) for t in found))
 
 
 def quantile(
@@ -291,6 +318,30 @@ def unique(
         wanted.append(inverse.reshape(data.shape if d is None else -1).astype(int64))
     if return_counts:
         wanted.append(counts.astype(int64))
+    results = tuple(beside(a, input) for a in wanted)
+    return results if len(results) > 1 else results[0]
+
+
+def unique_consecutive(
+    input: Array, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """Without elements (or slices along `dim`) that equal the one before; further results as `unique`'s.
+
+    >>> import ranvier as rv
+    >>> rv.unique_consecutive(rv.tensor([1, 1, 2, 1])).tolist()
+    [1, 2, 1]
+    """
+    data = _values("unique_consecutive", input)
+    d = None if dim is None else own_axis("unique_consecutive", dim, data.ndim)
+    lines = data.reshape(-1, 1) if d is None else np.moveaxis(data, d, 0).reshape(data.shape[d], -1)
+    new = np.ones(len(lines), bool)
+    new[1:] = (lines[1:] != lines[:-1]).any(1)
+    starts = np.flatnonzero(new)
+    wanted = [data.reshape(-1)[starts] if d is None else np.take(data, starts, d)]
+    if return_inverse:
+        wanted.append((np.cumsum(new) - 1).reshape(data.shape if d is None else -1).astype(int64))
+    if return_counts:
+        wanted.append(np.diff(np.append(starts, len(lines))).astype(int64))
     results = tuple(beside(a, input) for a in wanted)
     return results if len(results) > 1 else results[0]
 
