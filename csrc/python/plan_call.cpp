@@ -270,13 +270,16 @@ int64_t plan_loop(PlanObject& plan, py::sequence data, py::object index, int64_t
     results.push_back(make_buffer(64));
   }
 
-  const auto lock = lock_plan(plan);
+  auto lock = lock_plan(plan);
   plan.renew();
   double* sum = static_cast<double*>(PyArray_DATA(sums));
   const double gather_cost = static_cast<double>(batch_bytes) * 0.1;  // rows from memory, about 10 GB/s
   py::gil_scoped_release release;
-  for (size_t k = 0; k < outputs.size(); ++k) plan.bind(outputs[k], results[k].get());
-  for (size_t k = 0; k < inputs.size(); ++k) plan.bind(inputs[k], sources[k].staging.get());
+  const auto bind = [&] {
+    for (size_t k = 0; k < outputs.size(); ++k) plan.bind(outputs[k], results[k].get());
+    for (size_t k = 0; k < inputs.size(); ++k) plan.bind(inputs[k], sources[k].staging.get());
+  };
+  bind();
   auto checked = std::chrono::steady_clock::now();
   for (int64_t step = begin; step < end; ++step) {
     Gather g{&sources, order + step * batch, batch};
@@ -288,9 +291,12 @@ int64_t plan_loop(PlanObject& plan, py::sequence data, py::object index, int64_t
     if (!plan.long_run() && step % 64 != 63) continue;  // reading the clock takes as long as a small instruction
     const auto now = std::chrono::steady_clock::now();
     if (now - checked > std::chrono::milliseconds(50)) {
-      // Ctrl-C: back to Python, which raises it and calls again for the remaining steps if it does not
+      // Handlers of signals: Ctrl-C raises; another one may run this very plan, so that it must not be held meanwhile.
+      lock.unlock();
       py::gil_scoped_acquire acquire;
       if (PyErr_CheckSignals() < 0) throw py::error_already_set();
+      lock = lock_plan(plan);
+      bind();
       checked = now;
     }
   }

@@ -255,6 +255,15 @@ def test_an_attribute_that_forward_writes_makes_no_trace_stale():
     assert len(traces) == 1
 
 
+def test_a_name_that_changes_at_each_call_earns_a_word():
+    f, change = closure()
+    g = rv.compile(f)
+    with pytest.warns(UserWarning, match="'k' of the enclosing function changes between its calls; pass that"):
+        for value in range(10):
+            change(float(value))
+            assert g(ONE).item() == value
+
+
 # ---------------------------------------------------------------- what is changed
 
 

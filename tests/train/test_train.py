@@ -640,3 +640,39 @@ def test_a_loss_of_ones_own_gets_labels_as_integers(labels):
         x, y, epochs=1, verbose=0
     )  # numbers, one a row
     assert np.isfinite(counts.history["loss"]).all()
+
+
+@pytest.mark.parametrize("what", ["evaluate", "fit", "predict"])
+def test_a_signal_handler_may_run_what_is_running(what):
+    """A handler that runs the very plan whose epoch it interrupts neither waits for ever nor disturbs it."""
+    x = np.linspace(-1, 1, 400_000, dtype=np.float32).reshape(-1, 2)
+    y = x.sum(1, keepdims=True)
+    model = nn.Linear(2, 1)
+    trainer = Trainer(model, "mse", "sgd", lr=0.0)
+    expected = trainer.evaluate(x, y, batch_size=1)["loss"]
+    inner = []
+
+    def handler(signum, frame):
+        if what == "evaluate":
+            inner.append(trainer.evaluate(x[:1000], y[:1000], batch_size=1)["loss"])
+        elif what == "fit":
+            inner.append(trainer.fit(x[:1000], y[:1000], epochs=1, batch_size=1, verbose=0)["loss"][-1])
+        else:
+            inner.append(trainer.predict(x[:1000]))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for _ in range(20):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            if what == "fit":
+                found = trainer.fit(x, y, epochs=1, batch_size=1, verbose=0, shuffle=False)["loss"][-1]
+            else:
+                found = trainer.evaluate(x, y, batch_size=1)["loss"]
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+            if inner:
+                break
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert inner

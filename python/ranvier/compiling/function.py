@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -21,6 +22,8 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 S = TypeVar("S")
+
+_MANY = 8  # traces for one key that are worth a word
 
 _now = itertools.count(1).__next__  # orders the traces by their last use
 
@@ -108,8 +111,22 @@ class CompiledFunction(Generic[P, R]):
             rest = [t for t in self._traces.pop(oldest, ()) if t.used != used]
             if rest:
                 self._traces[oldest] = rest
-        self._traces.setdefault(key, []).append(trace)
+        others = self._traces.setdefault(key, [])
+        others.append(trace)
+        if len(others) == _MANY:
+            self._warn(others[-2])
         return trace
+
+    def _warn(self, before: Trace) -> None:
+        """Say what makes traces stale that are made again and again."""
+        for entry in before.guards.entries:
+            if not entry.holds():
+                warnings.warn(
+                    f"{self.__name__} has been traced {_MANY} times for arguments of one kind, because {entry.name} changes "
+                    "between its calls; pass that as an argument, as a tensor",
+                    stacklevel=5,
+                )
+                return
 
     def _make(self, args: tuple, kwargs: dict, numpy_out: bool, frozen: bool) -> Trace:
         """A new trace. One that has changed what it depends on is made once more: then it has to find all in place."""

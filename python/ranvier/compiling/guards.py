@@ -9,6 +9,7 @@ from typing import Any
 from ..core.context import Epoch
 from ..core.held import ModuleState
 from ..core.tape import stale
+from ..core.tensor import TensorBase
 from .watch import Entry
 
 
@@ -20,11 +21,14 @@ class Guards:
         modules: they keep their mode and what they consist of. histories: whether `tensors` keep what is known of their
             place on the tape.
         entries: places that keep what they hold (compiling/watch.py). written: attributes of modules that may change.
+        given: (t, value): t.grad is a gradient of the value's shape and dtype, but not the one that the `results` of a run,
+            (t, its .grad afterwards), name.
         grads: (t, value): t.grad is that at each call. updaters: functions that bring numbers known to Python up to date.
     """
 
     __slots__ = (
-        "arrays", "conditions", "modules", "modes", "histories", "grads", "updaters", "entries", "written", "epoch"
+        "arrays", "conditions", "modules", "modes", "histories", "grads", "updaters", "entries", "written", "given",
+        "epoch",
     )  # fmt: skip
 
     def __init__(
@@ -37,11 +41,15 @@ class Guards:
         updaters: Iterable[Callable] = (),
         entries: Iterable[Entry] = (),
         written: Collection[str] = (),
+        given: Iterable[tuple[Any, Any]] = (),
+        results: Iterable[tuple[Any, Any]] = (),
     ):
         self.epoch = Epoch.value
         self.arrays = [(t, t._data) for t in tensors]
         self.conditions, self.grads, self.updaters = list(conditions), list(grads), list(updaters)
         self.modules = [ModuleState(state.module) for state in modules]
+        own = {id(t): g for t, g in results}
+        self.given = [(t, g.shape, g.dtype, own.get(id(t))) for t, g in given]
         self.modes, self.entries, self.written = True, list(entries), written
         self.histories = [(t, _history(t)) for t, _ in self.arrays] if histories else []
 
@@ -55,6 +63,10 @@ class Guards:
         """Whether the program is still what would be made now; numbers known to Python are up to date then."""
         for t, grad in self.grads:
             if t.grad is not grad:
+                return False
+        for t, shape, dtype, own in self.given:
+            g: Any = t.grad
+            if not isinstance(g, TensorBase) or g is own or g._data.shape != shape or g._data.dtype != dtype:
                 return False
         return self.same_entries() and (self.epoch == Epoch.value or self.look())
 

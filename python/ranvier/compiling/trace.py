@@ -29,7 +29,7 @@ class Trace:
         self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps: str, frozen: bool
     ):
         watch = Watch((fn, args, kwargs))
-        tracer = Tracer(known_grads)
+        tracer = Tracer((*watch.leaves.values(), *known_grads), watch.arrays)
         before = Before(watch)
         inputs: list[tuple[Any, Any]] = []  # stand-ins for the arguments, and their values at the start
 
@@ -61,6 +61,10 @@ class Trace:
                 raise
         watch.add(state.module for state in tracer.modules.values())
         self.changes = before.changes(tracer.modules.values())
+        if watch.reads_grad:
+            for t, _ in tracer.grads_before.values():
+                tracer.read_grad(t)
+        self.given = [leaf for leaf, _ in tracer.grad_inputs.values()]  # whose .grad are inputs, behind the arguments
         self.changed = tuple(changed)  # arguments that are changed in place: their new values are the last outputs
         if keeps == "state":
             self.graph.updates.clear()
@@ -70,9 +74,10 @@ class Trace:
         states = [t for t, _ in self.graph.states]
         for module in watch.modules.values():
             tracer.modules.setdefault(id(module), ModuleState(module))
+        given = [tracer.grads_before[id(t)] for t in (*self.given, *tracer.present)]
         self.guards = Guards(
             states, tracer.guards, tracer.modules.values(), True, tracer.grad_guards, tracer.updaters,
-            watch.entries, watch.written - watch.read,
+            watch.entries, watch.written - watch.read, given, self.grads,
         )  # fmt: skip
         self.updated = [
             t if t._base is None else t._base for t, start in self.graph.states if start in self.graph.updates
@@ -92,13 +97,16 @@ class Trace:
         finally:
             tracer.restore()
         for _, memory in self.grads:
-            memory._base = None
+            if memory is not None:
+                memory._base = None
+        first = len(inputs)
+        self.copied = (*self.changed, *(first + k for k in tracer.changed_grads))  # the same for all inputs
 
     def caller(self, arrays: list) -> Any:
         """What runs the trace natively on tensors of these shapes, and gives NotImplemented where that cannot be."""
         if self._caller is None:
             quick = (self.single or self.structure is None) and not (
-                self.changed or self.needs_grad_now or self.numpy_out
+                self.changed or self.given or self.needs_grad_now or self.numpy_out
             )
             quick = quick and all(t._node is None for t in self.updated)
             make = getattr(self.program, "trace_call", None) if quick and len(arrays) <= 16 else None
@@ -108,13 +116,17 @@ class Trace:
         return self._caller or None
 
     def run_arrays(self, arrays: list) -> tuple:
-        if self.changed:
+        grads: list[Any] = [t.grad for t in self.given]
+        arrays = [*arrays, *[g._data for g in grads]]
+        if self.copied:
             self._check_changed(arrays)
         outs = self.program.run(*arrays)
-        if self.changed:
-            first = len(outs) - len(self.changed)
-            for i, new in zip(self.changed, outs[first:]):
+        if self.copied:
+            first = len(outs) - len(self.copied)
+            for i, new in zip(self.copied, outs[first:]):
                 np.copyto(arrays[i], new)
+            for i in self.copied[len(self.changed) :]:
+                grads[i - len(arrays)]._changed()
             outs = outs[:first]
         self._after()
         return outs
@@ -130,8 +142,8 @@ class Trace:
             t.grad = memory
 
     def _check_changed(self, arrays: list) -> None:
-        for i in self.changed:
-            what = f"argument {i}, shape {arrays[i].shape}, is changed in place by the compiled function, but "
+        for i in self.copied:
+            what = f"input {i}, shape {arrays[i].shape}, is changed in place by the compiled function, but "
             if not arrays[i].flags.writeable:
                 raise TraceError(what + "is read-only")
             others = [a for k, a in enumerate(arrays) if k != i] + [a for _, a in self.guards.arrays]
@@ -150,6 +162,8 @@ class Trace:
 
     def loop(self, *steps: Any) -> int:
         """Many runs (CompiledFunction.loop)."""
+        if self.given:
+            raise TraceError("a step of an epoch uses gradients from outside of it; clear them first, with zero_grad()")
         done = self.program.loop(*steps)
         self._after()
         return done

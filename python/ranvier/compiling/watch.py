@@ -138,6 +138,7 @@ class Watch:
     """What the functions from `roots` on depend on: the places that they read by name, and what they find there.
 
     entries: places whose value a trace takes for granted. modules: nn.Modules. leaves: tensors that require gradients.
+    arrays: ids of those of all tensors.
     random: generators of random numbers that are not Ranvier's; draws: whether some code names one.
     """
 
@@ -145,6 +146,7 @@ class Watch:
         self.entries: list[Entry] = []
         self.modules: dict[int, Any] = {}
         self.leaves: dict[int, Any] = {}
+        self.arrays: set[int] = set()
         self.random: list[Any] = [random._inst, np.random.mtrand._rand]  # type: ignore[attr-defined]
         self.read = {"__call__"}  # names of attributes
         self.written: set[str] = set()
@@ -192,6 +194,7 @@ class Watch:
         elif isinstance(value, SCALARS) or not self._first(id(value), value):
             pass
         elif isinstance(value, TensorBase):
+            self.arrays.add(id(value._data))
             if value._requires_grad and value._node is None:
                 self.leaves[id(value)] = value
         elif _is_module(value):

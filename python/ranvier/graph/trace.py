@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,11 +19,14 @@ from ..core.traced import is_traced
 from ..core.tree import flatten
 from .ir import Graph, Value
 
+_kept: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()  # memory of gradients, by id
+
 
 class Tracer:
     """Records what happens on its thread into a Graph; captures the concrete tensors that it meets by reference."""
 
-    def __init__(self, known_grads: tuple = ()) -> None:
+    def __init__(self, leaves: Iterable[Any] = (), named: Container[int] = ()) -> None:
+        """leaves: tensors whose .grad the function may use or set. named: ids of arrays that it knows on other ways."""
         self.graph = Graph()
         self.layers: list[str] = []  # the layers being called, outermost first
         self.paths: dict[int, str] = {}  # of modules, below the outermost one
@@ -34,9 +38,15 @@ class Tracer:
         self.grad_guards: list[tuple[Any, Any]] = []  # (t, value): the trace holds for t.grad is value
         self.modules: dict[int, ModuleState] = {}  # modules met, and all below them, as they were then
         self.random: dict[int, list] = {}  # id of a generator state -> [state, blocks taken so far]
-        self.entry_grads: dict[int, Any] = {id(t): t.grad for t in known_grads}
+        self.grads_before: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> itself, its .grad at the start
+        self.given: dict[int, Any] = {}  # id of the array of a gradient from outside -> the leaf that has it
+        self.grad_inputs: dict[int, tuple[Any, Value]] = {}  # those that are inputs of the graph, behind the arguments
+        self.present: list[Any] = []  # leaves that must have such a gradient
         self.cleared: set[int] = set()  # tensors whose .grad was cleared inside of the trace
-        self.touched: dict[int, Any] = {}  # tensors whose .grad the trace has set
+        self.touched: set[int] = set()  # tensors whose .grad the trace has set
+        self.changed_grads: list[int] = []  # positions of those inputs that get new values; these are the last outputs
+        self.named = named
+        self.note_grads(leaves)
 
     def stand_in(self, like: Any) -> Any:
         """A traced tensor in place of the argument `like`."""
@@ -80,7 +90,7 @@ class Tracer:
         entry = self.captured.get(id(t))
         if entry is None:
             entry = self.captured[id(t)] = (t, self._state_of(t))
-            self.entry_grads.setdefault(id(t), t.grad)
+            self.note_grads((t,))
         return self.graph.updates.get(entry[1], entry[1])
 
     def note_view(self, view: Any, of: Any) -> None:
@@ -92,6 +102,11 @@ class Tracer:
 
     def _state_of(self, t: Any) -> Value:
         """What a tensor met for the first time is at the start; a detached twin, over the very same memory, is the same."""
+        leaf = self.given.get(id(t._data))
+        if leaf is not None:
+            if id(t._data) not in self.grad_inputs:
+                self.grad_inputs[id(t._data)] = leaf, self.graph.input(t.shape, t.dtype)
+            return self.grad_inputs[id(t._data)][1]
         states = self.graph.states
         position = self.by_array.setdefault(id(t._data), len(states))
         if position == len(states):
@@ -149,23 +164,45 @@ class Tracer:
     def _constant(self, integers: list[int]) -> Any:
         return wrap(self.graph.constant(np.array(integers, np.int64)))
 
-    def grads_cleared(self, tensors: Any) -> None:
+    def note_grads(self, leaves: Iterable[Any]) -> None:
+        """Know what .grad these tensors have, before it changes. A gradient that a run of another function or a backward
+        pass outside has left may be another one at each call: an input. Those in memory of compiled functions stay.
+        """
+        for t in leaves:
+            if id(t) in self.grads_before:
+                continue
+            self.grads_before[id(t)] = t, t.grad
+            data = getattr(t.grad, "_data", None)
+            if data is not None and not is_traced(data) and id(data) not in _kept and id(data) not in self.named:
+                self.given.setdefault(id(data), t)
+
+    def grads_cleared(self, tensors: Iterable[Any]) -> None:
+        """The .grad of these is about to be forgotten."""
+        tensors = list(tensors)
+        self.note_grads(tensors)
         self.cleared.update(id(t) for t in tensors)
 
     def read_grad(self, t: Any) -> None:
         """`t.grad` has been looked at: the trace holds while it stays that, unless it was set or cleared inside."""
+        self.note_grads((t,))
         if id(t) not in self.touched and id(t) not in self.cleared:
-            self.grad_guards.append((t, t.grad))
+            self._guard_grad(t)
 
     def touch_grad(self, t: Any) -> None:
         """`t.grad` is about to be set or added to."""
+        self.note_grads((t,))
         if id(t) in self.touched:
             return
-        self.touched[id(t)] = t
-        entry = self.entry_grads.get(id(t))
-        if t.grad is not entry or id(t) in self.cleared:
-            return  # cleared inside: what it was before a call does not matter
-        self.grad_guards.append((t, entry))
+        self.touched.add(id(t))
+        if t.grad is self.grads_before[id(t)][1] and id(t) not in self.cleared:
+            self._guard_grad(t)  # else cleared inside: what it was before a call does not matter
+
+    def _guard_grad(self, t: Any) -> None:
+        before = self.grads_before[id(t)][1]
+        if before is None or id(before._data) not in self.given:
+            self.grad_guards.append((t, before))
+        else:
+            self.present.append(t)
 
     # -------------------------------------------------------- the end
 
@@ -174,15 +211,27 @@ class Tracer:
         for state, blocks in self.random.values():
             self.assign(state, state + self._constant([0, blocks]))
         grads = []
-        for t in self.touched.values():
+        for t, before in self.grads_before.values():
             g = t.grad
+            if g is before:
+                continue
             if g is not None and is_traced(g._data):
                 memory = wrap(aligned_full(g.shape, 0, g.dtype))
                 start = self.graph.state(memory)
                 self.graph.updates[start] = g._data
                 self.captured[id(memory)] = (memory, start)
-                grads.append((t, memory))
+                _kept[id(memory._data)] = memory._data
+                g = memory
+            grads.append((t, g))
+        for t, before in self.grads_before.values():  # one that is read where it lies
+            if before is not None and id(before) in self.captured and id(before._data) not in self.given:
+                self.grad_guards.append((t, before))
         self.graph.outputs = [self.value_of(t) for t in outputs]
+        for position, (_, start) in enumerate(self.grad_inputs.values()):
+            new = self.graph.updates.pop(start, None)
+            if new is not None:
+                self.changed_grads.append(position)
+                self.graph.outputs.append(new)
         self._check_overlaps()
         return self.graph, grads
 
@@ -203,8 +252,8 @@ class Tracer:
 
     def restore(self) -> None:
         """Put back every .grad as it was, after a trace that failed or is being thrown away."""
-        for t in self.touched.values():
-            t.grad = self.entry_grads.get(id(t))
+        for t, before in self.grads_before.values():
+            t.grad = before
 
 
 def _bounds(a: np.ndarray) -> tuple[int, int]:

@@ -446,6 +446,8 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros."""
+        if set_to_none and local.tracer is not None:
+            local.tracer.grads_cleared(self.parameters())
         for p in self.parameters():
             if p.grad is not None:
                 if set_to_none:
