@@ -94,7 +94,8 @@ struct Reader {
   }
 
   // `needed`: whether the input required a gradient when it was recorded.
-  bool read_input(PyObject* t, bool needed) {
+  // A leaf's index is the number of the tape at which `.data` gave it another shape.
+  bool read_input(PyObject* t, bool needed, int64_t node_number) {
     PyObject* below = node_of(t);
     const bool edge = is_edge(t), wants = at(t, edge ? c.in_edge.requires_grad : c.requires_grad) == Py_True;
     if (below != Py_None) {
@@ -107,6 +108,7 @@ struct Reader {
     write(edge ? -1 : wants ? -2 : -3);
     if (edge) return write_edge(t);
     if (wants) {
+      if (number(at(t, c.index)) > node_number) return false;
       const auto [found, fresh] = place.try_emplace(t, static_cast<int64_t>(leaves.size()));
       if (fresh) leaves.append(py::handle(t));
       write(found->second);
@@ -122,8 +124,9 @@ struct Reader {
     write(number(at(call, c.id)));
     write(n);
     const uint64_t needs = PyLong_AsUnsignedLongLongMask(at(node, c.in_node.needs));
+    const int64_t node_number = number(at(node, c.in_node.number));
     for (Py_ssize_t k = 0; k < n; ++k)
-      if (!read_input(PySequence_Fast_GET_ITEM(inputs, k), k > 63 || needs >> k & 1)) return false;
+      if (!read_input(PySequence_Fast_GET_ITEM(inputs, k), k > 63 || needs >> k & 1, node_number)) return false;
     for (Py_ssize_t k = 0; outs != Py_None && k < PyTuple_GET_SIZE(outs); ++k) {
       PyObject* out = PyTuple_GET_ITEM(outs, k);
       if (out != Py_None) arrays.append(py::handle(is_tensor(out) ? at(out, c.data) : out));

@@ -13,12 +13,12 @@ import numpy as np
 
 from . import ops
 from .autograd import engine, hooks, views
-from .core.context import Epoch, local
+from .core.context import Epoch, local, numbers
 from .core.device import Device, as_device, is_device
 from .core.dtypes import TENSOR_NAMES, category, get_default_dtype, is_float
 from .core.errors import DomainError, DTypeError, GradError, ShapeError
 from .core.memory import aligned_copy, aligned_empty
-from .core.tape import DETACHED, check_view, keep_saved, numbers
+from .core.tape import DETACHED, check_view, keep_saved
 from .core.tensor import Size, TensorBase, as_tensor, from_numpy, register, to_array, wrap
 from .core.traced import is_traced
 from .ops.dispatch import apply_into, share
@@ -304,6 +304,17 @@ class Tensor(TensorBase, Methods):
         [10.0, 10.0]
         """
         return hooks.register(self, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> hooks.RemovableHandle:
+        """Call `hook(tensor)` whenever a backward pass has added to the `.grad` of this leaf.
+
+        >>> import ranvier as rv
+        >>> w = rv.ones(2, requires_grad=True)
+        >>> handle = w.register_post_accumulate_grad_hook(lambda w: print(w.grad.tolist()))
+        >>> (w * 3).sum().backward()
+        [3.0, 3.0]
+        """
+        return hooks.register_accumulated(self, hook)
 
     def retain_grad(self) -> None:
         """Leave the gradient of this result of other tensors in `.grad`, as that of a leaf is."""

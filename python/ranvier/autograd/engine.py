@@ -305,6 +305,9 @@ def _accumulate_all(pairs: Any, gradients: Any, create_graph: bool, hooked: bool
         owned.update([id(g._data) for _, g in pairs])
     for t, g in pairs:
         _accumulate(t, g, create_graph, owned)
+    if hooked:
+        for t, _ in pairs:
+            hooks.of_accumulated(t)
 
 
 def _accumulate(t: Any, g: Any, create_graph: bool, owned: set[int]) -> None:

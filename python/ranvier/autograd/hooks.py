@@ -40,6 +40,7 @@ class Hooks(dict):
 
 _alive: weakref.WeakSet[Hooks] = weakref.WeakSet()  # those with any hook
 _LAST = 1 << 62  # added to the numbers of hooks that run after all others
+_ACCUMULATED = 1 << 63  # to those of hooks that run once `.grad` has the gradient
 _changes = 0
 
 
@@ -69,8 +70,21 @@ def _take_off(of: weakref.ref[Hooks], id: int) -> None:
         _changed()
 
 
+def register_accumulated(t: Any, hook: Callable) -> RemovableHandle:
+    """Call `hook(t)` whenever a backward pass has changed `t.grad`."""
+    if t._node is not None:
+        raise GradError(
+            f"register_post_accumulate_grad_hook: the tensor of shape {t.shape} is no leaf, it gets no .grad"
+        )
+    return _register(t, hook, _ACCUMULATED)
+
+
 def register(t: Any, hook: Callable, last: bool = False) -> RemovableHandle:
     """Call `hook(gradient)` in each backward pass through `t`: see Tensor.register_hook. `last`: after the other hooks."""
+    return _register(t, hook, _LAST * last)
+
+
+def _register(t: Any, hook: Callable, rank: int) -> RemovableHandle:
     if not callable(hook):
         raise DTypeError(f"register_hook: hook={hook!r:.60} of type {type(hook).__name__} must be a function")
     if not t._requires_grad:
@@ -84,7 +98,7 @@ def register(t: Any, hook: Callable, last: bool = False) -> RemovableHandle:
         if by_output is None:
             by_output = t._node.hooks = {}
         hooks = by_output.setdefault(t._index, Hooks())
-    number = _next_id() + _LAST * last
+    number = _next_id() + rank
     hooks[number] = hook
     _alive.add(hooks)
     _changed()
@@ -92,7 +106,9 @@ def register(t: Any, hook: Callable, last: bool = False) -> RemovableHandle:
 
 
 def _run(hooks: Hooks, g: Any) -> Any:
-    for _, hook in sorted(hooks.items()):
+    for number, hook in sorted(hooks.items()):
+        if number >= _ACCUMULATED:
+            break
         new = hook(g)
         if new is not None:
             if getattr(new, "shape", None) != g.shape or new.dtype != g.dtype:
@@ -113,3 +129,10 @@ def of_leaf(entry: list) -> None:
     hooks = getattr(entry[0], "_hooks", None)
     if hooks:
         entry[1] = _run(hooks, entry[1])
+
+
+def of_accumulated(t: Any) -> None:
+    """`t.grad` has got its gradient."""
+    for number, hook in sorted((getattr(t, "_hooks", None) or {}).items()):
+        if number >= _ACCUMULATED:
+            hook(t)

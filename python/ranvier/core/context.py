@@ -165,4 +165,5 @@ class Epoch:
         cls.value = cls._next()
 
 
+numbers = itertools.count()  # of the calls on the tape
 versions = itertools.count(1)  # each change in place gives the tensor the next one

@@ -5,14 +5,13 @@ Nodes are numbered as they are made, so descending numbers are a topological ord
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any, Protocol
 
+from .context import numbers
 from .errors import GradError
 from .tensor import wrap
 from .traced import is_traced
 
-numbers = count()
 _CHANGED = object()  # in place of saved outputs that were changed afterwards
 
 
@@ -119,6 +118,12 @@ class Node:
                 f"backward: the tape of {self.call.op.name} has been used already; "
                 "call backward(retain_graph=True) the first time to go through it twice"
             )
+        for t in self.inputs:
+            if t._index > self.number and t._node is None:
+                raise GradError(
+                    f"backward: a leaf was given another array, of shape {t.shape}, by .data after {self.call.op.name} had "
+                    "used it; take the gradient first"
+                )
         if self.outs is _CHANGED or any([getattr(data, "_version", 0) for data in self.outs or ()]):
             raise GradError(
                 f"backward: the result of {self.call.op.name} was changed in place after it was saved for the gradient; "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .context import Epoch, versions
+from .context import Epoch, numbers, versions
 from .device import CPU, Device, as_device
 from .dtypes import ALL, CODE, as_dtype, get_default_dtype, is_float
 from .errors import DTypeError, GradError, ShapeError, TraceError
@@ -115,6 +115,8 @@ class TensorBase:
 
     def hold(self, array: np.ndarray) -> None:
         """Take another array, of any shape and dtype; compiled functions notice."""
+        if self._node is None and self._requires_grad and (array.shape != self.shape or array.dtype != self.dtype):
+            self._index = next(numbers)  # calls with lower numbers have used another leaf
         self._data = array
         self._changed()
         Epoch.bump()

@@ -16,6 +16,7 @@ from ..core.dtypes import as_dtype, is_float
 from ..core.errors import RanvierError, StateError
 from ..core.held import same
 from ..tensor import Tensor
+from .gradient_hooks import Passage
 from .parameter import Parameter
 
 __all__ = ["Module"]
@@ -35,10 +36,10 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpect
 
 
 class _Hook:
-    __slots__ = ("call", "before", "with_kwargs")
+    __slots__ = ("call", "kind", "with_kwargs")
 
-    def __init__(self, call: Callable, before: bool, with_kwargs: bool):
-        self.call, self.before, self.with_kwargs = call, before, with_kwargs
+    def __init__(self, call: Callable, kind: str, with_kwargs: bool = False):
+        self.call, self.kind, self.with_kwargs = call, kind, with_kwargs
 
 
 class Module:
@@ -117,8 +118,10 @@ class Module:
 
     def _call_hooked(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         hooks = list(self._hooks.values())
+        of_gradients = {k: [hook.call for hook in hooks if hook.kind == k] for k in ("grad_output", "grad_input")}
+        passage = Passage(self, *of_gradients.values()) if local.grad_enabled and any(of_gradients.values()) else None
         for hook in hooks:
-            if not hook.before:
+            if hook.kind != "before":
                 continue
             result = hook.call(self, args, kwargs) if hook.with_kwargs else hook.call(self, args)
             if result is not None:
@@ -126,9 +129,11 @@ class Module:
                     args, kwargs = result
                 else:
                     args = result if isinstance(result, tuple) else (result,)
+        if passage is not None:
+            args = passage.enter(args)
         output = self.forward(*args, **kwargs)
         for hook in hooks:
-            if hook.before:
+            if hook.kind != "after":
                 continue
             if hook.with_kwargs:
                 result = hook.call(self, args, kwargs, output)
@@ -136,7 +141,7 @@ class Module:
                 result = hook.call(self, args, output)
             if result is not None:
                 output = result
-        return output
+        return output if passage is None else passage.leave(output)
 
     def _add_hook(self, hook: _Hook, prepend: bool) -> RemovableHandle:
         id = next(_hook_ids)
@@ -156,13 +161,37 @@ class Module:
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Call `hook(module, args)` before forward; a result other than None replaces the arguments."""
-        return self._add_hook(_Hook(hook, True, with_kwargs), prepend)
+        return self._add_hook(_Hook(hook, "before", with_kwargs), prepend)
 
     def register_forward_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Call `hook(module, args, output)` after forward; a result other than None replaces the output."""
-        return self._add_hook(_Hook(hook, False, with_kwargs), prepend)
+        return self._add_hook(_Hook(hook, "after", with_kwargs), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` in each backward pass, before it goes through this module: with the gradients of
+        its results, a tuple. A result other than None replaces them.
+        """
+        return self._add_hook(_Hook(hook, "grad_output"), prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when a backward pass has gone through this module: with the gradients
+        of its positional arguments (None where there is none) and of its results. A result other than None replaces the
+        former.
+
+        >>> import ranvier as rv
+        >>> from ranvier import nn
+        >>> layer = nn.Linear(2, 1)
+        >>> seen = []
+        >>> handle = layer.register_full_backward_hook(lambda m, gi, go: seen.append(go[0].tolist()))
+        >>> (layer(rv.ones(1, 2, requires_grad=True)) * 3).sum().backward()
+        >>> seen
+        [[[3.0]]]
+        """
+        return self._add_hook(_Hook(hook, "grad_input"), prepend)
+
+    register_backward_hook = register_full_backward_hook
 
     # ------------------------------------------------------------------ registration
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import tape
-from ..core.context import Epoch, current_backend, local
+from ..core.context import Epoch, current_backend, local, numbers
 from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, TraceError
 from ..core.tape import Node
@@ -254,4 +254,4 @@ def constant(value: Any, dtype: np.dtype) -> Any:
 
 def connect(native: Any, tensor: type[TensorBase]) -> None:
     """Let the native module take the calls that it knows; it makes tensors of class `tensor`."""
-    native.connect(tensor, Call, tape.Node, tape.Edge, tape.numbers, local, Epoch, OutOfRangeError, DomainError)
+    native.connect(tensor, Call, tape.Node, tape.Edge, numbers, local, Epoch, OutOfRangeError, DomainError)
