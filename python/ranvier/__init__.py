@@ -44,10 +44,13 @@ from .kinds import (
 )  # fmt: skip
 from .ops.public import expose as _expose
 from .random import *  # noqa: F403
-from .tensor import Tensor as Tensor, from_dlpack as from_dlpack, is_tensor as is_tensor, tensor as tensor
+from .tensor import (
+    Tensor as Tensor, from_dlpack as from_dlpack, is_floating_point as is_floating_point, is_tensor as is_tensor,
+    tensor as tensor,
+)  # fmt: skip
 from .version import __version__ as __version__
 
-_expose(globals(), [*random.__all__, "tensor", "as_tensor", "from_numpy", "from_dlpack"])
+_expose(globals(), [*random.__all__, "tensor", "as_tensor", "from_numpy", "from_dlpack", "is_floating_point"])
 _expose(globals(), ["can_cast", "promote_types", "result_type"])
 
 # Imported at first use: they cost time that a script may not need to spend.
@@ -86,5 +89,6 @@ __dir__ = _listing(globals(), ("autograd", "config", "errors", "ops", "random", 
 
 
 device = _Device
+asarray = as_tensor
 float = float32  # noqa: A001  (PyTorch's names)
 double, int, long, bool = float64, int32, int64, bool_  # noqa: A001

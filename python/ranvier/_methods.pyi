@@ -173,6 +173,8 @@ class Methods:
         """beta * input + alpha * bmm(batch1, batch2); `input` broadcasts."""
     def bernoulli(self, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
         """1 with the probability that `input` gives for each element (or with probability `p` everywhere), else 0."""
+    def bernoulli_(self, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+        """Fill with 1 with probability `p`, a number or a tensor that broadcasts, else 0."""
     def bincount(self, weights: TensorLike | None = None, minlength: int = 0) -> Tensor:
         """How often each number 0, 1, ... occurs in a vector of integers >= 0; with `weights` their sums, in the dtype of"""
     def bitwise_and(self, other: TensorLike) -> Tensor:
@@ -399,6 +401,8 @@ class Methods:
         """e ** input - 1, precise also near 0."""
     def expm1_(self) -> Tensor:
         """`expm1`, in place."""
+    def exponential_(self, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+        """Fill with random numbers of the exponential distribution of rate `lambd`: -log(1 - u) / lambd."""
     def fix(self) -> Tensor:
         """input without its fraction; integers are returned as they are."""
     def fix_(self) -> Tensor:
@@ -461,6 +465,8 @@ class Methods:
         """input * Phi(input) with the normal distribution function Phi; approximate="tanh" approximates it."""
     def gelu_(self, approximate: str = 'none') -> Tensor:
         """`gelu`, in place."""
+    def geometric_(self, p: float, *, generator: Generator | None = None) -> Tensor:
+        """Fill with the number of trials up to the first success, each with probability `p`."""
     def ger(self, vec2: TensorLike) -> Tensor:
         """out[i, j] = input[i] * vec2[j]."""
     def glu(self, dim: int = -1, *, axis: int = -1) -> Tensor:
@@ -631,6 +637,8 @@ class Methods:
         """`log2`, in place."""
     def log_(self) -> Tensor:
         """`log`, in place."""
+    def log_normal_(self, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+        """Fill with e to the power of normal random numbers."""
     @overload
     def log_softmax(self, dim: int, *, dtype: Any = None) -> Tensor:
         """log(softmax(x)) along `dim`, accurate where the softmax is tiny."""
@@ -851,6 +859,8 @@ class Methods:
         """An angle in radians as degrees."""
     def rad2deg_(self) -> Tensor:
         """`rad2deg`, in place."""
+    def random_(self, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
+        """Fill with integers uniform in [low, high); random_(high) starts at 0. None: all that the dtype holds exactly."""
     def ravel(self) -> Tensor:
         """All elements in one axis."""
     def reciprocal(self) -> Tensor:

@@ -6,6 +6,7 @@ whether the function is compiled. Definition: ranvier/ops/random.py.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -19,7 +20,7 @@ from .core.namespace import listing as _listing
 from .core.tensor import as_tensor, from_numpy, wrap
 from .ops import random as _ops
 from .ops.creation import made_dtype
-from .ops.elementwise import isfinite
+from .ops.elementwise import isfinite, log1p
 from .ops.public import Array
 from .ops.record import Op, as_sizes
 from .ops.require import require
@@ -382,7 +383,50 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     return self._assign(normal(mean, std, self.shape, dtype=self.dtype, generator=generator))
 
 
-for _function in (bernoulli, multinomial, normal_, uniform_):
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with random numbers of the exponential distribution of rate `lambd`: -log(1 - u) / lambd."""
+    if not lambd > 0:
+        raise OutOfRangeError(f"exponential_: lambd={lambd} must be positive")
+    u = rand(self.shape, dtype=self.dtype, generator=generator)
+    return self._assign(log1p(-u) * (-1.0 / lambd))
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fill with 1 with probability `p`, a number or a tensor that broadcasts, else 0."""
+    if isinstance(p, Tensor):
+        return self._assign(bernoulli(p.expand(*self.shape), generator=generator))
+    if not 0 <= p <= 1:
+        raise OutOfRangeError(f"bernoulli_: p={p} must be in [0, 1]")
+    return self._assign(mask(self.shape, float(p), generator=generator))
+
+
+def random_(self: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
+    """Fill with integers uniform in [low, high); random_(high) starts at 0. None: all that the dtype holds exactly."""
+    if high is None:
+        exact = 2 if self.dtype == np.bool_ else 2**24 if self.dtype == np.float32 else 2**53
+        if self.dtype.kind in "iu":
+            exact = int(np.iinfo(self.dtype).max)  # not included, so that it fits
+        low, high = (0, low) if low else (0, exact)
+    return self._assign(randint(low, high, self.shape, generator=generator))
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Fill with the number of trials up to the first success, each with probability `p`."""
+    if not 0 < p < 1:
+        raise OutOfRangeError(f"geometric_: p={p} must be in (0, 1)")
+    u = rand(self.shape, dtype="float64", generator=generator)
+    return self._assign((log1p(-u) * (1 / math.log1p(-p))).ceil().clamp(min=1.0).to(self.dtype))
+
+
+def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with e to the power of normal random numbers."""
+    return self._assign(normal(mean, std, self.shape, dtype=self.dtype, generator=generator).exp())
+
+
+_METHODS = (
+    bernoulli, bernoulli_, exponential_, geometric_, log_normal_, multinomial, normal_, random_, uniform_,
+)  # fmt: skip
+for _function in _METHODS:
     setattr(Tensor, _function.__name__, _function)
 
 __dir__ = _listing(globals())

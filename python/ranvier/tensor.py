@@ -16,7 +16,7 @@ from .autograd import engine, hooks, views
 from .core.context import Epoch, local, numbers
 from .core.device import Device, as_device, is_device
 from .core.dtypes import TENSOR_NAMES, category, get_default_dtype, is_float
-from .core.errors import DomainError, DTypeError, GradError, ShapeError
+from .core.errors import DomainError, DTypeError, GradError, ShapeError, TraceError
 from .core.memory import aligned_copy, aligned_empty
 from .core.tape import DETACHED, check_view, keep_saved
 from .core.tensor import Size, TensorBase, as_tensor, from_numpy, register, to_array, wrap
@@ -413,6 +413,54 @@ class Tensor(TensorBase, Methods):
             self[places] = fill_value
         return self
 
+    def _take_shape(self, view: Tensor) -> Tensor:
+        """Become `view`, one of this tensor."""
+        if view._requires_grad:
+            raise GradError(
+                f"in-place change of the shape {self.shape} of a tensor that requires a gradient; use the function without _"
+            )
+        if is_traced(view._data):
+            if not is_traced(self._data):
+                raise TraceError(
+                    f"in-place change of the shape {self.shape} of a tensor from outside of a compiled function"
+                )
+            self._data = view._data
+        else:
+            self.hold(view._data)
+        return self
+
+    def squeeze_(self, dim: Any = None) -> Tensor:
+        """`squeeze`, in place."""
+        return self._take_shape(self.squeeze(dim))
+
+    def unsqueeze_(self, dim: int) -> Tensor:
+        """`unsqueeze`, in place."""
+        return self._take_shape(self.unsqueeze(dim))
+
+    def transpose_(self, dim0: int, dim1: int) -> Tensor:
+        """`transpose`, in place."""
+        return self._take_shape(self.transpose(dim0, dim1))
+
+    def t_(self) -> Tensor:
+        """`t`, in place."""
+        return self._take_shape(self.t())
+
+    def detach_(self) -> Tensor:
+        """Forget the history: this tensor is a leaf then, which requires no gradient."""
+        if self._base is not None:
+            raise GradError("detach_: a view cannot be detached in place; use detach()")
+        self._requires_grad, self._node, self._index = False, None, 0
+        return self
+
+    def sum_to_size(self, *size: Any) -> Tensor:
+        """The sum over the axes in which a tensor of that size would broadcast to this one."""
+        wanted = ops.record.as_sizes("sum_to_size", size)
+        extra = self.ndim - len(wanted)
+        if extra < 0 or any(n not in (1, m) for n, m in zip(wanted, self.shape[extra:])):
+            raise ShapeError(f"sum_to_size: {wanted} does not broadcast to {self.shape}")
+        over = [d for d in range(self.ndim) if d < extra or wanted[d - extra] != self.shape[d]]
+        return self.sum(over).reshape(wanted) if over else self
+
     def __getitem__(self, index: Any) -> Tensor:
         return get_item(self, index)
 
@@ -554,6 +602,11 @@ def data_or_size(name: str, data: tuple, dtype: np.dtype) -> np.ndarray:
             only = only._array(name)
         return np.asarray(only if isinstance(only, np.ndarray) and only.dtype == dtype else to_array(only, dtype))
     return aligned_empty(as_sizes(name, data), dtype)
+
+
+def is_floating_point(input: Any) -> bool:
+    """Whether the dtype of a tensor or an array is float32 or float64."""
+    return is_float(input.dtype)
 
 
 def is_tensor(obj: Any) -> bool:

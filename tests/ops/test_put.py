@@ -83,3 +83,64 @@ def test_what_tensors_say_of_themselves():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call(rv.ones(3))
+
+
+def test_shapes_change_in_place():
+    x = rv.arange(6.0).reshape(2, 3).clone()
+    assert x.t_() is x and x.shape == (3, 2) and x.tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert x.unsqueeze_(0).shape == (1, 3, 2) and x.transpose_(0, 2).shape == (2, 3, 1) and x.squeeze_().shape == (2, 3)
+    x += 1
+    assert x.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+    compiled = rv.compile(lambda x: (x * 1).unsqueeze_(0) + 1)
+    assert compiled(rv.ones(2)).tolist() == [[2, 2]] and compiled(rv.ones(2)).shape == (1, 2)
+    with pytest.raises(rv.TraceError, match="^in-place change of the shape"):
+        rv.compile(lambda: x.unsqueeze_(0) + 1)()
+    w = rv.ones(2, 2, requires_grad=True)
+    with pytest.raises(rv.GradError, match="^in-place change of the shape"):
+        w.t_()
+    y = (w * x[:, :2].clone()).sum()  # what a gradient reads does not change its shape unseen
+    saved = rv.ones(2, 3)
+    z = (w @ saved).sum()
+    saved.t_()
+    with pytest.raises(rv.GradError):
+        z.backward()
+    y.backward()
+    w = w * 2
+    assert w.detach_() is w and w.is_leaf and not w.requires_grad
+
+
+def test_sum_to_size():
+    x = rv.ones(2, 3, 4)
+    assert (
+        x.sum_to_size(3, 1).tolist() == [[8.0]] * 3 and x.sum_to_size((2, 3, 4)) is x and x.sum_to_size(()).item() == 24
+    )
+    with pytest.raises(rv.ShapeError, match=r"^sum_to_size: \(2,\) does not broadcast to \(2, 3, 4\)"):
+        x.sum_to_size(2)
+
+
+def test_distributions_in_place():
+    rv.manual_seed(0)
+    x = rv.empty(20000)
+    assert abs(x.exponential_(2.0).mean().item() - 0.5) < 0.02 and x.min().item() >= 0
+    assert abs(x.bernoulli_(0.3).mean().item() - 0.3) < 0.02 and set(x.unique().tolist()) == {0.0, 1.0}
+    assert abs(x.geometric_(0.25).mean().item() - 4) < 0.2 and x.min().item() == 1
+    assert abs(x.log_normal_(0.0, 0.5).log().std().item() - 0.5) < 0.02
+    assert set(rv.empty(99, dtype=rv.int64).random_(3).tolist()) == {0, 1, 2}
+    assert (
+        set(rv.empty(99, dtype=rv.uint8).random_(5, 7).tolist()) == {5, 6}
+        and rv.empty(9, dtype=rv.bool).random_().any()
+    )
+    assert rv.empty(2, 2).bernoulli_(rv.tensor([0.0, 1.0])).tolist() == [[0, 1]] * 2
+    for call in (lambda: x.exponential_(0), lambda: x.bernoulli_(2.0), lambda: x.geometric_(1.0)):
+        with pytest.raises(rv.OutOfRangeError, match="^(exponential|bernoulli|geometric)_: "):
+            call()
+
+
+def test_more_ways_to_make_tensors():
+    np.testing.assert_allclose(rv.logspace(-2, 3, 7, 2.0, dtype=rv.float64).numpy(), np.logspace(-2, 3, 7, base=2.0))
+    assert (
+        rv.asarray([1.0, 2.0]).tolist() == [1, 2]
+        and rv.is_floating_point(rv.ones(1))
+        and not rv.is_floating_point(T(1))
+    )

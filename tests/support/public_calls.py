@@ -170,7 +170,7 @@ BESIDE = ("other", "exponent", "min", "max", "values")  # parameters that are of
 # Functions that are not of arrays, with the reason.
 OTHERS = {
     "arange": "creation", "empty": "creation", "zeros": "creation", "ones": "creation", "eye": "creation",
-    "full": "creation", "linspace": "creation", "tril_indices": "creation", "triu_indices": "creation",
+    "full": "creation", "linspace": "creation", "logspace": "creation", "tril_indices": "creation", "triu_indices": "creation",
     "empty_like": "what it holds is not set", "broadcast_shapes": "of shapes", "numel": "a number of the shape",
     "get_float32_matmul_precision": "a setting", "set_float32_matmul_precision": "a setting",
     "full_like": "makes tensors", "ones_like": "makes tensors", "zeros_like": "makes tensors",

@@ -53,7 +53,7 @@ __all__ = [
     'index_select', 'inner', 'inverse', 'isclose', 'isfinite', 'isin', 'isinf', 'isnan', 'isneginf', 'isposinf', 'kron',
     'kthvalue', 'le', 'leaky_relu', 'lerp', 'less', 'less_equal', 'linear', 'linspace', 'log', 'log10', 'log1p', 'log2',
     'log_softmax', 'logaddexp', 'logaddexp2', 'logdet', 'logical_and', 'logical_not', 'logical_or', 'logical_xor',
-    'logit', 'logsigmoid', 'logsumexp', 'lt', 'masked_fill', 'masked_scatter', 'masked_select', 'matmul',
+    'logit', 'logsigmoid', 'logspace', 'logsumexp', 'lt', 'masked_fill', 'masked_scatter', 'masked_select', 'matmul',
     'matrix_power', 'max', 'maximum', 'mean', 'median', 'meshgrid', 'min', 'minimum', 'mish', 'mm', 'mod', 'moveaxis',
     'movedim', 'msort', 'mul', 'multiply', 'mv', 'nan_to_num', 'nanmean', 'nanmedian', 'nansum', 'narrow', 'ne', 'neg',
     'negative', 'nonzero', 'norm', 'not_equal', 'numel', 'one_hot', 'ones', 'ones_like', 'outer', 'pad', 'permute',
@@ -984,6 +984,7 @@ def logit(input: NDArray, eps: float | None = None) -> NDArray: ...
 def logsigmoid(input: Tensor | Number) -> Tensor: ...
 @overload
 def logsigmoid(input: NDArray) -> NDArray: ...
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor: ...
 @overload
 def logsumexp(input: Tensor | Number, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
 @overload

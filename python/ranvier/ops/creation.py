@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "ones", "ones_like",
+    "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
     "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -128,19 +128,37 @@ def arange(
     return make(values if values.dtype == dtype else values.astype(dtype), requires_grad)
 
 
-def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """`steps` equally spaced numbers from `start` to `end`, both included; symmetric where the ends are."""
-    dtype = made_dtype("linspace", dtype, device)
+def _spaced(name: str, start: float, end: float, steps: int) -> np.ndarray:
     if steps < 0:
-        raise ShapeError(f"linspace: steps={steps} must be >= 0")
+        raise ShapeError(f"{name}: steps={steps} must be >= 0")
     step = (end - start) / max(steps - 1, 1)
     at = np.arange(steps, dtype=np.float64)
     values = np.where(at < steps // 2, start + step * at, end - step * (steps - 1 - at))
     if steps == 1:
         values[0] = start
-    return make(values.astype(dtype), requires_grad)
+    return values
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` equally spaced numbers from `start` to `end`, both included; symmetric where the ends are."""
+    dtype = made_dtype("linspace", dtype, device)
+    return make(_spaced("linspace", start, end, steps).astype(dtype), requires_grad)
+
+
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """base ** linspace(start, end, steps)
+
+    >>> import ranvier as rv
+    >>> rv.logspace(0, 2, 3).tolist()
+    [1.0, 10.0, 100.0]
+    """
+    dtype = made_dtype("logspace", dtype, device)
+    return make((float(base) ** _spaced("logspace", start, end, steps)).astype(dtype), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
