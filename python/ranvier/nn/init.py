@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -213,6 +216,27 @@ def default(weight: Any, bias: Any) -> None:
         fan_in = _fans("bias", weight)[0]
         bound = 1.0 / math.sqrt(fan_in) if fan_in > 0 else 0.0
         uniform_(bias, -bound, bound)
+
+
+Initialiser = TypeVar("Initialiser", bound=Callable)
+
+
+def _renamed(new: Initialiser) -> Initialiser:
+    """`new` under its old name, without the underscore."""
+    old = new.__name__.rstrip("_")
+
+    @functools.wraps(new)
+    def initialise(*args: Any, **kwargs: Any) -> Any:
+        warnings.warn(f"nn.init.{old} is now called nn.init.{new.__name__}", FutureWarning, stacklevel=2)
+        return new(*args, **kwargs)
+
+    return initialise  # type: ignore[return-value]
+
+
+uniform, normal, constant = _renamed(uniform_), _renamed(normal_), _renamed(constant_)
+eye, dirac, orthogonal, sparse = _renamed(eye_), _renamed(dirac_), _renamed(orthogonal_), _renamed(sparse_)
+xavier_uniform, xavier_normal = _renamed(xavier_uniform_), _renamed(xavier_normal_)
+kaiming_uniform, kaiming_normal = _renamed(kaiming_uniform_), _renamed(kaiming_normal_)
 
 
 __dir__ = _listing(globals())

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .. import ops
 from ..core.context import no_grad
 from ..core.errors import DTypeError, GradError, ShapeError
-from ..tensor import Tensor, tensor
+from ..core.tensor import as_tensor
+from ..ops.creation import zeros
+from ..tensor import Tensor
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = [
+    "clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm",
+    "parameters_to_vector", "vector_to_parameters",
+]  # fmt: skip
 
 
 def _gradients(parameters: Any) -> list[Tensor]:
@@ -20,11 +26,75 @@ def _gradients(parameters: Any) -> list[Tensor]:
     return [p.grad for p in parameters if p.grad is not None]
 
 
+def _by_dtype(tensors: list[Tensor]) -> list[list[Tensor]]:
+    found: dict[Any, list[Tensor]] = {}
+    for t in tensors:
+        found.setdefault(t.dtype, []).append(t)
+    return list(found.values())
+
+
+def _norm(name: str, tensors: list[Tensor], p: float, error_if_nonfinite: bool) -> Tensor:
+    if not tensors:
+        return zeros(())
+    norms = [ops.total_norm(alike, p) for alike in _by_dtype(tensors)]
+    total = norms[0]
+    if len(norms) > 1:  # numbers of nonzeros add up
+        total = ops.total_norm([norm.to(tensors[0].dtype) for norm in norms], p or 1.0)
+    if error_if_nonfinite and not math.isfinite(total.item()):
+        raise GradError(f"{name}: the gradients' norm is {total.item()}")
+    return total
+
+
+def _scale(gradients: list[Tensor], limit: float, total: Tensor) -> None:
+    for grads in _by_dtype(gradients):
+        factor = ops.clamp(ops.div(limit, ops.add(total.to(grads[0].dtype), 1e-6)), max=1.0)
+        for g, scaled in zip(grads, ops.scale_all(grads, factor), strict=True):
+            g._assign(scaled)
+
+
+@no_grad()
+def get_total_norm(
+    tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> Tensor:
+    """The norm of all elements of all tensors, as if they were one vector: (sum |x|^p)^(1/p), p = norm_type, which
+    may be inf.
+
+    Raises GradError with error_if_nonfinite where it is infinite or nan. `foreach` changes nothing.
+
+    >>> import ranvier as rv
+    >>> get_total_norm([rv.tensor([3.0]), rv.tensor([[4.0]])]).item()
+    5.0
+    """
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    return _norm("get_total_norm", tensors, float(norm_type), error_if_nonfinite)
+
+
+@no_grad()
+def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
+    """Scale all gradients by min(1, max_norm / (total_norm + 1e-6)), for a norm that is known already.
+
+    >>> import ranvier as rv
+    >>> w = rv.ones(4, requires_grad=True)
+    >>> (w * 3).sum().backward()
+    >>> clip_grads_with_norm_([w], 1.0, get_total_norm([w.grad]))
+    >>> round(w.grad.sum().item(), 4)
+    2.0
+    """
+    _scale(_gradients(parameters), float(max_norm), as_tensor(total_norm))
+
+
 @no_grad()
 def clip_grad_norm_(
-    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Any,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale all gradients by min(1, max_norm / (total + 1e-6)), total their common norm, and return total.
+
+    Raises GradError with error_if_nonfinite, before anything changes, where total is infinite or nan. `foreach`
+    changes nothing.
 
     >>> import ranvier as rv
     >>> w = rv.ones(4, requires_grad=True)
@@ -32,21 +102,41 @@ def clip_grad_norm_(
     >>> clip_grad_norm_(w, 1.0).item(), round(w.grad.sum().item(), 4)
     (6.0, 2.0)
     """
+    if isinstance(parameters, Iterator):
+        parameters = list(parameters)
+        if not parameters:
+            warnings.warn(
+                "clip_grad_norm_: parameters is an iterator without anything left; nothing is clipped", stacklevel=2
+            )
     grads = _gradients(parameters)
-    if not grads:
-        return tensor(0.0)
-    total = ops.total_norm(grads, norm_type)
-    if error_if_nonfinite and not math.isfinite(total.item()):
-        raise GradError(f"clip_grad_norm_: the gradients' norm is {total.item()}")
-    factor = ops.clamp(ops.div(float(max_norm), ops.add(total, 1e-6)), max=1.0)
-    for g, scaled in zip(grads, ops.scale_all(grads, factor), strict=True):
-        g._assign(scaled)
+    total = _norm("clip_grad_norm_", grads, float(norm_type), error_if_nonfinite)
+    _scale(grads, float(max_norm), total)
     return total
 
 
+def clip_grad_norm(
+    parameters: Any,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The old name of `clip_grad_norm_`."""
+    warnings.warn("clip_grad_norm is now called clip_grad_norm_", FutureWarning, stacklevel=2)
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
+
+
 @no_grad()
-def clip_grad_value_(parameters: Any, clip_value: float) -> None:
-    """Limit each element of each gradient to [-clip_value, clip_value]."""
+def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
+    """Limit each element of each gradient to [-clip_value, clip_value]. `foreach` changes nothing.
+
+    >>> import ranvier as rv
+    >>> w = rv.tensor([1.0, -2.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> clip_grad_value_([w], 3.0)
+    >>> w.grad.tolist()
+    [2.0, -3.0]
+    """
     limit = float(clip_value)
     for g in _gradients(parameters):
         g.clamp_(-limit, limit)

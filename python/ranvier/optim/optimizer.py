@@ -276,14 +276,18 @@ class Optimizer:
 
     def _loaded(self, p: Tensor, entry: Mapping[str, Any], where: str) -> dict[str, Any]:
         """The states of `p` from a file, as copies: floats of its shape in its dtype."""
-        loaded = {}
-        for name, value in entry.items():
-            if hasattr(value, "detach") or isinstance(value, np.ndarray):
-                array = np.asarray(value.detach() if hasattr(value, "detach") else value)
-                like_p = array.shape == p.shape and name != "step" and np.issubdtype(array.dtype, np.floating)
-                value = from_numpy(aligned_copy(np.asarray(array, p.dtype if like_p else array.dtype)))
-            loaded[name] = value
-        return loaded
+        return {name: _copied(value, p, name == "step") for name, value in entry.items()}
+
+
+def _copied(value: Any, p: Tensor, count: bool) -> Any:
+    """A copy of a state of `p`, or of a list of them, made of Ranvier's tensors."""
+    if isinstance(value, (list, tuple)):
+        return [_copied(v, p, count) for v in value]
+    if not hasattr(value, "detach") and not isinstance(value, np.ndarray):
+        return value
+    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    like_p = array.shape == p.shape and not count and np.issubdtype(array.dtype, np.floating)
+    return from_numpy(aligned_copy(np.asarray(array, p.dtype if like_p else array.dtype)))
 
 
 def _register(hooks: dict[int, Callable], hook: Callable) -> RemovableHandle:
