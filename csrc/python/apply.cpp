@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/apply.h"
 
+#include <cstring>
+
 #include "python/arrays.h"
 #include "python/eager.h"
+#include "python/memo.h"
 #include "python/tensors.h"
 
 namespace rv {
@@ -97,36 +100,170 @@ PyObject* new_result(PyObject* data, PyObject* node, Py_ssize_t k) {
   return t;
 }
 
-PyObject* apply(PyObject* call, PyObject* inputs) {
-  auto in_python = [&] {
-    PyObject* const args[] = {call, inputs};
-    return PyObject_Vectorcall(c.apply, args, 2, nullptr);
-  };
-  if (!PyTuple_CheckExact(inputs) || PyTuple_GET_SIZE(inputs) > kMostTensors || at(call, c.view) != Py_None)
-    return in_python();
+// ---------------------------------------------------------------- numbers among the inputs
 
+enum Kind : uint8_t { other_kind, int_kind, float_kind, bool_kind, array_kind, tensor_kind = array_kind + 32 };
+
+// What an input is; of arrays and tensors also which dtype, and whether there are axes: what the dtype of numbers
+// depends on.
+uint8_t kind_of(PyObject* x) {
+  PyTypeObject* type = Py_TYPE(x);
+  const bool tensor = PyObject_TypeCheck(x, c.tensor);
+  PyObject* data = tensor ? at(x, c.data) : x;
+  if (data && PyArray_CheckExact(data)) {
+    PyArrayObject* a = reinterpret_cast<PyArrayObject*>(data);
+    const int code = dtype_code(a);
+    if (code < 0 || !PyArray_ISNOTSWAPPED(a)) return other_kind;
+    return static_cast<uint8_t>((tensor ? tensor_kind : array_kind) + 2 * code + (PyArray_NDIM(a) > 0));
+  }
+  return type == &PyFloat_Type  ? float_kind
+         : type == &PyLong_Type ? int_kind
+         : type == &PyBool_Type ? bool_kind
+                                : other_kind;
+}
+
+constexpr size_t kKept = 1024;  // places, where a newer one takes that of an older
+constexpr Py_ssize_t kMostKinds = 8;
+
+struct NumberDType {
+  int64_t call = -1;
+  uint64_t kinds = 0;
+  PyObject* dtype = nullptr;
+} number_dtypes[kKept];
+
+// The dtype of the numbers among `inputs`, borrowed; null with a Python error set. Python decides, once.
+PyObject* number_dtype(PyObject* call, PyObject* inputs, uint64_t kinds) {
+  const int64_t id = PyLong_AsLongLong(at(call, c.id));
+  const uint64_t hash = (static_cast<uint64_t>(id) ^ kinds * 0x9E3779B97F4A7C15u) * 0x9E3779B97F4A7C15u;
+  NumberDType& kept = number_dtypes[hash >> 54];
+  if (kept.call == id && kept.kinds == kinds) return kept.dtype;
+  PyObject* const args[] = {call, inputs};
+  PyObject* dtype = PyObject_Vectorcall(c.number_dtype, args, 2, nullptr);
+  if (!dtype) return nullptr;
+  Py_XSETREF(kept.dtype, dtype);
+  kept.call = id, kept.kinds = kinds;
+  return dtype;
+}
+
+struct Constant {
+  int64_t bits = 0;
+  PyTypeObject* type = nullptr;
+  PyObject *dtype = nullptr, *tensor = nullptr;
+} constants[kKept];
+
+// The 0-d tensor for a number, borrowed; null with a Python error set.
+PyObject* constant(PyObject* number, PyObject* dtype) {
+  int64_t bits;
+  if (PyFloat_CheckExact(number)) {
+    const double value = PyFloat_AS_DOUBLE(number);
+    std::memcpy(&bits, &value, sizeof(bits));
+  } else {
+    bits = PyLong_AsLongLong(number);
+    if (bits == -1 && PyErr_Occurred()) return nullptr;
+  }
+  uint64_t hash = (static_cast<uint64_t>(bits) ^ reinterpret_cast<uintptr_t>(dtype) >> 4) * 0x9E3779B97F4A7C15u;
+  Constant& kept = constants[hash >> 54];
+  if (kept.tensor && kept.bits == bits && kept.type == Py_TYPE(number) && kept.dtype == dtype) return kept.tensor;
+  PyObject* const args[] = {number, dtype};
+  PyObject* tensor = PyObject_Vectorcall(c.constant, args, 2, nullptr);
+  if (!tensor) return nullptr;
+  Py_XSETREF(kept.tensor, tensor);
+  Py_XSETREF(kept.dtype, Py_NewRef(dtype));
+  kept.bits = bits, kept.type = Py_TYPE(number);
+  return tensor;
+}
+
+PyObject* in_python(PyObject* call, PyObject* inputs) {
+  PyObject* const args[] = {call, inputs};
+  return PyObject_Vectorcall(c.apply, args, 2, nullptr);
+}
+
+PyObject* run(PyObject* call, PyObject* inputs);
+
+// Inputs that are not all tensors.
+PyObject* run_loose(PyObject* call, PyObject* inputs) {
+  const Py_ssize_t count = PyTuple_GET_SIZE(inputs);
+  uint64_t kinds = 0;
+  bool tensors = false, arrays = false, numbers = false;
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    const uint8_t kind = kind_of(PyTuple_GET_ITEM(inputs, k));
+    if (kind == other_kind) return in_python(call, inputs);
+    if (kind >= tensor_kind) tensors = true;
+    else if (kind >= array_kind) arrays = true;
+    else numbers = true;
+    kinds = kinds << 8 | kind;
+  }
+  if (!(tensors || arrays) || (numbers && count > kMostKinds)) return in_python(call, inputs);
+  PyObject* context = thread_context();
+  if (!context) return nullptr;
+  const int off = context_is(context, c.eager_name, Py_None);  // tracing, or another backend
+  if (off) return off < 0 ? nullptr : in_python(call, inputs);
+  PyObject* dtype = numbers ? number_dtype(call, inputs, kinds) : nullptr;
+  if (numbers && !dtype) {
+    PyErr_Clear();  // Python raises it again, with what it is about
+    return in_python(call, inputs);
+  }
+  if (numbers) Py_INCREF(dtype);
+  HeldArrays held;
+  held.list[0] = at(call, c.id);
+  PyObject* wrapped = tensors ? PyTuple_New(count) : nullptr;
+  bool ready = !tensors || wrapped;
+  for (Py_ssize_t k = 0; ready && k < count; ++k) {
+    PyObject* x = PyTuple_GET_ITEM(inputs, k);
+    const bool array = PyArray_Check(x);
+    if (!array && !PyObject_TypeCheck(x, c.tensor)) x = constant(x, dtype);
+    if (!x) {
+      ready = false;
+      PyErr_Clear();  // as above
+    } else if (tensors) {
+      x = array ? new_tensor(Py_NewRef(x)) : Py_NewRef(x);
+      PyTuple_SET_ITEM(wrapped, k, x);
+      ready = x;
+    } else {
+      held.take(array ? x : at(x, c.data));
+    }
+  }
+  PyObject* result = nullptr;
+  if (!ready) result = PyErr_Occurred() ? nullptr : in_python(call, inputs);
+  else if (tensors) result = run(call, wrapped);
+  else result = at(call, c.view) == Py_True ? eager_view(held.list) : eager(nullptr, held.list, 1 + count);
+  if (result == Py_None) {
+    Py_DECREF(result);
+    result = in_python(call, inputs);
+  }
+  Py_XDECREF(wrapped);
+  if (numbers) Py_DECREF(dtype);
+  return result;
+}
+
+// ---------------------------------------------------------------- tensors
+
+PyObject* run(PyObject* call, PyObject* inputs) {
+  if (!PyTuple_CheckExact(inputs) || PyTuple_GET_SIZE(inputs) > kMostTensors) return in_python(call, inputs);
   HeldArrays arrays;
   arrays.list[0] = at(call, c.id);
   const Py_ssize_t count = PyTuple_GET_SIZE(inputs);
   int64_t needs = 0;
   for (Py_ssize_t k = 0; k < count; ++k) {
     PyObject* t = PyTuple_GET_ITEM(inputs, k);
-    if (!PyObject_TypeCheck(t, c.tensor) || !at(t, c.data) || may_be_stale(t)) return in_python();
+    if (!PyObject_TypeCheck(t, c.tensor)) return run_loose(call, inputs);
+    if (!at(t, c.data) || may_be_stale(t)) return in_python(call, inputs);
     arrays.take(at(t, c.data));
     needs |= int64_t{at(t, c.requires_grad) == Py_True} << k;
   }
   PyObject* context = thread_context();
   if (!context) return nullptr;
   const int off = context_is(context, c.eager_name, Py_None);  // tracing, or another backend
-  if (off) return off < 0 ? nullptr : in_python();
+  if (off) return off < 0 ? nullptr : in_python(call, inputs);
   const int recording = needs && at(call, c.differentiable) == Py_True ? context_is(context, c.grad_name, Py_True) : 0;
   if (recording < 0) return nullptr;
-  if (recording && at(call, c.recorded) != Py_None) return apply(at(call, c.recorded), inputs);
-  PyObject* out = eager(nullptr, arrays.list, 1 + count);
+  if (recording && at(call, c.recorded) != Py_None) return run(at(call, c.recorded), inputs);
+  const bool view = at(call, c.view) == Py_True;
+  PyObject* out = view ? eager_view(arrays.list) : eager(nullptr, arrays.list, 1 + count);
   if (!out) return nullptr;
   if (out == Py_None) {
     Py_DECREF(out);
-    return in_python();
+    return in_python(call, inputs);
   }
   const bool many = PyTuple_CheckExact(out);
   const Outs outs = many ? Outs{&PyTuple_GET_ITEM(out, 0), PyTuple_GET_SIZE(out)} : Outs{&out, 1};
@@ -139,12 +276,28 @@ PyObject* apply(PyObject* call, PyObject* inputs) {
     if (t) PyTuple_SET_ITEM(result, k, t);
     else Py_CLEAR(result);
   }
+  if (result && view) share_memory(result, PyTuple_GET_ITEM(inputs, 0));
   Py_XDECREF(node);
   Py_DECREF(out);
   return result;
 }
 
 }  // namespace
+
+PyObject* apply(PyObject* call, PyObject* inputs) {
+  if (!watched()) return run(call, inputs);
+  PyObject* result;
+  {
+    const Unwatched below;
+    result = run(call, inputs);
+  }
+  if (result && PyTuple_CheckExact(inputs)) note(call, inputs, result);
+  return result;
+}
+
+void forget_numbers() {
+  for (NumberDType& kept : number_dtypes) kept.call = -1;
+}
 
 PyMethodDef apply_def = {"apply", apply, METH_O,
                          "apply(inputs): run or record this call; what is not a known signature goes to Python."};

@@ -5,8 +5,12 @@
 
 namespace rv {
 
-// call.apply(inputs): what Python's method does where all inputs are tensors, nothing is traced and the signature is
-// known; everything else is handed to that.
+// call.apply(inputs): what Python's method does where the inputs are tensors, arrays and numbers, nothing is traced and
+// the signature is known; everything else is handed to that.
+PyObject* apply(PyObject* call, PyObject* inputs);
 extern PyMethodDef apply_def;
+
+// Forgets which dtype numbers get beside arrays: the default dtype has changed.
+void forget_numbers();
 
 }  // namespace rv

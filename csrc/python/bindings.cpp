@@ -9,6 +9,7 @@
 #include "python/attrs.h"
 #include "python/create.h"
 #include "python/eager.h"
+#include "python/memo.h"
 #include "python/plan_call.h"
 #include "python/public.h"
 #include "python/tape.h"
@@ -296,6 +297,13 @@ PYBIND11_MODULE(_native, m) {
   m.def("eager_add", &py_eager_add, py::arg("call_id"), py::arg("arrays"), py::arg("kernel"), py::arg("outs"),
         py::arg("attrs"), py::arg("label"), py::arg("listed") = false);
   m.attr("filled") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&filled_def, nullptr, nullptr));
+  m.def("eager_add_view", [](int64_t call_id, py::handle array, py::handle out) {
+    eager_add_view(call_id, as_array(array, "array"), as_array(out, "out"));
+  });
+  m.def("forget", [] {
+    forget();
+    forget_numbers();
+  });
   m.def("op_table", &op_table);
   m.def("matmul_variants", &matmul_variants);
   m.def("dtype_table", &dtype_table);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Eager calls: one instruction, cached by call and by its arrays' dtypes, shapes and strides.
+// Eager calls: one instruction, or one view, remembered by call and by its arrays' dtypes, shapes and strides.
 #pragma once
 #include "python/arrays.h"
 #include "core/plan.h"
@@ -22,6 +22,13 @@ PyObject* eager(PyObject* module, PyObject* const* args, Py_ssize_t n);
 // Throws std::invalid_argument.
 PyObject* eager_add(int64_t call_id, const std::vector<PyArrayObject*>& arrays, InstructionSpec spec,
                     std::vector<EagerOut> outs, bool listed);
+
+// eager_view((call_id, array)): the view that the call makes of the array, or None where it is not known how it lies
+// there.
+PyObject* eager_view(PyObject* const* args);
+
+// Makes that known: `out` is what the call makes of `array`. Of copies nothing is remembered.
+void eager_add_view(int64_t call_id, PyArrayObject* array, PyArrayObject* out);
 
 void set_eager_parallel(bool on);
 size_t eager_entries();

@@ -5,13 +5,19 @@
 
 #include <cstddef>
 
+#include "python/memo.h"
+#include "python/tensors.h"
+
 namespace rv {
 namespace {
 
 struct Public {
   PyObject_HEAD vectorcallfunc call;
-  PyObject *function, *explain, *dict, *weak;
+  PyObject *function, *explain, *spellings, *dict, *weak;
+  int64_t id;
+  bool remembers, alike;
 };
+int64_t publics = 0;
 
 Public* self_of(PyObject* self) { return reinterpret_cast<Public*>(self); }
 
@@ -43,22 +49,118 @@ PyObject* explained(Public* self, PyObject* const* args, Py_ssize_t n, PyObject*
   return result;
 }
 
-PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* names) {
-  PyObject* result = PyObject_Vectorcall(self_of(self)->function, args, flags, names);
-  if (result || !(PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_AttributeError)))
-    return result;
-  return explained(self_of(self), args, PyVectorcall_NARGS(flags), names);
+// `names` with the function's own spellings, a new reference; `names` itself where nothing changes or two would be one.
+PyObject* respelled(Public* self, PyObject* names) {
+  const Py_ssize_t n = PyTuple_GET_SIZE(names);
+  PyObject* renamed = nullptr;
+  for (Py_ssize_t k = 0; k < n; ++k) {
+    PyObject* ours = PyDict_GetItemWithError(self->spellings, PyTuple_GET_ITEM(names, k));
+    if (!ours) continue;
+    const int twice = PySequence_Contains(renamed ? renamed : names, ours);
+    if (twice) {
+      PyErr_Clear();
+      Py_XDECREF(renamed);
+      return Py_NewRef(names);
+    }
+    if (!renamed) {
+      renamed = PyTuple_New(n);
+      if (!renamed) return nullptr;
+      for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(renamed, i, Py_NewRef(PyTuple_GET_ITEM(names, i)));
+    }
+    Py_SETREF(PyTuple_GET_ITEM(renamed, k), Py_NewRef(ours));
+  }
+  return renamed ? renamed : Py_NewRef(names);
+}
+
+PyObject* run(Public* self, PyObject* const* args, size_t flags, PyObject* names) {
+  if (!names || !PyDict_GET_SIZE(self->spellings)) return PyObject_Vectorcall(self->function, args, flags, names);
+  PyObject* ours = respelled(self, names);
+  PyObject* result = ours ? PyObject_Vectorcall(self->function, args, flags, ours) : nullptr;
+  Py_XDECREF(ours);
+  return result;
+}
+
+bool is_tensor(PyObject* o) { return connection.tensor && PyObject_TypeCheck(o, connection.tensor); }
+bool is_array(PyObject* o) { return PyArray_Check(o) || PyArray_CheckScalar(o); }
+
+// Whether there are arrays among the arguments, and no tensors. Bits: 1 arrays, 2 tensors.
+int kinds(PyObject* o) {
+  if (is_tensor(o)) return 2;
+  if (is_array(o)) return 1;
+  int found = 0;
+  if (PyTuple_CheckExact(o) || PyList_CheckExact(o))
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(o); ++k) found |= kinds(PySequence_Fast_GET_ITEM(o, k));
+  return found;
+}
+
+// A tensor's array; steals the reference.
+PyObject* untensored(PyObject* t) {
+  PyObject* data = is_tensor(t) ? at(t, connection.data) : nullptr;
+  if (!data || !PyArray_Check(data)) return t;
+  Py_INCREF(data);
+  Py_DECREF(t);
+  return data;
+}
+
+// `result`, of arguments that are arrays and no tensors: its tensors, made of numbers on the way, as arrays.
+PyObject* as_arrays(PyObject* result) {
+  if (is_tensor(result)) return untensored(result);
+  if (PyTuple_CheckExact(result)) {
+    const Py_ssize_t n = PyTuple_GET_SIZE(result);
+    PyObject* arrays = PyTuple_New(n);
+    for (Py_ssize_t k = 0; arrays && k < n; ++k)
+      PyTuple_SET_ITEM(arrays, k, untensored(Py_NewRef(PyTuple_GET_ITEM(result, k))));
+    Py_DECREF(result);
+    return arrays;
+  }
+  return result;
+}
+
+PyObject* call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
+  Public* self = self_of(object);
+  const Py_ssize_t n = PyVectorcall_NARGS(flags);
+  PyObject* result = nullptr;
+  bool known = false;
+  Signature signature;
+  if (self->remembers && signature.build(self->id, args, n, names)) {
+    known = signature.recall(result);
+    if (!known) {
+      const Watch watch;
+      result = run(self, args, flags, names);
+      if (result) signature.remember(watch, result);
+    }
+  } else {
+    result = run(self, args, flags, names);
+  }
+  if (result) {
+    if (known || !self->alike) return result;
+    int found = 0;
+    for (Py_ssize_t k = 0; k < n + (names ? PyTuple_GET_SIZE(names) : 0); ++k) found |= kinds(args[k]);
+    return found == 1 ? as_arrays(result) : result;
+  }
+  if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_AttributeError)) return nullptr;
+  return explained(self, args, n, names);
 }
 
 PyObject* create(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  PyObject *function, *explain;
-  if (!PyArg_UnpackTuple(args, "Public", 2, 2, &function, &explain)) return nullptr;
-  if (kwargs && PyDict_GET_SIZE(kwargs)) return PyErr_Format(PyExc_TypeError, "Public(function, explain)");
-  Public* self = self_of(type->tp_alloc(type, 0));
-  if (!self) return nullptr;
+  static const char* const names[] = {"function", "explain", "spellings", "remembers", "alike", nullptr};
+  PyObject *function, *explain, *spellings = nullptr;
+  int remembers = 0, alike = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O!pp", const_cast<char**>(names), &function, &explain,
+                                   &PyDict_Type, &spellings, &remembers, &alike))
+    return nullptr;
+  spellings = spellings ? Py_NewRef(spellings) : PyDict_New();
+  Public* self = spellings ? self_of(type->tp_alloc(type, 0)) : nullptr;
+  if (!self) {
+    Py_XDECREF(spellings);
+    return nullptr;
+  }
   self->call = call;
   self->function = Py_NewRef(function);
   self->explain = Py_NewRef(explain);
+  self->spellings = spellings;
+  self->id = publics++;
+  self->remembers = remembers, self->alike = alike;
   return reinterpret_cast<PyObject*>(self);
 }
 
@@ -66,6 +168,7 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(self_of(self)->function);
   Py_VISIT(self_of(self)->explain);
+  Py_VISIT(self_of(self)->spellings);
   Py_VISIT(self_of(self)->dict);
   return 0;
 }
@@ -73,6 +176,7 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
 int clear(PyObject* self) {
   Py_CLEAR(self_of(self)->function);
   Py_CLEAR(self_of(self)->explain);
+  Py_CLEAR(self_of(self)->spellings);
   Py_CLEAR(self_of(self)->dict);
   return 0;
 }
@@ -111,18 +215,19 @@ template <typename F> void* slot(F* f) { return reinterpret_cast<void*>(f); }
 }  // namespace
 
 PyObject* new_public_type() {
-  PyType_Slot slots[] = {{Py_tp_new, slot(create)},
-                         {Py_tp_dealloc, slot(dealloc)},
-                         {Py_tp_traverse, slot(traverse)},
-                         {Py_tp_clear, slot(clear)},
-                         {Py_tp_call, slot(PyVectorcall_Call)},
-                         {Py_tp_descr_get, slot(get)},
-                         {Py_tp_repr, slot(repr)},
-                         {Py_tp_members, members},
-                         {Py_tp_methods, methods},
-                         {Py_tp_getset, attributes},
-                         {Py_tp_doc, const_cast<char*>("Public(function, explain)")},
-                         {0, nullptr}};
+  PyType_Slot slots[] = {
+      {Py_tp_new, slot(create)},
+      {Py_tp_dealloc, slot(dealloc)},
+      {Py_tp_traverse, slot(traverse)},
+      {Py_tp_clear, slot(clear)},
+      {Py_tp_call, slot(PyVectorcall_Call)},
+      {Py_tp_descr_get, slot(get)},
+      {Py_tp_repr, slot(repr)},
+      {Py_tp_members, members},
+      {Py_tp_methods, methods},
+      {Py_tp_getset, attributes},
+      {Py_tp_doc, const_cast<char*>("Public(function, explain, spellings={}, remembers=False, alike=False)")},
+      {0, nullptr}};
   PyType_Spec spec = {
       "ranvier._native.Public", sizeof(Public), 0,
       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR, slots};

@@ -2,6 +2,7 @@
 #include "python/tensors.h"
 
 #include "python/apply.h"
+#include "python/get_item.h"
 
 #include <structmember.h>
 
@@ -27,7 +28,8 @@ Py_ssize_t slot_offset(py::handle type, const char* name) {
 }  // namespace
 
 void connect(py::type tensor, py::type call, py::type node, py::type edge, py::object numbers, py::object context,
-             py::object epoch, py::object out_of_range, py::object domain) {
+             py::object epoch, py::object out_of_range, py::object domain, py::object number_dtype,
+             py::object constant) {
   Connection& c = connection;
   c.tensor = reinterpret_cast<PyTypeObject*>(tensor.ptr());
   c.data = slot_offset(tensor, "_data"), c.requires_grad = slot_offset(tensor, "_requires_grad");
@@ -46,6 +48,8 @@ void connect(py::type tensor, py::type call, py::type node, py::type edge, py::o
     c.apply = py::object(call.attr("apply")).release().ptr();
     call.attr("apply") =
         py::reinterpret_steal<py::object>(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(call.ptr()), &apply_def));
+    c.get_item = py::object(tensor.attr("__getitem__")).release().ptr();
+    tensor.attr("__getitem__") = py::reinterpret_steal<py::object>(PyDescr_NewMethod(c.tensor, &get_item_def));
   }
   c.call_type = reinterpret_cast<PyTypeObject*>(call.release().ptr());
   c.node_type = reinterpret_cast<PyTypeObject*>(node.release().ptr());
@@ -55,6 +59,7 @@ void connect(py::type tensor, py::type call, py::type node, py::type edge, py::o
   c.epoch = epoch.release().ptr(), c.value_name = PyUnicode_InternFromString("value");
   c.context = context.release().ptr();
   c.out_of_range = out_of_range.release().ptr(), c.domain = domain.release().ptr();
+  c.number_dtype = number_dtype.release().ptr(), c.constant = constant.release().ptr();
   c.eager_name = PyUnicode_InternFromString("eager"), c.grad_name = PyUnicode_InternFromString("grad_enabled");
   c.dict_name = PyUnicode_InternFromString("__dict__"), c.context_name = PyUnicode_InternFromString("ranvier.context");
   c.zero = PyLong_FromLong(0);
@@ -75,6 +80,15 @@ PyObject* new_tensor(PyObject* data) {
   at(t, c.index) = Py_NewRef(c.zero);
   at(t, c.version) = Py_NewRef(c.zero);
   return t;
+}
+
+void share_memory(PyObject* view, PyObject* of) {
+  const Connection& c = connection;
+  PyObject *base = at(of, c.base), *whole = base == Py_None ? of : base;
+  Py_SETREF(at(view, c.base), Py_NewRef(whole));
+  if (base != Py_None && at(of, c.node) == Py_None && at(view, c.node) == Py_None)
+    Py_SETREF(at(view, c.index), Py_NewRef(at(of, c.index)));
+  Py_SETREF(at(view, c.version), Py_NewRef(at(whole, c.version)));
 }
 
 // An attribute of a threading.local takes long to find. A second reference to its dict lies where threading.local keeps

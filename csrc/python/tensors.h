@@ -11,7 +11,8 @@ inline PyObject*& at(PyObject* object, Py_ssize_t offset) {
 
 struct Connection {
   PyTypeObject *tensor = nullptr, *call_type = nullptr, *node_type = nullptr, *edge_type = nullptr;
-  PyObject *context = nullptr, *apply = nullptr, *epoch = nullptr;
+  PyObject *context = nullptr, *apply = nullptr, *epoch = nullptr, *number_dtype = nullptr, *constant = nullptr,
+           *get_item = nullptr;
   PyObject *numbers = nullptr, *eager_name = nullptr, *grad_name = nullptr, *value_name = nullptr, *dict_name = nullptr,
            *context_name = nullptr;
   PyObject *zero = nullptr, *out_of_range = nullptr, *domain = nullptr;
@@ -26,7 +27,7 @@ struct Connection {
 };
 extern Connection connection;
 
-inline constexpr Py_ssize_t kMostTensors = 16;  // of a call that takes a quick way
+inline constexpr Py_ssize_t kMostTensors = 62;  // of a call that takes a quick way; bits of a word
 
 // The arrays of a call's tensors, kept alive: another thread may give a tensor another array meanwhile.
 struct HeldArrays {
@@ -39,11 +40,12 @@ struct HeldArrays {
   }
 };
 
-// Names these objects: types, the counter of tape.py, the thread's context, Epoch, OutOfRangeError, DomainError. From
-// now on the native module's `apply` is `call.apply`.
+// Names these objects: types, the counter of tape.py, the thread's context, Epoch, OutOfRangeError, DomainError, and
+// the functions of dispatch.py that make tensors of numbers. From now on the native module's `apply` is `call.apply`,
+// and its `get_item` is `tensor.__getitem__`.
 void connect(pybind11::type tensor, pybind11::type call, pybind11::type node, pybind11::type edge,
              pybind11::object numbers, pybind11::object context, pybind11::object epoch, pybind11::object out_of_range,
-             pybind11::object domain);
+             pybind11::object domain, pybind11::object number_dtype, pybind11::object constant);
 
 // Whether a tensor may be a view whose base has got another history; tape.stale knows.
 inline bool may_be_stale(PyObject* t) {
@@ -54,6 +56,9 @@ inline bool may_be_stale(PyObject* t) {
 
 // A tensor of that array, without a history; takes the reference.
 PyObject* new_tensor(PyObject* data);
+
+// Makes `view` an alias of a part of `of`: see dispatch.share.
+void share_memory(PyObject* view, PyObject* of);
 
 // The calling thread's own attributes of the context (a dict, borrowed); null with a Python error set.
 PyObject* thread_context();

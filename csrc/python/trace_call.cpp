@@ -122,7 +122,8 @@ TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, 
   read_places();
   if (has_result && plan.cast<PlanObject&>().outputs().size() != 1)
     throw py::value_error("TraceCall: the plan must have one output");
-  if (py::len(arrays) > kMostTensors) throw py::value_error("TraceCall: at most 16 arguments");
+  if (py::len(arrays) > kMostTensors)
+    throw py::value_error("TraceCall: at most " + std::to_string(kMostTensors) + " arguments");
   for (py::handle a : arrays) {
     View v;
     if (!PyArray_Check(a.ptr()) || dtype_code(reinterpret_cast<PyArrayObject*>(a.ptr())) < 0)

@@ -23,13 +23,16 @@ from .core.tensor import Size, TensorBase, as_tensor, from_numpy, register, to_a
 from .core.traced import is_traced
 from .ops.dispatch import apply_into, share
 from .ops.indexing import get_item, set_item
-from .ops.public import Public, explain
+from .ops.public import Public, explain, made_public
 from .ops.record import as_sizes
 
 if TYPE_CHECKING:
     from ._methods import Methods
 else:
     Methods = object  # they are attached below, from the public functions
+
+
+_get_item = made_public(get_item, remembers=True)
 
 
 class Tensor(TensorBase, Methods):
@@ -462,7 +465,7 @@ class Tensor(TensorBase, Methods):
         return self.sum(over).reshape(wanted) if over else self
 
     def __getitem__(self, index: Any) -> Tensor:
-        return get_item(self, index)
+        return _get_item(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         set_item(self, index, value)

@@ -114,7 +114,7 @@ def _calls(t: Any) -> list | None:
     _, start = local.tracer.views.get(id(t), (t, None))
     calls, value = [], t._data
     while value is not start:
-        if value.node is None or value.node.call.view is None:
+        if value.node is None or not value.node.call.view:
             return None
         calls.append(value.node.call)
         value = value.node.inputs[0]
@@ -125,5 +125,5 @@ def _share_memory(base: Any, calls: list) -> bool:
     """Whether those calls on `base` give a view: a reshape may have to copy."""
     shown = whole = np.empty(base.shape, bool) if is_traced(base._data) else base._data
     for call in calls:
-        shown = call.view(shown)
+        shown = call.op.reference(np, shown, **call.attrs)
     return not shown.size or np.may_share_memory(shown, whole)

@@ -87,7 +87,9 @@ class NativeBackend:
         comes in a tuple from `eager`."""
         op = call.op
         if op.kind == "view":
-            return evaluate(call, arrays)
+            (view,) = evaluate(call, arrays)
+            _native.eager_add_view(call.id, arrays[0], view)
+            return (view,)
         if op.kind == "host":
             return tuple(as_spec(out, *spec) for out, spec in zip(evaluate(call, arrays), specs))
         _check_axes(op.name, (*(a.shape for a in arrays), *(shape for shape, _ in specs)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,18 @@ _CATEGORY = {np.dtype(name): ("BOOL", "INTEGER", "FLOAT").index(kind) for name, 
 FLOATS = tuple(dtype for dtype in ALL if _CATEGORY[dtype] == 2)
 
 _default_float: np.dtype = float32
+_listeners: list[Callable[[], None]] = []
+
+
+def on_new_defaults(forget: Callable[[], None]) -> None:
+    """Call `forget()` whenever a default changes that decides what a function does: it may have been remembered."""
+    _listeners.append(forget)
+
+
+def new_defaults() -> None:
+    """Such a default has changed."""
+    for forget in _listeners:
+        forget()
 
 
 def get_default_dtype() -> np.dtype:
@@ -38,6 +51,7 @@ def set_default_dtype(dtype: Any) -> None:
     if chosen is None:
         raise DTypeError(f"set_default_dtype: dtype={dtype} must be float32 or float64")
     _default_float = chosen
+    new_defaults()
 
 
 TENSOR_NAMES = {

@@ -66,7 +66,7 @@ PUBLIC = [name for family in FAMILIES for name in family.__all__]
 
 __all__ = PUBLIC
 
-expose(globals(), PUBLIC)
+expose(globals(), PUBLIC, [name for family in FAMILIES for name in getattr(family, "REMEMBERED", ())])
 
 
 def methods() -> list[tuple[str, bool]]:

@@ -39,6 +39,7 @@ __all__ = [
     "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink",
     "softsign", "tanh", "tanhshrink", "threshold",
 ]  # fmt: skip
+REMEMBERED = __all__  # see ops/public.py
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 _GELU_CUBE = 0.044715  # Hendrycks & Gimpel 2016

@@ -51,6 +51,7 @@ __all__ = [
     "less", "less_equal", "logaddexp", "logaddexp2", "logit", "mod", "nan_to_num", "not_equal", "positive", "power",
     "sgn", "signbit", "xlogy",
 ]  # fmt: skip
+REMEMBERED = __all__  # see ops/public.py
 
 
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import tape
 from ..core.context import Epoch, current_backend, local, numbers
-from ..core.dtypes import CODE, FLOATS, bool_, get_default_dtype, is_float, promote
+from ..core.dtypes import CODE, bool_, get_default_dtype, is_float, on_new_defaults, promote
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, TraceError
 from ..core.tape import Node
 from ..core.tensor import TensorBase, wrap, wrap_constant
@@ -28,19 +28,12 @@ class Call:
 
     def __init__(self, op: Any, attrs: dict[str, Any]):
         self.op, self.attrs, self.id = op, attrs, next(_call_ids)
-        self.view = self._view if op.kind == "view" else None
+        self.view = op.kind == "view"
         self.differentiable = op.vjp is not None
         # the call that takes this one's place where it is recorded, and how many of its results are for vjp alone
         self.extras = op.extras if attrs.get("training") else 0
         self.recorded = op.bind(**{**attrs, "training": True}) if op.extras and not self.extras else None
         self.saves_inputs, self.saves_outputs = op.saves  # masks as `tape.saved` reads them
-
-    def _view(self, x: np.ndarray) -> np.ndarray | None:
-        """NumPy's own view, or None where the arguments do not fit: `infer` then says why."""
-        try:
-            return self.op.reference(np, x, **self.attrs)
-        except (ValueError, IndexError, TypeError):
-            return None
 
     def apply(self, inputs: tuple) -> Any:
         """Run or record this call on `inputs` and note it on the tape.
@@ -61,12 +54,7 @@ class Call:
         if record and self.recorded is not None:
             return self.recorded.apply(inputs)
         eager = local.eager
-        if eager is None:
-            out = None
-        elif self.view is None:
-            out = eager(self.id, *arrays)
-        else:
-            out = self.view(arrays[0])
+        out = None if eager is None else eager(self.id, *arrays)
         if out is None:
             inputs, out = _apply_slow(self, inputs, arrays)
         if record:
@@ -74,7 +62,7 @@ class Call:
         if type(out) is tuple:
             return tuple([wrap(data) for data in out])
         result = wrap(out)
-        if self.view is not None:
+        if self.view:
             share(result, inputs[0])
         return result
 
@@ -124,7 +112,7 @@ def _record(call: Call, inputs: tuple, out: Any) -> Any:
     for index, t in enumerate(results):
         if t._data.dtype.kind == "f":
             t._requires_grad, t._node, t._index = True, node, index
-    if call.view is not None:
+    if call.view:
         share(results[0], inputs[0])
     shown = len(results) - call.extras
     return tuple(results[:shown]) if several and (shown > 1 or not call.extras) else results[0]
@@ -172,45 +160,52 @@ def _compute_dtypes(name: str, rule: str, arrays: list) -> list[np.dtype]:
 _NUMBERS = (bool, int, float, np.generic)
 
 
-def _apply_loose(call: Call, inputs: tuple) -> Any:
-    """Inputs that are not all tensors: turn numbers into constants, and wrap arrays."""
-    if len(inputs) == 2 and call.op.rule is not None:  # x * 2.0 and the like, quickly
-        a, b = inputs = _comparable(*inputs) if call.op.rule == "compare" else inputs
-        if isinstance(a, TensorBase):
-            if b.__class__ is float and a.dtype in FLOATS or b.__class__ is int and a.dtype != bool_:
-                return call.apply((a, constant(b, a.dtype)))
-        elif isinstance(b, TensorBase):
-            if a.__class__ is float and b.dtype in FLOATS or a.__class__ is int and b.dtype != bool_:
-                return call.apply((constant(a, b.dtype), b))
-    tensors = [x for x in inputs if isinstance(x, TensorBase)]
+def number_dtype(call: Call, inputs: tuple) -> np.dtype:
+    """The dtype of the numbers among the inputs; their values do not count."""
+    operands = inputs[1:] if call.op.rule == "where" else inputs
+    dtype = promote(operands)
+    return get_default_dtype() if call.op.rule == "float" and not is_float(dtype) else dtype
+
+
+def _checked(name: str, inputs: tuple) -> tuple:
+    """The inputs in the machine's byte order; NumPy's scalars are numbers beside arrays or tensors, else 0-d arrays."""
     for x in inputs:
         if not isinstance(x, (TensorBase, np.ndarray, *_NUMBERS)):
             raise DTypeError(
-                f"{call.op.name}: argument {x!r:.60} of type {type(x).__name__} must be a Tensor, a NumPy array or a number"
+                f"{name}: argument {x!r:.60} of type {type(x).__name__} must be a Tensor, a NumPy array or a number"
             )
-    arrays = [x for x in inputs if isinstance(x, (TensorBase, np.ndarray))]
-    inputs = tuple(x.item() if isinstance(x, np.generic) else x for x in inputs)
-    for x in arrays:
-        if x.dtype not in CODE:
-            raise DTypeError(f"{call.op.name}: dtype {x.dtype} must be one of {', '.join(d.name for d in CODE)}")
-    if call.op.rule in ("logical", "where"):
-        operands = [x for x in inputs[1:]] if call.op.rule == "where" else list(inputs)
-    else:
-        operands = list(inputs)
-    number_dtype = promote(operands)
-    if call.op.rule == "float" and not is_float(number_dtype):
-        number_dtype = get_default_dtype()
-    wrapped = tuple(
-        x if isinstance(x, TensorBase) else wrap(x) if isinstance(x, np.ndarray) else constant(x, number_dtype)
-        for x in inputs
-    )
-    if tensors or not arrays:
-        return call.apply(wrapped)
+    beside = any([isinstance(x, (TensorBase, np.ndarray)) for x in inputs])
+    result = []
+    for x in inputs:
+        if isinstance(x, np.generic):
+            x = x.item() if beside else np.asarray(x)
+        if isinstance(x, np.ndarray) and not x.dtype.isnative:
+            x = x.astype(x.dtype.newbyteorder("="))
+        if hasattr(x, "dtype") and x.dtype not in CODE:
+            raise DTypeError(f"{name}: dtype {x.dtype} must be one of {', '.join(d.name for d in CODE)}")
+        result.append(x)
+    return tuple(result)
+
+
+def _apply_loose(call: Call, inputs: tuple) -> Any:
+    """Inputs that are not all tensors: turn numbers into constants, and wrap arrays."""
+    inputs = _checked(call.op.name, inputs)
+    if call.op.rule == "compare" and len(inputs) == 2:
+        inputs = _comparable(*inputs)
+    with_numbers = any([not hasattr(x, "shape") for x in inputs])
+    dtype: Any = number_dtype(call, inputs) if with_numbers else None
+
+    def wrapped(x: Any) -> Any:
+        return x if isinstance(x, TensorBase) else wrap(x) if isinstance(x, np.ndarray) else constant(x, dtype)
+
+    tensors = tuple([wrapped(x) for x in inputs])
+    if any([isinstance(x, TensorBase) for x in inputs]) or not any([isinstance(x, np.ndarray) for x in inputs]):
+        return call.apply(tensors)
     tracer, eager, local.tracer = local.tracer, local.eager, None  # plain arrays are never traced
     if tracer is not None:
         local.eager = getattr(current_backend(), "eager", None)
     try:
-        out = call.apply(wrapped)
+        out = call.apply(tensors)
     finally:
         local.tracer, local.eager = tracer, eager if tracer is not None else local.eager
     return tuple(t._data for t in out) if type(out) is tuple else out._data
@@ -254,4 +249,6 @@ def constant(value: Any, dtype: np.dtype) -> Any:
 
 def connect(native: Any, tensor: type[TensorBase]) -> None:
     """Let the native module take the calls that it knows; it makes tensors of class `tensor`."""
-    native.connect(tensor, Call, tape.Node, tape.Edge, numbers, local, Epoch, OutOfRangeError, DomainError)
+    errors = OutOfRangeError, DomainError
+    native.connect(tensor, Call, tape.Node, tape.Edge, numbers, local, Epoch, *errors, number_dtype, constant)
+    on_new_defaults(native.forget)

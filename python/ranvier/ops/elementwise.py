@@ -25,6 +25,7 @@ __all__ = [
     "neg", "negative", "pow", "reciprocal", "remainder", "round", "rsqrt", "sign", "sqrt",
     "square", "sub", "subtract", "true_divide", "trunc",
 ]  # fmt: skip
+REMEMBERED = __all__  # see ops/public.py
 
 _abs = abs
 

@@ -20,8 +20,8 @@ from .shape import slice_op, slice_put_op
 
 
 def _plan(x: Any, index: Any) -> tuple:
-    """Split an index: slices for each axis of x, the shape with integers dropped and Nones added, and the arrays
-    with the axes (of that shape) that they index.
+    """Split an index: its basic part (see shape.Index), the shape that this gives, and the arrays with the axes (of that
+    shape) that they index.
     """
 
     def _from_list(positions: list) -> np.ndarray:
@@ -53,12 +53,13 @@ def _plan(x: Any, index: Any) -> tuple:
     at = ellipses[0] if ellipses else len(items)
     items[at : at + 1] = [slice(None)] * (x.ndim - used)
 
-    slices: list[tuple[int, int, int]] = []
+    basic: list[Any] = []
     sizes: list[int] = []
     arrays: list[tuple[int, Any]] = []
     axis = 0
     for item in items:
         if item is None:
+            basic.append(None)
             sizes.append(1)
             continue
         if isinstance(item, (bool, np.bool_)):
@@ -67,7 +68,7 @@ def _plan(x: Any, index: Any) -> tuple:
         if isinstance(item, slice):
             start, stop, step = item.indices(n)
             length = len(range(start, stop, step))
-            slices.append((start if length else 0, length, step))
+            basic.append((start if length else 0, length, step))
             sizes.append(length)
             axis += 1
         elif isinstance(item, (TensorBase, np.ndarray)):
@@ -77,7 +78,7 @@ def _plan(x: Any, index: Any) -> tuple:
                     raise ShapeError(f"index: mask of shape {mask.shape} must match axes {axis}.. of {x.shape}")
                 for one in mask.nonzero():
                     arrays.append((len(sizes), one))
-                    slices.append((0, x.shape[axis], 1))
+                    basic.append((0, x.shape[axis], 1))
                     sizes.append(x.shape[axis])
                     axis += 1
                 continue
@@ -86,7 +87,7 @@ def _plan(x: Any, index: Any) -> tuple:
             if item.dtype == np.uint8:
                 raise DTypeError("index: uint8 arrays are ambiguous (mask or positions?); cast to bool or int64")
             arrays.append((len(sizes), item))
-            slices.append((0, n, 1))
+            basic.append((0, n, 1))
             sizes.append(n)
             axis += 1
         else:
@@ -99,15 +100,14 @@ def _plan(x: Any, index: Any) -> tuple:
                 ) from None
             if not -n <= position < n:
                 raise OutOfRangeError(f"index: {position} must be in [{-n}, {n - 1}] for axis {axis} of {x.shape}")
-            slices.append((position % n, 1, 1))
+            basic.append(position % n)
             axis += 1
-    return tuple(slices), tuple(sizes), arrays
+    return tuple(basic), tuple(sizes), arrays
 
 
-def _basic(x: Any, slices: tuple, sizes: tuple) -> Any:
-    if slices != tuple((0, n, 1) for n in x.shape):
-        x = slice_op(x, index=slices)
-    return x if x.shape == sizes else _shape.reshape(x, sizes)
+def _taken(x: Any, basic: tuple) -> Any:
+    """The basic part of an index; x itself where that is all of it."""
+    return x if basic == tuple([(0, n, 1) for n in x.shape]) else slice_op(x, index=basic)
 
 
 def _wrap_indices(arrays: list) -> tuple[tuple[int, ...], list]:
@@ -116,22 +116,17 @@ def _wrap_indices(arrays: list) -> tuple[tuple[int, ...], list]:
 
 def get_item(x: Any, index: Any) -> Any:
     """x[index]"""
-    if type(index) is int and x.ndim:  # the common case, quickly
-        n = x.shape[0]
-        if -n <= index < n:
-            whole = tuple((0, m, 1) for m in x.shape[1:])
-            return _shape.reshape(slice_op(x, index=((index % n, 1, 1), *whole)), x.shape[1:])
-    slices, sizes, arrays = _plan(x, index)
-    x = _basic(x, slices, sizes)
+    basic, _, arrays = _plan(x, index)
     if not arrays:
-        return x
+        return slice_op(x, index=basic)
     axes, indices = _wrap_indices(arrays)
-    return index_get(x, *indices, axes=axes)
+    return index_get(_taken(x, basic), *indices, axes=axes)
 
 
 def set_item(x: Any, index: Any, value: Any) -> None:
     """x[index] = value"""
-    slices, sizes, arrays = _plan(x, index)
+    basic, sizes, arrays = _plan(x, index)
+    slices = _shape.spans(basic)
     value = as_tensor(value) if not isinstance(value, (int, float)) else as_tensor(value, dtype=x.dtype)
     if value.dtype != x.dtype:
         value = value.to(x.dtype)
@@ -145,12 +140,12 @@ def set_item(x: Any, index: Any, value: Any) -> None:
         value = _shape.reshape(value, lengths)
         tracing = local.tracer is not None
         if not tracing and not value._requires_grad and not (x._requires_grad and local.grad_enabled):
-            np.copyto(x._data[_shape.as_slices(slices)] if slices else x._data, value._data)  # no copy of the rest
+            np.copyto(x._data[_shape.as_slices(slices)], value._data)  # no copy of the rest
             x._changed()
             return
         x._assign(slice_put_op(x, value, index=slices))
         return
-    base = _basic(x, slices, sizes)
+    base = _taken(x, basic)
     axes, indices = _wrap_indices(arrays)
     changed = index_put(base, value, *indices, axes=axes)
     if base is x:

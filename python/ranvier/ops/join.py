@@ -21,6 +21,7 @@ __all__ = [
     "cat", "concat", "concatenate", "hstack", "pad", "repeat", "repeat_interleave", "roll", "rot90", "stack", "tile",
     "tril", "triu", "vstack",
 ]  # fmt: skip
+REMEMBERED = __all__  # see ops/public.py
 
 
 # ---------------------------------------------------------------- cat

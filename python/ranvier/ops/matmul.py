@@ -20,6 +20,7 @@ __all__ = [
     "addbmm", "addmm", "addmv", "baddbmm", "bilinear", "bmm", "dot", "get_float32_matmul_precision", "inner", "linear",
     "matmul", "mm", "mv", "outer", "set_float32_matmul_precision", "tensordot", "vdot",
 ]  # fmt: skip
+REMEMBERED = __all__  # see ops/public.py
 
 
 def _same_dtype(name: str, *named: tuple[str, Aval]) -> None:

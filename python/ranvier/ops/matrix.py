@@ -44,6 +44,7 @@ __all__ = [
     "dist", "dsplit", "dstack", "expand_dims", "fliplr", "flipud", "ger", "hsplit", "kron", "meshgrid", "moveaxis",
     "row_stack", "swapdims", "trace", "trapezoid", "trapz", "tril_indices", "triu_indices", "unfold", "vsplit",
 ]  # fmt: skip
+REMEMBERED = __all__  # see ops/public.py
 
 
 # ---------------------------------------------------------------- diagonals

@@ -1,8 +1,11 @@
-"""The outer layer of public functions. It costs next to nothing until a call fails with a TypeError or AttributeError.
+"""The outer layer of public functions (csrc/python/public.cpp).
 
-Then NumPy's spellings are understood, as in PyTorch: `axis` for `dim`, `keepdims` for `keepdim` and so on; also
-sizes and axes that are otherwise listed, f(x, 0, 1), by their name, f(x, dims=(0, 1)). And the error says which function
-was called, and which of its arguments it cannot take.
+It takes NumPy's spellings, as PyTorch does: `axis` for `dim`, `keepdims` for `keepdim` and so on. Arrays give arrays,
+whatever the function makes on its way. Where the signature of the arguments decides what the function does, the layer
+remembers the ops that it ran, and the next such call runs no Python.
+
+Where a call fails with a TypeError or AttributeError, sizes and axes that are otherwise listed, f(x, 0, 1), are taken by
+their name, f(x, dims=(0, 1)), and the error says which function was called, and which of its arguments it cannot take.
 """
 
 from __future__ import annotations
@@ -101,7 +104,7 @@ def explain(function: Any, args: tuple, kwargs: dict[str, Any], error: Exception
     raise DTypeError(f"{name}: {error}; called with {given}") from error
 
 
-def _public(function: Any, explain: Any) -> Any:
+def _public(function: Any, explain: Any, *options: Any) -> Any:
     """The native module's Public, in Python."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -121,15 +124,36 @@ try:
 except ImportError:  # the backend says why when it is needed
     Public = _public  # type: ignore[misc, assignment]
 
+
+def _spellings(function: Any) -> dict[str, str]:
+    """NumPy's names of the function's parameters, and its own; those that take one argument each."""
+    parameters = inspect.signature(function).parameters
+    return {
+        given: name
+        for given, names in SPELLINGS.items()
+        for name in [next((n for n in names if n in parameters), "")]
+        if name and given not in parameters and parameters[name].kind is not inspect.Parameter.VAR_POSITIONAL
+    }
+
+
+def made_public(function: Any, remembers: bool = False) -> Any:
+    """`function` with that layer around it. remembers: shapes, dtypes and plain values of its arguments decide what it does;
+    so the next call like one before goes straight to the op that this one ran.
+    """
+    alike = "Tensor" not in str(inspect.signature(function).return_annotation)  # else a tensor is meant in any case
+    made = Public(function, explain, _spellings(function), remembers, alike)
+    return functools.update_wrapper(made, function)
+
+
 _made: dict[FunctionType, Any] = {}
 
 
-def expose(namespace: dict[str, Any], names: Iterable[str]) -> None:
+def expose(namespace: dict[str, Any], names: Iterable[str], remembers: Iterable[str] = ()) -> None:
     """Put that layer around those functions of a module's namespace."""
     for name in names:
         function = namespace[name]
         if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
             if function not in _made:
-                made = _made[function] = functools.update_wrapper(Public(function, explain), function)
+                made = _made[function] = made_public(function, name in remembers)
                 made.__module__ = namespace["__name__"]
             namespace[name] = _made[function]

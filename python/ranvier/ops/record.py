@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import bool_, is_float
+from ..core.dtypes import bool_, is_float, new_defaults
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
 from ..core.recent import Recent
 from .dispatch import Call
@@ -160,6 +160,7 @@ class Op:
         """Change the defaults of attributes: all later calls that leave them out are meant."""
         self.default_call = self.bind(**attrs)
         self.defaults = self.default_call.attrs
+        new_defaults()
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
         if not attrs:

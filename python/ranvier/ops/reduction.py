@@ -45,6 +45,7 @@ __all__ = [
     "prod",
     "sum",
 ]
+REMEMBERED = __all__  # see ops/public.py
 
 AXES = {"dim": (), "keepdim": False}
 SAMPLES = (

@@ -16,6 +16,7 @@ from .record import Aval, Op, Sample, Spec, normalize_axis
 from .reduction import run_along, size_of, to_dtype
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum"]
+REMEMBERED = __all__  # see ops/public.py
 
 
 def _scan_op(name: str, running: Callable, vjp: Callable, **fields: Any) -> Op:

@@ -24,6 +24,7 @@ __all__ = [
     "permute", "ravel", "reshape", "select", "split", "squeeze", "swapaxes", "t", "tensor_split", "transpose", "unbind",
     "unflatten", "unsqueeze", "view",
 ]  # fmt: skip
+REMEMBERED = __all__  # see ops/public.py
 
 
 # ---------------------------------------------------------------- the view ops
@@ -130,27 +131,51 @@ _expand = Op(
 )  # fmt: skip
 
 
-def _slice_infer(x: Aval, *, index: tuple[tuple[int, int, int], ...]) -> Spec:
-    return tuple(length for _, length, _ in index), x.dtype
+Index = tuple[Any, ...]
+"""A basic index within bounds: for each axis (start, length, step), or an integer, which drops it; None adds one."""
 
 
-def as_slices(index: tuple[tuple[int, int, int], ...]) -> tuple[slice, ...]:
-    result = []
-    for start, length, step in index:
-        stop = start + length * step
-        result.append(slice(start, stop if stop >= 0 else None, step))
-    return tuple(result)
+def spans(index: Index) -> tuple[tuple[int, int, int], ...]:
+    """The same elements, with all axes and no new ones."""
+    return tuple([(item, 1, 1) if item.__class__ is int else item for item in index if item is not None])
 
 
-# index: (start, length, step) for each axis, already within bounds
+def _slice_infer(x: Aval, *, index: Index) -> Spec:
+    return tuple([1 if item is None else item[1] for item in index if item.__class__ is not int]), x.dtype
+
+
+def as_slices(index: Index) -> tuple:
+    """The index as NumPy takes it; with the ellipsis, integers for all axes give an array, too."""
+    result: list[Any] = []
+    for item in index:
+        if item.__class__ is tuple:
+            start, length, step = item
+            stop = start + length * step
+            item = slice(start, stop if stop >= 0 else None, step)
+        result.append(item)
+    return (*result, ...)
+
+
+def _spanned(part: Any, index: Index) -> tuple[Any, tuple]:
+    """What the index shows, with all axes and no new ones, and the spans."""
+    along = spans(index)
+    lengths = tuple([length for _, length, _ in along])
+    return part if part.shape == lengths else part.reshape(lengths), along
+
+
+def _slice_vjp(g: Any, out: Any, x: Any, *, index: Index) -> tuple:
+    g, along = _spanned(g, index)
+    return (embed_op(g, shape=x.shape, index=along),)
+
+
 slice_op = Op(
     "slice", kind="view", attrs={"index": ()}, saves="",
     infer=_slice_infer,
-    reference=lambda xp, x, *, index: x[as_slices(index)] if index else x,
-    vjp=lambda g, out, x, *, index: (embed_op(g, shape=x.shape, index=index),),
+    reference=lambda xp, x, *, index: x[as_slices(index)],
+    vjp=_slice_vjp,
     onnx="Slice",
     samples=[Sample(((),), {"index": ()}), Sample(((5, 4),), {"index": ((1, 2, 2), (3, 4, -1))}),
-             Sample(((3,),), {"index": ((0, 0, 1),)})],
+             Sample(((3,),), {"index": ((0, 0, 1),)}), Sample(((5, 4, 3),), {"index": (2, None, (1, 2, 2), 0)})],
 )  # fmt: skip
 
 
@@ -205,9 +230,11 @@ def _expand_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple:
 
 
 def _slice_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple:
-    index = attrs["index"]
-    offset = sum(start * s for (start, length, _), s in zip(index, x.strides)) if 0 not in shape else 0
-    return offset, tuple(step * s for (_, _, step), s in zip(index, x.strides))
+    index, along = attrs["index"], spans(attrs["index"])
+    offset = sum([start * s for (start, _, _), s in zip(along, x.strides)]) if 0 not in shape else 0
+    steps = iter([step * s for (_, _, step), s in zip(along, x.strides)])
+    own = [0 if item is None else next(steps) for item in index]
+    return offset, tuple([s for item, s in zip(index, own) if item.__class__ is not int])
 
 
 def _diagonal_strides(x: Any, shape: tuple[int, ...], *, attrs: dict) -> tuple:
@@ -268,7 +295,7 @@ def _slice_put_infer(x: Aval, values: Aval, *, index: tuple) -> Spec:
 
 def _slice_put_reference(xp: Any, x: Any, values: Any, *, index: tuple) -> Any:
     out = np.array(x)
-    out[as_slices(index) if index else ()] = values
+    out[as_slices(index)] = values
     return out
 
 
@@ -296,9 +323,14 @@ def _diagonal_put(x: Any, new: Any, *, offset: int, dim1: int, dim2: int) -> Any
     return where(there, on_diagonal(new, rows, columns, offset, dim1, dim2), x)
 
 
+def _slice_put_back(x: Any, new: Any, *, index: Index) -> Any:
+    new, along = _spanned(new, index)
+    return slice_put_op(x, new, index=along)
+
+
 _reshape.put = lambda x, new, *, shape: new.reshape(x.shape)
 _permute.put = lambda x, new, *, dims: _permute(new, dims=tuple(dims.index(d) for d in range(len(dims))))
-slice_op.put = lambda x, new, *, index: slice_put_op(x, new, index=index)
+slice_op.put = _slice_put_back
 _diagonal.put = _diagonal_put
 
 
@@ -471,7 +503,7 @@ def select(input: Array, dim: int, index: int) -> Array:
     n = input.shape[d]
     if not -n <= index < n:
         raise OutOfRangeError(f"select: index {index} must be in [{-n}, {n - 1}] for axis {dim} of {input.shape}")
-    return squeeze(narrow(input, d, index % n, 1), d)
+    return slice_op(input, index=(*_whole(input.shape[:d]), int(index) % n, *_whole(input.shape[d + 1 :])))
 
 
 def split(input: Array, split_size_or_sections: Any, dim: int = 0) -> tuple[Array, ...]:
@@ -519,7 +551,8 @@ def tensor_split(input: Array, sections: int | Sequence[int], dim: int = 0) -> t
 def unbind(input: Array, dim: int = 0) -> tuple[Array, ...]:
     """The elements of axis `dim` as a tuple."""
     d = own_axis("unbind", dim, input.ndim)
-    return tuple(select(input, d, i) for i in range(input.shape[d]))
+    before = (slice(None),) * d
+    return tuple([input[before + (i, ...)] for i in range(input.shape[d])])
 
 
 def diagonal(input: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:

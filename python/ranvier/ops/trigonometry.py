@@ -35,6 +35,7 @@ __all__ = [
     "acos", "acosh", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "asin", "asinh", "atan",
     "atan2", "atanh", "cos", "cosh", "deg2rad", "hypot", "rad2deg", "sin", "sinc", "sinh", "tan",
 ]  # fmt: skip
+REMEMBERED = __all__  # see ops/public.py
 
 _sin = of_floats(
     "sin", arity=1, saves="i", flops=20, max_ulp=2, onnx="Sin",
