@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import random
 import types
@@ -98,6 +99,47 @@ def item_of_a_list():
     return lambda x: x * k[0], lambda value: k.__setitem__(0, value)
 
 
+def item_of_a_nested_list():
+    k = {"scales": [[2.0], 3]}
+    return lambda x: x * k["scales"][0][0], lambda value: k["scales"][0].__setitem__(0, value)
+
+
+def module_in_a_list():
+    def scale(value):
+        return nn.Linear(1, 1, bias=False).apply(lambda m: nn.init.constant_(m.weight, value)).requires_grad_(False)
+
+    box = types.SimpleNamespace(layers=[scale(2.0)])
+    return lambda x: box.layers[0](x), lambda value: box.layers.__setitem__(0, scale(value))
+
+
+def tensor_in_a_dict():
+    k = {"scale": rv.full((1,), 2.0)}
+    return lambda x: x * k["scale"], lambda value: k.update(scale=rv.full((1,), value))
+
+
+def size_of_a_set():
+    k = {1, 2}
+    return (
+        lambda x: x * float(len(k)),
+        lambda value: k.update(range(int(value))) or k.intersection_update(range(int(value))),
+    )
+
+
+def end_of_a_queue():
+    k = collections.deque([1.0, 2.0], maxlen=2)
+    return lambda x: x * k[-1], lambda value: k.append(value)
+
+
+def another_list_with_equal_items():
+    box = types.SimpleNamespace(k=[2.0])
+
+    def change(value):
+        box.k = list(box.k)
+        box.k[0] = value
+
+    return lambda x: x * box.k[0], change
+
+
 def another_object():
     box = types.SimpleNamespace(config=Config(2.0))
     return lambda x: x * box.config.scale, lambda value: setattr(box, "config", Config(value))
@@ -126,7 +168,8 @@ def an_array():
 @pytest.mark.parametrize("calls", [1, 3])  # traced; by the quick way
 @pytest.mark.parametrize("make", [
     closure, read_global, read_through_a_function, read_inside_of_a_comprehension, attribute_of_an_object,
-    attribute_in_a_method, attribute_of_a_class, entry_of_a_dict, item_of_a_list, another_object, a_tuple,
+    attribute_in_a_method, attribute_of_a_class, entry_of_a_dict, item_of_a_list, another_object, item_of_a_nested_list,
+    module_in_a_list, tensor_in_a_dict, size_of_a_set, end_of_a_queue, another_list_with_equal_items, a_tuple,
     another_function, a_function_of_a_library, an_array,
 ], ids=lambda f: f.__name__)  # fmt: skip
 def test_what_names_stand_for_is_read_anew(make, calls):

@@ -28,7 +28,9 @@ class Trace:
     def __init__(
         self, fn: Callable, args: tuple, kwargs: dict, known_grads: tuple, numpy_out: bool, keeps: str, frozen: bool
     ):
-        watch = Watch((fn, args, kwargs))
+        given: list[Any] = []
+        map_structure(given.append, (args, kwargs))
+        watch = Watch((fn, *given))  # structures of arguments are a part of the key
         tracer = Tracer((*watch.leaves.values(), *known_grads), watch.arrays)
         before = Before(watch)
         inputs: list[tuple[Any, Any]] = []  # stand-ins for the arguments, and their values at the start
@@ -74,10 +76,10 @@ class Trace:
         states = [t for t, _ in self.graph.states]
         for module in watch.modules.values():
             tracer.modules.setdefault(id(module), ModuleState(module))
-        given = [tracer.grads_before[id(t)] for t in (*self.given, *tracer.present)]
+        outside = [tracer.grads_before[id(t)] for t in (*self.given, *tracer.present)]
         self.guards = Guards(
             states, tracer.guards, tracer.modules.values(), True, tracer.grad_guards, tracer.updaters,
-            watch.entries, watch.written - watch.read, given, self.grads,
+            watch.entries, watch.written - watch.read, outside, self.grads,
         )  # fmt: skip
         self.updated = [
             t if t._base is None else t._base for t, start in self.graph.states if start in self.graph.updates

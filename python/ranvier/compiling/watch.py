@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.held import MOST_ITEMS, SCALARS, ModuleState, is_value, items_of, same
+from ..core.held import CONTAINERS, SCALARS, ModuleState, is_value, items_of, same
 from ..core.tensor import TensorBase
 
 _MISSING: Any = object()
@@ -24,13 +24,13 @@ _MOST_STEPS = 8  # from object to object
 
 class Entry(NamedTuple):
     """A place that a function reads, and what it held: `holder` is a cell, a dict (with `key`), or an object (with the
-    attribute `key`).
+    attribute `key`). With `items`, of a container in a cell of its own, these are meant.
     """
 
     holder: Any
     key: str | None
     value: Any
-    items: tuple | None  # of a list or dict
+    items: tuple | None
     name: str
 
     def now(self) -> Any:
@@ -44,23 +44,23 @@ class Entry(NamedTuple):
     def renewed(self) -> Entry:
         """The same place with what it holds now."""
         value = self.now()
-        return self._replace(value=value, items=items_of(value))
+        return self._replace(value=value, items=None if self.items is None else items_of(value))
 
     def holds(self) -> bool:
         value = self.now()
         if value is self.value and self.items is None:
             return True
-        return same(value, self.value) and same(items_of(value), self.items)
+        return same(value, self.value) and (self.items is None or same(items_of(value), self.items))
 
     def put_back(self) -> None:
         """Have the place hold again what it did."""
         value = self.value
         if self.items is not None:
-            if type(value) is list:
-                value[:] = self.items
-            else:
-                value.clear()
+            value.clear()
+            if isinstance(value, dict):
                 value.update(zip(self.items[::2], self.items[1::2]))
+            else:
+                (value.update if isinstance(value, set) else value.extend)(self.items)
         if self.now() is value:
             return
         if self.key is None:
@@ -181,8 +181,8 @@ class Watch:
         self._keep.append(value)
         return True
 
-    def _value(self, value: Any) -> None:
-        """What a name stands for."""
+    def _value(self, value: Any, name: str = "a container") -> None:
+        """What `name` stands for."""
         owner = value.__self__ if isinstance(value, (types.BuiltinMethodType, types.MethodType)) else value
         if owner is random or owner is np.random or isinstance(owner, _GENERATORS):
             self.draws = True
@@ -199,12 +199,12 @@ class Watch:
                 self.leaves[id(value)] = value
         elif _is_module(value):
             self._module(value)
-        elif isinstance(value, (tuple, list)):
-            for item in value[:MOST_ITEMS]:
-                self._value(item)
-        elif isinstance(value, dict):
-            for item in list(value.values())[:MOST_ITEMS]:
-                self._value(item)
+        elif isinstance(value, (tuple, *CONTAINERS)):
+            items = value if isinstance(value, tuple) else items_of(value)
+            if items is not value and items is not None:
+                self.entries.append(Entry(types.CellType(value), None, value, items, name))
+            for item in items or ():
+                self._value(item, name)
         elif isinstance(value, functools.partial):
             for part in (value.func, *value.args, *value.keywords.values()):
                 self._value(part)
@@ -227,18 +227,19 @@ class Watch:
         self.read |= names.attributes
         self.written |= names.stored
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
-            entry = Entry(cell, None, None, None, f"the variable {name!r} of the enclosing function").renewed()
+            entry = Entry(cell, None, None, None, f"{name!r} of the enclosing function").renewed()
             if entry.value is not _MISSING:
                 if not own:
                     self.entries.append(entry)
-                self._value(entry.value)
+                self._value(entry.value, entry.name)
         for name in names.globals:
             value = f.__globals__.get(name, _MISSING)
             if value is _MISSING or not self._first((id(f.__globals__), name)):
                 continue
+            label = f"the global {name!r}"
             if not (isinstance(value, types.ModuleType) and _is_library_code(value)):
-                self.entries.append(Entry(f.__globals__, name, value, items_of(value), f"the global {name!r}"))
-            self._value(value)
+                self.entries.append(Entry(f.__globals__, name, value, None, label))
+            self._value(value, label)
         for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
             self._value(value)
 
@@ -271,10 +272,7 @@ class Watch:
         if name not in own and hasattr(type(raw), "__get__") and not isinstance(raw, types.MemberDescriptorType):
             return self._value(raw)  # a method
         if _is_module(holder):
-            value = own.get(name)
-            if items_of(value) is not None:  # its contents
-                self.entries.append(Entry(own, name, value, items_of(value), label))
-            return self._value(value)
+            return self._value(own.get(name), label)
         try:
             value = getattr(holder, name)
         except AttributeError:  # an empty slot
@@ -283,8 +281,8 @@ class Watch:
             if isinstance(value, types.ModuleType) and _is_library_code(value):
                 return
             label = f"{name!r} of the module {holder.__name__}"
-        self.entries.append(Entry(holder, name, value, items_of(value), label))
-        self._value(value)
+        self.entries.append(Entry(holder, name, value, None, label))
+        self._value(value, label)
 
 
 # ---------------------------------------------------------------- before and after a trace
@@ -308,9 +306,9 @@ def _set_random_state(generator: Any, state: Any) -> None:
 
 
 def _grown(entry: Entry) -> bool:
-    """Whether a list or dict has only got new items: it records what is traced, as a print does."""
-    value, items = entry.now(), items_of(entry.now())
-    return value is entry.value and items is not None and items[: len(entry.items or ())] == entry.items
+    """Whether a container has only got new items: it records what is traced, as a print does."""
+    items = items_of(entry.now())
+    return items is None or same(items[: len(entry.items or ())], entry.items)
 
 
 class Change(NamedTuple):
@@ -334,9 +332,11 @@ class Before:
         entries = []
         for entry in self.watch.entries:
             now = entry.renewed()
-            if entry.items is not None and _grown(entry):
-                now = now._replace(items=None) if now.items != entry.items else now
-            elif not entry.holds() and is_value(now.value):
+            if entry.holds():
+                now = entry
+            elif entry.items is not None and _grown(entry):
+                continue
+            elif is_value(now.value):
                 found.append(Change(entry.name, _IN_A_TENSOR, entry.put_back))
             else:
                 now = entry

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
-MOST_ITEMS = 64  # of a list or dict that is looked into
+MOST_ITEMS = 256  # of a container that is looked into
+CONTAINERS = (list, dict, set, deque)  # whose items may change
 SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, slice)
 
 
@@ -15,7 +17,7 @@ def is_value(x: Any) -> bool:
     """Whether `x` is a number, a name, None, or a structure of them."""
     if isinstance(x, dict):
         return len(x) <= MOST_ITEMS and all(is_value(k) and is_value(v) for k, v in x.items())
-    if isinstance(x, (tuple, list)):
+    if isinstance(x, (tuple, *CONTAINERS)):
         return len(x) <= MOST_ITEMS and all(map(is_value, x))
     return isinstance(x, SCALARS)
 
@@ -26,20 +28,21 @@ def same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b):
         return False
-    if isinstance(a, (tuple, list)):
+    if isinstance(a, tuple):
         return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
     return isinstance(a, SCALARS) and repr(a) == repr(b)
 
 
+def all_items(x: Any) -> tuple:
+    """What a container holds; keys of a dict before their values."""
+    return tuple(item for pair in x.items() for item in pair) if isinstance(x, dict) else tuple(x)
+
+
 def items_of(x: Any) -> tuple | None:
-    """What a list or dict of values holds, whose changes are changes of `x`; None for anything else."""
-    if type(x) is list and is_value(x):
-        return tuple(x)
-    if type(x) is dict and is_value(x):
-        return tuple(item for pair in x.items() for item in pair)
-    return None
+    """What a container holds; None for anything else, and for a large one."""
+    if not isinstance(x, CONTAINERS) or len(x) > MOST_ITEMS:
+        return None
+    return all_items(x)
 
 
 class ModuleState:

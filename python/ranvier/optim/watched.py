@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.context import Epoch, local
 from ..core.errors import TraceError
-from ..core.held import same
+from ..core.held import all_items, same
 from ..core.traced import is_traced
 from ..tensor import Tensor
 
@@ -29,7 +29,7 @@ def _watched(kind: Any, *names: str) -> dict[str, Any]:
             if local.tracer is not None:
                 after = kind.copy(self)
                 result = change(after, *args, **kwargs)
-                if not same(after, kind.copy(self)):
+                if not same(all_items(after), all_items(self)):
                     raise TraceError(
                         f"an optimizer's {self._what} are changed inside of a compiled function, which would happen once, "
                         "while it is traced; change them between its calls: each reads them anew"
