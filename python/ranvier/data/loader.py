@@ -25,51 +25,50 @@ def default_collate(items: list) -> Any:
     >>> default_collate([(1, "a"), (2.5, "b")])
     [tensor([1. , 2.5]), ('a', 'b')]
     """
-    first = items[0]
-    for kinds, collate in _COLLATE:
-        if isinstance(first, kinds) and all(isinstance(item, kinds) for item in items):
-            return collate(items)
+    kinds = set(map(type, items))
+    for family, collate in _COLLATE:
+        if all(issubclass(kind, family) for kind in kinds):
+            return collate(items, kinds)
     raise _refusal(items)
 
 
-def _texts(items: list) -> list:
+def _texts(items: list, kinds: set[type]) -> list:
     return items
 
 
-def _mappings(items: list) -> dict:
-    missing = [key for item in items for key in items[0] if key not in item]
-    if missing:
-        raise ValueError(f"DataLoader: an item of a batch has no key {missing[0]!r}; pass a collate_fn")
-    return {key: default_collate([item[key] for item in items]) for key in items[0]}
+def _mappings(items: list, kinds: set[type]) -> dict:
+    try:
+        return {key: default_collate([item[key] for item in items]) for key in items[0]}
+    except KeyError as error:
+        raise ValueError(f"DataLoader: an item of a batch has no key {error}; pass a collate_fn") from None
 
 
-def _sequences(items: list) -> Any:
-    if len({len(item) for item in items}) != 1:
+def _sequences(items: list, kinds: set[type]) -> Any:
+    if len(set(map(len, items))) != 1:
         raise ValueError("DataLoader: items of a batch have different lengths; pass a collate_fn")
     columns = zip(*items, strict=True)
     parts = [column if isinstance(column[0], (str, bytes)) else default_collate(list(column)) for column in columns]
     return type(items[0])(*parts) if hasattr(items[0], "_fields") else parts
 
 
-def _numbers(items: list) -> Tensor:
-    if any(isinstance(item, (Tensor, np.ndarray, np.generic)) for item in items):
-        return _stacked(items)
-    if any(isinstance(item, float) for item in items):
+def _numbers(items: list, kinds: set[type]) -> Tensor:
+    if any(issubclass(kind, (Tensor, np.ndarray, np.generic)) for kind in kinds):
+        return _stacked(items, kinds)
+    if any(issubclass(kind, float) for kind in kinds):
         return from_numpy(np.array(items, get_default_dtype()))
-    return from_numpy(np.array(items, bool if all(isinstance(item, bool) for item in items) else np.int64))
+    return from_numpy(np.array(items, bool if kinds == {bool} else np.int64))
 
 
-def _stacked(items: list) -> Tensor:
-    shapes = {tuple(getattr(item, "shape", ())) for item in items}
-    if len(shapes) != 1:
+def _stacked(items: list, kinds: set[type]) -> Tensor:
+    try:
+        if any(issubclass(kind, Tensor) for kind in kinds):
+            return ops.stack([x.detach() if isinstance(x, Tensor) else from_numpy(np.asarray(x)) for x in items])
+        stacked = np.stack(items)
+    except ValueError:
+        shapes = sorted({tuple(np.shape(x)) for x in items})
         raise ValueError(
-            f"DataLoader: items of a batch have the shapes {sorted(shapes)}; they must be equal, else pass a collate_fn"
-        )
-    if any(isinstance(item, Tensor) for item in items):
-        return ops.stack(
-            [item.detach() if isinstance(item, Tensor) else from_numpy(np.asarray(item)) for item in items]
-        )
-    stacked = np.stack(items)
+            f"DataLoader: items of a batch have the shapes {shapes}; they must be equal, else pass a collate_fn"
+        ) from None
     if stacked.dtype.kind not in "biuf":
         raise _refusal(items)
     return from_numpy(stacked if stacked.dtype in CODE else stacked.astype(_nearest(stacked.dtype)))
