@@ -211,6 +211,7 @@ NAN[3, 2] = np.nan
 
 @pytest.mark.parametrize("call, message", [
     (lambda t: t.fit(X, Y[:10]), "x has 50 rows, y has 10 rows"),
+    (lambda t: t.fit([X, X], Y), r"a list of 2 arrays is 2 rows; several inputs are a tuple"),
     (lambda t: t.fit(X[:0], Y[:0]), "no rows"),
     (lambda t: t.fit(NAN, Y), r"x\(50, 4\) has 1 NAN, the first at \[3, 2\]".replace("NAN", "NaN")),
     (lambda t: t.fit(X, np.where(Y > 0, np.nan, Y)), "y.*NaN"),

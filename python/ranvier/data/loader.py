@@ -27,7 +27,10 @@ def default_collate(items: list) -> Any:
     """
     kinds = set(map(type, items))
     for family, collate in _COLLATE:
-        if all(issubclass(kind, family) for kind in kinds):
+        for kind in kinds:
+            if not issubclass(kind, family):
+                break
+        else:
             return collate(items, kinds)
     raise _refusal(items)
 
@@ -52,7 +55,7 @@ def _sequences(items: list, kinds: set[type]) -> Any:
 
 
 def _numbers(items: list, kinds: set[type]) -> Tensor:
-    if any(issubclass(kind, (Tensor, np.ndarray, np.generic)) for kind in kinds):
+    if not kinds <= _PLAIN and any(issubclass(kind, (Tensor, np.ndarray, np.generic)) for kind in kinds):
         return _stacked(items, kinds)
     if any(issubclass(kind, float) for kind in kinds):
         return from_numpy(np.array(items, get_default_dtype()))
@@ -79,6 +82,7 @@ def _nearest(dtype: np.dtype) -> Any:
     return np.float32 if dtype == np.float16 else np.int32 if dtype.itemsize < 4 and dtype.kind in "iu" else np.int64
 
 
+_PLAIN = {bool, int, float}
 _ARRAYS = (Tensor, np.ndarray, np.generic, int, float)  # Python's numbers too: beside arrays they become such
 _COLLATE = ((_ARRAYS, _numbers), ((str, bytes), _texts), (Mapping, _mappings), ((tuple, list), _sequences))
 

@@ -438,6 +438,11 @@ class Trainer:
         (target,) = as_arrays(y if is_array(y) else np.asarray(y), "y", self._dtype())
         xs = self._inputs(x)
         names = ["x"] if len(xs) == 1 else [f"x[{i}]" for i in range(len(xs))]
+        several = isinstance(x, list) and len(x) and all(map(is_array, x)) and len(x) != len(target)
+        if several and all(len(part) == len(target) for part in x if part.ndim):
+            raise ValueError(
+                f"{what}: a list of {len(x)} arrays is {len(x)} rows; several inputs are a tuple, (x1, x2)"
+            )
         check_rows({**dict(zip(names, xs, strict=True)), "y": target}, what)
         for name, data in (*zip(names, xs, strict=True), ("y", target)):
             check_finite(data, f"{what}: {name}")
