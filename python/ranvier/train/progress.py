@@ -45,7 +45,8 @@ class Progress:
                 from tqdm.auto import tqdm  # type: ignore[import-untyped]
             except ImportError:
                 return
-            form = _WIDGET if notebook and tqdm.__module__ == "tqdm.notebook" else _TEXT
+            widget = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
+            form = _WIDGET if widget else _TEXT
             self._bar = tqdm(
                 total=epochs, initial=begin, mininterval=0.2, leave=True, bar_format=form, desc=self._epoch(begin)
             )
