@@ -362,7 +362,7 @@ class Tensor(TensorBase, Methods):
                 return views.assign_through(self, new)
         if local.grad_enabled and (new._node is None if new._requires_grad else self._requires_grad):
             # what the old value was computed from gets a gradient of zero; a leaf stays another tensor
-            new = ops.shape.slice_put_op(self, new, index=tuple((0, n, 1) for n in self.shape))
+            new = self._replaced(new)
         if local.tracer is not None:
             local.tracer.assign(self, new)
         elif not self._data.flags.writeable:
@@ -385,7 +385,14 @@ class Tensor(TensorBase, Methods):
 
     def copy_(self, src: Any) -> Tensor:
         """Copy the values of `src`, broadcast and cast, into this tensor."""
-        return self._assign(as_tensor(src).expand(*self.shape))
+        new = as_tensor(src).expand(*self.shape)
+        if new._requires_grad and local.grad_enabled and self._base is None:  # a history of its own, for hooks
+            new = self._replaced(new.to(self.dtype)) if self._requires_grad else new.reshape(self.shape)
+        return self._assign(new)
+
+    def _replaced(self, new: Tensor) -> Tensor:
+        """`new`, with a history that gives what this tensor was computed from a gradient of zero."""
+        return ops.shape.slice_put_op(self, new, index=tuple((0, n, 1) for n in self.shape))
 
     def fill_(self, value: Any) -> Tensor:
         """Set all elements to `value`."""

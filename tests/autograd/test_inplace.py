@@ -272,6 +272,26 @@ def test_ops_run_into_their_own_input_as_in_pytorch(torch, change, mode):
         np.testing.assert_allclose(a, b, rtol=1e-6)  # PyTorch's hardsigmoid has a constant in float32
 
 
+def test_what_is_copied_keeps_a_history_of_its_own_as_in_pytorch(torch):
+    for lib in (rv, torch):
+        x, w = lib.tensor([1.0, 2.0], requires_grad=True), lib.tensor([3.0, 5.0], requires_grad=True)
+        e, b, y = w * 3, lib.zeros(2), x * 2
+        b.copy_(e)
+        y.copy_(e)
+        for t in (e, b, y):
+            t.retain_grad()
+        b.register_hook(lambda g: g * 0)
+        (e * 2 + b * 3 + y * 5).sum().backward()
+        assert [t.grad.tolist() for t in (x, w, e, b, y)] == [[0.0] * 2, [21.0] * 2, [7.0] * 2, [0.0] * 2, [5.0] * 2]
+
+
+@pytest.mark.parametrize("layer", [rv.nn.Dropout(0.5, inplace=True).eval(), rv.nn.Dropout(0.0, inplace=True)])
+def test_a_layer_that_does_nothing_changes_nothing(layer):
+    x = leaf(-1.0, 2.0)
+    layer(rv.relu(x)).sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0] and layer(x) is x
+
+
 def test_a_buffer_that_results_are_copied_into_may_change():
     x = leaf(0.0, 1.0)
     b, e = rv.zeros(2), x.exp()

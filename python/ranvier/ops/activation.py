@@ -244,6 +244,8 @@ _mish_grad: Op = of_floats(
 
 def into(input: Any, out: Any) -> Any:
     """`input` with the values of `out`, for functions called with inplace=True."""
+    if out is input:
+        return input
     if isinstance(input, np.ndarray):
         np.copyto(input, out)
         return input
