@@ -559,7 +559,7 @@ class Tensor(TensorBase, Methods):
     @property
     def T(self) -> Tensor:
         """All axes in reverse order."""
-        return self.permute(*range(self.ndim)[::-1])
+        return self.t() if self.ndim <= 2 else self.permute(*range(self.ndim)[::-1])
 
     @property
     def H(self) -> Tensor:

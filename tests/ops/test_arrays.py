@@ -92,3 +92,43 @@ def test_byte_order(order, dtype):
     if not a.dtype.isnative:
         with pytest.raises(DTypeError, match="dtype >"):
             rv.from_numpy(a)  # which cannot share its memory
+
+
+# ---------------------------------------------------------------- indices that NumPy takes
+
+BLOCK = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        True, False, np.True_, np.array(False), range(2), range(0), range(1, -1, -1), (True, 1), (0, True),
+        (slice(None), True), (True, True), (True, [0, 1]), (None, True), (..., True), (..., range(3)),
+        (slice(0, 1), range(2), 1), (False, [0]), (slice(None), False), (True, slice(None), [0, 2]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_indices(index):
+    """Single truths are masks of no axes; ranges are lists."""
+    expected, written = BLOCK[index], BLOCK.copy()
+    written[index] = -1
+    for _ in range(2):
+        t = rv.tensor(BLOCK, requires_grad=True)
+        for part in (t.detach()[index], t[index], rv.compile(lambda x: x[index])(t.detach())):
+            assert part.shape == expected.shape and part.tolist() == expected.tolist()
+        t[index].sum().backward()
+        assert t.grad.sum().item() == expected.size
+        changed = rv.tensor(BLOCK)
+        changed[index] = -1
+        assert changed.tolist() == written.tolist()
+
+
+def test_truths_of_tensors_as_indices():
+    t = rv.tensor(3.0)
+    assert (
+        t[t > 0].tolist() == [3.0] and t[t < 0].shape == (0,) and rv.arange(3)[rv.tensor(True)].tolist() == [[0, 1, 2]]
+    )
+    t[t > 0] = 1.0
+    assert t.item() == 1.0
+    with pytest.raises(rv.TraceError):
+        rv.compile(lambda x: x[x.sum() > 0])(rv.ones(3))

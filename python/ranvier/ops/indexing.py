@@ -24,24 +24,29 @@ def _plan(x: Any, index: Any) -> tuple:
     shape) that they index.
     """
 
-    def _from_list(positions: list) -> np.ndarray:
+    def _from_list(positions: Any) -> np.ndarray:
         try:
-            return np.asarray(positions) if positions else np.zeros(0, np.int64)
+            return np.asarray(positions) if len(positions) else np.zeros(0, np.int64)
         except ValueError:
             raise ShapeError(f"index: the lists in {positions!r:.60} must have equal lengths") from None
 
     items = list(index) if isinstance(index, tuple) else [index]
-    items = [_from_list(i) if isinstance(i, list) else i.item() if isinstance(i, np.integer) else i for i in items]
     for i, item in enumerate(items):
-        if isinstance(item, (TensorBase, np.ndarray)) and item.shape == () and item.dtype.kind in "iu":
-            if not isinstance(item, TensorBase) or not is_traced(item._data):
-                items[i] = int(items[i])
+        if isinstance(item, (list, range)):
+            items[i] = _from_list(item)
+        elif isinstance(item, (np.integer, np.bool_)):
+            items[i] = item.item()
+        elif isinstance(item, (TensorBase, np.ndarray)) and item.shape == ():
+            if item.dtype == np.bool_:
+                items[i] = bool(item)
+            elif item.dtype.kind in "iu" and not (isinstance(item, TensorBase) and is_traced(item._data)):
+                items[i] = int(item)
 
     def axes_used(item: Any) -> int:
-        if item is None or item is Ellipsis or isinstance(item, (bool, np.bool_)):
+        if item is None or item is Ellipsis or isinstance(item, bool):
             return 0
         if isinstance(item, (TensorBase, np.ndarray)) and item.dtype == np.bool_:
-            return max(len(item.shape), 1)
+            return len(item.shape)
         return 1
 
     ellipses = [i for i, item in enumerate(items) if item is Ellipsis]
@@ -62,8 +67,11 @@ def _plan(x: Any, index: Any) -> tuple:
             basic.append(None)
             sizes.append(1)
             continue
-        if isinstance(item, (bool, np.bool_)):
-            raise DTypeError("index: a single True or False is not an index; use a mask of the tensor's shape")
+        if isinstance(item, bool):  # a mask of no axes: a new axis, of which it takes the one place or none
+            arrays.append((len(sizes), np.zeros(int(item), np.int64)))
+            basic.append(None)
+            sizes.append(1)
+            continue
         n = x.shape[axis] if axis < x.ndim else 0
         if isinstance(item, slice):
             start, stop, step = item.indices(n)
