@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import calls
 from .peak import Peak
 from .peers import jax_or_none, ranvier_model, torch_or_none
 from .runner import US, Contender, Row, Settings, Target, quantile, race, repeat
@@ -22,6 +23,7 @@ CHAIN = 50
 def measure(settings: Settings, peak: Peak) -> list[Row]:
     return [
         *eager(settings),
+        *calls.measure(settings),
         *fit(settings),
         *sharing(settings),
         first_compile(settings),
