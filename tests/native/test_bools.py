@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import ranvier as rv
+from ops_support import make_inputs, samples_of
+from ranvier.core.errors import RanvierError
 from ranvier.ops import OPS
 
 
@@ -72,3 +74,28 @@ def test_logic_of_a_mask_image():
     assert t.sum().item() == 2 and (~t).tolist() == [True, False, False] and (t == True).tolist() == [False, True, True]  # noqa: E712
     assert (t & rv.tensor([True, True, False])).tolist() == [False, True, False]
     assert rv.tensor([1.0, 2.0, 3.0])[t].tolist() == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("op", [op for op in OPS.values() if op.kind == "kernel"], ids=lambda op: op.name)
+def test_kernels(op):
+    """The samples of the op's record, with bools for its floats."""
+    bytes_of_true = np.array([1, 2, 64, 128, 254, 255], np.uint8)
+    for sample in samples_of(op):
+        arrays = make_inputs(op, sample, np.dtype(bool))
+        try:
+            expected = op(*arrays, **sample.attrs)
+        except (RanvierError, TypeError, ValueError):
+            continue  # has no meaning for bools
+        rng = np.random.default_rng(0)
+        odd = [np.asarray(a * rng.choice(bytes_of_true, a.shape)).view(bool) if a.dtype == bool else a for a in arrays]
+        got = op(*odd, **sample.attrs)
+        for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (got, expected)), strict=True):
+            np.testing.assert_array_equal(a.view(np.uint8) != 0 if a.dtype == bool else a, b)
+
+
+def test_any_number_of_bools_for_one_place():
+    """Their sum is "or", not the lowest byte of a count."""
+    for n in (255, 256, 257, 1000):
+        places, values = np.zeros(n, np.int64), np.ones(n, bool)
+        compare(lambda x, at, v: rv.scatter_add(x, 0, at, v), *((a, a) for a in (np.zeros(2, bool), places, values)))
+        compare(lambda x, at, v: rv.index_add(x, 0, at, v), *((a, a) for a in (np.zeros(2, bool), places, values)))

@@ -86,7 +86,7 @@ const char* gather_check(const Args& a) {
 // Lines along dim never meet, so they are shared out among the team, and each is walked in order: where an index
 // occurs twice the last value wins, and sums are taken in order of position, for any number of threads.
 
-template <class T, class I, bool kAdd> void scatter_as(const Args& a, Team& team) {
+template <class T, class I, class Write> void scatter_as(const Args& a, Team& team) {
   const View &input = a.in[0], &index = a.in[1], &src = a.in[2], &out = a.out[0];
   const int dim = static_cast<int>(attrs<GatherAttrs>(a).dim);
   const bool scalar = input.ndim == 0;
@@ -124,20 +124,20 @@ template <class T, class I, bool kAdd> void scatter_as(const Args& a, Team& team
   if (out.data == input.data) pass([](T&, const T&) {});  // a bad index must be found before anything has changed
   if (!good) return;
   copy_all<T>(out, input, team);
-  pass([](T& to, const T& value) { to = kAdd ? static_cast<T>(to + value) : value; });
+  pass([](T& to, const T& value) { to = Write::join(to, value); });
 }
 
 void scatter_run(const Args& a, Team& team) {
   by_size(a.in[0].dtype, [&](auto u) {
-    if (a.in[1].dtype == DType::i64) scatter_as<decltype(u), int64_t, false>(a, team);
-    else scatter_as<decltype(u), int32_t, false>(a, team);
+    if (a.in[1].dtype == DType::i64) scatter_as<decltype(u), int64_t, Replace>(a, team);
+    else scatter_as<decltype(u), int32_t, Replace>(a, team);
   });
 }
 
 void scatter_add_run(const Args& a, Team& team) {
-  by_dtype(a.in[0].dtype, [&](auto t) {
-    if (a.in[1].dtype == DType::i64) scatter_as<decltype(t), int64_t, true>(a, team);
-    else scatter_as<decltype(t), int32_t, true>(a, team);
+  by_sum(a.in[0].dtype, [&](auto t, auto sum) {
+    if (a.in[1].dtype == DType::i64) scatter_as<decltype(t), int64_t, decltype(sum)>(a, team);
+    else scatter_as<decltype(t), int32_t, decltype(sum)>(a, team);
   });
 }
 

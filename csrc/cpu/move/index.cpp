@@ -194,7 +194,7 @@ const char* index_get_check(const Args& a) {
 // A chunk owns some columns (positions on the other axes) and goes through all index tuples in order: the last
 // of several values for one place wins, sums have a fixed order, and threads never meet.
 
-template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
+template <class T, class Write> void index_put_as(const Args& a, Team& team) {
   const View &x = a.in[0], &values = a.in[1], &out = a.out[0];
   const Indexing l(x, a.in + 2, attrs<IndexAttrs>(a).axes, a.n_in - 2);
   int64_t* offsets = reinterpret_cast<int64_t*>(a.shared);
@@ -219,7 +219,7 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
         const int64_t step = tuples.step(0);
         for (int64_t j = 0; j < n; ++j) {
           T& o = to[offsets[b + j]];
-          o = kAdd ? static_cast<T>(o + v[j * step]) : v[j * step];
+          o = Write::join(o, v[j * step]);
         }
         return;
       }
@@ -231,13 +231,10 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
           const T* source = v + shift[1];
           if (so == 1 && sv == 1) {
 #pragma omp simd  // values are not where they go
-            for (int64_t i = 0; i < m; ++i) target[i] = kAdd ? static_cast<T>(target[i] + source[i]) : source[i];
+            for (int64_t i = 0; i < m; ++i) target[i] = Write::join(target[i], source[i]);
             return;
           }
-          for (int64_t i = 0; i < m; ++i) {
-            if constexpr (kAdd) target[i * so] = static_cast<T>(target[i * so] + source[i * sv]);
-            else target[i * so] = source[i * sv];
-          }
+          for (int64_t i = 0; i < m; ++i) target[i * so] = Write::join(target[i * so], source[i * sv]);
         };
         if (post.ndim <= 1) {
           const int64_t shift[2] = {q * so, q * sv};
@@ -255,8 +252,8 @@ template <class T, bool kAdd> void index_put_as(const Args& a, Team& team) {
 
 void index_put_run(const Args& a, Team& team) {
   if (attrs<IndexPutAttrs>(a).accumulate)
-    by_dtype(a.in[0].dtype, [&](auto t) { index_put_as<decltype(t), true>(a, team); });
-  else by_size(a.in[0].dtype, [&](auto u) { index_put_as<decltype(u), false>(a, team); });
+    by_sum(a.in[0].dtype, [&](auto t, auto sum) { index_put_as<decltype(t), decltype(sum)>(a, team); });
+  else by_size(a.in[0].dtype, [&](auto u) { index_put_as<decltype(u), Replace>(a, team); });
 }
 
 double index_put_cost(const Args& a) {

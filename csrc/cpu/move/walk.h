@@ -111,6 +111,22 @@ template <class F> void by_dtype(DType t, F&& f) {
   with_type(t, [&](auto v) { f(typename LaneOf<decltype(v)>::Type{}); });
 }
 
+// What becomes of an element that a value is written to: the value, their sum, of bools (bytes that are 0 or not) "or".
+struct Replace {
+  template <class T> static RV_INLINE T join(T, T value) { return value; }
+};
+struct Add {
+  template <class T> static RV_INLINE T join(T old, T value) { return static_cast<T>(old + value); }
+};
+struct Or {
+  template <class T> static RV_INLINE T join(T old, T value) { return static_cast<T>(old | value); }
+};
+// f(lane type of t, Add or Or)
+template <class F> void by_sum(DType t, F&& f) {
+  if (t == DType::b1) f(uint8_t{}, Or{});
+  else by_dtype(t, [&](auto v) { f(v, Add{}); });
+}
+
 inline bool is_index(const View& v) { return v.dtype == DType::i32 || v.dtype == DType::i64; }
 inline int64_t load_index(const View& v, int64_t at) {
   return v.dtype == DType::i64 ? v.ptr<int64_t>()[at] : v.ptr<int32_t>()[at];
