@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 namespace rv {
@@ -17,6 +18,19 @@ void view_extent(const View& v, int64_t& low, int64_t& high) {
     const int64_t reach = (v.shape[d] - 1) * v.stride[d] * item;
     (reach < 0 ? low : high) += reach;
   }
+}
+
+bool addressable(const View& v) {
+  int64_t bytes = item_size(v.dtype), low = 0, high = item_size(v.dtype), reach;
+  for (int d = 0; d < v.ndim; ++d) {
+    const int64_t n = std::max<int64_t>(v.shape[d], 1);
+    if (v.shape[d] < 0 || __builtin_mul_overflow(bytes, n, &bytes)) return false;
+    if (__builtin_mul_overflow(n - 1, v.stride[d], &reach) ||
+        __builtin_mul_overflow(reach, int64_t{item_size(v.dtype)}, &reach) ||
+        __builtin_add_overflow(reach < 0 ? low : high, reach, reach < 0 ? &low : &high))
+      return false;
+  }
+  return true;
 }
 
 const char* written_view_error(const View& v) {
@@ -129,12 +143,16 @@ void Plan::check_operand(const Operand& o, bool written, const std::string& wher
   const Slot& slot = slots_[o.slot];
   const View& v = o.view;
   const int64_t item = item_size(v.dtype);
-  int64_t low, high;
-  view_extent(v, low, high);
-  if (high > low && (o.byte_offset + low < slot.low || o.byte_offset + high > slot.low + slot.nbytes))
-    refuse("bytes [" + std::to_string(o.byte_offset + low) + ", " + std::to_string(o.byte_offset + high) + ") of " +
-           text(v) + " must lie within the slot's [" + std::to_string(slot.low) + ", " +
-           std::to_string(slot.low + slot.nbytes) + ")");
+  const bool fits = addressable(v);
+  int64_t low = 0, high = 0;
+  if (fits) view_extent(v, low, high);
+  const bool empty = high == low;
+  if (!fits || __builtin_add_overflow(low, o.byte_offset, &low) || __builtin_add_overflow(high, o.byte_offset, &high))
+    refuse(text(v) + " is larger than memory can be");
+  if (!empty && (low < slot.low || high > slot.low + slot.nbytes))
+    refuse("bytes [" + std::to_string(low) + ", " + std::to_string(high) + ") of " + text(v) +
+           " must lie within the slot's [" + std::to_string(slot.low) + ", " + std::to_string(slot.low + slot.nbytes) +
+           ")");
   const int64_t base = slot.kind == SlotKind::arena   ? slot.offset
                        : slot.kind == SlotKind::bound ? static_cast<int64_t>(reinterpret_cast<intptr_t>(slot.data) % 64)
                                                       : 0;
@@ -176,8 +194,8 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
   for (size_t s = 0; s < slots_.size(); ++s) {
     Slot& slot = slots_[s];
     const std::string where = "slot " + std::to_string(s);
-    if (slot.nbytes < 0 || slot.offset < 0)
-      throw std::invalid_argument(where + ": offset and size must not be negative");
+    if (slot.nbytes < 0 || slot.offset < 0 || slot.nbytes > std::numeric_limits<int64_t>::max() - 64 - slot.offset)
+      throw std::invalid_argument(where + ": offset and size must not be negative, nor their sum beyond 2^63");
     if (slot.kind == SlotKind::arena) arena_bytes_ = std::max(arena_bytes_, slot.offset + slot.nbytes);
     if (slot.kind == SlotKind::input) inputs_.push_back(static_cast<int>(s));
     if (slot.kind == SlotKind::output) outputs_.push_back(static_cast<int>(s));

@@ -65,6 +65,9 @@ struct InstructionSpec {
 
 // The view's lowest byte, and one past its highest, relative to its data; {0, 0} if it is empty.
 void view_extent(const View& v, int64_t& low, int64_t& high);
+// Do its elements, and the bytes over which they lie, have 64-bit numbers? Whoever takes a view from outside asks
+// first.
+bool addressable(const View& v);
 // What a view lacks to be one that is written: nullptr if its elements are distinct memory.
 const char* written_view_error(const View& v);
 

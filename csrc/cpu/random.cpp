@@ -321,8 +321,8 @@ const char* key_fits(const Args& a) {
   return a.out[0].contiguous() ? nullptr : "out must be contiguous";
 }
 const char* floats_check(const Args& a) {
-  if (!floating(a.out[0].dtype)) return "out must be float32 or float64";
-  return key_fits(a);
+  if (const char* wrong = key_fits(a)) return wrong;
+  return floating(a.out[0].dtype) ? nullptr : "out must be float32 or float64";
 }
 const char* bernoulli_check(const Args& a) {
   if (const char* wrong = key_fits(a)) return wrong;
@@ -334,8 +334,9 @@ const char* randint_check(const Args& a) {
   return attrs<RandintAttrs>(a).low < attrs<RandintAttrs>(a).high ? nullptr : "low must be less than high";
 }
 const char* randperm_check(const Args& a) {
-  if (a.out[0].dtype != DType::i64 || a.out[0].ndim != 1 || a.out[0].shape[0] >> 31) return "out must be int64 (n,)";
-  return key_fits(a);
+  if (const char* wrong = key_fits(a)) return wrong;
+  const View& out = a.out[0];
+  return out.dtype == DType::i64 && out.ndim == 1 && !(out.shape[0] >> 31) ? nullptr : "out must be int64 (n,)";
 }
 
 }  // namespace

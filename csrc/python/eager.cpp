@@ -265,10 +265,11 @@ PyObject* eager_add(int64_t call_id, const std::vector<PyArrayObject*>& arrays, 
         refuse("output " + std::to_string(k) + " has an unknown dtype or more than 8 axes");
       v.dtype = static_cast<DType>(out.code);
       v.ndim = static_cast<int>(out.shape.size());
+      for (int d = 0; d < v.ndim; ++d) v.shape[d] = out.shape[d];
+      if (!addressable(v))
+        refuse("sizes of output " + std::to_string(k) + " must not be negative, nor fill 2^63 bytes");
       int64_t stride = 1;
       for (int d = v.ndim - 1; d >= 0; --d) {
-        if (out.shape[d] < 0) refuse("sizes of output " + std::to_string(k) + " must not be negative");
-        v.shape[d] = out.shape[d];
         v.stride[d] = stride;
         stride *= out.shape[d] > 0 ? out.shape[d] : 1;
       }

@@ -102,6 +102,10 @@ READ_ONLY.flags.writeable = False
         (ROOM, add([operand(-1), operand(0)], operand(0)), "slot -1 must be in"),
         (ROOM, add([operand(0), operand(0, offset=52)], operand(0)), r"input 1: bytes \[52, 68\).*slot's \[0, 64\)"),
         (ROOM, add([operand(0, offset=-4), operand(0)], operand(0)), "must lie within"),
+        (ROOM, add([operand(0, offset=2**63 - 4), operand(0)], operand(0)), "larger than memory can be"),
+        (ROOM, add([operand(0, (2**32, 2**31)), operand(0)], operand(0)), "larger than memory can be"),
+        (ROOM, add([operand(0, (2**33, 2**33), stride=(0, 0)), operand(0)], operand(0)), "larger than memory can be"),
+        (ROOM, add([operand(0, stride=(2**62,)), operand(0)], operand(0)), "larger than memory can be"),
         (ROOM, add([operand(0, stride=(-1,)), operand(0)], operand(0)), r"bytes \[-12, 4\)"),
         (ROOM, add([operand(0, stride=(6,)), operand(0)], operand(0)), "must lie within"),
         (ROOM, add([operand(0, offset=2), operand(0)], operand(0)), "multiple of the item size 4"),
@@ -112,6 +116,7 @@ READ_ONLY.flags.writeable = False
         (ROOM, add([operand(0, (3,)), operand(0)], operand(0)), "inputs must broadcast to the output's shape"),
         (ROOM, add([operand(0, dtype="i4"), operand(0)], operand(0)), "must have the same dtype"),
         ([*ROOM, ("bound", READ_ONLY)], add([operand(0), operand(0)], operand(4)), "read-only array must not be written"),
+        ([("arena", 2**62, 2**62)], add([operand(0), operand(0)], operand(0)), "slot 0: .* nor their sum"),
         ([("arena", -8, 64)], add([operand(0), operand(0)], operand(0)), "slot 0: offset and size must not be negative"),
         (ROOM, ("tile", [operand(0, (1,) * 9)], [operand(0)], ADD, "x"), "at most 8 axes"),
         (ROOM, ("tile", [(0, 0, 6, (4,), (1,))], [operand(0)], ADD, "x"), r"dtype code 6 must be in \[0, 6\)"),
@@ -124,6 +129,19 @@ READ_ONLY.flags.writeable = False
 def test_plan_refuses(slots, instruction, rule):
     with pytest.raises(ValueError, match=rule):
         native.Plan(slots, [instruction])
+
+
+@pytest.mark.parametrize("kernel", ["uniform", "normal", "randperm", "softmax", "slice_put", "embed", "cat", "sort"])
+def test_operands_are_counted_before_they_are_read(kernel):
+    attrs = {
+        "uniform": {"low": 0.0, "high": 1.0}, "normal": {"mean": 0.0, "std": 1.0}, "softmax": {"dim": 0},
+        "slice_put": {"start": (), "step": ()}, "embed": {"start": (), "step": ()}, "cat": {"dim": 0},
+        "sort": {"dim": 0, "descending": False},
+    }.get(kernel, {})  # fmt: skip
+    for ins, outs in (([], []), ([operand(0)], []), ([operand(0)] * 2, []), ([], [operand(0)])):
+        if (kernel, len(ins), len(outs)) != ("cat", 1, 1):
+            with pytest.raises(ValueError, match="(takes|need|number of operands|in and out)"):
+                native.Plan(ROOM, [(kernel, ins, outs, attrs, "x")])
 
 
 def test_plan_refusal_names_the_instruction():

@@ -210,3 +210,23 @@ def test_values_and_places_that_are_none() -> None:
         with pytest.raises(error, match=message):
             rv.compile(call)()
     gives(np.array([True, False, True]), lambda t: F.pad(t, (1, 1), value=1e30), np.array([False]))
+
+
+def test_sizes_beyond_memory() -> None:
+    """Results whose bytes have no 64-bit number are refused by the name of the function, eagerly and compiled."""
+    x, one = rv.zeros(3), rv.zeros(1)
+    calls: dict[str, Callable] = {
+        "pad": lambda: F.pad(x, (2**62, 2**62)),
+        "expand": lambda: one.expand(2**62),
+        "cat": lambda: rv.cat([one.expand(2**60)] * 20),
+        "stack": lambda: rv.stack([one.expand(2**60)] * 20),
+        "add": lambda: one.expand(2**40).unsqueeze(0) + one.expand(2**40).unsqueeze(1),
+    }
+    for name, call in calls.items():
+        for backend in ("native", "numpy"):
+            with rv.backend(backend), pytest.raises(ValueError, match=f"{name}: .* larger than memory can be"):
+                call()
+        with pytest.raises(ValueError, match=f"{name}: .* larger than memory can be"):
+            rv.compile(call)()
+    with pytest.raises(ValueError, match=r"tensor_split: sections=2147483648 must be in"):
+        rv.tensor_split(x, 2**31)

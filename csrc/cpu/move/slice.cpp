@@ -98,23 +98,22 @@ const char* check(const Args& a, int n_in) {
   const auto& [starts, steps] = attrs<SliceAttrs>(a);
   if (starts.size != out.ndim || steps.size != out.ndim) return "there must be a start and a step for each axis";
   if (values.ndim != out.ndim) return "values must have as many axes as the result";
+  if (n_in == 2 && !same_shape(a.in[0], out)) return "the array must have the result's shape";
   for (int k = 0; k < n_in; ++k)
     if (a.in[k].dtype != out.dtype) return "operands must have the same dtype";
   for (int d = 0; d < out.ndim; ++d) {
-    if (n_in == 2 && a.in[0].shape[d] != out.shape[d]) return "the array must have the result's shape";
-    const int64_t n = values.shape[d], start = starts[d], step = steps[d], end = start + (n - 1) * step;
+    const int64_t n = values.shape[d], start = starts[d], step = steps[d];
     if (n == 0) continue;
-    if (start < 0 || start >= out.shape[d] || end < 0 || end >= out.shape[d])
+    int64_t end;
+    const bool beyond = __builtin_mul_overflow(n - 1, step, &end) || __builtin_add_overflow(start, end, &end);
+    if (beyond || start < 0 || start >= out.shape[d] || end < 0 || end >= out.shape[d])
       return "the slice must lie within the result";
     if (n > 1 && step == 0) return "a step must not be 0";
   }
   return nullptr;
 }
 const char* check_embed(const Args& a) { return check(a, 1); }
-const char* check_put(const Args& a) {
-  if (a.n_in == 2 && a.in[0].ndim != a.out[0].ndim) return "the array must have the result's shape";
-  return check(a, 2);
-}
+const char* check_put(const Args& a) { return check(a, 2); }
 
 }  // namespace
 

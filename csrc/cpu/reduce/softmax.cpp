@@ -114,8 +114,8 @@ double cost(const Args& args) {
 }
 
 const char* check(const Args& args) {
-  if (!floating(args.in[0].dtype)) return "dtype must be float";
-  return check_along(args, attrs<SoftmaxAttrs>(args).dim);
+  if (const char* wrong = check_along(args, attrs<SoftmaxAttrs>(args).dim)) return wrong;
+  return floating(args.in[0].dtype) ? nullptr : "dtype must be float";
 }
 
 }  // namespace

@@ -27,6 +27,8 @@ __all__ = [
 REMEMBERED = __all__  # see ops/public.py
 
 
+MAX_PARTS = 1 << 24  # of a tensor: more of them, many empty, are a mistake that would take minutes and gigabytes
+
 # ---------------------------------------------------------------- the view ops
 
 
@@ -543,8 +545,8 @@ def tensor_split(input: Array, sections: int | Sequence[int], dim: int = 0) -> t
     if not isinstance(sections, (int, np.integer)):
         cuts = [0, *(min(max(k + n if k < 0 else k, 0), n) for k in sections), n]
         return tuple(narrow(input, dim, a, max(0, b - a)) for a, b in zip(cuts, cuts[1:]))
-    if sections < 1:
-        raise ShapeError(f"tensor_split: sections={sections} must be positive")
+    if not 1 <= sections <= MAX_PARTS:
+        raise ShapeError(f"tensor_split: sections={sections} must be in [1, {MAX_PARTS}]")
     return split(input, [n // sections + (i < n % sections) for i in range(sections)], dim)
 
 
