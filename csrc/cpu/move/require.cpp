@@ -19,9 +19,9 @@ void require_run(const Args& a, Team& team) {
   const int64_t size = holds.size(), step = walk.step(0);
   team.each(ceil_div(size, kMove), [&](int64_t chunk) {
     walk.rows(chunk * kMove, min(size, (chunk + 1) * kMove), [&](const int64_t* at, int64_t n, int64_t flat) {
-      const bool* ok = holds.ptr<bool>() + at[0];
+      const uint8_t* ok = holds.ptr<uint8_t>() + at[0];  // any byte but 0 is true
       uint8_t all = 1;
-      for (int64_t j = 0; j < n; ++j) all &= ok[j * step];
+      for (int64_t j = 0; j < n; ++j) all &= ok[j * step] != 0;
       if (all) return;  // as nearly always
       int64_t j = 0;
       while (ok[j * step]) ++j;
