@@ -361,6 +361,27 @@ def test_states_that_would_begin_inside_a_compiled_function_are_refused():
         stepper(rv, Heavy(params), params, True)(1.0)
 
 
+def test_a_trainer_takes_an_optimizer_of_ones_own():
+    class Counting(Heavy):
+        @rv.no_grad()
+        def step(self, closure=None):
+            for p in self.param_groups[0]["params"]:
+                state = self.state[p]
+                if not state:
+                    state["first"] = rv.tensor(1.0)
+                    state["sum"] = rv.zeros_like(p)
+                    state["steps"] = 0
+                state["steps"] += 1
+                state["sum"] += p.grad
+                p.sub_(self.param_groups[0]["lr"] * state["sum"])
+
+    model = rv.nn.Linear(2, 1)
+    optimizer = Counting(model.parameters(), lr=1e-3)
+    with pytest.warns(UserWarning, match="training runs uncompiled"):
+        rv.train.Trainer(model, "mse", optimizer).fit(np.ones((8, 2), "f"), np.ones((8, 1), "f"), epochs=3, verbose=0)
+    assert optimizer.state[model.weight]["steps"] == 3
+
+
 def test_an_optimizer_without_step_says_so():
     class Lazy(optim.Optimizer):
         pass

@@ -259,7 +259,8 @@ class FusedOptimizer(Optimizer):
                 if id(state) in taken:  # two parameters do not share a state
                     state = state.clone()
                 taken.add(id(state))
-                entry[name] = state
+                if entry.get(name) is not state:
+                    entry.begin(name, state)
         by_dtype: dict[Any, list[Tensor]] = {}
         for p in live:
             by_dtype.setdefault(p.dtype, []).append(p)

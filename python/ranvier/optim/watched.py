@@ -13,7 +13,6 @@ from typing import Any
 from ..core.context import Epoch, local
 from ..core.errors import TraceError
 from ..core.held import all_items, same
-from ..core.traced import is_traced
 from ..tensor import Tensor
 
 _next_edit = count(1).__next__
@@ -115,20 +114,24 @@ class StateEntry(dict):
 
     locals().update(_watched(dict, *_DICT[1:]))
 
+    def begin(self, name: str, value: Tensor) -> None:
+        """Set a state that holds no part of a trace."""
+        super().__setitem__(name, value)
+        self._edited()
+
     def __setitem__(self, name: str, value: Any) -> None:
         old = self.get(name)
         if value is old and value is not None:  # after a change in place
             return
-        if local.tracer is not None and isinstance(value, Tensor) and is_traced(value._data):
-            if not isinstance(old, Tensor):
-                raise TraceError(
-                    f"state {name!r} of an optimizer would begin inside a compiled function; make a step outside of it first"
-                )
+        if local.tracer is None:
+            self.begin(name, value)
+        elif isinstance(value, Tensor) and isinstance(old, Tensor):
             old._assign(value)
-        elif local.tracer is None or isinstance(value, Tensor):
-            super().__setitem__(name, value)
-            self._edited()
-        elif name not in self or old != value:
+        elif isinstance(value, Tensor):
+            raise TraceError(
+                f"state {name!r} of an optimizer would begin inside a compiled function; make a step outside of it first"
+            )
+        elif name not in self or not same(old, value):
             raise TraceError(
                 f"state {name!r} of an optimizer becomes {value!r} inside a compiled function, and would stay that; keep a "
                 "tensor there, and change it in place"

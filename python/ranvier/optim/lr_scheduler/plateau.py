@@ -48,6 +48,11 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
         self._note()
 
+    @property
+    def in_cooldown(self) -> bool:
+        """Whether the steps after a reduction are not over."""
+        return self.cooldown_counter > 0
+
     def _is_better(self, value: float) -> bool:
         sign = 1 if self.mode == "min" else -1
         if self.threshold_mode == "abs":
@@ -63,7 +68,7 @@ class ReduceLROnPlateau(LRScheduler):
             self.best, self.num_bad_epochs = value, 0
         else:
             self.num_bad_epochs += 1
-        if self.cooldown_counter > 0:
+        if self.in_cooldown:
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
