@@ -410,7 +410,7 @@ class Methods:
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """Axes start_dim..end_dim as one."""
     def flip(self, *dims_: Any, dims: Any = ..., axis: Any = ..., axes: Any = ..., reps: Any = ...) -> Tensor:
-        """The order of the elements reversed along `dims`."""
+        """The order of the elements reversed along `dims`: of a tensor a copy, as PyTorch's, of an array a view, as NumPy's."""
     def fliplr(self) -> Tensor:
         """flip along axis 1."""
     def flipud(self) -> Tensor:

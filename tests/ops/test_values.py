@@ -166,3 +166,27 @@ def test_numpys_names_of_arguments():
     assert rv.std(x, ddof=0).item() == pytest.approx(np.std(np.arange(4.0)))
     assert rv.clip(x, a_min=1, a_max=2).tolist() == [1, 1, 2, 2] and x.clip(a_max=2).tolist() == [0, 1, 2, 2]
     assert rv.roll(x, shift=1).tolist() == [3, 0, 1, 2]
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: rv.flip(x, 0), rv.flipud, rv.fliplr, rv.rot90, lambda x: rv.rot90(x, 0), lambda x: rv.roll(x, 0),
+    lambda x: F.pad(x, (0, 0)), lambda x: x.repeat(1, 1), lambda x: x.tile(1), lambda x: x.repeat_interleave(1, 0),
+    lambda x: rv.diff(x, n=0), lambda x: rv.matrix_power(x, 1), lambda x: x.clone(),
+])  # fmt: skip
+def test_copies_are_apart(call):
+    """What changes the result in place does not change the input; compiled too."""
+
+    def f(x):
+        y = call(x)
+        y *= 2
+        return y.sum() - 2 * x.sum()
+
+    x = T([[1.0, 2.0], [3.0, 4.0]])
+    assert f(x).item() == rv.compile(f)(x).item() == 0 and x.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_diagonal_is_apart():
+    x = T([[1.0, 2.0], [3.0, 4.0]])
+    y = rv.diag(x)
+    y *= 2
+    assert x.tolist() == [[1, 2], [3, 4]] and y.tolist() == [2, 8]

@@ -15,7 +15,7 @@ from .elementwise import bitwise_xor, fitting
 from .index import index_get
 from .public import Array
 from .record import Aval, Op, Sample, Spec, as_sizes, normalize_axes, normalize_axis, own_axis
-from .shape import expand, flip, narrow, reshape, slice_op, split, transpose, unbind
+from .shape import apart, expand, flip, narrow, reshape, slice_op, split, transpose, unbind
 
 __all__ = [
     "cat", "concat", "concatenate", "hstack", "pad", "repeat", "repeat_interleave", "roll", "rot90", "stack", "tile",
@@ -226,18 +226,18 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
     kept = [n - s - max(0, -a) for n, s, a in zip(input.shape, start, after)]
     if min(kept, default=0) < 0:
         raise ShapeError(f"pad: pad={sizes} crops more than there is of {tuple(input.shape)}")
-    if kept != list(input.shape):
-        input = _crop(input, start, kept)
+    inner = input if kept == list(input.shape) else _crop(input, start, kept)
     before, after = [max(0, b) for b in before], [max(0, a) for a in after]
     if not any(before) and not any(after):
-        return input
+        return apart(inner, input)
     value, around = fitting("pad", value or 0, input.dtype), {"before": tuple(before), "after": tuple(after)}
     if input.dtype == int64 and float(value) != value:  # the kernel takes a double
-        return bitwise_xor(_pad(bitwise_xor(input, value), **around, value=0.0), value)
-    return _pad(input, **around, value=float(value))
+        return bitwise_xor(_pad(bitwise_xor(inner, value), **around, value=0.0), value)
+    return _pad(inner, **around, value=float(value))
 
 
 def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:
+    out = input
     for d, (b, a) in enumerate(zip(before, after)):
         n = input.shape[d]
         limit = {"reflect": n - 1, "circular": n, "replicate": max(b, a) if n else 0}[mode]
@@ -246,8 +246,8 @@ def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:
                              f"shape {tuple(input.shape)}")  # fmt: skip
         if b or a:
             positions = _edge_positions(mode, n, b, a)
-            input = index_get(input, positions if isinstance(input, np.ndarray) else from_numpy(positions), axes=(d,))
-    return input
+            out = index_get(out, positions if isinstance(input, np.ndarray) else from_numpy(positions), axes=(d,))
+    return apart(out, input)
 
 
 # ---------------------------------------------------------------- repeating and shifting
@@ -286,7 +286,7 @@ def repeat(input: Array, *repeats: Any) -> Array:
         raise ShapeError(
             f"repeat: repeats={counts} must be numbers >= 0, at least as many as axes of {tuple(input.shape)}"
         )
-    return _tiled(input, counts)
+    return apart(_tiled(input, counts), input)
 
 
 def tile(input: Array, *dims: Any) -> Array:
@@ -294,7 +294,7 @@ def tile(input: Array, *dims: Any) -> Array:
     counts = as_sizes("tile", dims)
     if min(counts, default=0) < 0:
         raise ShapeError(f"tile: dims={counts} must be >= 0")
-    return _tiled(input, (1,) * (len(input.shape) - len(counts)) + counts)
+    return apart(_tiled(input, (1,) * (len(input.shape) - len(counts)) + counts), input)
 
 
 def repeat_interleave(input: Array, repeats: Any, dim: int | None = None) -> Array:
@@ -313,7 +313,7 @@ def repeat_interleave(input: Array, repeats: Any, dim: int | None = None) -> Arr
             raise ShapeError(f"repeat_interleave: repeats={repeats} must be >= 0")
         before, after = math.prod(input.shape[: d + 1]), math.prod(input.shape[d + 1 :])
         wide = expand(reshape(input, (before, 1, after)), (before, int(repeats), after))
-        return reshape(wide, (*input.shape[:d], n * int(repeats), *input.shape[d + 1 :]))
+        return apart(reshape(wide, (*input.shape[:d], n * int(repeats), *input.shape[d + 1 :])), input)
     counts = repeats._array("repeat_interleave's repeats") if isinstance(repeats, TensorBase) else np.asarray(repeats)
     if counts.shape not in ((n,), (1,), ()) or counts.dtype.kind not in "iu" or (counts < 0).any():
         raise ShapeError(
@@ -332,6 +332,7 @@ def roll(input: Array, shifts: Any, dims: Any = None) -> Array:
     """
     if dims is None:
         return reshape(roll(reshape(input, (-1,)), shifts, 0), tuple(input.shape))
+    out = input
     shifts = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
     dims = dims if isinstance(dims, (tuple, list)) else (dims,)
     if len(shifts) != len(dims):
@@ -341,8 +342,8 @@ def roll(input: Array, shifts: Any, dims: Any = None) -> Array:
         n = input.shape[d]
         back = shift % n if n else 0
         if back:
-            input = cat([narrow(input, d, n - back, back), narrow(input, d, 0, n - back)], d)
-    return input
+            out = cat([narrow(out, d, n - back, back), narrow(out, d, 0, n - back)], d)
+    return apart(out, input)
 
 
 def rot90(input: Array, k: int = 1, dims: Sequence[int] = (0, 1)) -> Array:
@@ -351,7 +352,7 @@ def rot90(input: Array, k: int = 1, dims: Sequence[int] = (0, 1)) -> Array:
         raise ShapeError(f"rot90: dims={tuple(dims)} must be two axes of {tuple(input.shape)}")
     k %= 4
     if k == 0:
-        return input
+        return apart(input, input)
     if k == 2:
         return flip(input, *dims)
     return transpose(flip(input, dims[1]), *dims) if k == 1 else flip(transpose(input, *dims), dims[1])

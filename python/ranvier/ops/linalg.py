@@ -24,7 +24,7 @@ from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axes
 from .reduction import amax, amin, count_nonzero
 from .reduction import norm as _norm
 from .reduction import sum as sum_
-from .shape import beside, diagonal, movedim, reshape, squeeze, transpose, unsqueeze
+from .shape import apart, beside, diagonal, movedim, reshape, squeeze, transpose, unsqueeze
 
 __all__ = ["cholesky", "det", "inverse", "logdet", "matrix_power", "pinverse", "slogdet"]
 
@@ -480,7 +480,7 @@ def matrix_power(input: Array, n: int) -> Array:
     if power is None:
         one = np.broadcast_to(np.eye(input.shape[-1], dtype=input.dtype), input.shape)
         return where(beside(np.array(False), input), input, beside(one.copy(), input))  # its gradient is zero, not None
-    return power
+    return apart(power, input)
 
 
 def vector_norm(x: Array, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Array:

@@ -21,6 +21,7 @@ from .record import broadcast_shapes as _broadcast
 from .record import normalize_axis, own_axis
 from .reduction import norm, sum
 from .shape import (
+    apart,
     beside,
     diagonal,
     expand,
@@ -75,7 +76,7 @@ def diag(input: Array, diagonal: int = 0) -> Array:
     """
     if input.ndim not in (1, 2):
         raise ShapeError(f"diag: shape {tuple(input.shape)} must have 1 or 2 axes; see diagonal and diag_embed")
-    return diag_embed(input, diagonal) if input.ndim == 1 else _diagonal_of(input, diagonal)
+    return diag_embed(input, diagonal) if input.ndim == 1 else apart(_diagonal_of(input, diagonal), input)
 
 
 _diagonal_of = diagonal  # whose name is that of a parameter
@@ -245,11 +246,12 @@ def diff(input: Array, n: int = 1, dim: int = -1) -> Array:
     d = own_axis("diff", dim, input.ndim)
     if n < 0:
         raise OutOfRangeError(f"diff: n={n} must be >= 0")
+    out = input
     for _ in range(builtins.min(n, input.shape[d])):  # then nothing is left
-        rest = max(0, input.shape[d] - 1)
+        rest = max(0, out.shape[d] - 1)
         minus = ne if input.dtype == bool_ else sub
-        input = minus(narrow(input, d, input.shape[d] - rest, rest), narrow(input, d, 0, rest))
-    return input
+        out = minus(narrow(out, d, out.shape[d] - rest, rest), narrow(out, d, 0, rest))
+    return apart(out, input)
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:

@@ -106,7 +106,7 @@ class RunningResult(NamedTuple):
 def _extreme_scan(name: str, best: np.ufunc) -> Op:
     def reference(xp: Any, x: Any, *, dim: int) -> tuple:
         if not x.shape:
-            return x, np.zeros((), int64)
+            return np.array(x), np.zeros((), int64)
         values = best.accumulate(x, axis=dim)
         at = np.arange(x.shape[dim]).reshape([-1 if d == dim else 1 for d in range(x.ndim)])
         new = (x == values) | (x != x)  # of equal ones the last, as PyTorch

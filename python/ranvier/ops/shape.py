@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import OutOfRangeError, ShapeError
 from ..core.tensor import from_numpy
+from ..core.traced import is_traced
 from .creation import zeros
 from .elementwise import where
 from .public import Array
@@ -364,6 +365,14 @@ def clone(input: Array) -> Array:
     return _copy(input)
 
 
+def apart(out: Any, input: Any) -> Any:
+    """`out` in memory of its own: what changes it in place must not change `input`."""
+    new, old = getattr(out, "_data", out), getattr(input, "_data", input)
+    if new is old or (out._base is not None if is_traced(new) else np.may_share_memory(new, old)):
+        return new.copy() if isinstance(out, np.ndarray) else _copy(out)
+    return out
+
+
 def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
     """Axes start_dim..end_dim as one."""
     ndim = input.ndim
@@ -476,13 +485,14 @@ def _whole(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
 
 
 def flip(input: Array, *dims: Any) -> Array:
-    """The order of the elements reversed along `dims`."""
+    """The order of the elements reversed along `dims`: of a tensor a copy, as PyTorch's, of an array a view, as NumPy's."""
     dims = as_sizes("flip", dims)
     index = _whole(input.shape)
     for d in normalize_axes("flip", dims, input.ndim) if dims else ():
         n = input.shape[d]
         index[d] = (max(n - 1, 0), n, -1)
-    return slice_op(input, index=tuple(index))
+    out = slice_op(input, index=tuple(index))
+    return out if isinstance(out, np.ndarray) else _copy(out)
 
 
 def narrow(input: Array, dim: int, start: int, length: int) -> Array:
