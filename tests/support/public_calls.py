@@ -165,6 +165,39 @@ for _name in ("cat", "concat", "concatenate", "hstack", "vstack", "row_stack", "
 for _name in ("block_diag", "broadcast_tensors", "meshgrid"):
     TABLE[_name] = [(x(2), x(1)), (x(), x(3)), (i(1, 2), x(2))]
 
+IMAGES = (x(2, 4, 9), x(2, 4, 6, 7), x(2, 4, 3, 4, 5))  # with one to three axes
+for _ndim, _image in enumerate(IMAGES, 1):
+    _kernel, _wide = x(6, 2, *(3, 2, 1)[:_ndim]), _image.astype("f8")
+    TABLE[f"conv{_ndim}d"] = [(_image, x(3, 4, *(2,) * _ndim)), (_image, _kernel, x(6), 2, 1, 1, 2)]
+    TABLE[f"conv_transpose{_ndim}d"] = [
+        (_image, x(4, 3, *(2,) * _ndim)),
+        (_image, x(4, 2, *(3,) * _ndim), x(4), 2, 1, 1, 2),
+    ]
+    TABLE[f"max_pool{_ndim}d"] = [(_image, 2), (_wide[0], 3, 2, 1, 1, True, True)]
+    TABLE[f"avg_pool{_ndim}d"] = [(_image, 2), (_wide[0], 3, 2, 1, True, False)]
+    TABLE[f"lp_pool{_ndim}d"] = [(np.abs(_image), 2.0, 2)]
+    TABLE[f"adaptive_avg_pool{_ndim}d"] = TABLE[f"adaptive_max_pool{_ndim}d"] = [(_image, 2), (_wide[0], 1)]
+    TABLE[f"max_unpool{_ndim}d"] = [
+        (x(2, 3, *(1,) * _ndim), i(0).reshape((1,) * (_ndim + 2)) + np.zeros((2, 3, *(1,) * _ndim), int), 2)
+    ]
+TABLE |= {
+    "affine_grid": [(x(2, 2, 3), (2, 3, 4, 5)), (x(2, 3, 4), (2, 3, 2, 3, 4), True)],
+    "batch_norm": [(IMAGES[1], x(4), x(4) ** 2), (x(5, 4), None, None, x(4), x(4, seed=1), True)],
+    "channel_shuffle": [(IMAGES[1], 2)],
+    "fold": [(x(2, 8, 9), (4, 4), 2), (x(8, 4), (4, 4), 2, 1, 0, 2)],
+    "functional.unfold": [(IMAGES[1], 2), (IMAGES[1][0], (2, 3), 1, 1, 2)],
+    "grid_sample": [(IMAGES[1], x(2, 3, 4, 2)), (IMAGES[1], x(2, 3, 4, 2), "bicubic", "reflection", True)],
+    "group_norm": [(IMAGES[1], 2), (x(3, 4), 2, x(4), x(4))],
+    "instance_norm": [(IMAGES[1],)],
+    "interpolate": [(IMAGES[1], (3, 8)), (IMAGES[0], None, 2, "linear"), (IMAGES[1], None, 0.7, "bicubic", True)],
+    "upsample": [(IMAGES[1], (3, 8))],
+    "layer_norm": [(x(3, 4), 4), (x(2, 3, 4), (3, 4), x(3, 4), x(3, 4))],
+    "local_response_norm": [(IMAGES[1], 3)],
+    "pixel_shuffle": [(IMAGES[1], 2)],
+    "pixel_unshuffle": [(x(2, 3, 4, 6), 2)],
+    "rms_norm": [(x(3, 4), 4), (x(2, 3, 4), (3, 4), x(3, 4), 1e-3)],
+}
+
 BESIDE = ("other", "exponent", "min", "max", "values")  # parameters that are often numbers
 
 # Functions that are not of arrays, with the reason.
@@ -191,8 +224,8 @@ def public() -> dict[str, Callable]:
 def calls(key: str, function: Callable) -> Iterator[tuple]:
     """Positional arguments, of one call after the other."""
     name = key.split(".")[-1]
-    if name in TABLE:
-        yield from TABLE[name]
+    if key in TABLE or name in TABLE:
+        yield from TABLE.get(key, TABLE.get(name, ()))
         return
     parameters = inspect.signature(function).parameters.values()
     required = [p for p in parameters if p.default is p.empty]

@@ -6,11 +6,16 @@ from . import init as init
 from . import utils as utils
 from .activation import *  # noqa: F403
 from .container import *  # noqa: F403
+from .conv import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .flatten import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .module import Module as Module
+from .normalization import *  # noqa: F403
+from .padding import *  # noqa: F403
 from .parameter import Parameter as Parameter
+from .pooling import *  # noqa: F403
+from .upsampling import *  # noqa: F403
 
 __dir__ = _listing(globals(), ("functional", "init", "utils"))

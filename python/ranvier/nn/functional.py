@@ -8,18 +8,26 @@ from __future__ import annotations
 from ..core.namespace import listing
 from ..ops.activation import *  # noqa: F403
 from ..ops.activation import __all__ as _activations
+from ..ops.convolution import *  # noqa: F403
+from ..ops.convolution import __all__ as _convolutions
 from ..ops.index import one_hot
 from ..ops.join import pad
 from ..ops.matmul import bilinear, linear
+from ..ops.pooling import *  # noqa: F403
+from ..ops.pooling import __all__ as _pools
 from ..ops.public import expose
 from ..ops.shape import flatten, unflatten
 from .functions import *  # noqa: F403
 from .functions import __all__ as _functions
+from .images import *  # noqa: F403
+from .images import __all__ as _images
 from .loss_functions import *  # noqa: F403
 from .loss_functions import __all__ as _losses
+from .norms import *  # noqa: F403
+from .norms import __all__ as _norms
 
 __all__ = [
-    *_activations, *_functions, *_losses,
+    *_activations, *_convolutions, *_functions, *_images, *_losses, *_norms, *_pools,
     "bilinear", "flatten", "linear", "one_hot", "pad", "unflatten",
 ]  # fmt: skip
 

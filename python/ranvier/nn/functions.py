@@ -13,7 +13,8 @@ from ..ops.activation import into, leaky_relu
 from ..ops.public import Array
 
 __all__ = [
-    "dropout", "dropout1d", "dropout2d", "dropout3d", "log_softmax", "rrelu", "softmax", "softmin",
+    "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
+    "log_softmax", "rrelu", "softmax", "softmin",
 ]  # fmt: skip
 
 
@@ -118,4 +119,35 @@ def dropout2d(input: Array, p: float = 0.5, training: bool = True, inplace: bool
 def dropout3d(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
     out = _drop_channels("dropout3d", input, p, training, 4)
+    return into(input, out) if inplace else out
+
+
+_SATURATION = -1.7580993408473766  # selu's least value: -scale * alpha
+
+
+def _alpha_drop(name: str, input: Any, shape: tuple[int, ...], p: float, training: bool) -> Any:
+    """Elements become selu's least value with probability p; then a x + b keeps mean 0 and variance 1."""
+    check_probability(name, p)
+    if not training or p == 0.0:
+        return input
+    if p == 1.0:
+        return ops.mul(input, 0.0)
+    a = ((1 - p) * (1 + p * _SATURATION**2)) ** -0.5
+    kept = plain(random.mask(shape, 1.0 - p, 1.0, dtype=input.dtype), input)
+    dropped = ops.mul(ops.sub(1.0, kept), a * _SATURATION)
+    return ops.add(ops.add(ops.mul(input, ops.mul(kept, a)), dropped), -a * _SATURATION * p)
+
+
+def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
+    """Dropout for networks of selu, which keeps mean 0 and variance 1. Klambauer et al., 2017."""
+    out = _alpha_drop("alpha_dropout", input, tuple(input.shape), p, training)
+    return into(input, out) if inplace else out
+
+
+def feature_alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
+    """`alpha_dropout` of whole channels of (N, C, ...)."""
+    if len(input.shape) < 2:
+        raise ShapeError(f"feature_alpha_dropout: x{tuple(input.shape)} must be (N, C, ...)")
+    shape = (*input.shape[:2], *(1,) * (len(input.shape) - 2))
+    out = _alpha_drop("feature_alpha_dropout", input, shape, p, training)
     return into(input, out) if inplace else out

@@ -6,6 +6,7 @@ from ..ops import (
     activation,
     compare,
     composed,
+    convolution,
     creation,
     elementwise,
     index,
@@ -14,6 +15,7 @@ from ..ops import (
     matrix,
     moments,
     optim,
+    pooling,
     put,
     random,
     reduction,
@@ -36,6 +38,7 @@ from . import (
 from .activation import *  # noqa: F403
 from .compare import *  # noqa: F403
 from .composed import *  # noqa: F403
+from .convolution import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .einsum import *  # noqa: F403
 from .elementwise import *  # noqa: F403
@@ -46,6 +49,7 @@ from .matmul import *  # noqa: F403
 from .matrix import *  # noqa: F403
 from .moments import *  # noqa: F403
 from .optim import scale_all, total_norm
+from .pooling import *  # noqa: F403
 from .public import expose
 from .put import *  # noqa: F403
 from .random import *  # noqa: F403
@@ -59,8 +63,8 @@ from .sort import *  # noqa: F403
 from .trigonometry import *  # noqa: F403
 
 FAMILIES = (
-    activation, compare, composed, creation, _einsum, elementwise, index, join, linalg, _matmul, matrix, moments, optim,
-    put, random, reduction, scan, shape, _softmax, _sort, trigonometry,
+    activation, compare, composed, convolution, creation, _einsum, elementwise, index, join, linalg, _matmul, matrix,
+    moments, optim, pooling, put, random, reduction, scan, shape, _softmax, _sort, trigonometry,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 
@@ -75,6 +79,8 @@ def methods() -> list[tuple[str, bool]]:
     """
     result = []
     for family in FAMILIES:
+        if family in (convolution, pooling):  # layers' functions: in PyTorch no methods either
+            continue
         keeps_shape = family in (elementwise, composed, trigonometry, activation, index, join, put, scan)
         for name in family.__all__:
             function = getattr(family, name)
