@@ -292,6 +292,18 @@ def test_a_layer_that_does_nothing_changes_nothing(layer):
     assert x.grad.tolist() == [0.0, 1.0] and layer(x) is x
 
 
+def test_a_part_that_changes_itself_is_not_put_back():
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    y[0] *= 3
+    assert y._node.call.op.name == "index_put"  # and not once more
+    y[1] = y[0].detach()  # but this has no gradient
+    y[0] = y[0].detach()
+    assert y.tolist() == [3.0, 3.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
 def test_a_buffer_that_results_are_copied_into_may_change():
     x = leaf(0.0, 1.0)
     b, e = rv.zeros(2), x.exp()

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.context import local
 from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from ..core.tape import stale
 from ..core.tensor import TensorBase, as_tensor
 from ..core.traced import is_traced
 from . import shape as _shape
@@ -131,6 +132,21 @@ def get_item(x: Any, index: Any) -> Any:
     return index_get(_taken(x, basic), *indices, axes=axes)
 
 
+def _shown(x: Any, slices: tuple, value: Any) -> bool:
+    """Whether `value` is what x shows there, with its history: `x[0] += 1` changes the view x[0] and then assigns it."""
+    base = x if x._base is None else x._base
+    if value._base is not base or local.tracer is not None or stale(value) or stale(x):
+        return False
+    if value._node is None or base._node is None:
+        return False
+    part = x._data[_shape.as_slices(slices)]
+    return _places(part) == _places(value._data)
+
+
+def _places(a: np.ndarray) -> tuple[int, list]:
+    return a.__array_interface__["data"][0], [pair for pair in zip(a.shape, a.strides) if pair[0] != 1]
+
+
 def set_item(x: Any, index: Any, value: Any) -> None:
     """x[index] = value"""
     basic, sizes, arrays = _plan(x, index)
@@ -139,6 +155,8 @@ def set_item(x: Any, index: Any, value: Any) -> None:
     if value.dtype != x.dtype:
         value = value.to(x.dtype)
     if not arrays:
+        if value._requires_grad and value._base is not None and _shown(x, slices, value):
+            return
         lengths = tuple(length for _, length, _ in slices)
         target = sizes
         if value.shape != target:
