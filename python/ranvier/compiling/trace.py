@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..core.context import current_backend, local, versions
+from ..core.dtypes import get_default_dtype
 from ..core.errors import TraceError
 from ..core.held import ModuleState
 from ..core.tensor import TensorBase, from_numpy, wrap
+from ..core.traced import is_traced
 from ..core.tree import Slot, fill, flatten, map_structure
 from ..graph.trace import Tracer, tracing
 from .guards import Guards
-from .watch import Before, Watch
+from .watch import Before, Entry, Watch
 
 
 def _has_tape(t: Any) -> bool:
     """Whether `t` can still be differentiated: backward() uses the tape up."""
     return t._requires_grad and t._node is not None and t._node.inputs is not None
+
+
+def _options(optimizer: Any, names: set[str]) -> list:
+    """The options of an optimizer's groups that code names."""
+    return [[group.get(name) for name in sorted(names & group.keys() - {"params"})] for group in optimizer.param_groups]
 
 
 class Trace:
@@ -66,6 +74,13 @@ class Trace:
         if watch.reads_grad:
             for t, _ in tracer.grads_before.values():
                 tracer.read_grad(t)
+        watch.entries += [
+            Entry(t, "_version", version, None, f"a tensor of shape {t.shape}, of which Python reads the values,")
+            for t, version in tracer.values_read.values()
+        ]
+        tracer.guard(get_default_dtype)
+        for optimizer in watch.optimizers:
+            tracer.guard(partial(_options, optimizer, watch.strings))
         self.given = [leaf for leaf, _ in tracer.grad_inputs.values()]  # whose .grad are inputs, behind the arguments
         self.changed = tuple(changed)  # arguments that are changed in place: their new values are the last outputs
         if keeps == "state":
@@ -73,7 +88,7 @@ class Trace:
         self.needs_grad = [_has_tape(t) for t in tensors]
         self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
         self.backward: dict = {}  # compiled pullbacks, by which outputs have gradients (autograd/replay.py)
-        states = [t for t, _ in self.graph.states]
+        states = [*(t for t, _ in self.graph.states), *(t for t in watch.tensors if not is_traced(t._data))]
         for module in watch.modules.values():
             tracer.modules.setdefault(id(module), ModuleState(module))
         outside = [tracer.grads_before[id(t)] for t in (*self.given, *tracer.present)]

@@ -80,6 +80,10 @@ class Names(NamedTuple):
     globals: tuple[str, ...]
     attributes: frozenset[str]
     stored: frozenset[str]  # attributes
+    strings: frozenset[str]
+
+
+_NO_NAMES = Names((), frozenset(), frozenset(), frozenset())
 
 
 @functools.lru_cache(1024)
@@ -87,6 +91,7 @@ def names_of(code: types.CodeType) -> Names:
     globals_: dict[str, None] = {}
     loaded: set[str] = set()
     stored: set[str] = set()
+    strings = {value for value in code.co_consts if isinstance(value, str)}
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             globals_[step.argval] = None
@@ -100,7 +105,8 @@ def names_of(code: types.CodeType) -> Names:
             globals_.update(dict.fromkeys(names.globals))
             loaded |= names.attributes
             stored |= names.stored
-    return Names(tuple(globals_), frozenset(loaded), frozenset(stored))
+            strings |= names.strings
+    return Names(tuple(globals_), frozenset(loaded), frozenset(stored), frozenset(strings))
 
 
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
@@ -138,7 +144,7 @@ class Watch:
     """What the functions from `roots` on depend on: the places that they read by name, and what they find there.
 
     entries: places whose value a trace takes for granted. modules: nn.Modules. leaves: tensors that require gradients.
-    arrays: ids of those of all tensors.
+    tensors: all of them; arrays: ids of theirs. strings: that are in the code.
     random: generators of random numbers that are not Ranvier's; draws: whether some code names one.
     """
 
@@ -146,7 +152,10 @@ class Watch:
         self.entries: list[Entry] = []
         self.modules: dict[int, Any] = {}
         self.leaves: dict[int, Any] = {}
+        self.tensors: list[Any] = []
         self.arrays: set[int] = set()
+        self.optimizers: list[Any] = []
+        self.strings: set[str] = set()
         self.random: list[Any] = [random._inst, np.random.mtrand._rand]  # type: ignore[attr-defined]
         self.read = {"__call__"}  # names of attributes
         self.written: set[str] = set()
@@ -194,6 +203,7 @@ class Watch:
         elif isinstance(value, SCALARS) or not self._first(id(value), value):
             pass
         elif isinstance(value, TensorBase):
+            self.tensors.append(value)
             self.arrays.add(id(value._data))
             if value._requires_grad and value._node is None:
                 self.leaves[id(value)] = value
@@ -215,17 +225,23 @@ class Watch:
             self._function(value)
         elif hasattr(value, "__wrapped__"):  # a compiled function, or another around one
             self._value(value.__wrapped__)
-        elif hasattr(value, "param_groups"):  # an optimizer
+        elif hasattr(value, "param_groups"):
+            self.optimizers.append(value)
             for group in value.param_groups:
                 self.leaves.update((id(p), p) for p in group["params"])
         elif _has_state(value):
             self._objects[id(value)] = value
+        elif type(value).__module__.startswith("ranvier."):  # sees to its own state, but not to what users gave it
+            for part in list(getattr(value, "__dict__", {}).values()):
+                for item in (items_of(part) or ()) if isinstance(part, CONTAINERS) else (part,):
+                    self._value(item)
 
     def _function(self, f: types.FunctionType) -> None:
         own = _is_library_code(f)  # then only what it was given counts
-        names = Names((), frozenset(), frozenset()) if own else names_of(f.__code__)
+        names = _NO_NAMES if own else names_of(f.__code__)
         self.read |= names.attributes
         self.written |= names.stored
+        self.strings |= names.strings
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
             entry = Entry(cell, None, None, None, f"{name!r} of the enclosing function").renewed()
             if entry.value is not _MISSING:
@@ -256,7 +272,7 @@ class Watch:
             if _is_library(type(module).__module__):
                 self._value(module.__dict__.get("forward"))
                 continue
-            self._value(type(module).forward)
+            self._attribute(module, "forward")
             self._objects[id(module)] = module
 
     def _attribute(self, holder: Any, name: str) -> None:
@@ -270,7 +286,10 @@ class Watch:
             return self._value(raw.fget)
         own = getattr(holder, "__dict__", {})
         if name not in own and hasattr(type(raw), "__get__") and not isinstance(raw, types.MemberDescriptorType):
-            return self._value(raw)  # a method
+            if isinstance(raw, types.FunctionType):  # a method
+                kind = holder if isinstance(holder, type) else type(holder)
+                self.entries.append(Entry(kind, name, raw, None, f"the method {name!r} of {kind.__name__}"))
+            return self._value(raw)
         if _is_module(holder):
             return self._value(own.get(name), label)
         try:

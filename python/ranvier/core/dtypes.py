@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .context import Epoch
 from .errors import DTypeError
 
 # name, item size, class: the rows of csrc/core/dtypes.def
@@ -52,6 +53,7 @@ def set_default_dtype(dtype: Any) -> None:
         raise DTypeError(f"set_default_dtype: dtype={dtype} must be float32 or float64")
     _default_float = chosen
     new_defaults()
+    Epoch.bump()
 
 
 TENSOR_NAMES = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .context import Epoch, numbers, versions
+from .context import Epoch, local, numbers, versions
 from .device import CPU, Device, as_device
 from .dtypes import ALL, CODE, as_dtype, get_default_dtype, is_float
 from .errors import DTypeError, GradError, ShapeError, TraceError
@@ -127,6 +127,8 @@ class TensorBase:
                 f"{what} needs the value of a tensor of shape {self.shape}, but inside a compiled function values are "
                 "not known yet: return the tensor and look at it outside, or use where() instead of a branch"
             )
+        if local.tracer is not None:
+            local.tracer.read_value(self, what)
         return self._data
 
 

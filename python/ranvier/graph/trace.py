@@ -38,6 +38,7 @@ class Tracer:
         self.grad_guards: list[tuple[Any, Any]] = []  # (t, value): the trace holds for t.grad is value
         self.modules: dict[int, ModuleState] = {}  # modules met, and all below them, as they were then
         self.random: dict[int, list] = {}  # id of a generator state -> [state, blocks taken so far]
+        self.values_read: dict[int, tuple[Any, int]] = {}  # tensors whose values Python has seen, and their versions
         self.grads_before: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> itself, its .grad at the start
         self.given: dict[int, Any] = {}  # id of the array of a gradient from outside -> the leaf that has it
         self.grad_inputs: dict[int, tuple[Any, Value]] = {}  # those that are inputs of the graph, behind the arguments
@@ -92,6 +93,17 @@ class Tracer:
             entry = self.captured[id(t)] = (t, self._state_of(t))
             self.note_grads((t,))
         return self.graph.updates.get(entry[1], entry[1])
+
+    def read_value(self, t: Any, what: str) -> None:
+        """Python has looked at the values of a tensor from outside: the trace holds until they are changed in place."""
+        entry = self.captured.get(id(t))
+        if entry is not None and entry[1] in self.graph.updates:
+            raise TraceError(
+                f"{what} needs the value of a tensor of shape {t.shape} that the compiled function has changed, which is "
+                "not known yet: return the tensor and look at it outside, or use where() instead of a branch"
+            )
+        whole = t if t._base is None else t._base
+        self.values_read[id(whole)] = whole, whole._version
 
     def note_view(self, view: Any, of: Any) -> None:
         """`view` is made of `of`, its base or another view."""

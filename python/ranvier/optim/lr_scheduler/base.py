@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from ...core.context import refuse_trace
+from ...core.context import local, refuse_trace
 from ...tensor import Tensor
 from ..optimizer import Optimizer
 
@@ -143,6 +143,8 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each parameter group as the last step left it."""
+        if local.tracer is not None:
+            local.tracer.guard(lambda: list(self._last_lr))
         return list(self._last_lr)
 
     def state_dict(self) -> dict[str, Any]:
