@@ -108,7 +108,7 @@ class Tensor(TensorBase, Methods):
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return self._array("data_ptr").__array_interface__["data"][0]
+        return self._array("data_ptr", values=False).__array_interface__["data"][0]
 
     @property
     def is_cuda(self) -> bool:
@@ -172,11 +172,11 @@ class Tensor(TensorBase, Methods):
         return bool(self)
 
     def is_contiguous(self) -> bool:
-        return bool(self._array("is_contiguous").flags.c_contiguous)
+        return bool(self._array("is_contiguous", values=False).flags.c_contiguous)
 
     def stride(self) -> tuple[int, ...]:
         """Steps between neighbours along each axis, in elements."""
-        return tuple(s // self.dtype.itemsize for s in self._array("stride").strides)
+        return tuple(s // self.dtype.itemsize for s in self._array("stride", values=False).strides)
 
     # ------------------------------------------------------------ to plain Python and NumPy
 
@@ -220,7 +220,7 @@ class Tensor(TensorBase, Methods):
         return self.numpy().__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
-        return self._array("__dlpack_device__").__dlpack_device__()
+        return self._array("__dlpack_device__", values=False).__dlpack_device__()
 
     def __round__(self, ndigits: int | None = None) -> Tensor:
         return ops.round(self, decimals=ndigits or 0)

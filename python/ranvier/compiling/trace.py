@@ -88,6 +88,7 @@ class Trace:
         self.needs_grad = [_has_tape(t) for t in tensors]
         self.needs_grad_now = local.grad_enabled and any(self.needs_grad)
         self.backward: dict = {}  # compiled pullbacks, by which outputs have gradients (autograd/replay.py)
+        self.captured = [t._data for t, _ in self.graph.states]
         states = [*(t for t, _ in self.graph.states), *(t for t in watch.tensors if not is_traced(t._data))]
         for module in watch.modules.values():
             tracer.modules.setdefault(id(module), ModuleState(module))
@@ -163,7 +164,7 @@ class Trace:
             what = f"input {i}, shape {arrays[i].shape}, is changed in place by the compiled function, but "
             if not arrays[i].flags.writeable:
                 raise TraceError(what + "is read-only")
-            others = [a for k, a in enumerate(arrays) if k != i] + [a for _, a in self.guards.arrays]
+            others = [a for k, a in enumerate(arrays) if k != i] + self.captured
             for other in others:
                 if np.may_share_memory(arrays[i], other):
                     raise TraceError(

@@ -121,13 +121,13 @@ class TensorBase:
         self._changed()
         Epoch.bump()
 
-    def _array(self, what: str) -> np.ndarray:
+    def _array(self, what: str, values: bool = True) -> np.ndarray:
         if isinstance(self._data, Traced):
             raise TraceError(
                 f"{what} needs the value of a tensor of shape {self.shape}, but inside a compiled function values are "
                 "not known yet: return the tensor and look at it outside, or use where() instead of a branch"
             )
-        if local.tracer is not None:
+        if values and local.tracer is not None:
             local.tracer.read_value(self, what)
         return self._data
 
