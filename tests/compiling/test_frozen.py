@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import ranvier as rv
 from ops_support import same_bits
-from products import CODE, PRECISIONS, attributes, check, close, exact, operands
+from products import CODE, PRECISIONS, attributes, check, close, exact, operands, product
 from ranvier import _native as native
 from ranvier import nn, optim
 from ranvier.train import Trainer
@@ -85,6 +85,22 @@ def test_values_that_terms_do_not_hold(precision):
     size = np.abs(a.astype("f8")) @ np.abs(b.astype("f8"))
     error = np.abs(out[plain].astype("f8") - expected[plain])
     assert (error <= (2.0**-6 if precision == 16 else 2.0**-14) * size[plain]).all()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
+@pytest.mark.parametrize("m, n, k", [(9, 130, 299), (38, 196, 125), (260, 247, 98)])
+def test_infinities_and_nan_are_where_they_are_eagerly(m, n, k, precision):
+    values = np.array([np.inf, -np.inf, np.nan, 1e15, 0, -0.0], "f4")
+    for flags in (0, 1, 2, 3):
+        a, b = operands(m, n, k, flags)
+        for x in (a, b):
+            x[rng.random(x.shape) < 0.003] = rng.choice(values)
+            x[rng.integers(len(x)), rng.integers(x.shape[1])] = rng.choice(values)
+        a[rng.integers(len(a))] = rng.choice(values)
+        out, packed = packed_product(a, b, flags | precision)
+        eager = product(a, b, flags | precision)
+        assert packed and same_bits(np.isnan(out), np.isnan(eager))
+        np.testing.assert_array_equal(np.where(np.isinf(out), out, 0), np.where(np.isinf(eager), eager, 0))
 
 
 @pytest.mark.parametrize("batch_a", [(3,), (2, 4), (9, 1)])
