@@ -185,6 +185,17 @@ def test_functions_keep_the_precision_of_their_dtype(dtype: str) -> None:
     )
 
 
+def test_norms_do_not_overflow_on_the_way() -> None:
+    for size in (1e30, 1e-30):
+        for p, units in ((3, 2 ** (1 / 3)), (0.5, 4), (-3, 2 ** (-1 / 3))):
+            gives(units * size, lambda x, p=p: rv.norm(x, p), f4(size, -size), rtol=1e-6)
+    gives(np.float32(1e23), lambda x: rv.norm(x, 3), np.array(1e23, np.float32), rtol=1e-6)
+    gives((0.0, INF, NAN), lambda *x: tuple(rv.norm(v, 3) for v in x), f4(0, 0), f4(INF, 1), f4(NAN, 1))
+    t = rv.tensor([3e30, -4e30], requires_grad=True)
+    rv.norm(t, 3).backward()  # sign(x) (|x| / norm)^2
+    np.testing.assert_allclose(t.grad.numpy(), np.array([9, -16]) / 91 ** (2 / 3), rtol=1e-6)
+
+
 def test_mixed_dtypes_compute_in_the_wider() -> None:
     gives(1.1 * math.log(3), rv.xlogy, np.float64([1.1]), np.uint8([3]), rtol=1e-15)
 

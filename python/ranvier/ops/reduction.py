@@ -18,7 +18,7 @@ from ..core.tensor import from_numpy
 from .creation import zeros
 from .dispatch import Call
 from .elementwise import abs as _abs
-from .elementwise import div, exp, isnan, logical_not, maximum, minimum, pow, sign, where
+from .elementwise import div, exp, isnan, logical_not, maximum, minimum, mul, pow, sign, where
 from .public import Array
 from .record import Aval, Op, Sample, Spec, normalize_axes, normalize_axis
 
@@ -601,7 +601,11 @@ def norm(input: Array, p: float | str = 2.0, dim: Any = None, keepdim: bool = Fa
     if p in _NORMS:
         return run_reduction(_norm, input, dim, keepdim, {"p": p})
     need_float("norm", input.dtype)
-    size = _abs(input)
+    size, unit = _abs(input), None
+    if 0 not in input.shape:  # in units of the term that counts most, a constant for the gradient, powers do not overflow
+        unit = (amax if p > 0 else amin)(size.detach() if hasattr(size, "detach") else size, dim, True)
+        unit = where((unit == 0) | (unit == math.inf), 1.0, unit)
+        size = div(size, unit)
     if p < 1:  # there |x|^p has no derivative at 0
         powers = where(size == 0, 0.0 if p > 0 else math.inf, pow(where(size == 0, 1.0, size), p))
     else:
@@ -611,4 +615,5 @@ def norm(input: Array, p: float | str = 2.0, dim: Any = None, keepdim: bool = Fa
         ends, at_ends = total == 0, 0.0
     else:  # of an infinite element, and of 0
         ends, at_ends = (total == 0) | (total == math.inf), where(total == 0, math.inf, 0.0)
-    return where(ends, at_ends, pow(where(ends, 1.0, total), 1.0 / p))  # the root has no gradient there
+    root = where(ends, at_ends, pow(where(ends, 1.0, total), 1.0 / p))  # which has no gradient there
+    return root if unit is None else mul(root, unit.reshape(root.shape))
