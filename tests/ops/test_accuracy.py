@@ -239,5 +239,5 @@ def test_sizes_beyond_memory() -> None:
                 call()
         with pytest.raises(ValueError, match=f"{name}: .* larger than memory can be"):
             rv.compile(call)()
-    with pytest.raises(ValueError, match=r"tensor_split: sections=2147483648 must be in"):
+    with pytest.raises(ValueError, match=r"tensor_split: sections=2147483648 must be positive, and at most"):
         rv.tensor_split(x, 2**31)

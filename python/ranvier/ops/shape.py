@@ -556,7 +556,7 @@ def tensor_split(input: Array, sections: int | Sequence[int], dim: int = 0) -> t
         cuts = [0, *(min(max(k + n if k < 0 else k, 0), n) for k in sections), n]
         return tuple(narrow(input, dim, a, max(0, b - a)) for a, b in zip(cuts, cuts[1:]))
     if not 1 <= sections <= MAX_PARTS:
-        raise ShapeError(f"tensor_split: sections={sections} must be in [1, {MAX_PARTS}]")
+        raise ShapeError(f"tensor_split: sections={sections} must be positive, and at most {MAX_PARTS}")
     return split(input, [n // sections + (i < n % sections) for i in range(sections)], dim)
 
 
