@@ -243,6 +243,10 @@ PyMethodDef filled_def = {"filled", reinterpret_cast<PyCFunction>(reinterpret_ca
 PyMethodDef tape_def = {"read_tape", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(read_tape)),
                         METH_FASTCALL,
                         "read_tape(root, seed): the tape below a tensor, as pullback.py looks it up, or None."};
+PyMethodDef give_def = {"give_gradients", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(give_gradients)),
+                        METH_FASTCALL,
+                        "give_gradients(leaves, positions, arrays): leave new arrays in .grad; False where not."};
+PyMethodDef release_def = {"release_nodes", release_nodes, METH_O, "release_nodes(nodes): node.release() of each."};
 PyMethodDef run_def = {"run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(plan_run)), METH_FASTCALL,
                        "run(*arrays): run the plan; returns a tuple of the outputs."};
 PyMethodDef call_def = {
@@ -291,6 +295,8 @@ PYBIND11_MODULE(_native, m) {
 
   m.def("connect", &connect);
   m.attr("read_tape") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&tape_def, nullptr, nullptr));
+  m.attr("give_gradients") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&give_def, nullptr, nullptr));
+  m.attr("release_nodes") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&release_def, nullptr, nullptr));
   m.attr("Public") = py::reinterpret_steal<py::object>(new_public_type());
   m.attr("max_eager_arrays") = kEagerArrays;
   m.attr("eager") = py::reinterpret_steal<py::object>(PyCFunction_NewEx(&eager_def, nullptr, nullptr));

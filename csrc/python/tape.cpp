@@ -159,4 +159,41 @@ PyObject* read_tape(PyObject*, PyObject* const* args, Py_ssize_t n) try {
   return nullptr;
 } catch (const std::bad_alloc&) { return PyErr_NoMemory(); }
 
+PyObject* give_gradients(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  if (n != 3 || !PyList_Check(args[0]) || !PyList_Check(args[1]) || !PyTuple_Check(args[2])) {
+    PyErr_SetString(PyExc_TypeError, "give_gradients(leaves, positions, arrays)");
+    return nullptr;
+  }
+  const Py_ssize_t count = PyTuple_GET_SIZE(args[2]);
+  if (count > kMostTensors || PyList_GET_SIZE(args[1]) != count) Py_RETURN_FALSE;
+  PyObject *leaf[kMostTensors], **array = &PyTuple_GET_ITEM(args[2], 0);
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    const int64_t place = number(PyList_GET_ITEM(args[1], k));
+    if (place < 0 || place >= PyList_GET_SIZE(args[0])) Py_RETURN_FALSE;
+    leaf[k] = PyList_GET_ITEM(args[0], place);
+    if (!PyObject_TypeCheck(leaf[k], c.tensor) || at(leaf[k], c.grad) != Py_None || !PyArray_CheckExact(array[k])) Py_RETURN_FALSE;
+    PyArrayObject* a = reinterpret_cast<PyArrayObject*>(array[k]);
+    const PyObject* base = PyArray_BASE(a);
+    if (!PyArray_ISWRITEABLE(a) || (base && PyArray_Check(base))) Py_RETURN_FALSE;
+    for (Py_ssize_t j = 0; j < k; ++j)
+      if (array[j] == array[k]) Py_RETURN_FALSE;
+  }
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    PyObject* grad = new_tensor(Py_NewRef(array[k]));
+    if (!grad) return nullptr;
+    Py_SETREF(at(leaf[k], c.grad), grad);
+  }
+  Py_RETURN_TRUE;
+}
+
+PyObject* release_nodes(PyObject*, PyObject* nodes) {
+  if (!PyList_Check(nodes)) return PyErr_Format(PyExc_TypeError, "release_nodes(nodes)");
+  for (Py_ssize_t k = 0; k < PyList_GET_SIZE(nodes); ++k) {
+    PyObject* node = PyList_GET_ITEM(nodes, k);
+    for (const Py_ssize_t held : {c.in_node.inputs, c.in_node.outs})
+      if (at(node, held)) Py_SETREF(at(node, held), Py_NewRef(Py_None));
+  }
+  Py_RETURN_NONE;
+}
+
 }  // namespace rv

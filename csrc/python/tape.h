@@ -11,4 +11,11 @@ namespace rv {
 //   gradient.
 PyObject* read_tape(PyObject* module, PyObject* const* args, Py_ssize_t n);
 
+// give_gradients(leaves, positions, arrays): array i becomes the .grad of leaf positions[i], if each leaf has none yet
+// and the arrays are new, so that nothing else refers to them. False, and nothing done, where that is not so.
+PyObject* give_gradients(PyObject* module, PyObject* const* args, Py_ssize_t n);
+
+// release_nodes(nodes): node.release() of each.
+PyObject* release_nodes(PyObject* module, PyObject* nodes);
+
 }  // namespace rv

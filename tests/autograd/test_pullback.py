@@ -168,3 +168,31 @@ def test_structures_in_use_are_kept(planned):
         leaf(1, n + 1).sum().backward()
         assert planned() == before
     assert len(pullback._rules) <= pullback._MOST
+
+
+def test_gradients_that_are_given_belong_to_their_leaves_alone():
+    w, b = rv.ones(3, requires_grad=True), rv.zeros(3, requires_grad=True)
+    kept = []
+    for turn in range(8):
+        w.grad = b.grad = None
+        loss = (w * 2 + b).sum() + (w + b).sum()
+        loss.backward(retain_graph=turn == 7)
+        assert w.grad.tolist() == [3, 3, 3] and b.grad.tolist() == [2, 2, 2]
+        assert not np.shares_memory(w.grad.numpy(), b.grad.numpy())
+        w.grad.zero_()
+        assert b.grad.tolist() == [2, 2, 2]
+        kept.append(b.grad)
+    loss.backward()  # adds to what is there
+    assert w.grad.tolist() == [3, 3, 3] and b.grad.tolist() == [4, 4, 4]
+    with pytest.raises(rv.GradError, match="used already"):
+        loss.backward()
+    assert all(g.tolist() == [2, 2, 2] for g in kept[:-1]) and kept[-1] is b.grad
+    for _ in range(5):  # leaves whose gradients are one array, or the seed itself
+        w.grad = b.grad = None
+        (w + b).sum().backward()
+        w.grad.add_(1)
+        assert b.grad.tolist() == [1, 1, 1]
+        x = rv.tensor(1.0, requires_grad=True)
+        (x * 1).backward()
+        x.grad.add_(1)
+        assert x.grad.item() == 2 and (x * 1).item() == 1

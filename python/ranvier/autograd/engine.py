@@ -132,7 +132,7 @@ def _seed(t: Any, g: Any) -> Any:
         )
     shape = t._data.shape
     if g is None:
-        if t.numel() != 1:
+        if shape and t.numel() != 1:
             raise GradError(f"backward: a tensor of shape {shape} is not a scalar; pass its gradient")
         one = constant(1.0, t._data.dtype)
         return expand(one, shape) if shape else one

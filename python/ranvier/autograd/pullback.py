@@ -25,7 +25,7 @@ _rules = Recent(_MOST)  # a structure's program; before, how often it has come u
 
 
 def pull(root: Any, seed: Any, retain: bool) -> list | None:
-    """[leaf, gradient] pairs of the pass from `root` with gradient `seed` (None: 1).
+    """[leaf, gradient] pairs of the pass from `root` with gradient `seed` (None: 1); none of leaves that have theirs already.
 
     None where it has to be done step by step, also to say what is wrong with the tape.
     """
@@ -49,8 +49,9 @@ def pull(root: Any, seed: Any, retain: bool) -> list | None:
     run, positions = rule
     grads = run(*arrays)
     if not retain:
-        for node in order:
-            node.release()
+        _native.release_nodes(order)
+    if seed is None and _native.give_gradients(leaves, positions, grads):
+        return []
     return [[leaves[i], wrap(data)] for i, data in zip(positions, grads)]
 
 
