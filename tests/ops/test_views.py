@@ -18,7 +18,6 @@ VIEWS = {
     "movedim": (lambda x: x.movedim(0, 1), lambda a: np.moveaxis(a, 0, 1)),
     "narrow": (lambda x: x.narrow(1, 1, 2), lambda a: a[:, 1:3]),
     "select": (lambda x: x.select(-1, -1), lambda a: a[..., -1]),
-    "flip": (lambda x: x.flip(0, 2), lambda a: a[::-1, :, ::-1]),
     "diagonal": (lambda x: x.diagonal(1, 1, 2), lambda a: np.diagonal(a, 1, 1, 2)),
     "expand": (lambda x: x[:, :1].expand(2, 5, 4), lambda a: np.broadcast_to(a[:, :1], (2, 5, 4))),
     "whole": (lambda x: x[:], lambda a: a[:]),
