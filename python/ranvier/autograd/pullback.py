@@ -25,7 +25,7 @@ _rules = Recent(_MOST)  # a structure's program; before, how often it has come u
 
 
 def pull(root: Any, seed: Any, retain: bool) -> list | None:
-    """[leaf, gradient] pairs of the pass from `root` with gradient `seed` (None: 1); none of leaves that have theirs already.
+    """[leaf, gradient] pairs of the pass from `root` with gradient `seed` (None: 1), of leaves that have not got theirs yet.
 
     None where it has to be done step by step, also to say what is wrong with the tape.
     """
