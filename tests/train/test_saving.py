@@ -205,13 +205,13 @@ def test_a_file_that_gets_shorter_meanwhile_is_an_error(tmp_path, monkeypatch):
         rv.load(path)
 
 
-def test_headers_whose_length_looks_like_a_pickle(tmp_path):
-    for n in range(900, 1100):
-        content = {"x" * n: np.ones(1)}
-        rv.save(content, tmp_path / "f")
-        start = (tmp_path / "f").read_bytes()[:2]
-        if start[:1] == b"\x80":
-            assert list(rv.load(tmp_path / "f")) == list(content)
+def test_headers_whose_length_looks_like_a_pickle():
+    for n in range(900, 1200, 8):
+        buffer = io.BytesIO()
+        rv.save({"x" * n: np.ones(1)}, buffer)
+        if buffer.getvalue()[:1] == b"\x80":
+            buffer.seek(0)
+            assert list(rv.load(buffer)) == ["x" * n]
             return
     raise AssertionError("no such length")
 
