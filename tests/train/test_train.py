@@ -260,6 +260,10 @@ NAN[3, 2] = np.nan
     (lambda t: Trainer(mlp(3), "cross_entropy").fit(X, LABELS, class_weight=[1.0, 2.0]), "each of the 3 classes"),
     (lambda t: Trainer(mlp(), "bce_with_logits").fit(X, Y), "targets in \\[0, 1\\]"),
     (lambda t: Trainer(mlp(), "bce").fit(X, Y > 0), "needs probabilities, but the model gives values from .* Sigmoid"),
+    (lambda t: t.fit(X, Y, sample_weight=["a"] * 50), "sample_weight holds text"),
+    (lambda t: t.fit(X, Y, seed="a"), "seed='a'"),
+    (lambda t: Trainer(t.model, "mse", t.optimizer, "accuracy").fit(X, Y), "class numbers; these have fractions"),
+    (lambda t: Trainer(t.model, "mse", clip_grad_norm="1"), "clip_grad_norm='1'"),
     (lambda t: Trainer(mlp(), "mse", clip_grad_norm=-1), "clip_grad_norm=-1"),
     (lambda t: Trainer(mlp(), "mse", clip_grad_norm=float("nan")), "clip_grad_norm=nan"),
     (lambda t: Trainer(mlp(), "mse", optim.SGD(mlp().parameters())).fit(X, Y), "made for another model"),
@@ -274,6 +278,15 @@ def test_mistakes_are_named_and_change_nothing(call, message):
     for name, array in state(model).items():
         np.testing.assert_array_equal(array, before[name])
     assert model.training
+
+
+def test_a_metric_that_cannot_take_the_classes_is_refused_before_training():
+    model = mlp(3)
+    before = state(model)
+    trainer = Trainer(model, "cross_entropy", "sgd", ["precision"], lr=0.1)
+    with pytest.raises(ValueError, match="needs two classes, but there are 3"):
+        trainer.fit(X, LABELS, verbose=0)
+    assert all(np.array_equal(array, before[name]) for name, array in state(model).items())
 
 
 def test_ignored_labels_pass():

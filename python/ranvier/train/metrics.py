@@ -582,6 +582,11 @@ _BY_NAME = {
 _SHORT = {"acc": "accuracy"}
 
 
+def is_known(metric: Any) -> bool:
+    """Whether it is one of this module's metrics, which takes any number of rows."""
+    return type(metric) in _BY_NAME.values()
+
+
 class _Function(Metric):
     """A metric from a user's function of all predictions and targets."""
 

@@ -49,6 +49,7 @@ from .steps import evaluate_step, train_step
 from .weights import row_weights
 
 _EVALUATED = 1024  # rows at a time, where nothing is learnt
+_TRIED = 256  # rows that metrics are tried on
 _PROBED = 1024  # rows whose outputs are looked at before training, where a loss cannot take all values
 
 
@@ -118,8 +119,9 @@ class Trainer:
         elif name == "metrics":
             single = isinstance(value, (str, metrics_module.Metric)) or callable(value)
             value = [suited(metrics_module.get(m), self.loss) for m in ([value] if single else value)]
-        elif name == "clip_grad_norm" and value is not None and not value > 0:
-            raise ValueError(f"Trainer: clip_grad_norm={value!r} must be a positive number, or None")
+        elif name == "clip_grad_norm" and value is not None:
+            if not isinstance(value, (int, float, np.number)) or not value > 0:
+                raise ValueError(f"Trainer: clip_grad_norm={value!r} must be a positive number, or None")
         super().__setattr__(name, value)
         if name in ("model", "loss", "optimizer", "metrics", "clip_grad_norm", "compile"):
             self._steps.clear()
@@ -175,9 +177,11 @@ class Trainer:
             raise ValueError(f"fit: batch_size={batch_size!r} must be a positive integer")
         if not 0 <= validation_split < 1:
             raise ValueError(f"fit: validation_split={validation_split} must be in [0, 1)")
+        if seed is not None and not isinstance(seed, (int, np.integer)):
+            raise TypeError(f"fit: seed={seed!r} must be an integer, or None")
         self._check_optimizer()
         state = self._resumed(resume, seed)
-        seed = draw_seed() if seed is None else seed
+        seed = draw_seed() if seed is None else int(seed)
         if state is not None:
             seed = state["run"]["seed"]
         generator = numpy_generator(seed)
@@ -490,6 +494,7 @@ class Trainer:
                 x = DataLoader(x, batch_size, shuffle=shuffle and not streams, generator=generator)
             return self._loader_feed(x, epochs), None
         xs, target, output = self._checked(x, y, "fit")
+        self._try_metrics(output, target)
         rows, held_out = len(target), None
         keep = np.arange(rows)
         if validation_split:
@@ -513,6 +518,7 @@ class Trainer:
             if size is not None and len(sampler) <= MOST_ROWS:
                 *inputs, y = loader.dataset.tensors
                 xs, target, output = self._checked(tuple(inputs), y, "fit")
+                self._try_metrics(output, target)
                 fused = self._fused(output, target)
                 rows, objective = np.arange(len(target)), Objective(self.loss, target)
                 feed = Feed((*xs, target), objective, fused, size, rows, sampler.order, drop_last=loader.drop_last)
@@ -586,6 +592,14 @@ class Trainer:
         return self._predictor.rows(arrays, batch_size)
 
     # ------------------------------------------------------------ steps
+
+    def _try_metrics(self, output: Any, target: np.ndarray) -> None:
+        """What a metric cannot take is said before anything is learnt."""
+        if isinstance(output, Tensor):
+            first = target[:_TRIED]
+            scores = np.broadcast_to(output.detach().numpy(), (len(first), *output.shape[1:]))
+            for metric in filter(metrics_module.is_known, self.metrics):
+                metric(scores, first)
 
     def _fused(self, output: Any, target: np.ndarray) -> list[Any]:
         """The metrics that can be computed within a step."""

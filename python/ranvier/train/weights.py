@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from .frames import to_array
 from .names import is_binary, takes_labels
 from .objective import Objective
 
@@ -25,7 +25,7 @@ def row_weights(
     rows = len(target)
     w = np.ones(rows)
     if sample_weight is not None:
-        w = np.array(sample_weight.detach().numpy() if isinstance(sample_weight, Tensor) else sample_weight, np.float64)
+        w = to_array(sample_weight, "fit: sample_weight").astype(np.float64)
         if w.shape != (rows,):
             raise ValueError(f"fit: sample_weight{w.shape} must have one number for each of the {rows} rows")
     counts = objective.row_counts(target)
