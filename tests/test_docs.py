@@ -8,6 +8,7 @@ import pkgutil
 import re
 from pathlib import Path
 
+import names
 import pytest
 import ranvier
 
@@ -47,6 +48,10 @@ def test_links(page: Path) -> None:
 def test_lines_fit(page: Path) -> None:
     long = [line for line in page.read_text().splitlines() if len(line) > 120 and not line.startswith("|")]
     assert not long, f"{page.name}: only tables may be wider than 120 columns"
+
+
+def test_names_are_current() -> None:
+    assert names.PAGE.read_text() == names.page(), "docs/names.md is not what tests/support/names.py writes"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -28,7 +28,7 @@ _ARRAY = _numpy.ndarray
 _FLOATS = frozenset((_numpy.dtype(_numpy.float32), _numpy.dtype(_numpy.float64)))
 
 
-class _Routed:
+class Routed:
     """NumPy's function of that name, which goes to Ranvier's (`known` there) for the arguments that it `takes`."""
 
     takes: Any
@@ -50,14 +50,14 @@ class _Routed:
         return f"<ranvier.numpy.{self.__name__}>"
 
 
-class _Unary(_Routed):
+class _Unary(Routed):
     def __call__(self, x: Any, /, *args: Any, **options: Any) -> Any:
         if type(x) is _ARRAY and x.ndim and x.dtype in _FLOATS and not args and not options:
             return self.ours(x)
         return self.other(x)(x, *args, **options)
 
 
-class _Reduction(_Routed):
+class _Reduction(Routed):
     def __call__(self, a: Any, axis: Any = None, *args: Any, **options: Any) -> Any:
         if type(a) is _ARRAY and a.size and a.ndim and a.dtype in _FLOATS and not args and axis != ():
             if not options:
@@ -67,7 +67,7 @@ class _Reduction(_Routed):
         return self.other(a)(a, axis, *args, **options)
 
 
-class _Product(_Routed):
+class _Product(Routed):
     def __call__(self, a: Any, b: Any, *args: Any, **options: Any) -> Any:
         if type(a) is type(b) is _ARRAY and a.ndim == b.ndim == 2 and not args and not options:
             if a.dtype == b.dtype and a.dtype in _FLOATS:

@@ -6,9 +6,9 @@ import numpy
 import pytest
 import ranvier as rv
 import ranvier.numpy as np
-from ranvier.numpy import _Product, _Reduction, _Routed, _Unary
+from ranvier.numpy import Routed, _Product, _Reduction, _Unary
 
-ROUTED = {name: f for name, f in vars(np).items() if isinstance(f, _Routed)}
+ROUTED = {name: f for name, f in vars(np).items() if isinstance(f, Routed)}
 UNARY, REDUCTIONS, PRODUCTS = (
     [name for name, f in ROUTED.items() if isinstance(f, kind)] for kind in (_Unary, _Reduction, _Product)
 )

@@ -129,7 +129,13 @@ class Op:
         if kind == "elementwise":
             infer = infer or elementwise_infer(name, rule or "promote")
         assert infer is not None, f"op {name!r} needs an infer rule"
-        self.name, self.kind, self.infer, self.reference, self.vjp = name, kind, _addressable(name, infer), reference, vjp
+        self.name, self.kind, self.infer, self.reference, self.vjp = (
+            name,
+            kind,
+            _addressable(name, infer),
+            reference,
+            vjp,
+        )
         self.defaults = dict(attrs or {})
         self.rule = rule or ("promote" if kind == "elementwise" else None)
         self.arity, self.encode, self.extras, self.inplace = arity, encode, extras, inplace or {}
@@ -213,7 +219,9 @@ def _addressable(name: str, infer: Callable) -> Callable:
         specs = infer(*avals, **attrs)
         for shape, dtype in specs if type(specs) is list else (specs,):
             if math.prod(n or 1 for n in shape) * dtype.itemsize >= 2**63:
-                raise ShapeError(f"{name}: a result of shape {tuple(shape)} and dtype {dtype} is larger than memory can be")
+                raise ShapeError(
+                    f"{name}: a result of shape {tuple(shape)} and dtype {dtype} is larger than memory can be"
+                )
         return specs
 
     return checked
