@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import functools
+import gc
 import random
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -140,6 +142,16 @@ def another_list_with_equal_items():
     return lambda x: x * box.k[0], change
 
 
+def values_of_an_array():
+    k = np.array([2.0, 1.0])
+    return lambda x: x * float(k[0]), lambda value: k.__setitem__(0, value)
+
+
+def copy_of_an_array():
+    k = np.full(1, 2.0, np.float32)
+    return lambda x: x * rv.tensor(k), lambda value: k.fill(value)
+
+
 def another_object():
     box = types.SimpleNamespace(config=Config(2.0))
     return lambda x: x * box.config.scale, lambda value: setattr(box, "config", Config(value))
@@ -169,7 +181,7 @@ def an_array():
 @pytest.mark.parametrize("make", [
     closure, read_global, read_through_a_function, read_inside_of_a_comprehension, attribute_of_an_object,
     attribute_in_a_method, attribute_of_a_class, entry_of_a_dict, item_of_a_list, another_object, item_of_a_nested_list,
-    module_in_a_list, tensor_in_a_dict, size_of_a_set, end_of_a_queue, another_list_with_equal_items, a_tuple,
+    module_in_a_list, tensor_in_a_dict, size_of_a_set, end_of_a_queue, another_list_with_equal_items, values_of_an_array, copy_of_an_array, a_tuple,
     another_function, a_function_of_a_library, an_array,
 ], ids=lambda f: f.__name__)  # fmt: skip
 def test_what_names_stand_for_is_read_anew(make, calls):
@@ -207,6 +219,42 @@ def test_an_equal_value_is_no_change():
     assert g(ONE).signbit().item()
     set_k(0.0)
     assert not g(ONE).signbit().item()
+
+
+def test_an_array_that_is_an_operand_is_read_where_it_lies():
+    k = np.full(1, 2.0, np.float32)
+    g, traces = counted(lambda x: x * k)
+    for value in (2.0, 3.0, 4.0):
+        k[0] = value
+        assert g(ONE).item() == value
+    assert len(traces) == 1
+
+
+def test_arguments_that_are_equal_but_not_the_same():
+    class Scale:
+        def __init__(self, k):
+            self.k = k
+
+        def __eq__(self, other):
+            return isinstance(other, Scale)
+
+        def __hash__(self):
+            return 1
+
+    g = rv.compile(lambda x, scale: x * scale.k)
+    two, three = Scale(2.0), Scale(3.0)
+    for _ in range(2):
+        assert g(ONE, two).item() == 2.0 and g(ONE, three).item() == 3.0
+
+
+def test_arguments_are_not_kept():
+    g = rv.compile(lambda x: x * 2)
+    x = rv.ones(3)
+    g(x), g(x)
+    ref = weakref.ref(x)
+    del x
+    gc.collect()
+    assert ref() is None
 
 
 def test_a_name_that_only_looks_like_a_global_is_not_watched():

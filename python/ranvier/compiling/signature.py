@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -67,5 +68,7 @@ def _add(name: str, x: Any, parts: list, arrays: list) -> None:
                 "list or dict of them"
             ) from None
         parts += (type(x), x)
+        if type(x).__eq__ is not object.__eq__ and hasattr(x, "__dict__") and not is_dataclass(x):
+            parts.append(id(x))  # equal to others, but not known to be the same
         if isinstance(x, (float, np.floating)) and x == 0:
             parts.append(bool(np.signbit(x)))  # -0.0 == 0.0

@@ -30,6 +30,10 @@ def _options(optimizer: Any, names: set[str]) -> list:
     return [[group.get(name) for name in sorted(names & group.keys() - {"params"})] for group in optimizer.param_groups]
 
 
+def _is_input(x: Any) -> bool:
+    return isinstance(x, TensorBase) and not x._requires_grad
+
+
 class Trace:
     """A function on arguments of one signature. It may run while `guards.hold()`."""
 
@@ -38,7 +42,8 @@ class Trace:
     ):
         given: list[Any] = []
         map_structure(given.append, (args, kwargs))
-        watch = Watch((fn, *given))  # structures of arguments are a part of the key
+        # structures of arguments, and shapes of inputs, are a part of the key
+        watch = Watch((fn, *(x for x in given if not isinstance(x, np.ndarray) and not _is_input(x))))
         tracer = Tracer((*watch.leaves.values(), *known_grads), watch.arrays)
         before = Before(watch)
         inputs: list[tuple[Any, Any]] = []  # stand-ins for the arguments, and their values at the start
@@ -78,6 +83,8 @@ class Trace:
             Entry(t, "_version", version, None, f"a tensor of shape {t.shape}, of which Python reads the values,")
             for t, version in tracer.values_read.values()
         ]
+        # an array that is no operand was read by Python
+        watch.entries += [entry for entry in watch.ndarrays if id(entry.value) not in tracer.by_array]
         tracer.guard(get_default_dtype)
         for optimizer in watch.optimizers:
             tracer.guard(partial(_options, optimizer, watch.strings))

@@ -144,7 +144,7 @@ class Watch:
     """What the functions from `roots` on depend on: the places that they read by name, and what they find there.
 
     entries: places whose value a trace takes for granted. modules: nn.Modules. leaves: tensors that require gradients.
-    tensors: all of them; arrays: ids of theirs. strings: that are in the code.
+    ndarrays: NumPy's, as places. tensors: all of them; arrays: ids of theirs. strings: that are in the code.
     random: generators of random numbers that are not Ranvier's; draws: whether some code names one.
     """
 
@@ -153,6 +153,7 @@ class Watch:
         self.modules: dict[int, Any] = {}
         self.leaves: dict[int, Any] = {}
         self.tensors: list[Any] = []
+        self.ndarrays: list[Entry] = []
         self.arrays: set[int] = set()
         self.optimizers: list[Any] = []
         self.strings: set[str] = set()
@@ -207,6 +208,9 @@ class Watch:
             self.arrays.add(id(value._data))
             if value._requires_grad and value._node is None:
                 self.leaves[id(value)] = value
+        elif isinstance(value, np.ndarray):
+            if (items := items_of(value)) is not None:
+                self.ndarrays.append(Entry(types.CellType(value), None, value, items, name))
         elif _is_module(value):
             self._module(value)
         elif isinstance(value, (tuple, *CONTAINERS)):

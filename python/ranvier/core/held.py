@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 MOST_ITEMS = 256  # of a container that is looked into
+MOST_BYTES = 1 << 16  # of an array
 CONTAINERS = (list, dict, set, deque)  # whose items may change
 SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, slice)
 
@@ -30,7 +31,7 @@ def same(a: Any, b: Any) -> bool:
         return False
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(same, a, b))
-    return isinstance(a, SCALARS) and repr(a) == repr(b)
+    return a == b if isinstance(a, (str, bytes)) else isinstance(a, SCALARS) and repr(a) == repr(b)
 
 
 def all_items(x: Any) -> tuple:
@@ -39,7 +40,9 @@ def all_items(x: Any) -> tuple:
 
 
 def items_of(x: Any) -> tuple | None:
-    """What a container holds; None for anything else, and for a large one."""
+    """What a container or a NumPy array holds; None for anything else, and for a large one."""
+    if isinstance(x, np.ndarray):
+        return (x.tobytes(), x.shape, x.dtype) if x.nbytes <= MOST_BYTES and not x.dtype.hasobject else None
     if not isinstance(x, CONTAINERS) or len(x) > MOST_ITEMS:
         return None
     return all_items(x)
