@@ -1,7 +1,9 @@
 """Runs that are broken off and gone on with: every number is what it would have been without a break."""
 
+import copy
 import csv
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -118,6 +120,23 @@ def test_save_load_and_resume_in_one_process(tmp_path):
     for again in (first,):
         again.load_state_dict(first.state_dict())
         assert again.history.epoch == list(range(5))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_a_copy_goes_its_own_way(copied):
+    first = made()
+    first.fit(X, Y, epochs=2, batch_size=8, seed=1, verbose=0)
+    first.predict(X)
+    twin, before = copied(first), numbers(first)
+    state = rv.random.default_generator.get_state()
+    twin.fit(X, Y, epochs=4, batch_size=8, resume=True, verbose=0)
+    assert numbers(first) == before and numbers(twin) != before
+    assert not np.array_equal(first.predict(X), twin.predict(X))
+    rv.random.default_generator.set_state(state)
+    first.fit(X, Y, epochs=4, batch_size=8, resume=True, verbose=0)
+    whole = made()
+    whole.fit(X, Y, epochs=4, batch_size=8, seed=1, verbose=0)
+    assert numbers(first) == numbers(twin) == numbers(whole)
 
 
 def test_after_ctrl_c_the_cut_epoch_begins_again():

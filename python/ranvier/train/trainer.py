@@ -129,6 +129,13 @@ class Trainer:
             self._predictor = Predictor(self.model, self.compile)
             self._takes_floats: dict[tuple, bool] = {}
 
+    def __getstate__(self) -> dict[str, Any]:  # copies and files hold no steps, which are tied to this model
+        return {name: value for name, value in vars(self).items() if name not in ("_steps", "_predictor", "_pending")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _steps={}, _pending=None)
+        self._predictor = Predictor(self.model, self.compile)
+
     # ------------------------------------------------------------ fit
 
     def fit(
