@@ -321,8 +321,7 @@ class Tensor(TensorBase, Methods):
 
     def retain_grad(self) -> None:
         """Leave the gradient of this result of other tensors in `.grad`, as that of a leaf is."""
-        if self._node is not None and not self.__dict__.get("retains_grad"):
-            self.__dict__["retains_grad"] = True
+        if self._node is not None and not self.retains_grad:
             this = weakref.ref(self)
 
             def keep(g: Tensor) -> None:
@@ -330,7 +329,20 @@ class Tensor(TensorBase, Methods):
                 if t is not None:
                     t.grad = g.detach().clone() if t.grad is None else t.grad + g
 
-            hooks.register(self, keep, last=True)
+            self.__dict__["_retained"] = keep, hooks.register(self, keep, last=True)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether retain_grad() was called on this result."""
+        return "_retained" in self.__dict__
+
+    def _take_history(self, of: Tensor) -> None:
+        """Be on the tape where `of` is. Hooks stay with their value; the gradient that is retained is this tensor's."""
+        self._requires_grad, self._node, self._index = of._requires_grad, of._node, of._index
+        if of._node is not None and hooks.any_hooks() and self.retains_grad:
+            keep, handle = self.__dict__["_retained"]
+            handle.remove()
+            self.__dict__["_retained"] = keep, hooks.register(self, keep, last=True)
 
     @property
     def grad_fn(self) -> Any:
@@ -376,7 +388,7 @@ class Tensor(TensorBase, Methods):
         if local.grad_enabled and new._requires_grad:
             if not self._requires_grad:
                 Epoch.bump()  # compiled functions may have captured it, or views of it, as constants
-            self._requires_grad, self._node, self._index = True, new._node, new._index
+            self._take_history(new)
         return self
 
     def _follow_base(self) -> None:

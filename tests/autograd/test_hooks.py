@@ -105,6 +105,26 @@ def test_hooks_of_modules_say_what_they_cannot_do():
         assert not tanh(x).requires_grad
 
 
+@pytest.mark.parametrize(
+    "change", [lambda y: y.mul_(3), lambda y: y[0].mul_(3), lambda y: y.copy_(y.detach() * 2), lambda y: y.T.sin_()]
+)
+def test_a_retained_gradient_after_a_change_in_place_as_in_pytorch(torch, change):
+    results = []
+    for lib in (rv, torch):
+        x = lib.tensor([[1.0, 2.0], [0.5, -1.0]], requires_grad=True)
+        y = x * 2
+        view = y[0]
+        for t in (y, view):
+            t.retain_grad()
+        y.register_hook(lambda g: g * 100)
+        change(y)
+        (y * 5 + view).sum().backward()
+        assert y.retains_grad and not x.retains_grad
+        results.append([t.grad.numpy() for t in (x, y, view)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
 def test_hooks_after_accumulation_as_in_pytorch(torch):
     results = []
     for lib in (rv, torch):

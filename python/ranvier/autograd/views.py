@@ -74,7 +74,7 @@ def follow_base(t: Any) -> None:
         with set_grad_enabled(True):
             fresh = ops.index.index_get(base, *places, axes=axes) if axes else base.reshape(t.shape)
     if recorded:
-        t._requires_grad, t._node, t._index = fresh._requires_grad, fresh._node, fresh._index
+        t._take_history(fresh)
     t._version = base._version
 
 

@@ -602,7 +602,9 @@ def norm(input: Array, p: float | str = 2.0, dim: Any = None, keepdim: bool = Fa
         return run_reduction(_norm, input, dim, keepdim, {"p": p})
     need_float("norm", input.dtype)
     size, unit = _abs(input), None
-    if 0 not in input.shape:  # in units of the term that counts most, a constant for the gradient, powers do not overflow
+    if (
+        0 not in input.shape
+    ):  # in units of the term that counts most, a constant for the gradient, powers do not overflow
         unit = (amax if p > 0 else amin)(size.detach() if hasattr(size, "detach") else size, dim, True)
         unit = where((unit == 0) | (unit == math.inf), 1.0, unit)
         size = div(size, unit)
