@@ -7,8 +7,6 @@
 namespace rv {
 namespace {
 
-const Connection& c = connection;
-
 bool is_basic(PyObject* index) {
   return PyLong_CheckExact(index) || PySlice_Check(index) || index == Py_None || index == Py_Ellipsis ||
          PyArray_IsScalar(index, Integer);
@@ -43,12 +41,13 @@ PyObject* view(PyObject* array, PyObject* index) {
 }
 
 PyObject* get_item(PyObject* t, PyObject* index) {
-  PyObject* data = at(t, c.data);
+  PyObject* data = at(t, connection.data);
   PyObject* context = thread_context();
   if (!context) return nullptr;
   int quick = data && PyArray_CheckExact(data) && all_basic(index) && !may_be_stale(t);
-  if (quick) quick = 1 - context_is(context, c.eager_name, Py_None);  // tracing, or another backend
-  if (quick == 1 && at(t, c.requires_grad) == Py_True) quick = 1 - context_is(context, c.grad_name, Py_True);
+  if (quick) quick = 1 - context_is(context, connection.eager_name, Py_None);  // tracing, or another backend
+  if (quick == 1 && at(t, connection.requires_grad) == Py_True)
+    quick = 1 - context_is(context, connection.grad_name, Py_True);
   if (quick == 1) {
     Py_INCREF(data);  // a slice's numbers may run code that gives the tensor another array
     PyObject* found = view(data, index);
@@ -59,7 +58,7 @@ PyObject* get_item(PyObject* t, PyObject* index) {
   }
   PyErr_Clear();  // Python says what is wrong
   PyObject* const args[] = {t, index};
-  return PyObject_Vectorcall(c.get_item, args, 2, nullptr);
+  return PyObject_Vectorcall(connection.get_item, args, 2, nullptr);
 }
 
 }  // namespace

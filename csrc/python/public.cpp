@@ -3,7 +3,9 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <vector>
 
 #include "python/memo.h"
 #include "python/tensors.h"
@@ -83,9 +85,12 @@ PyObject* run(Public* self, PyObject* const* args, size_t flags, PyObject* names
 bool is_tensor(PyObject* o) { return connection.tensor && PyObject_TypeCheck(o, connection.tensor); }
 bool is_array(PyObject* o) { return PyArray_Check(o) || PyArray_CheckScalar(o); }
 
-// Whether there are arrays among the arguments, and no tensors. Bits: 1 arrays, 2 tensors.
+bool is_scalar(PyObject* o) { return PyArray_IsScalar(o, Number) || PyArray_IsScalar(o, Bool); }
+
+// What there is among the arguments. Bits: 1 arrays and NumPy's scalars, 2 tensors, 4 arrays.
 int kinds(PyObject* o) {
   if (is_tensor(o)) return 2;
+  if (PyArray_Check(o)) return 1 | 4;
   if (is_array(o)) return 1;
   int found = 0;
   if (PyTuple_CheckExact(o) || PyList_CheckExact(o))
@@ -116,28 +121,46 @@ PyObject* as_arrays(PyObject* result) {
   return result;
 }
 
+PyObject* call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names);
+
+// The call with NumPy's scalars as 0-d arrays.
+PyObject* call_of_arrays(PyObject* object, PyObject* const* args, Py_ssize_t n, PyObject* names) {
+  const Py_ssize_t count = n + (names ? PyTuple_GET_SIZE(names) : 0);
+  std::vector<pybind11::object> arrays;
+  std::vector<PyObject*> given;
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    PyObject* array = is_scalar(args[k]) ? PyArray_FromScalar(args[k], nullptr) : Py_NewRef(args[k]);
+    if (!array) return nullptr;
+    arrays.push_back(pybind11::reinterpret_steal<pybind11::object>(array));
+    given.push_back(array);
+  }
+  return call(object, given.data(), static_cast<size_t>(n), names);
+}
+
 PyObject* call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
   Public* self = self_of(object);
-  const Py_ssize_t n = PyVectorcall_NARGS(flags);
+  const Py_ssize_t n = PyVectorcall_NARGS(flags), count = n + (names ? PyTuple_GET_SIZE(names) : 0);
   PyObject* result = nullptr;
   bool known = false;
   Signature signature;
-  if (self->remembers && signature.build(self->id, args, n, names)) {
-    known = signature.recall(result);
-    if (!known) {
+  const bool described = self->remembers && signature.build(self->id, args, n, names);
+  if (described) known = signature.recall(result);
+  if (!known) {
+    int found = 0;
+    for (Py_ssize_t k = 0; k < count && (self->remembers || self->alike); ++k) found |= kinds(args[k]);
+    // of NumPy's scalars alone the dtype counts; beside arrays and tensors they are numbers
+    if (found == 1 && self->remembers && std::any_of(args, args + count, is_scalar))
+      return call_of_arrays(object, args, n, names);
+    if (described) {
       const Watch watch;
       result = run(self, args, flags, names);
       if (result) signature.remember(watch, result);
+    } else {
+      result = run(self, args, flags, names);
     }
-  } else {
-    result = run(self, args, flags, names);
+    if (result && self->alike && found && !(found & 2)) result = as_arrays(result);
   }
-  if (result) {
-    if (known || !self->alike) return result;
-    int found = 0;
-    for (Py_ssize_t k = 0; k < n + (names ? PyTuple_GET_SIZE(names) : 0); ++k) found |= kinds(args[k]);
-    return found == 1 ? as_arrays(result) : result;
-  }
+  if (result) return result;
   if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_AttributeError)) return nullptr;
   return explained(self, args, n, names);
 }

@@ -132,3 +132,31 @@ def test_truths_of_tensors_as_indices():
     assert t.item() == 1.0
     with pytest.raises(rv.TraceError):
         rv.compile(lambda x: x[x.sum() > 0])(rv.ones(3))
+
+
+# ---------------------------------------------------------------- NumPy's scalars
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        rv.sqrt, rv.sinc, rv.asinh, rv.nan_to_num, rv.logit, rv.sum, rv.var, lambda x: rv.softmax(x, 0),
+        lambda x: rv.fmax(x, 0.25), lambda x: rv.add(x, 1), lambda x: rv.clamp(x, 0, 1), lambda x: rv.sum(x, np.int64(0)),
+        lambda x: rv.where(np.True_, x, 2.0), lambda x: rv.hypot(x, x), lambda x: rv.sum(input=x, axis=0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scalars_are_arrays(call, dtype):
+    """rv.sqrt(np.mean(a)) computes in the dtype of its scalar, and gives an array."""
+    x = np.dtype(dtype).type(0.3)
+    for _ in range(2):
+        result, expected = call(x), call(np.asarray(x))
+        assert isinstance(result, np.ndarray) and result.dtype == expected.dtype == x.dtype
+        assert result.tobytes() == expected.tobytes()
+
+
+def test_scalars_beside_others_are_numbers():
+    for x in (rv.ones(2), np.ones(2, np.float32)):
+        for result in (rv.mul(x, np.float64(0.1)), rv.mul(np.float64(0.1), x), rv.hypot(x, np.float64(2.0))):
+            assert type(result) is type(x) and result.dtype == np.float32
+    assert isinstance(rv.sqrt(2.0), rv.Tensor)
