@@ -28,7 +28,7 @@ VIEWS = {
     "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_tensors", "broadcast_to", "cartesian_prod", "chunk", "diagonal", "dsplit",
     "einsum", "expand", "expand_as", "flatten", "hsplit", "meshgrid", "movedim", "narrow", "permute", "positive", "ravel",
     "reshape", "select", "split", "squeeze", "swapaxes", "t", "tensor_split", "transpose", "unbind", "unflatten", "unsqueeze",
-    "view", "vsplit", "dropout", "dropout1d", "dropout2d", "dropout3d",
+    "view", "vsplit", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
 }  # fmt: skip
 
 
