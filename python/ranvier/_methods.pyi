@@ -257,6 +257,8 @@ class Methods:
         """`clamp`, in place."""
     def clone(self) -> Tensor:
         """A copy in C order, which gradients flow through."""
+    def combinations(self, r: int = 2, with_replacement: bool = False) -> Tensor:
+        """The selections of r elements of a vector, in its order, as rows; with_replacement: one element may be taken again."""
     def copysign(self, other: TensorLike) -> Tensor:
         """|input| with the sign of `other`, which may be that of -0."""
     def copysign_(self, other: TensorLike) -> Tensor:
@@ -748,6 +750,8 @@ class Methods:
         """input - floor_divide(input, other) * other: the result has the sign of `other`, as Python's %."""
     def mod_(self, other: TensorLike) -> Tensor:
         """`remainder`, in place."""
+    def mode(self, dim: int = -1, keepdim: bool = False, *, axis: int = -1, keepdims: bool = False) -> SortResult[Tensor]:
+        """The most frequent value along `dim`, of several the least, and the last of its positions. Has no gradient."""
     def moveaxis(self, source: Any, destination: Any) -> Tensor:
         """Axes `source` moved to the places `destination`; the others keep their order."""
     def movedim(self, source: Any, destination: Any) -> Tensor:
@@ -914,16 +918,16 @@ class Methods:
     def rsqrt_(self) -> Tensor:
         """`rsqrt`, in place."""
     @overload
-    def scatter(self, dim: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None) -> Tensor:
-        """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`."""
+    def scatter(self, dim: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+        """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`; reduce="add": += it."""
     @overload
-    def scatter(self, axis: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None) -> Tensor:
-        """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`."""
+    def scatter(self, axis: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+        """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`; reduce="add": += it."""
     @overload
-    def scatter_(self, dim: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None) -> Tensor:
+    def scatter_(self, dim: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
         """`scatter`, in place."""
     @overload
-    def scatter_(self, axis: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None) -> Tensor:
+    def scatter_(self, axis: int, index: TensorLike, src: TensorLike | None = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
         """`scatter`, in place."""
     @overload
     def scatter_add(self, dim: int, index: TensorLike, src: TensorLike) -> Tensor:

