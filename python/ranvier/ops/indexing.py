@@ -41,7 +41,7 @@ def _plan(x: Any, index: Any) -> tuple:
             if item.dtype == np.bool_:
                 items[i] = bool(item)
             elif item.dtype.kind in "iu" and not (isinstance(item, TensorBase) and is_traced(item._data)):
-                items[i] = int(item)
+                items[i] = int(np.asarray(item))
 
     def axes_used(item: Any) -> int:
         if item is None or item is Ellipsis or isinstance(item, bool):
