@@ -4,6 +4,7 @@ Rows in memory are gathered natively, one call a batch; there is no Python work 
 """
 
 from ..core.namespace import listing as _listing
+from . import augment as augment
 from .dataset import (
     ChainDataset,
     ConcatDataset,
@@ -14,6 +15,7 @@ from .dataset import (
     TensorDataset,
     random_split,
 )
+from .files import read_cifar10, read_idx, read_images
 from .loader import DataLoader, default_collate, get_worker_info
 from .sampler import (
     BatchSampler,
@@ -28,7 +30,8 @@ from .scaling import MinMaxScaler, StandardScaler
 __all__ = [
     "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "MinMaxScaler",
     "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "StandardScaler", "Subset", "SubsetRandomSampler",
-    "TensorDataset", "WeightedRandomSampler", "default_collate", "get_worker_info", "random_split",
+    "TensorDataset", "WeightedRandomSampler", "default_collate", "get_worker_info", "random_split", "read_cifar10",
+    "read_idx", "read_images",
 ]  # fmt: skip
 
 __dir__ = _listing(globals())
