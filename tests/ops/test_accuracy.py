@@ -198,6 +198,18 @@ def test_norms_do_not_overflow_on_the_way() -> None:
 
 def test_mixed_dtypes_compute_in_the_wider() -> None:
     gives(1.1 * math.log(3), rv.xlogy, np.float64([1.1]), np.uint8([3]), rtol=1e-15)
+    gives(np.uint8([3]), rv.fmod, np.array(-1, np.int32), np.uint8([6]))  # -1 is 255 in the dtype of the result
+
+
+def test_lerp_ends_where_it_should() -> None:
+    start, end = f4(1e8, -3, 3e38), f4(1, 7e-9, 1e38)
+    gives(end, lambda a, b: rv.lerp(a, b, 1.0), start, end)
+    gives(start, lambda a, b: rv.lerp(a, b, 0.0), start, end)
+    weights = f4(1, 0, 1)
+    gives(np.where(weights == 1, end, start), rv.lerp, start, end, weights)
+    t = rv.tensor([0.25, 0.75], requires_grad=True)
+    rv.lerp(rv.tensor([1.0, 1.0]), rv.tensor([3.0, 3.0]), t).sum().backward()
+    assert t.grad.tolist() == [2, 2]
 
 
 def test_values_and_places_that_are_none() -> None:

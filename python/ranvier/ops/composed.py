@@ -146,7 +146,9 @@ def frac(input: Array) -> Array:
 def fmod(input: Array, other: Array) -> Array:
     """The remainder of division toward zero: it has the sign of input, as C's fmod."""
     input, other = as_arrays(input, other)
-    if not is_float(promote([input, other])):
+    common = promote([input, other])
+    if not is_float(common):
+        input, other = cast_to(input, common), cast_to(other, common)  # first: a sign may be lost
         rest = remainder(input, other)  # with the sign of other
         return where(logical_and(ne(rest, 0), logical_xor(lt(input, 0), lt(rest, 0))), sub(rest, other), rest)
     input, other = as_arrays(input, other, floats=True)

@@ -559,8 +559,18 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
 
 
 def lerp(input: Array, end: Array, weight: Array) -> Array:
-    """input + weight * (end - input)."""
-    return _add(input, _mul(weight, _sub(end, input)))
+    """input + weight * (end - input); exactly `end` for the weight 1."""
+    way = _sub(end, input)
+
+    def from_start() -> Any:
+        return _add(input, _mul(way, weight))
+
+    def from_end() -> Any:
+        return _sub(end, _mul(way, _sub(1, weight) if hasattr(weight, "dtype") else 1 - weight))
+
+    if hasattr(weight, "dtype"):
+        return _where(_lt(_abs_op(weight), 0.5), from_start(), from_end())
+    return from_start() if _abs(weight) < 0.5 else from_end()
 
 
 # ---------------------------------------------------------------- public: functions
