@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/memo.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -270,19 +271,19 @@ void Signature::remember(const Watch& watch, PyObject* result) const {
     return;
   }
   auto deed = std::make_shared<Deed>();
-  bool used[kMostLeaves] = {};
+  Py_ssize_t uses[kMostLeaves] = {};  // in one call, at most
   for (const auto& m : made) {
     std::vector<uint8_t> inputs;
     for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(m.inputs); ++k) {
       const int leaf = find(PyTuple_GET_ITEM(m.inputs, k));
       if (leaf < 0) return;
-      used[leaf] = true;
       inputs.push_back(static_cast<uint8_t>(leaf));
+      uses[leaf] = std::max(uses[leaf], std::count(inputs.begin(), inputs.end(), leaf));
     }
     deed->steps.push_back({Py_NewRef(m.call), std::move(inputs)});
   }
   for (int k = 0; k < leaves_; ++k)  // one whose values decided what to do, perhaps
-    if (is_array_[k] && !used[k] && find(leaf_[k]) == k) return;
+    if (is_array_[k] && uses[find(leaf_[k])] < std::count(leaf_, leaf_ + leaves_, leaf_[k])) return;
   deed->key.assign(word_, word_ + length_);
   deed->hash = hash_;
   for (int k = 0; k < names_; ++k) deed->named.push_back(Py_NewRef(named_[k]));

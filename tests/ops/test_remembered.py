@@ -181,3 +181,15 @@ def test_array_functions_give_arrays_whatever_is_between():
         assert isinstance(got, np.ndarray) and got.dtype == of_tensors.dtype, name
         np.testing.assert_array_equal(got, of_tensors)
     assert isinstance(rv.zeros_like(a), rv.Tensor)  # says that it makes tensors
+
+
+def test_one_array_in_two_parts_is_not_taken_for_one_of_them():
+    """The values of the second argument decide, though its memory is the first's."""
+    for cuts in ([1, 2, 0, 3], [2, 1, 3, 0]):
+        a = np.array(cuts)
+        parts, expected = thrice(rv.vsplit, a, a), np.split(a, a)
+        assert [p.tolist() for p in parts] == [p.tolist() for p in expected]
+    for x in (array(4), array(4, seed=1)):
+        t = rv.tensor(x)
+        np.testing.assert_array_equal(thrice(rv.mul, t, t), x * x)
+        assert thrice(rv.cat, [t, t]).tolist() == [*x.tolist(), *x.tolist()]
