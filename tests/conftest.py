@@ -39,3 +39,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"torch", "oracle"} & set(item.fixturenames):
             item.add_marker("torch")
+
+
+@pytest.fixture
+def double_scalars(torch):
+    """PyTorch keeps scalar states, such as NAdam's product, in its default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -100,14 +100,6 @@ def test_trajectory_is_pytorchs(oracle, name, options, dtype, compiled):
         np.testing.assert_allclose(a, b, rtol=max(rtol, 1e-6), atol=rtol)
 
 
-@pytest.fixture
-def double_scalars(torch):
-    """PyTorch keeps scalar states, such as NAdam's product, in its default dtype."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_state_dict_goes_both_ways_with_pytorch(torch, double_scalars, name):
     options = CASES[name][-1]

@@ -241,6 +241,15 @@ class Adagrad(FusedOptimizer):
     ):
         super().__init__(params, _options(locals()))
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a dict with "params" and options that differ from the defaults; the sums begin at once, as in
+        PyTorch.
+        """
+        super().add_param_group(param_group)
+        group = self._param_groups[-1]
+        self._refresh(group)
+        self._complete_states(group, group["params"])
+
 
 class Adadelta(FusedOptimizer):
     """Steps of g sqrt(mean of past steps^2 + eps) / sqrt(mean of g^2 + eps) (Zeiler, 2012)."""

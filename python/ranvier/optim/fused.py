@@ -246,11 +246,12 @@ class FusedOptimizer(Optimizer):
             plan.edits = states.edits
         return True
 
-    def _make_plan(self, group: ParamGroup, live: list[Tensor], key: list) -> _Plan:
-        attrs = dict(zip(self._rule.defaults, key[0], strict=True))
+    def _complete_states(self, group: ParamGroup, params: list[Tensor]) -> tuple[str, ...]:
+        """Let each of `params` have all states that the group's flags ask for, and return their names."""
+        attrs = dict(zip(self._rule.defaults, group.flags, strict=True))
         names = (*self._rule.scalars(**attrs), *self._rule.states(**attrs))
         taken: set[int] = set()
-        for position, p in enumerate(live):
+        for position, p in enumerate(params):
             entry = self._state[p]
             given = dict(entry)
             self._begin(given)
@@ -261,11 +262,15 @@ class FusedOptimizer(Optimizer):
                 taken.add(id(state))
                 if entry.get(name) is not state:
                     entry.begin(name, state)
+        return names
+
+    def _make_plan(self, group: ParamGroup, live: list[Tensor], key: list) -> _Plan:
+        names = self._complete_states(group, live)
         by_dtype: dict[Any, list[Tensor]] = {}
         for p in live:
             by_dtype.setdefault(p.dtype, []).append(p)
         kinds = [kind for params in by_dtype.values() for kind in _apart(params)]
-        call = self._rule.bind(**attrs)
+        call = self._rule.bind(**dict(zip(self._rule.defaults, group.flags, strict=True)))
         buckets = [
             _Bucket(call, group.hyper[0], kind, [self._state[p][name] for name in names for p in kind])
             for kind in kinds
