@@ -50,7 +50,7 @@ inline bool view_of(PyArrayObject* a, View& view) {
   return true;
 }
 
-inline constexpr int64_t kPageBytes = 4096, kResultBytes = 16 << 10;
+inline constexpr int64_t kResultBytes = 16 << 10;
 
 // A fresh C-contiguous array; from `cached_from` bytes on it comes from the caching allocator, aligned to cache lines.
 // Null with a Python error on failure.

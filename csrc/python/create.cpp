@@ -2,7 +2,6 @@
 #include "python/create.h"
 
 #include <algorithm>
-#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <type_traits>
@@ -74,7 +73,7 @@ PyObject* filled(PyObject*, PyObject* const* args, Py_ssize_t n) {
   if (nbytes >= kLargeArray) Py_RETURN_NONE;
   PyObject* array = nullptr;
   auto make = [&] {
-    array = new_array(code, static_cast<int>(ndim), shape, nbytes, kPageBytes);
+    array = new_array(code, static_cast<int>(ndim), shape, nbytes, 0);  // aligned, like core/memory.py's
     return array ? PyArray_DATA(reinterpret_cast<PyArrayObject*>(array)) : nullptr;
   };
   bool fits = true;

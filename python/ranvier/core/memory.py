@@ -43,7 +43,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any, make: Any = np.empty) -> n
 
 def aligned_full(shape: tuple[int, ...], value: Any, dtype: Any) -> np.ndarray:
     """Such an array filled with one number; zeros are the system's fresh pages."""
-    array = filled(shape, dtype, value)
+    array = filled(shape, np.dtype(dtype), value)
     if array is not None:
         return array
     if not any(np.asarray(value, dtype).tobytes()):  # and no -0
