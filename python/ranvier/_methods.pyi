@@ -610,7 +610,7 @@ class Methods:
     def leaky_relu_(self, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
         """`leaky_relu`, in place."""
     def lerp(self, end: TensorLike, weight: TensorLike) -> Tensor:
-        """input + weight * (end - input)."""
+        """input + weight * (end - input); exactly `end` for the weight 1."""
     def lerp_(self, end: TensorLike, weight: TensorLike) -> Tensor:
         """`lerp`, in place."""
     def less(self, other: TensorLike) -> Tensor:
