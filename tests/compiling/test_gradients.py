@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import ranvier as rv
@@ -247,3 +249,62 @@ def test_errors_leave_gradients_as_they_were(clear):
     with pytest.raises(TraceError):
         g()
     assert run.w.grad is grad and grad.tolist() == expected
+
+
+def _steps(run, wrap):
+    """Steps of all kinds over one model, each compiled by `wrap`."""
+    model, optimizer, x = run.model, run.optimizer, t(5, 2)
+    box = SimpleNamespace(scale=1.0, factors=[1.0])
+
+    def loss():
+        return (model(x) * box.scale * box.factors[0]).square().mean()
+
+    def whole():
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    def update():
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def forget():
+        run.w.grad = None
+
+    def other_scale():
+        box.scale *= 0.9
+        box.factors[0] += 0.1
+
+    inside = [
+        lambda: loss().backward(), optimizer.step, update, whole, optimizer.zero_grad, model.zero_grad, forget,
+        lambda: optimizer.zero_grad(set_to_none=False), lambda: model.zero_grad(set_to_none=False),
+        lambda: clip_grad_norm_(model.parameters(), 0.1),
+    ]  # fmt: skip
+
+    def compiled(f):
+        def quiet():
+            f()
+
+        return wrap(quiet)
+
+    def other_rate():
+        optimizer.param_groups[0]["lr"] *= 0.7
+
+    return [*map(compiled, inside), lambda: loss().backward(), other_scale, other_rate]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_sequences_of_steps(seed):
+    ends = []
+    for wrap in (lambda f: f, rv.compile):
+        run = Run()
+        steps = _steps(run, wrap)
+        for k in np.random.default_rng(seed).integers(0, len(steps), 12):
+            steps[k]()
+            run.look()
+        ends.append(run.seen)
+    for eager, compiled in zip(*ends, strict=True):
+        assert (eager[1] is None) == (compiled[1] is None)
+        for a, b in zip(eager, compiled):
+            if a is not None:
+                np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)

@@ -76,7 +76,7 @@ class Trace:
                 raise
         watch.add(state.module for state in tracer.modules.values())
         self.changes = before.changes(tracer.modules.values())
-        if watch.reads_grad:
+        if "grad" in watch.read or "grad" in watch.written:
             for t, _ in tracer.grads_before.values():
                 tracer.read_grad(t)
         watch.entries += [

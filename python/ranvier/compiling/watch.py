@@ -166,11 +166,6 @@ class Watch:
         self._keep: list[Any] = []  # what `_seen` knows by id
         self.add(roots)
 
-    @property
-    def reads_grad(self) -> bool:
-        """Whether some code reads `.grad`."""
-        return "grad" in self.read
-
     def add(self, roots: Iterable[Any]) -> None:
         """Look at these values too, and at all that follows from them."""
         for value in roots:

@@ -7,6 +7,7 @@ functions know tensors without importing it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -203,6 +204,15 @@ def _fitting(array: np.ndarray, dtype: np.dtype, data: Any, name: str) -> np.nda
             worst = high if not high <= range_.max else low
             raise DTypeError(f"{name}: {worst} does not fit {dtype}, whose range is [{range_.min}, {range_.max}]")
     return array.astype(dtype)
+
+
+def with_grad(tensors: Iterable[Any]) -> list[Any]:
+    """Those that have a gradient; a trace holds while it is these."""
+    tensors = list(tensors)
+    if local.tracer is not None:
+        for t in tensors:
+            local.tracer.read_grad(t)
+    return [t for t in tensors if t.grad is not None]
 
 
 def as_tensor(data: Array, dtype: Any = None, device: Any = None) -> Tensor:

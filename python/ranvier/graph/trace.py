@@ -225,12 +225,13 @@ class Tracer:
         grads = []
         for t, before in self.grads_before.values():
             g = t.grad
-            if g is before:
+            if g is before and not (g is None and id(t) in self.cleared):
                 continue
-            if g is not None and is_traced(g._data):
+            if g is not None and (is_traced(g._data) or id(g._data) in self.given):
+                value = self.value_of(g)
                 memory = wrap(aligned_full(g.shape, 0, g.dtype))
                 start = self.graph.state(memory)
-                self.graph.updates[start] = g._data
+                self.graph.updates[start] = value
                 self.captured[id(memory)] = (memory, start)
                 _kept[id(memory._data)] = memory._data
                 g = memory

@@ -15,6 +15,7 @@ from ..core.device import Device, is_device
 from ..core.dtypes import as_dtype, is_float
 from ..core.errors import RanvierError, StateError
 from ..core.held import same
+from ..core.tensor import with_grad
 from ..tensor import Tensor
 from .gradient_hooks import Passage
 from .parameter import Parameter
@@ -477,12 +478,13 @@ class Module:
         """Forget the gradients of all parameters, or fill them with zeros."""
         if set_to_none and local.tracer is not None:
             local.tracer.grads_cleared(self.parameters())
-        for p in self.parameters():
-            if p.grad is not None:
-                if set_to_none:
-                    p.grad = None
-                else:
-                    p.grad = p.grad.detach().zero_()
+        for p in self.parameters() if set_to_none else with_grad(self.parameters()):
+            if set_to_none:
+                p.grad = None
+            else:
+                if p.grad.requires_grad:
+                    p.grad = p.grad.detach()
+                p.grad.zero_()
 
     def apply(self: M, fn: Callable[[Module], Any]) -> M:
         """Call `fn(module)` on every module, children first."""

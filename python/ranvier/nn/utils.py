@@ -10,7 +10,7 @@ from typing import Any
 from .. import ops
 from ..core.context import no_grad
 from ..core.errors import DTypeError, GradError, ShapeError
-from ..core.tensor import as_tensor
+from ..core.tensor import as_tensor, with_grad
 from ..ops.creation import zeros
 from ..tensor import Tensor
 
@@ -23,7 +23,7 @@ __all__ = [
 def _gradients(parameters: Any) -> list[Tensor]:
     if isinstance(parameters, Tensor):
         parameters = [parameters]
-    return [p.grad for p in parameters if p.grad is not None]
+    return [p.grad for p in with_grad(parameters)]
 
 
 def _by_dtype(tensors: list[Tensor]) -> list[list[Tensor]]:

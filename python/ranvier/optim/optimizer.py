@@ -13,7 +13,7 @@ from ..autograd.hooks import RemovableHandle
 from ..core.context import Epoch, local
 from ..core.dtypes import is_float
 from ..core.memory import aligned_copy
-from ..core.tensor import from_numpy
+from ..core.tensor import from_numpy, with_grad
 from ..tensor import Tensor
 from .watched import GroupList, ParamGroup, States
 
@@ -202,9 +202,8 @@ class Optimizer:
                 for p in group["params"]:
                     p.grad = None
             else:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        p.grad.zero_()
+                for p in with_grad(group["params"]):
+                    p.grad.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient. `closure` computes the loss and its gradients first."""
