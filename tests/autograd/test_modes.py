@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import threading
 
 import pytest
@@ -109,6 +111,29 @@ def test_generator_functions(decorate):
     assert ends == [False, False] and rv.is_grad_enabled()
     w = rv.ones(2, requires_grad=True)
     assert all(t.requires_grad for t in [w * 2 for _ in items()])
+
+
+def test_async_functions():
+    seen = []
+
+    @rv.no_grad
+    async def task(name, event):
+        seen.append((name, _recorded()))
+        await event.wait()
+        seen.append((name, _recorded()))
+        return name
+
+    async def main():
+        event = asyncio.Event()
+        tasks = [asyncio.create_task(task(name, event)) for name in "ab"]
+        await asyncio.sleep(0)
+        assert rv.is_grad_enabled()  # while they wait
+        event.set()
+        return [await t for t in tasks]
+
+    assert inspect.iscoroutinefunction(task)
+    assert asyncio.run(main()) == ["a", "b"]
+    assert len(seen) == 4 and not any(recorded for _, recorded in seen) and rv.is_grad_enabled()
 
 
 def test_one_object_in_two_threads():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Generator
 from threading import get_ident
 from typing import Any, TypeVar
@@ -14,8 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Scope:
     """`with scope:` calls `_enter()`, and at the end `_leave(what that returned)`; `@scope` does so around each call.
 
-    One object may be entered several times, also by several threads. A decorated generator function is inside while it
-    runs, and not while it waits for the next item to be asked for.
+    One object may be entered several times, also by several threads. A decorated generator or async function is inside
+    while it runs, and not while it waits.
     """
 
     def _enter(self) -> Any:
@@ -39,38 +40,46 @@ class Scope:
         self._leave(before)
 
     def __call__(self, function: F) -> F:
-        if inspect.isgeneratorfunction(function):
-            return self._around_generator(function)  # type: ignore[return-value]
+        @functools.wraps(function)
+        def generate(*args: Any, **kwargs: Any) -> Generator:
+            return (yield from self._steps(function(*args, **kwargs)))
 
         @functools.wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Any:
+        async def wait(*args: Any, **kwargs: Any) -> Any:
+            return await _awaited(self._steps(function(*args, **kwargs)))
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
             before = self._enter()
             try:
                 return function(*args, **kwargs)
             finally:
                 self._leave(before)
 
-        return inside  # type: ignore[return-value]
+        if inspect.isgeneratorfunction(function):
+            return generate  # type: ignore[return-value]
+        return wait if inspect.iscoroutinefunction(function) else call  # type: ignore[return-value]
 
-    def _around_generator(self, function: Callable[..., Generator]) -> Callable[..., Generator]:
-        @functools.wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Generator:
-            generator = function(*args, **kwargs)
-            resume: Callable = functools.partial(next, generator)
-            while True:
-                try:
-                    with self:
-                        item = resume()
-                except StopIteration as end:
-                    return end.value
-                try:
-                    sent = yield item
-                    resume = functools.partial(generator.send, sent)
-                except GeneratorExit:
-                    with self:
-                        generator.close()
-                    raise
-                except BaseException as error:
-                    resume = functools.partial(generator.throw, error)
+    def _steps(self, generator: Any) -> Generator:
+        """The items of a generator or a coroutine, which is inside while it runs."""
+        resume: Callable = functools.partial(generator.send, None)
+        while True:
+            try:
+                with self:
+                    item = resume()
+            except StopIteration as end:
+                return end.value
+            try:
+                sent = yield item
+                resume = functools.partial(generator.send, sent)
+            except GeneratorExit:
+                with self:
+                    generator.close()
+                raise
+            except BaseException as error:
+                resume = functools.partial(generator.throw, error)
 
-        return inside
+
+@types.coroutine
+def _awaited(steps: Generator) -> Generator:
+    return (yield from steps)
