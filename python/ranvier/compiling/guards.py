@@ -51,7 +51,9 @@ class Guards:
         own = {id(t): g for t, g in results}
         self.given = [(t, g.shape, g.dtype, own.get(id(t))) for t, g in given]
         self.modes, self.entries, self.written = True, list(entries), written
-        self.histories = [(t, _history(t)) for t, _ in self.arrays] if histories else []
+        self.histories: list[tuple[Any, bool, bool, bool]] = []
+        if histories:
+            self.histories = [(t, t._requires_grad, t._node is None, stale(t)) for t, _ in self.arrays]
 
     def without_modes(self) -> Guards:
         """The same for a caller that sees to modes and the tape itself."""
@@ -90,20 +92,22 @@ class Guards:
             and self.same_entries()
         )
 
+    def same_tensors(self) -> bool:
+        """Whether tensors have the arrays, and the place on the tape, that they had."""
+        for t, array in self.arrays:
+            if t._data is not array:
+                return False
+        for t, needs, leaf, old in self.histories:
+            if t._requires_grad != needs or (t._node is None) != leaf or (t._base is not None and stale(t)) != old:
+                return False
+        return True
+
     def look(self) -> bool:
         """`hold` but for gradients, whatever the Epoch."""
         epoch = Epoch.value
-        if (
-            not self.same_python()
-            or any(_history(t) != known for t, known in self.histories)
-            or any(t._data is not array for t, array in self.arrays)
-        ):
+        if not (self.same_python() and self.same_tensors()):
             return False
         for refresh in self.updaters:
             refresh()
         self.epoch = epoch
         return True
-
-
-def _history(t: Any) -> tuple[bool, bool, bool]:
-    return t._requires_grad, t._node is None, stale(t)
