@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from .. import ops
@@ -27,27 +27,28 @@ def _gradients(parameters: Any) -> list[Tensor]:
 
 
 def _by_dtype(tensors: list[Tensor]) -> list[list[Tensor]]:
-    found: dict[Any, list[Tensor]] = {}
-    for t in tensors:
-        found.setdefault(t.dtype, []).append(t)
-    return list(found.values())
+    dtypes = [t._data.dtype for t in tensors]
+    if dtypes and dtypes.count(dtypes[0]) == len(dtypes):
+        return [tensors]
+    return [[t for t, d in zip(tensors, dtypes) if d == dtype] for dtype in dict.fromkeys(dtypes)]
 
 
-def _norm(name: str, tensors: list[Tensor], p: float, error_if_nonfinite: bool) -> Tensor:
-    if not tensors:
+def _norm(name: str, kinds: list[list[Tensor]], p: float, error_if_nonfinite: bool) -> Tensor:
+    """The norm of the tensors of all dtypes, in the first one."""
+    if not kinds:
         return zeros(())
-    norms = [ops.total_norm(alike, p) for alike in _by_dtype(tensors)]
-    total = norms[0]
-    if len(norms) > 1:  # numbers of nonzeros add up
-        total = ops.total_norm([norm.to(tensors[0].dtype) for norm in norms], p or 1.0)
+    total, *others = (ops.total_norm(tensors, p) for tensors in kinds)
+    if others:  # numbers of nonzeros add up
+        total = ops.total_norm([total, *(norm.to(total.dtype) for norm in others)], p or 1.0)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise GradError(f"{name}: the gradients' norm is {total.item()}")
     return total
 
 
-def _scale(gradients: list[Tensor], limit: float, total: Tensor) -> None:
-    for grads in _by_dtype(gradients):
-        factor = ops.clamp(ops.div(limit, ops.add(total.to(grads[0].dtype), 1e-6)), max=1.0)
+def _scale(kinds: list[list[Tensor]], limit: float, total: Tensor) -> None:
+    for grads in kinds:
+        norm = total if total.dtype == grads[0].dtype else total.to(grads[0].dtype)
+        factor = ops.clamp(ops.div(limit, ops.add(norm, 1e-6)), max=1.0)
         for g, scaled in zip(grads, ops.scale_all(grads, factor), strict=True):
             g._assign(scaled)
 
@@ -66,7 +67,7 @@ def get_total_norm(
     5.0
     """
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    return _norm("get_total_norm", tensors, float(norm_type), error_if_nonfinite)
+    return _norm("get_total_norm", _by_dtype(tensors), float(norm_type), error_if_nonfinite)
 
 
 @no_grad()
@@ -80,7 +81,7 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, 
     >>> round(w.grad.sum().item(), 4)
     2.0
     """
-    _scale(_gradients(parameters), float(max_norm), as_tensor(total_norm))
+    _scale(_by_dtype(_gradients(parameters)), float(max_norm), as_tensor(total_norm))
 
 
 @no_grad()
@@ -102,15 +103,15 @@ def clip_grad_norm_(
     >>> clip_grad_norm_(w, 1.0).item(), round(w.grad.sum().item(), 4)
     (6.0, 2.0)
     """
-    if isinstance(parameters, Iterator):
+    if hasattr(parameters, "__next__"):
         parameters = list(parameters)
         if not parameters:
             warnings.warn(
                 "clip_grad_norm_: parameters is an iterator without anything left; nothing is clipped", stacklevel=2
             )
-    grads = _gradients(parameters)
-    total = _norm("clip_grad_norm_", grads, float(norm_type), error_if_nonfinite)
-    _scale(grads, float(max_norm), total)
+    kinds = _by_dtype(_gradients(parameters))
+    total = _norm("clip_grad_norm_", kinds, float(norm_type), error_if_nonfinite)
+    _scale(kinds, float(max_norm), total)
     return total
 
 
