@@ -268,11 +268,11 @@ def test_arguments_that_are_changed_must_be_memory_of_their_own():
     function = rv.compile(lambda a, b: a.add_(1) + b)
     x = rv.zeros(3)
     for a, b in ((x, x), (x[:2], x[1:])):
-        with pytest.raises(rv.TraceError, match="argument 0.*shares memory"):
+        with pytest.raises(rv.TraceError, match="input 0.*shares memory"):
             function(a, b)
     frozen = np.zeros(3, "f")
     frozen.flags.writeable = False
-    with pytest.raises(rv.TraceError, match="argument 0.*read-only"):
+    with pytest.raises(rv.TraceError, match="input 0.*read-only"):
         function(rv.from_numpy(frozen), x)
     assert x.tolist() == [0, 0, 0]
 
