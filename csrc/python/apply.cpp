@@ -116,10 +116,10 @@ uint8_t kind_of(PyObject* x) {
     if (code < 0 || !PyArray_ISNOTSWAPPED(a)) return other_kind;
     return static_cast<uint8_t>((tensor ? tensor_kind : array_kind) + 2 * code + (PyArray_NDIM(a) > 0));
   }
-  return type == &PyFloat_Type  ? float_kind
-         : type == &PyLong_Type ? int_kind
-         : type == &PyBool_Type ? bool_kind
-                                : other_kind;
+  return type == &PyFloat_Type || type == &PyDoubleArrType_Type ? float_kind
+         : type == &PyLong_Type                                 ? int_kind
+         : type == &PyBool_Type                                 ? bool_kind
+                                                                : other_kind;
 }
 
 constexpr size_t kKept = 1024;  // places, where a newer one takes that of an older
@@ -154,7 +154,7 @@ struct Constant {
 // The 0-d tensor for a number, borrowed; null with a Python error set.
 PyObject* constant(PyObject* number, PyObject* dtype) {
   int64_t bits;
-  if (PyFloat_CheckExact(number)) {
+  if (PyFloat_Check(number)) {  // NumPy's float64 is one
     const double value = PyFloat_AS_DOUBLE(number);
     std::memcpy(&bits, &value, sizeof(bits));
   } else {

@@ -82,7 +82,10 @@ PyObject* run(Public* self, PyObject* const* args, size_t flags, PyObject* names
   return result;
 }
 
-bool is_tensor(PyObject* o) { return connection.tensor && PyObject_TypeCheck(o, connection.tensor); }
+bool is_tensor(PyObject* o) {
+  if (!connection.tensor) return PyObject_HasAttrString(o, "requires_grad");  // before the first op
+  return PyObject_TypeCheck(o, connection.tensor);
+}
 bool is_array(PyObject* o) { return PyArray_Check(o) || PyArray_CheckScalar(o); }
 
 bool is_scalar(PyObject* o) { return PyArray_IsScalar(o, Number) || PyArray_IsScalar(o, Bool); }
@@ -100,7 +103,7 @@ int kinds(PyObject* o) {
 
 // A tensor's array; steals the reference.
 PyObject* untensored(PyObject* t) {
-  PyObject* data = is_tensor(t) ? at(t, connection.data) : nullptr;
+  PyObject* data = connection.tensor && is_tensor(t) ? at(t, connection.data) : nullptr;
   if (!data || !PyArray_Check(data)) return t;
   Py_INCREF(data);
   Py_DECREF(t);

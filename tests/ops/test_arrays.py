@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -159,4 +161,44 @@ def test_scalars_beside_others_are_numbers():
     for x in (rv.ones(2), np.ones(2, np.float32)):
         for result in (rv.mul(x, np.float64(0.1)), rv.mul(np.float64(0.1), x), rv.hypot(x, np.float64(2.0))):
             assert type(result) is type(x) and result.dtype == np.float32
+    for i in (rv.arange(3), np.arange(3)):
+        for _ in range(2):
+            assert rv.mul(i, np.float64(2.5)).dtype == rv.mul(i, 2.5).dtype == np.float32
+    assert (rv.tensor(2.0) * np.float64(0.1)).dtype == np.float32
+    assert (rv.ones(2, dtype="float64") * np.float64(0.1)).tolist() == [0.1, 0.1]
     assert isinstance(rv.sqrt(2.0), rv.Tensor)
+
+
+def test_the_first_call_of_a_process():
+    code = "import numpy as np, ranvier as rv; print((rv.arange(3) * np.float64(2.5)).dtype, rv.sinc(np.float64(2.5)).dtype)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["float32", "float64"], done.stderr
+
+
+def test_numbers_are_written_at_once():
+    """x[index] = number; what NumPy cannot write directly goes the long way, with its errors."""
+    x, expected = rv.zeros(3, 4), np.zeros((3, 4), np.float32)
+    for index, number in (
+        (1, 2),
+        ((slice(None), 0), 1.5),
+        (..., 0.25),
+        ((0, -1), 7),
+        (None, 3.0),
+        ((slice(0, 2), 1), -1),
+    ):
+        part, version = x[0], x.version
+        x[index] = number
+        expected[index] = number
+        assert x.tolist() == expected.tolist() and part.tolist() == expected[0].tolist() and x.version > version
+    with pytest.raises(rv.OutOfRangeError, match=r"^index: 5 must be in \[-3, 2\]"):
+        x[5] = 1.0
+    with pytest.raises(rv.GradError, match="in-place change of a leaf"):
+        rv.ones(3, requires_grad=True)[0] = 1.0
+    w = rv.ones(3, requires_grad=True)
+    y = w * 2
+    y[0] = 5.0
+    y.sum().backward()
+    assert w.grad.tolist() == [0.0, 2.0, 2.0]
+    step = rv.compile(lambda a: a.__setitem__(0, 4.0))
+    step(x)
+    assert x[0].tolist() == [4.0] * 4

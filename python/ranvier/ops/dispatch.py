@@ -162,7 +162,7 @@ _NUMBERS = (bool, int, float, np.generic)
 
 def number_dtype(call: Call, inputs: tuple) -> np.dtype:
     """The dtype of the numbers among the inputs; their values do not count."""
-    operands = inputs[1:] if call.op.rule == "where" else inputs
+    operands = [x.item() if isinstance(x, np.generic) else x for x in inputs[call.op.rule == "where" :]]
     dtype = promote(operands)
     return get_default_dtype() if call.op.rule == "float" and not is_float(dtype) else dtype
 

@@ -147,8 +147,29 @@ def _places(a: np.ndarray) -> tuple[int, list]:
     return a.__array_interface__["data"][0], [pair for pair in zip(a.shape, a.strides) if pair[0] != 1]
 
 
+_BASIC = (int, slice, type(None), type(Ellipsis))
+
+
+def _written(x: Any, index: Any, number: int | float) -> bool:
+    """Whether NumPy could write the number at once: into floats, at a basic index, where nothing is recorded or traced."""
+    data = x._data
+    items = index if index.__class__ is tuple else (index,)
+    if local.eager is None or data.dtype.kind != "f" or x._requires_grad and local.grad_enabled or stale(x):
+        return False
+    if not all([i.__class__ in _BASIC for i in items]):
+        return False
+    try:
+        data[index] = number
+    except (IndexError, ValueError, TypeError, OverflowError):
+        return False
+    x._changed()
+    return True
+
+
 def set_item(x: Any, index: Any, value: Any) -> None:
     """x[index] = value"""
+    if value.__class__ in (int, float) and _written(x, index, value):
+        return
     basic, sizes, arrays = _plan(x, index)
     slices = _shape.spans(basic)
     value = as_tensor(value) if not isinstance(value, (int, float)) else as_tensor(value, dtype=x.dtype)
