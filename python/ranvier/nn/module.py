@@ -482,9 +482,10 @@ class Module:
             if set_to_none:
                 p.grad = None
             else:
-                if p.grad.requires_grad:
-                    p.grad = p.grad.detach()
-                p.grad.zero_()
+                g: Any = p.grad
+                if g.requires_grad:
+                    g = p.grad = g.detach()
+                g.zero_()
 
     def apply(self: M, fn: Callable[[Module], Any]) -> M:
         """Call `fn(module)` on every module, children first."""
