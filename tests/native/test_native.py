@@ -730,7 +730,7 @@ def test_trace_calls_refuse_what_they_cannot_hold():
     import ranvier as rv
 
     def holding(*grads):
-        return SimpleNamespace(grads=grads, look=lambda: True)
+        return SimpleNamespace(grads=grads, entries=[], look=lambda: True)
 
     rv.ones(1) + 1  # connects the module
     plan = native.Plan([("output", 0, (2,))], [])
@@ -745,7 +745,7 @@ def test_trace_calls_refuse_what_they_cannot_hold():
     with pytest.raises(ValueError, match="one output"):
         native.TraceCall(native.Plan([], []), [], True, holding(), [], True, [], iter([1]))
     with pytest.raises(ValueError, match="at most 16"):
-        native.TraceCall(plan, [np.zeros(2)] * 17, True, holding(), [], True, [], iter([1]))
+        native.TraceCall(plan, [np.zeros(2)] * 63, True, holding(), [], True, [], iter([1]))
     call = native.TraceCall(plan, [np.zeros(2, "f4")], True, holding(), [], True, [], iter([1]))
     assert call.run() is NotImplemented and call.run(3) is NotImplemented and call.run(rv.ones(3)) is NotImplemented
 
