@@ -82,12 +82,13 @@ def test_many_tensors_at_once(name):
     rng = np.random.default_rng(0)
     small = [np.asarray(x) for x in sample.inputs if not isinstance(x, tuple)]
     if hasattr(op, "states"):
-        states = len(op.states(**sample.attrs))
-        arrays = small[:2] + [
-            rng.uniform(0.1, 1, s).astype(np.float32)
-            for _ in range(2 + states)
-            for s in ((300_007,), (3, 5), (513, 700))
-        ]
+        shapes = ((300_007,), (3, 5), (513, 700))
+        states, scalars = len(op.states(**sample.attrs)), len(op.scalars(**sample.attrs))
+
+        def drawn(kinds):
+            return [rng.uniform(0.1, 1, s).astype(np.float32) for _ in range(kinds) for s in shapes]
+
+        arrays = [small[0], *drawn(2), *[np.array(3.0)] * (scalars * len(shapes)), *drawn(states)]
     else:
         arrays = [
             rng.uniform(0.1, 1, s).astype(np.float32)
