@@ -256,6 +256,9 @@ def test_running_extremes_shifts_and_arrangements():
     out = rv.unique_consecutive(np.array([1, 1, 2, 2, 1]), return_inverse=True, return_counts=True)
     assert [a.tolist() for a in out] == [[1, 2, 1], [0, 0, 1, 1, 2], [2, 2, 1]]
     assert rv.unique_consecutive(rv.tensor([[1, 1, 2], [0, 0, 2]]), dim=1).tolist() == [[1, 2], [0, 2]]
+    assert rv.unique_consecutive(rv.zeros(0, 3), dim=0).shape == (0, 3) and rv.unique_consecutive(
+        rv.zeros(0, 3), dim=1
+    ).shape == (0, 1)
     y = np.array([[1.0, 2.0, 4.0], [0.0, 1.0, 5.0]])
     assert np.allclose(rv.trapezoid(y), np.trapezoid(y)) and np.allclose(
         rv.trapz(y, dx=0.5, dim=0), np.trapezoid(y, dx=0.5, axis=0)

@@ -356,7 +356,11 @@ def unique_consecutive(
     """
     data = _values("unique_consecutive", input)
     d = None if dim is None else own_axis("unique_consecutive", dim, data.ndim)
-    lines = data.reshape(-1, 1) if d is None else np.moveaxis(data, d, 0).reshape(data.shape[d], -1)
+    lines = (
+        data.reshape(-1, 1)
+        if d is None
+        else np.moveaxis(data, d, 0).reshape(data.shape[d], data.size // max(data.shape[d], 1))
+    )
     new = np.ones(len(lines), bool)
     new[1:] = (lines[1:] != lines[:-1]).any(1)
     starts = np.flatnonzero(new)
