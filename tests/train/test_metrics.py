@@ -104,6 +104,7 @@ def test_nan_for_a_denominator_of_zero(ours, theirs, average):
     pred, target = np.array([3, 3, 0, 0, 1]), np.array([3, 0, 0, 2, 2])
     options = dict(average=average, zero_division=np.nan)
     np.testing.assert_allclose(ours(pred, target, **options), theirs(target, pred, **options))
+    np.testing.assert_allclose(ours([1], [0], **options), theirs([0], [1], **options))
 
 
 PROBABILITIES = np.exp(SCORES.astype("f8")) / np.exp(SCORES.astype("f8")).sum(1, keepdims=True)

@@ -366,11 +366,12 @@ class _FromConfusion(ConfusionMatrix):
             return float(values[1]) if len(m) == 2 else float(self.zero_division)
         if not len(m):
             return float("nan")
-        share = actual if self.average == "weighted" else ((predicted + actual) > 0) * 1.0
-        share = np.where(np.isnan(values), 0.0, share)
-        if not share.sum():
+        present = (predicted + actual) > 0
+        share = actual if self.average == "weighted" else np.ones(len(m))
+        left = present & ~np.isnan(values)  # the rest of the classes has no value
+        if not left.any():
             return float(self.zero_division)
-        return float((np.where(share > 0, values, 0.0) * share).sum() / share.sum())
+        return float(np.average(values[left], weights=share[left] if share[left].sum() else None))
 
 
 class Precision(_FromConfusion):
