@@ -28,7 +28,7 @@ from .sampler import (
 from .scaling import MinMaxScaler, StandardScaler
 
 __all__ = [
-    "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "MinMaxScaler",
+    "augment", "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "MinMaxScaler",
     "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "StandardScaler", "Subset", "SubsetRandomSampler",
     "TensorDataset", "WeightedRandomSampler", "default_collate", "get_worker_info", "random_split", "read_cifar10",
     "read_idx", "read_images",
