@@ -171,7 +171,8 @@ PyObject* give_gradients(PyObject*, PyObject* const* args, Py_ssize_t n) {
     const int64_t place = number(PyList_GET_ITEM(args[1], k));
     if (place < 0 || place >= PyList_GET_SIZE(args[0])) Py_RETURN_FALSE;
     leaf[k] = PyList_GET_ITEM(args[0], place);
-    if (!PyObject_TypeCheck(leaf[k], c.tensor) || at(leaf[k], c.grad) != Py_None || !PyArray_CheckExact(array[k])) Py_RETURN_FALSE;
+    if (!PyObject_TypeCheck(leaf[k], c.tensor) || at(leaf[k], c.grad) != Py_None || !PyArray_CheckExact(array[k]))
+      Py_RETURN_FALSE;
     PyArrayObject* a = reinterpret_cast<PyArrayObject*>(array[k]);
     const PyObject* base = PyArray_BASE(a);
     if (!PyArray_ISWRITEABLE(a) || (base && PyArray_Check(base))) Py_RETURN_FALSE;
