@@ -6,6 +6,7 @@ import collections
 import functools
 import gc
 import random
+import threading
 import types
 import weakref
 
@@ -421,7 +422,18 @@ def numpy_generator():
     (count_in_an_object, "'k' of a SimpleNamespace"), (count_in_a_dict, "'counts'"), (python_random, "rv.rand"),
     (numpy_random, "NumPy's random"), (numpy_generator, "rv.rand"),
 ], ids=lambda f: getattr(f, "__name__", ""))  # fmt: skip
-def test_state_that_each_call_changes_is_refused(make, hint):
+@pytest.mark.parametrize("alone", [True, False])
+def test_state_that_each_call_changes_is_refused(make, hint, alone):
+    done = threading.Event()
+    if not alone:  # as progress bars leave one
+        threading.Thread(target=done.wait).start()
+    try:
+        check_refused(make, hint)
+    finally:
+        done.set()
+
+
+def check_refused(make, hint):
     f = make()
     g = rv.compile(f)
     before = random.getstate(), np.random.get_state()[1].tolist()

@@ -252,6 +252,7 @@ class Watch:
             if value is _MISSING or not self._first((id(f.__globals__), name)):
                 continue
             label = f"the global {name!r}"
+            self.draws |= value is np and "random" in names.attributes
             if not (isinstance(value, types.ModuleType) and _is_library_code(value)):
                 self.entries.append(Entry(f.__globals__, name, value, None, label))
             self._value(value, label)
