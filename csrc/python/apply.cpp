@@ -2,6 +2,7 @@
 #include "python/apply.h"
 
 #include <cstring>
+#include <utility>
 
 #include "python/arrays.h"
 #include "python/eager.h"
@@ -167,9 +168,9 @@ PyObject* constant(PyObject* number, PyObject* dtype) {
   PyObject* const args[] = {number, dtype};
   PyObject* tensor = PyObject_Vectorcall(c.constant, args, 2, nullptr);
   if (!tensor) return nullptr;
-  Py_XSETREF(kept.tensor, tensor);
-  Py_XSETREF(kept.dtype, Py_NewRef(dtype));
-  kept.bits = bits, kept.type = Py_TYPE(number);
+  const Constant old = std::exchange(kept, {bits, Py_TYPE(number), Py_NewRef(dtype), tensor});
+  Py_XDECREF(old.dtype);  // only now: what goes with them may call back
+  Py_XDECREF(old.tensor);
   return tensor;
 }
 

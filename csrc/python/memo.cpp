@@ -16,6 +16,8 @@ thread_local Watch* innermost = nullptr;
 constexpr size_t kMostCalls = 256;  // of one function, as unbind makes them
 constexpr int kMostDepth = 4;
 
+uint64_t age = 0;  // how often everything was forgotten
+
 bool is_view(PyObject* call) { return at(call, connection.view) == Py_True; }
 
 }  // namespace
@@ -156,6 +158,7 @@ bool Signature::build(int64_t id, PyObject* const* args, Py_ssize_t n, PyObject*
     h ^= h >> 29;
   }
   hash_ = h;
+  age_ = age;
   return true;
 }
 
@@ -253,7 +256,7 @@ bool Signature::recall(PyObject*& result) const {
 
 void Signature::remember(const Watch& watch, PyObject* result) const {
   const auto& made = watch.made();
-  if (made.empty()) return;
+  if (made.empty() || age_ != age) return;  // forgotten meanwhile: it may have read the old default
   const bool many = PyTuple_Check(result);
   if (made.size() == 1 && !many && made[0].result != result) return;
   if (many) {  // the results of the calls, in order and nothing else
@@ -294,6 +297,7 @@ void Signature::remember(const Watch& watch, PyObject* result) const {
 }
 
 void forget() {
+  ++age;
   for (auto& set : memory().deed)
     for (auto& place : set) std::shared_ptr<Deed>().swap(place);
 }

@@ -77,7 +77,7 @@ class Signature {
   PyObject *leaf_[kMostLeaves], *named_[kMostLeaves];  // arrays and numbers; objects whose address is a word. Borrowed.
   bool is_array_[kMostLeaves];
   int length_ = 0, leaves_ = 0, names_ = 0;
-  uint64_t hash_ = 0;
+  uint64_t hash_ = 0, age_ = 0;  // age_: of the memory, when the call began
 };
 
 // Forgets everything: a default has changed that functions read.

@@ -90,14 +90,17 @@ bool is_array(PyObject* o) { return PyArray_Check(o) || PyArray_CheckScalar(o); 
 
 bool is_scalar(PyObject* o) { return PyArray_IsScalar(o, Number) || PyArray_IsScalar(o, Bool); }
 
+constexpr int kMostNested = 8;  // lists in lists; one may hold itself
+
 // What there is among the arguments. Bits: 1 arrays and NumPy's scalars, 2 tensors, 4 arrays.
-int kinds(PyObject* o) {
+int kinds(PyObject* o, int depth = 0) {
   if (is_tensor(o)) return 2;
   if (PyArray_Check(o)) return 1 | 4;
   if (is_array(o)) return 1;
   int found = 0;
-  if (PyTuple_CheckExact(o) || PyList_CheckExact(o))
-    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(o); ++k) found |= kinds(PySequence_Fast_GET_ITEM(o, k));
+  if (depth < kMostNested && (PyTuple_CheckExact(o) || PyList_CheckExact(o)))
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(o); ++k)
+      found |= kinds(PySequence_Fast_GET_ITEM(o, k), depth + 1);
   return found;
 }
 

@@ -101,13 +101,14 @@ bool WatchedPlace::holds() const {
 }
 
 void TraceCall::read_places() {
-  places.clear();
+  std::vector<WatchedPlace> now;
   for (py::handle entry : guards.attr("entries")) {
     WatchedPlace place{entry.attr("holder"), entry.attr("key"), entry.attr("value"), entry.attr("items")};
     if (!place.items.is_none() && !PyTuple_CheckExact(place.items.ptr()))
       throw py::type_error("TraceCall: the items of an entry must be a tuple");
-    places.push_back(std::move(place));
+    now.push_back(std::move(place));
   }
+  places.swap(now);  // whole before what the old ones held goes, which may call back
 }
 
 TraceCall::TraceCall(py::object plan_, py::sequence arrays, bool grad_enabled_, py::object guards_, py::sequence grads_,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import ranvier as rv
+from ranvier.ops.public import made_public
 
 
 def array(*shape, dtype=np.float32, seed=0):
@@ -93,6 +94,28 @@ def test_dtypes_and_defaults_count():
         rv.set_default_dtype("float32")
     for x in (a, rv.tensor(a)):
         assert thrice(rv.mul, x, 0.5).dtype == thrice(rv.sqrt, x).dtype == thrice(rv.clamp, x, 0.5).dtype == np.float32
+
+
+def test_a_default_that_changes_while_a_function_runs():
+    def function(x):
+        y = x.to(float)
+        rv.set_default_dtype("float64")  # as another thread may
+        return y
+
+    public = made_public(function, remembers=True)
+    x = rv.tensor([1, 2]) + 1  # nothing is remembered before the first op
+    try:
+        assert [public(x).dtype for _ in range(3)] == [np.float32, np.float64, np.float64]
+    finally:
+        rv.set_default_dtype("float32")
+
+
+def test_a_list_that_holds_itself_is_refused():
+    items = [rv.ones(2)]
+    items.append(items)
+    for function in (rv.stack, rv.cat, rv.add):
+        with pytest.raises(rv.RanvierError):
+            function(items, 1)
 
 
 def test_precision_of_products_counts():
