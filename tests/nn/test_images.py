@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import ranvier as rv
 import ranvier.nn.functional as F
+from ranvier import _native as native
 from ranvier import nn
 
 random = np.random.default_rng(0)
@@ -213,6 +214,7 @@ def test_same_bits_for_any_number_of_threads(threads):
         (lambda: nn.BatchNorm2d(4)(rv.tensor(X1)), "BatchNorm2d: x(2, 4, 11) must have 4 axes"),
         (lambda: F.interpolate(X2, size=3, mode="linear"), "which mode='linear' does not take"),
         (lambda: F.conv_transpose2d(X2, np.ones((4, 2, 3, 3), "f4"), output_padding=1), "output_padding=(1, 1) must be smaller"),
+        (lambda: F.conv_transpose2d(X2, np.ones((4, 2, 3, 3), "f4"), np.ones(2)), "bias is float64(2,), must be float32(2,)"),
         (lambda: nn.GroupNorm(3, 4), "num_groups=3 must divide num_channels=4"),
     ],
 )  # fmt: skip
@@ -220,6 +222,24 @@ def test_refused(call, text):
     with pytest.raises((ValueError, TypeError)) as error:
         call()
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "kernel, shapes, out",
+    [
+        ("convolve", [(1, 2, 3, 3), (4, 9, 2, 2)], (1, 4, 2, 2)),
+        ("convolve", [(1, 2, 3, 3), (4, 2, 2, 2)], (2, 4, 2, 2)),
+        ("convolve", [(1, 2, 3, 3), (4, 2, 2, 2), (3,)], (1, 4, 2, 2)),
+        ("convolve_input", [(1, 4, 2, 2), (5, 2, 2, 2)], (1, 2, 3, 3)),
+        ("convolve_input", [(1, 4, 2, 2), (4, 2, 2, 2)], (2, 2, 3, 3)),
+        ("convolve_weight", [(2, 2, 3, 3), (1, 4, 2, 2)], (4, 2, 2, 2)),
+        ("convolve_weight", [(1, 2, 3, 3), (1, 4, 2)], (4, 2, 2, 2)),
+    ],
+)
+def test_kernels_refuse_operands_that_would_be_read_outside(kernel, shapes, out):
+    attrs = {"stride": (1,) * 3, "padding": (0,) * 3, "dilation": (1,) * 3, "groups": 1}
+    with pytest.raises(ValueError, match="do not go together|one number for each channel|all as many"):
+        native.eager_add(1 << 45, [np.ones(s, "f4") for s in shapes], kernel, [(0, out)], attrs, kernel)
 
 
 def test_empty_batch():

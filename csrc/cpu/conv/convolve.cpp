@@ -98,9 +98,12 @@ template <bool back> double cost(const Args& args) {
   return 500 + 0.05 * space_of<back>(args).products() + 0.5 * static_cast<double>(args.out[0].size());
 }
 
-const char* check(const Args& args) {
-  if (const char* wrong = check_operands(args, args.in[1])) return wrong;
-  return args.n_in == 2 || args.in[2].ndim == 1 ? nullptr : "bias must have one axis";
+template <bool back> const char* check(const Args& args) {
+  const View &in = args.in[0], &w = args.in[1], &out = args.out[0];
+  if (const char* wrong = check_operands(args, back ? out : in, w, back ? in : out)) return wrong;
+  return args.n_in == 2 || (args.in[2].ndim == 1 && args.in[2].shape[0] == out.shape[1])
+             ? nullptr
+             : "bias must have one number for each channel";
 }
 
 }  // namespace
@@ -110,11 +113,11 @@ extern const Kernel k_convolve = {.attrs = conv::ConvAttrs::schema,
                                   .run = conv::run<false>,
                                   .cost = conv::cost<false>,
                                   .shared = conv::shared<false>,
-                                  .check = conv::check};
+                                  .check = conv::check<false>};
 extern const Kernel k_convolve_input = {.attrs = conv::ConvAttrs::schema,
                                         .run = conv::run<true>,
                                         .cost = conv::cost<true>,
                                         .shared = conv::shared<true>,
-                                        .check = conv::check};
+                                        .check = conv::check<true>};
 
 }  // namespace rv::RV_ISA

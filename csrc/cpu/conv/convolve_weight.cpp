@@ -71,7 +71,7 @@ void run(const Args& args, Team& team) {
 }
 int64_t shared(const Args& args) { return packed_bytes(args) + Sum(args).bytes(); }
 double cost(const Args& args) { return 500 + 0.05 * Sum(args).s.products(); }
-const char* check(const Args& args) { return check_operands(args, args.out[0]); }
+const char* check(const Args& args) { return check_operands(args, args.in[0], args.out[0], args.in[1]); }
 
 }  // namespace
 }  // namespace conv

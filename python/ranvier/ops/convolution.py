@@ -401,8 +401,8 @@ def _conv_transpose(
         )
     out = _convolve_input(input, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if bias is not None:
-        if tuple(bias.shape) != (out.shape[1],):
-            raise ShapeError(f"{name}: bias{tuple(bias.shape)} must be ({out.shape[1]},)")
+        if tuple(bias.shape) != (out.shape[1],) or bias.dtype != out.dtype:
+            raise ShapeError(f"{name}: bias is {bias.dtype}{tuple(bias.shape)}, must be {out.dtype}({out.shape[1]},)")
         out = add(out, reshape(bias, (-1, *(1,) * ndim)))
     return squeeze(out, 0) if alone else out
 
