@@ -118,6 +118,15 @@ def test_interpolate(x, mode, options, oracle):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_linear_modes_copy_axes_that_stay_as_long_whatever_the_scale():
+    short = X2[..., :3]
+    np.testing.assert_array_equal(F.interpolate(short[0], scale_factor=1.3, mode="linear"), short[0])
+    np.testing.assert_array_equal(
+        F.interpolate(short, scale_factor=(2, 1.3), mode="bilinear"),
+        F.interpolate(short, size=(14, 3), mode="bilinear"),
+    )
+
+
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])

@@ -52,11 +52,13 @@ def _resize_taps(n: int, m: int, mode: str, align_corners: bool, scale: float | 
         at = begin[:, None] + np.arange(int((end - begin).max(initial=1)))
         inside = at < end[:, None]
         return Taps(n, at, inside / inside.sum(1, keepdims=True))
+    cubic = mode == "bicubic"
+    if n == m and not cubic and not antialias:
+        scale = None  # PyTorch copies such an axis, whatever the scale
     step = 1 / scale if scale else n / m
     if align_corners:
         step = (n - 1) / (m - 1) if m > 1 else 0.0
     place = i * step if align_corners and not antialias else (i + 0.5) * step - 0.5
-    cubic = mode == "bicubic"
     if antialias:
         wide = max(step, 1.0)
         reach = (2 if cubic else 1) * wide
@@ -92,7 +94,8 @@ def interpolate(
     mode: "nearest", "nearest-exact", "area" (means of adaptive windows), "linear" (three axes in all), "bilinear" and
     "bicubic" (four), "trilinear" (five). Place i of m takes from (i + 0.5) n / m - 0.5; with align_corners from
     i (n - 1) / (m - 1), so that the ends meet. A given scale_factor takes the place of n / m, unless
-    recompute_scale_factor. antialias: windows of shrinking images grow with the step, bilinear and bicubic only.
+    recompute_scale_factor; linear modes copy axes that stay as long as they are. antialias: windows of shrinking images
+    grow with the step, bilinear and bicubic only.
 
     >>> import ranvier as rv
     >>> import ranvier.nn.functional as F
