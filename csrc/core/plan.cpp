@@ -109,7 +109,7 @@ std::string text(const View& v) {
   s << kDTypeName[static_cast<int>(v.dtype)] << '(';
   for (int d = 0; d < v.ndim; ++d) s << (d ? ", " : "") << v.shape[d];
   s << ')';
-  if (!v.contiguous()) {
+  if (!addressable(v) || !v.contiguous()) {
     s << " strides(";
     for (int d = 0; d < v.ndim; ++d) s << (d ? ", " : "") << v.stride[d];
     s << ')';
