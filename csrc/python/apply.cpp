@@ -131,6 +131,7 @@ struct NumberDType {
   uint64_t kinds = 0;
   PyObject* dtype = nullptr;
 } number_dtypes[kKept];
+uint64_t forgotten = 0;  // how often these were forgotten
 
 // The dtype of the numbers among `inputs`, borrowed; null with a Python error set. Python decides, once.
 PyObject* number_dtype(PyObject* call, PyObject* inputs, uint64_t kinds) {
@@ -138,11 +139,12 @@ PyObject* number_dtype(PyObject* call, PyObject* inputs, uint64_t kinds) {
   const uint64_t hash = (static_cast<uint64_t>(id) ^ kinds * 0x9E3779B97F4A7C15u) * 0x9E3779B97F4A7C15u;
   NumberDType& kept = number_dtypes[hash >> 54];
   if (kept.call == id && kept.kinds == kinds) return kept.dtype;
+  const uint64_t before = forgotten;
   PyObject* const args[] = {call, inputs};
   PyObject* dtype = PyObject_Vectorcall(c.number_dtype, args, 2, nullptr);
   if (!dtype) return nullptr;
   Py_XSETREF(kept.dtype, dtype);
-  kept.call = id, kept.kinds = kinds;
+  kept.call = before == forgotten ? id : -1, kept.kinds = kinds;  // else it is of the old default
   return dtype;
 }
 
@@ -297,6 +299,7 @@ PyObject* apply(PyObject* call, PyObject* inputs) {
 }
 
 void forget_numbers() {
+  ++forgotten;
   for (NumberDType& kept : number_dtypes) kept.call = -1;
 }
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import ranvier as rv
+from ranvier.ops import dispatch
 from ranvier.ops.public import made_public
 
 
@@ -106,6 +107,23 @@ def test_a_default_that_changes_while_a_function_runs():
     x = rv.tensor([1, 2]) + 1  # nothing is remembered before the first op
     try:
         assert [public(x).dtype for _ in range(3)] == [np.float32, np.float64, np.float64]
+    finally:
+        rv.set_default_dtype("float32")
+
+
+def test_a_default_that_changes_while_a_number_gets_its_dtype(monkeypatch):
+    x, real = rv.tensor([1, 2]) + 1, dispatch.get_default_dtype
+
+    def changing():
+        before = real()
+        rv.set_default_dtype("float64")  # as another thread may
+        return before
+
+    monkeypatch.setattr(dispatch, "get_default_dtype", changing)
+    try:
+        rv.atan2(x, 2)
+        monkeypatch.undo()
+        assert rv.atan2(x, 2).dtype == rv.atan2(x, 3).dtype == np.float64
     finally:
         rv.set_default_dtype("float32")
 
