@@ -262,6 +262,14 @@ def test_collate_of_arrays_and_tensors(torch):
     assert default_collate([rv.ones(2, requires_grad=True)]).requires_grad is False
 
 
+def test_items_of_wide_dtypes_keep_their_values():
+    halves = default_collate([np.full(2, 0.5, np.longdouble)] * 2)
+    assert halves.dtype == np.float64 and halves.tolist() == [[0.5, 0.5]] * 2
+    assert default_collate([np.uint64(2**63 - 1)] * 2).tolist() == [2**63 - 1] * 2
+    with pytest.raises(ValueError, match="uint64"):
+        default_collate([np.uint64(2**63)] * 2)
+
+
 class Odd(Sampler):
     def __init__(self, rows):
         super().__init__(rows)

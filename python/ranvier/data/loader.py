@@ -74,12 +74,16 @@ def _stacked(items: list, kinds: set[type]) -> Tensor:
         ) from None
     if stacked.dtype.kind not in "biuf":
         raise _refusal(items)
+    if stacked.dtype == np.uint64 and stacked.size and stacked.max() > np.iinfo(np.int64).max:
+        raise ValueError("DataLoader: items have values of uint64 that int64 cannot hold; pass a collate_fn")
     return from_numpy(stacked if stacked.dtype in CODE else stacked.astype(_nearest(stacked.dtype)))
 
 
 def _nearest(dtype: np.dtype) -> Any:
-    """The dtype here that holds all values of `dtype`."""
-    return np.float32 if dtype == np.float16 else np.int32 if dtype.itemsize < 4 and dtype.kind in "iu" else np.int64
+    """The dtype here for values of `dtype`."""
+    if dtype.kind == "f":
+        return np.float32 if dtype == np.float16 else np.float64
+    return np.int32 if dtype.itemsize < 4 else np.int64
 
 
 _PLAIN = {bool, int, float}
