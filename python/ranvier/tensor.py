@@ -181,8 +181,8 @@ class Tensor(TensorBase, Methods):
     # ------------------------------------------------------------ to plain Python and NumPy
 
     def numpy(self) -> np.ndarray:
-        """The array itself, without a copy. The tensor must not require a gradient."""
-        if self._requires_grad:
+        """The array itself, without a copy. The tensor must not require a gradient, unless none are recorded."""
+        if self._requires_grad and local.grad_enabled:
             raise GradError("numpy(): the tensor requires a gradient; call detach().numpy()")
         return self._array("numpy()")
 

@@ -333,3 +333,23 @@ def test_options_of_grad_and_backward_as_in_pytorch(torch):
         lib.autograd.backward(x.sum())
     with pytest.raises(GradError, match="only_inputs=False"):
         rv.autograd.grad(x.sum(), x, only_inputs=False)
+
+
+def test_values_of_a_leaf_are_not_read_in_a_trace():
+    """They would be baked in, and the gradient lost."""
+
+    class Sine(rv.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return rv.from_numpy(np.sin(x.numpy()))
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * rv.cos(ctx.saved_tensors[0])
+
+    x = rv.ones(2, requires_grad=True)
+    Sine.apply(x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.cos([1, 1]), rtol=1e-6)
+    with pytest.raises(rv.TraceError):
+        rv.compile(lambda x: Sine.apply(x).sum())(x)

@@ -1,6 +1,6 @@
 """Write docs/names.md, a table from other libraries' names to Ranvier's: PYTHONPATH=python python tests/support/names.py
 
-PyTorch's and NumPy's rows are made from the namespaces; Keras's and scikit-learn's are written by hand, and every name of
+PyTorch's rows are made from the namespaces; Keras's and scikit-learn's are written by hand, and every name of
 ours in them is looked up.
 """
 
@@ -11,7 +11,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import numpy
 import ranvier as rv
 import ranvier.numpy
 
@@ -160,9 +159,14 @@ def page() -> str:
         "Channels come first, and losses take scores, not probabilities, unless said otherwise.",
         *table("Keras", KERAS),
     ]
-    lines += ["", "## scikit-learn", *table("scikit-learn", SKLEARN)]
+    lines += [
+        "",
+        "## scikit-learn",
+        "",
+        "Metrics take (prediction, target), in this order: the reverse of scikit-learn's.",
+    ]
+    lines += table("scikit-learn", SKLEARN)
     routed = sorted(n for n, f in vars(ranvier.numpy).items() if isinstance(f, ranvier.numpy.Routed))
-    same = [n for n in public(numpy) if n in rv.ops.PUBLIC]
     lines += [
         "",
         "## NumPy",
@@ -171,9 +175,9 @@ def page() -> str:
         + ", ".join(f"`{n}`" for n in routed)
         + ".",
         "",
-        "The functions of `ranvier` itself take and give arrays too, with PyTorch's meanings. Called as in NumPy: "
-        + ", ".join(f"`{n}`" for n in same)
-        + ".",
+        "The functions of `ranvier` itself take and give arrays too, with PyTorch's arguments and meanings: `rv.split(a, 2)` makes "
+        "parts of two rows, `rv.max(a, axis=1)` gives values and indices, `rv.std` divides by n - 1, `rv.exp` of integers is "
+        "float32.",
     ]
     return "\n".join(line if line.startswith("|") else textwrap.fill(line, 120) for line in lines) + "\n"
 

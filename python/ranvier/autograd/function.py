@@ -116,6 +116,10 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """The results of forward, on the tape where an argument requires a gradient."""
+        if local.tracer is not None and local.grad_enabled:  # a leaf has values there, which forward must not read
+            args = tuple(
+                [reshape(a, a.shape) if is_tensor(a) and a.requires_grad and a._node is None else a for a in args]
+            )
         tensors = [(k, t) for k, t in enumerate(args) if is_tensor(t)]
         if local.grad_enabled:
             for _, t in tensors:

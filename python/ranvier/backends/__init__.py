@@ -12,6 +12,8 @@ from typing import Any
 from ..core.context import local, register_default_backend, use_backend
 from ..core.errors import BackendError
 from ..core.scope import Scope
+from . import cudnn as cudnn
+from . import mps as mps
 
 
 @functools.cache
