@@ -14,7 +14,7 @@ from ..core.dtypes import is_float
 from ..core.errors import DomainError, DTypeError, ShapeError
 from ..ops.blend import Taps
 from ..ops.convolution import batched, out_size, per_axis
-from ..ops.pooling import over_axes
+from ..ops.pooling import over_axes, shares
 from ..ops.public import Array
 from ..ops.shape import beside, embed_op
 
@@ -48,10 +48,7 @@ def _resize_taps(n: int, m: int, mode: str, align_corners: bool, scale: float | 
         at = np.floor((i + (0.5 if mode == "nearest-exact" else 0)).astype(np.float32) * step).astype(np.int64)
         return Taps(n, at[:, None], np.ones((m, 1)))
     if mode == "area":
-        begin, end = i * n // m, -(-(i + 1) * n // m)
-        at = begin[:, None] + np.arange(int((end - begin).max(initial=1)))
-        inside = at < end[:, None]
-        return Taps(n, at, inside / inside.sum(1, keepdims=True))
+        return shares(n, m)
     cubic = mode == "bicubic"
     if n == m and not cubic and not antialias:
         scale = None  # PyTorch copies such an axis, whatever the scale

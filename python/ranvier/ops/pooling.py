@@ -328,7 +328,7 @@ def _sums(n: int, m: int, k: int, stride: int, padding: int, divide: str) -> Tap
 
 
 @functools.lru_cache(512)
-def _shares(n: int, m: int) -> Taps:
+def shares(n: int, m: int) -> Taps:
     """Means of adaptive windows."""
     return _window_sums(n, *_adaptive_bounds(n, m), None, "seen")
 
@@ -413,7 +413,7 @@ def _adaptive_avg(ndim: int, input: Any, output_size: Any) -> Any:
     input, alone = batched(name, input, ndim)
     _need_places(name, input)
     size = _adaptive_size(name, output_size, input.shape[2:])
-    out = over_axes(input, [_shares(n, m) for n, m in zip(input.shape[2:], size)])
+    out = over_axes(input, [shares(n, m) for n, m in zip(input.shape[2:], size)])
     return squeeze(out, 0) if alone else out
 
 
