@@ -64,15 +64,15 @@ __all__ = [
     'bilinear', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'celu', 'channel_shuffle', 'conv1d',
     'conv2d', 'conv3d', 'conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', 'cosine_embedding_loss',
     'cosine_similarity', 'cross_entropy', 'dropout', 'dropout1d', 'dropout2d', 'dropout3d', 'elu',
-    'feature_alpha_dropout', 'flatten', 'fold', 'gaussian_nll_loss', 'gelu', 'glu', 'grid_sample', 'group_norm',
-    'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh', 'hinge_embedding_loss', 'huber_loss', 'instance_norm',
-    'interpolate', 'kl_div', 'l1_loss', 'layer_norm', 'leaky_relu', 'linear', 'local_response_norm', 'log_softmax',
-    'logsigmoid', 'lp_pool1d', 'lp_pool2d', 'lp_pool3d', 'margin_ranking_loss', 'max_pool1d', 'max_pool2d',
-    'max_pool3d', 'max_unpool1d', 'max_unpool2d', 'max_unpool3d', 'mish', 'mse_loss', 'multilabel_soft_margin_loss',
-    'nll_loss', 'normalize', 'one_hot', 'pad', 'pairwise_distance', 'pixel_shuffle', 'pixel_unshuffle',
-    'poisson_nll_loss', 'prelu', 'relu', 'relu6', 'rms_norm', 'rrelu', 'selu', 'sigmoid', 'silu', 'smooth_l1_loss',
-    'soft_margin_loss', 'softmax', 'softmin', 'softplus', 'softshrink', 'softsign', 'tanh', 'tanhshrink', 'threshold',
-    'triplet_margin_loss', 'unflatten', 'unfold', 'upsample'
+    'feature_alpha_dropout', 'flatten', 'fold', 'fractional_max_pool2d', 'fractional_max_pool3d', 'gaussian_nll_loss',
+    'gelu', 'glu', 'grid_sample', 'group_norm', 'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh',
+    'hinge_embedding_loss', 'huber_loss', 'instance_norm', 'interpolate', 'kl_div', 'l1_loss', 'layer_norm',
+    'leaky_relu', 'linear', 'local_response_norm', 'log_softmax', 'logsigmoid', 'lp_pool1d', 'lp_pool2d', 'lp_pool3d',
+    'margin_ranking_loss', 'max_pool1d', 'max_pool2d', 'max_pool3d', 'max_unpool1d', 'max_unpool2d', 'max_unpool3d',
+    'mish', 'mse_loss', 'multilabel_soft_margin_loss', 'nll_loss', 'normalize', 'one_hot', 'pad', 'pairwise_distance',
+    'pixel_shuffle', 'pixel_unshuffle', 'poisson_nll_loss', 'prelu', 'relu', 'relu6', 'rms_norm', 'rrelu', 'selu',
+    'sigmoid', 'silu', 'smooth_l1_loss', 'soft_margin_loss', 'softmax', 'softmin', 'softplus', 'softshrink', 'softsign',
+    'tanh', 'tanhshrink', 'threshold', 'triplet_margin_loss', 'unflatten', 'unfold', 'upsample'
 ]
 
 @overload
@@ -147,6 +147,18 @@ def feature_alpha_dropout(input: NDArray, p: float = 0.5, training: bool = False
 def fold(input: Tensor | Number, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor: ...
 @overload
 def fold(input: NDArray, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> NDArray: ...
+@overload
+def fractional_max_pool2d(input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False, _random_samples: TensorLike | None = None) -> Tensor: ...
+@overload
+def fractional_max_pool2d(input: NDArray | Number, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False, _random_samples: NDArray | Number | None = None) -> NDArray: ...
+@overload
+def fractional_max_pool2d(input: TensorLike, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False, _random_samples: TensorLike | None = None) -> Tensor: ...
+@overload
+def fractional_max_pool3d(input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False, _random_samples: TensorLike | None = None) -> Tensor: ...
+@overload
+def fractional_max_pool3d(input: NDArray | Number, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False, _random_samples: NDArray | Number | None = None) -> NDArray: ...
+@overload
+def fractional_max_pool3d(input: TensorLike, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False, _random_samples: TensorLike | None = None) -> Tensor: ...
 @overload
 def gaussian_nll_loss(input: Tensor, target: TensorLike, var: TensorLike, full: bool = False, eps: float = 1e-06, reduction: str = 'mean') -> Tensor: ...
 @overload

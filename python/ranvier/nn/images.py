@@ -328,6 +328,8 @@ def grid_sample(
             if weight is not None:
                 part = ops.mul(part, ops.unsqueeze(weight, 1))
         out = part if out is None else ops.add(out, part)
+    if mode == "nearest" and getattr(grid, "requires_grad", False):  # then the gradient of the places is 0, not None
+        out = ops.where(beside(np.ones((), bool), grid), out, ops.unsqueeze(places[0], 1))
     return out
 
 

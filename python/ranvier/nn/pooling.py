@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.errors import ShapeError
 from . import functional as F
 from .module import Module
 
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
-    "AdaptiveMaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "LPPool1d", "LPPool2d", "LPPool3d", "MaxPool1d", "MaxPool2d",
-    "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
+    "AdaptiveMaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "FractionalMaxPool2d", "FractionalMaxPool3d",
+    "LPPool1d", "LPPool2d", "LPPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
 ]  # fmt: skip
 
 
@@ -89,6 +90,39 @@ class MaxUnpool2d(_MaxUnpool):
 
 class MaxUnpool3d(_MaxUnpool):
     """Zeros, but the input at the places that MaxPool3d(return_indices=True) gave."""
+
+    ndim = 3
+
+
+class _FractionalMaxPool(Module):
+    ndim: int
+
+    def __init__(
+        self, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+        _random_samples: Any = None,
+    ):  # fmt: skip
+        if (output_size is None) == (output_ratio is None):
+            raise ShapeError(f"{type(self).__name__}: give either output_size or output_ratio")
+        self.kernel_size, self.output_size, self.output_ratio = kernel_size, output_size, output_ratio
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+
+    def forward(self, input: Any) -> Any:
+        pool = getattr(F, f"fractional_max_pool{self.ndim}d")
+        return pool(
+            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
+        )
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """The greatest of each of `output_size` windows, or output_ratio times the axis, at random places: see
+    `F.fractional_max_pool2d`."""
+
+    ndim = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """As `FractionalMaxPool2d`, of (N, C, D, H, W) or (C, D, H, W)."""
 
     ndim = 3
 

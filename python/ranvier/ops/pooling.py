@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import int64, is_float
+from ..core.dtypes import int64, is_float, uint8
 from ..core.errors import DomainError, DTypeError, ShapeError
 from .activation import relu
 from .blend import Taps, blend
 from .convolution import Axes, batched, per_axis, threefold
 from .elementwise import abs as _abs
-from .elementwise import mul, pow, sign
-from .index import scatter, scatter_add, zeros_for
+from .elementwise import add, cast_to, clamp, floor_divide, mul, pow, remainder, sign, where
+from .index import gather, scatter
 from .public import Array
 from .record import Aval, Op, Sample, Spec
+from .reduction import mean
 from .shape import beside, reshape, squeeze
 
 __all__ = [
@@ -55,50 +56,127 @@ def _adaptive_bounds(n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
 
 # ---------------------------------------------------------------- the greatest
 
+_WINDOWS: dict[str, Any] = {
+    "kernel": (1, 1),
+    "stride": (1, 1),
+    "padding": (0, 0),
+    "dilation": (1, 1),
+    "adaptive": False,
+}
 
-def _max_infer(
-    x: Aval, *, size: Axes, kernel: Axes, stride: Axes, padding: Axes, dilation: Axes, adaptive: bool
-) -> list[Spec]:
+
+def _places_dtype(kernel: Axes, adaptive: bool) -> np.dtype:
+    """Of what the gradient reads: the number of an element in its window where a byte holds it, else in its plane."""
+    return uint8 if not adaptive and math.prod(kernel) <= 256 else int64
+
+
+def _max_infer(x: Aval, *, size: Axes, training: bool, kernel: Axes, adaptive: bool, **attrs: Axes) -> Any:
     if not is_float(x.dtype):
         raise DTypeError(f"max_pool: dtype {x.dtype} must be float32 or float64")
     shape = (*x.shape[:2], *size)
-    return [(shape, x.dtype), (shape, int64)]
+    values = shape, x.dtype
+    return [values, (shape, _places_dtype(kernel, adaptive))] if training else values
 
 
-def _max_reference(
-    xp: Any, x: Any, *, size: Axes, kernel: Axes, stride: Axes, padding: Axes, dilation: Axes, adaptive: bool
+def _places_infer(x: Aval, *, size: Axes, **attrs: Any) -> list[Spec]:
+    values = _max_infer(x, size=size, training=False, **attrs)
+    return [values, (values[0], int64)]
+
+
+def _seen(i: int, n: int, m: int, k: int, stride: int, padding: int, dilation: int, *, adaptive: bool) -> tuple:
+    """The places of an axis that window i of m sees, and their numbers in the window."""
+    if adaptive:
+        begin, end = (int(bound[i]) for bound in _adaptive_bounds(n, m))
+        return np.arange(begin, end), np.arange(end - begin)
+    at = i * stride - padding + dilation * np.arange(k)
+    inside = (at >= 0) & (at < n)
+    return at[inside], np.arange(k)[inside]
+
+
+def _each_window(
+    sizes: Axes, size: Axes, kernel: Axes, stride: Axes, padding: Axes, dilation: Axes, adaptive: bool
 ) -> Any:
-    values = np.empty((*x.shape[:2], *size), x.dtype)
-    places = np.empty(values.shape, np.int64)
-    numbers = np.arange(math.prod(x.shape[2:])).reshape(x.shape[2:])
-    for window in product(*map(range, size)) if values.size else ():
-        at = []
-        for i, n, m, k, s, p, d in zip(window, x.shape[2:], size, kernel, stride, padding, dilation):
-            if adaptive:
-                begin, end = (int(bound[i]) for bound in _adaptive_bounds(n, m))
-                at.append(np.arange(begin, end))
-            else:
-                seen = i * s - p + d * np.arange(k)
-                at.append(seen[(seen >= 0) & (seen < n)])
-        inside = np.ix_(*at)
-        seen = x[_ALL + inside].reshape(*x.shape[:2], -1)
-        best = np.argmax(seen, -1)
-        values[_ALL + window] = np.take_along_axis(seen, best[..., None], -1)[..., 0]
-        places[_ALL + window] = numbers[inside].ravel()[best]
-    return values, places
+    """Each window with the flat numbers, in the plane and in the window, of what it sees."""
+    places = np.arange(math.prod(sizes)).reshape(sizes)
+    taps = np.arange(math.prod(kernel)).reshape(kernel)
+    for window in product(*map(range, size)):
+        axes = zip(window, sizes, size, kernel, stride, padding, dilation)
+        each = [_seen(*axis, adaptive=adaptive) for axis in axes]
+        flat = places[np.ix_(*(at for at, _ in each))].ravel()
+        yield window, flat, None if adaptive else taps[np.ix_(*(tap for _, tap in each))].ravel()
 
 
-def _max_vjp(g: Any, out: Any, x: Any, **attrs: Any) -> tuple:
-    values = g[0]
-    if values is None:
-        return (None,)
-    plane = (*x.shape[:2], math.prod(x.shape[2:]))
-    flat = (*values.shape[:2], math.prod(values.shape[2:]))
-    dx = scatter_add(zeros_for(values, plane), 2, reshape(out[1], flat), reshape(values, flat))
-    return (reshape(dx, x.shape),)
+def _max_reference(xp: Any, x: Any, *, size: Axes, training: bool, **attrs: Any) -> Any:
+    values = np.full((*x.shape[:2], *size), -np.inf, x.dtype)
+    places = np.zeros(values.shape, _places_dtype(attrs["kernel"], attrs["adaptive"]))
+    if places.dtype == int64:
+        places[...] = -1
+    for window, flat, taps in _each_window(x.shape[2:], size, **attrs) if values.size else ():
+        if len(flat):
+            seen = x.reshape(*x.shape[:2], -1)[..., flat]
+            best = np.argmax(seen, -1)
+            values[_ALL + window] = np.take_along_axis(seen, best[..., None], -1)[..., 0]
+            places[_ALL + window] = (flat if places.dtype == int64 else taps)[best]
+    return (values, places) if training else values
 
 
-def _max_encode(x: Aval, *, size: Axes, adaptive: bool, **attrs: Axes) -> dict[str, Any]:
+def _places_reference(xp: Any, x: Any, *, size: Axes, **attrs: Any) -> Any:
+    values, places = _max_reference(xp, x, size=size, training=True, **attrs)
+    return values, _plane_places(places, x.shape[2:], size, **attrs)
+
+
+def _plane_places(places: np.ndarray, sizes: Axes, size: Axes, **attrs: Any) -> np.ndarray:
+    """Numbers in windows as numbers in the plane; -1 where the window sees nothing."""
+    if places.dtype == int64 or not places.size:
+        return places.astype(int64)
+    table = np.full((math.prod(size), math.prod(attrs["kernel"])), -1)
+    for row, (_, flat, taps) in zip(table, _each_window(sizes, size, **attrs)):
+        row[taps] = flat
+    at = places.reshape(-1, len(table)).astype(int64)
+    return table[np.arange(len(table)), at].reshape(places.shape)
+
+
+def _max_vjp(g: Any, out: Any, x: Any, *, size: Axes, training: bool = False, **attrs: Any) -> tuple:
+    return (None if g[0] is None else _max_pool_grad(g[0], out[1], plane=tuple(x.shape[2:]), **attrs),)
+
+
+def _grad_infer(g: Aval, places: Aval, *, plane: Axes, kernel: Axes, adaptive: bool, **attrs: Axes) -> Spec:
+    if not is_float(g.dtype) or places.dtype not in (int64, _places_dtype(kernel, adaptive)):
+        raise DTypeError(f"max_pool_grad: dtypes {g.dtype} and {places.dtype} must be of a pooling's values and places")
+    return (*g.shape[:2], *plane), g.dtype
+
+
+def _grad_reference(xp: Any, g: Any, places: Any, *, plane: Axes, **attrs: Any) -> Any:
+    n, flat = math.prod(plane), (-1, math.prod(g.shape[2:]))
+    at = _plane_places(places, plane, g.shape[2:], **attrs)
+    dx = np.zeros((math.prod(g.shape[:2]), n + 1), g.dtype)  # the last one for windows that see nothing
+    if g.size:
+        np.add.at(dx, (np.arange(len(dx))[:, None], at.reshape(flat)), g.reshape(flat))
+    return dx[:, :n].reshape(*g.shape[:2], *plane)
+
+
+def _grad_vjp(h: Any, out: Any, g: Any, places: Any, *, plane: Axes, **attrs: Any) -> tuple:
+    """What `h` has at the places."""
+    size = tuple(g.shape[2:])
+    at, lost = places, np.zeros(size, bool)  # lost: windows that see nothing
+    if places.dtype == uint8:
+        tap, at = cast_to(places, int64), 0
+    steps = zip(size, plane, attrs["kernel"], attrs["stride"], attrs["padding"], attrs["dilation"])
+    for d, (m, n, k, stride, padding, dilation) in enumerate(steps):
+        tail = (1,) * (len(size) - 1 - d)
+        each = [_seen(i, n, m, k, stride, padding, dilation, adaptive=attrs["adaptive"])[0] for i in range(m)]
+        lost |= np.array([not len(seen) for seen in each], bool).reshape(m, *tail)
+        if places.dtype == uint8:
+            begin = (np.arange(m) * stride - padding).reshape(m, *tail)
+            own = remainder(floor_divide(tap, math.prod(attrs["kernel"][d + 1 :])), k)
+            at = add(mul(at, n), add(mul(own, dilation), beside(begin, places)))
+    shape = (*g.shape[:2], math.prod(size))
+    at = clamp(reshape(at, shape), 0, max(math.prod(plane) - 1, 0))
+    found = reshape(gather(reshape(h, (*h.shape[:2], math.prod(plane))), 2, at), g.shape)
+    return where(beside(lost, places), 0.0, found) if lost.any() else found, None
+
+
+def _max_encode(*avals: Aval, adaptive: bool, **attrs: Any) -> dict[str, Any]:
     fills = {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
     return {**{key: threefold(attrs[key], fill) for key, fill in fills.items()}, "adaptive": adaptive}
 
@@ -119,42 +197,80 @@ def _max_adaptive_sample(shape: tuple, size: tuple) -> Sample:
     return Sample((shape,), attrs)
 
 
+_MAX_SAMPLES = (
+    _max_sample((2, 3, 8, 10), 2, 2),
+    _max_sample((2, 3, 9, 7), 3, 2, 1),
+    _max_sample((1, 2, 11), 3, 2, 1, 2),
+    _max_sample((2, 2, 5, 6, 4), (2, 3, 1), 1, (0, 1, 0)),
+    _max_sample((1, 2, 6, 7), 2, 3, 1, ceil=True),
+    _max_sample((0, 2, 6, 7), 2, 2),
+    _max_adaptive_sample((2, 3, 7, 5), (3, 2)),
+    _max_adaptive_sample((2, 3, 4), (6,)),
+    _max_sample((3, 4, 32, 33), 2, 2),
+    _max_sample((2, 3, 20, 71), 3, 2, 1),
+    _max_sample((1, 2, 9, 40), 3, 1, 1, 2),
+    _max_sample((1, 2, 1, 3), 2, 2, 1, 2),  # a window between the padding of both sides sees nothing
+    _max_sample((1, 1, 40, 36), 17, 3),  # more elements than a byte can number
+)
 _max_pool = Op(
     "max_pool",
     kind="kernel",
-    attrs={
-        "size": (1, 1),
-        "kernel": (1, 1),
-        "stride": (1, 1),
-        "padding": (0, 0),
-        "dilation": (1, 1),
-        "adaptive": False,
-    },
+    attrs={"size": (1, 1), **_WINDOWS, "training": False},
     infer=_max_infer,
     reference=_max_reference,
     vjp=_max_vjp,
     saves="o1",
+    extras=1,
     encode=_max_encode,
-    samples=(
-        _max_sample((2, 3, 8, 10), 2, 2),
-        _max_sample((2, 3, 9, 7), 3, 2, 1),
-        _max_sample((1, 2, 11), 3, 2, 1, 2),
-        _max_sample((2, 2, 5, 6, 4), (2, 3, 1), 1, (0, 1, 0)),
-        _max_sample((1, 2, 6, 7), 2, 3, 1, ceil=True),
-        _max_sample((0, 2, 6, 7), 2, 2),
-        _max_adaptive_sample((2, 3, 7, 5), (3, 2)),
-        _max_adaptive_sample((2, 3, 4), (6,)),
-        _max_sample((3, 4, 32, 33), 2, 2),
-    ),
+    samples=_MAX_SAMPLES,
     onnx="MaxPool",
+)
+_max_pool_places = Op(
+    "max_pool_places",
+    kind="kernel",
+    kernel="max_pool",
+    attrs={"size": (1, 1), **_WINDOWS},
+    infer=_places_infer,
+    reference=_places_reference,
+    vjp=_max_vjp,
+    saves="o1",
+    encode=_max_encode,
+    samples=_MAX_SAMPLES,
 )
 
 
-def _pooled(found: tuple, alone: bool, return_indices: bool) -> Any:
-    values, places = found
-    if alone:
-        values, places = squeeze(values, 0), squeeze(places, 0)
-    return (values, places) if return_indices else values
+def _grad_samples() -> tuple[Sample, ...]:
+    samples = []
+    for k, sample in enumerate(_MAX_SAMPLES):
+        ((shape,), attrs), reference = (sample.inputs, dict(sample.attrs)), (_max_reference, _places_reference)[k % 2]
+        x = np.random.default_rng(k).normal(size=shape)
+        size = attrs.pop("size")
+        _, places = reference(np, x, size=size, **attrs, **({"training": True} if k % 2 == 0 else {}))
+        samples.append(Sample(((*shape[:2], *size), places), {"plane": shape[2:], **attrs}))
+    return tuple(samples)
+
+
+_max_pool_grad = Op(
+    "max_pool_grad",
+    kind="kernel",
+    attrs={"plane": (1, 1), **_WINDOWS},
+    infer=_grad_infer,
+    reference=_grad_reference,
+    vjp=_grad_vjp,
+    saves="i1",
+    encode=_max_encode,
+    terms=lambda g, places, *, kernel, **attrs: math.prod(kernel),
+    samples=_grad_samples(),
+    doc="what the gradient of a pooling's results gives back to the places that they came from",
+)
+
+
+def _pooled(input: Any, alone: bool, return_indices: bool, attrs: dict[str, Any]) -> Any:
+    if not return_indices:
+        values = _max_pool(input, **attrs)
+        return squeeze(values, 0) if alone else values
+    found = _max_pool_places(input, **attrs)
+    return tuple(squeeze(one, 0) for one in found) if alone else found
 
 
 def _max(
@@ -176,10 +292,8 @@ def _max(
     _need_half(name, kernel, padding)
     axes = zip(input.shape[2:], kernel, strides, padding, dilation)
     size = tuple(windows(name, *one, ceil_mode=ceil_mode) for one in axes)
-    found = _max_pool(
-        input, size=size, kernel=kernel, stride=strides, padding=padding, dilation=dilation, adaptive=False
-    )
-    return _pooled(found, alone, return_indices)
+    attrs = {"kernel": kernel, "stride": strides, "padding": padding, "dilation": dilation, "adaptive": False}
+    return _pooled(input, alone, return_indices, {"size": size, **attrs})
 
 
 def _need_half(name: str, kernel: Axes, padding: Axes) -> None:
@@ -202,7 +316,8 @@ def max_pool2d(
     """The greatest of each window of (N, C, H, W) or (C, H, W): kernel_size apart, or `stride`. What is outside counts as
     -inf. Of equals the first one gets the gradient; a NaN is the greatest.
 
-    ceil_mode: windows that reach over the end count too. return_indices: also the place of each in its plane, h W + w.
+    ceil_mode: windows that reach over the end count too. return_indices: also the place of each in its plane, h W + w; -1
+    for a window that sees padding alone.
 
     >>> import ranvier as rv
     >>> rv.max_pool2d(rv.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
@@ -233,8 +348,8 @@ def _adaptive_max(ndim: int, input: Any, output_size: Any, return_indices: bool)
     _need_places(name, input)
     one = (1,) * ndim
     size = _adaptive_size(name, output_size, input.shape[2:])
-    found = _max_pool(input, size=size, kernel=one, stride=one, padding=(0,) * ndim, dilation=one, adaptive=True)
-    return _pooled(found, alone, return_indices)
+    attrs = {"kernel": one, "stride": one, "padding": (0,) * ndim, "dilation": one, "adaptive": True}
+    return _pooled(input, alone, return_indices, {"size": size, **attrs})
 
 
 def _need_places(name: str, input: Any) -> None:
@@ -341,11 +456,12 @@ def _window_sums(n: int, begin: np.ndarray, end: np.ndarray, counts: Any, divide
     return Taps(n, at, weights)
 
 
-def over_axes(input: Any, maps: list[Taps]) -> Any:
-    """`maps` along the spatial axes of `input`, those that shrink it first."""
+def over_axes(input: Any, maps: list[Taps], without: tuple[int, ...] = ()) -> Any:
+    """`maps` along the spatial axes of `input` that are not `without`, those that shrink it first."""
     order = sorted(range(len(maps)), key=lambda d: len(maps[d].start) / max(maps[d].n, 1))
     for d in order:
-        input = blend(input, dim=2 + d, taps=maps[d])
+        if 2 + d not in without:
+            input = blend(input, dim=2 + d, taps=maps[d])
     return input
 
 
@@ -413,7 +529,10 @@ def _adaptive_avg(ndim: int, input: Any, output_size: Any) -> Any:
     input, alone = batched(name, input, ndim)
     _need_places(name, input)
     size = _adaptive_size(name, output_size, input.shape[2:])
-    out = over_axes(input, [shares(n, m) for n, m in zip(input.shape[2:], size)])
+    whole = tuple(axis for axis, m in enumerate(size, 2) if m == 1)
+    if whole and is_float(input.dtype):
+        input = mean(input, whole, True)
+    out = over_axes(input, [shares(n, m) for n, m in zip(input.shape[2:], size)], whole)
     return squeeze(out, 0) if alone else out
 
 
@@ -435,8 +554,8 @@ def adaptive_avg_pool3d(input: Array, output_size: Any) -> Array:
 
 def _lp(ndim: int, input: Any, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Any:
     kernel = per_axis(f"lp_pool{ndim}d", "kernel_size", kernel_size, ndim)
-    mean = _avg(ndim, pow(input, norm_type), kernel, stride, 0, ceil_mode, True, None)
-    return pow(mul(mul(sign(mean), relu(_abs(mean))), float(math.prod(kernel))), 1 / norm_type)
+    found = _avg(ndim, pow(input, norm_type), kernel, stride, 0, ceil_mode, True, None)
+    return pow(mul(mul(sign(found), relu(_abs(found))), float(math.prod(kernel))), 1 / norm_type)
 
 
 def lp_pool1d(input: Array, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Array:
