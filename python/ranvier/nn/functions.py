@@ -146,7 +146,7 @@ def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace:
 
 def feature_alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
     """`alpha_dropout` of whole channels of (N, C, ...)."""
-    if len(input.shape) < 2:
+    if training and len(input.shape) < 2:
         raise ShapeError(f"feature_alpha_dropout: x{tuple(input.shape)} must be (N, C, ...)")
     shape = (*input.shape[:2], *(1,) * (len(input.shape) - 2))
     out = _alpha_drop("feature_alpha_dropout", input, shape, p, training)

@@ -20,7 +20,7 @@ from ..ops.shape import beside, embed_op
 
 __all__ = [
     "affine_grid", "channel_shuffle", "fold", "grid_sample", "interpolate", "pixel_shuffle", "pixel_unshuffle", "unfold",
-    "upsample",
+    "upsample", "upsample_bilinear", "upsample_nearest",
 ]  # fmt: skip
 
 
@@ -142,6 +142,16 @@ def upsample(
 ) -> Array:
     """`interpolate` under its old name."""
     return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Array, size: Any = None, scale_factor: Any = None) -> Array:
+    """`interpolate(mode="nearest")` under its old name."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Array, size: Any = None, scale_factor: Any = None) -> Array:
+    """`interpolate(mode="bilinear", align_corners=True)` under its old name."""
+    return interpolate(input, size, scale_factor, "bilinear", True)
 
 
 # ---------------------------------------------------------------- rearranging

@@ -66,10 +66,10 @@ def batch_norm(
                 f"batch_norm: x{tuple(input.shape)} has one value a channel; in training there must be more than one"
             )
         var, mean = ops.var_mean(input, (0, *range(2, ndim)), correction=0)
-        if running_mean is not None:
+        if running_mean is not None and count:  # an empty batch says nothing
             _move(running_mean, mean, momentum)
-        if running_var is not None:
-            _move(running_var, ops.mul(_plain(var), count / max(count - 1, 1)), momentum)
+        if running_var is not None and count:
+            _move(running_var, ops.mul(_plain(var), count / (count - 1)), momentum)
     elif running_mean is None or running_var is None:
         raise ShapeError("batch_norm: running_mean and running_var must be given unless training")
     else:

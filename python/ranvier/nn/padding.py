@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.errors import ShapeError
 from ..ops.convolution import per_axis
 from . import functional as F
 from .module import Module
@@ -37,6 +38,11 @@ class _Pad(Module):
         self.padding = per_axis(type(self).__name__, "padding", padding, 2 * self.ndim, -(2**31))
 
     def forward(self, input: Any) -> Any:
+        if len(input.shape) not in (self.ndim + 1, self.ndim + 2):
+            raise ShapeError(
+                f"{type(self).__name__}: x{tuple(input.shape)} must have {self.ndim + 2} axes (N, C, ...) or "
+                f"{self.ndim + 1} (C, ...)"
+            )
         return F.pad(input, self.padding, mode=self.mode)
 
     def extra_repr(self) -> str:

@@ -289,6 +289,8 @@ def prelu(input: Array, weight: Array) -> Array:
                 f"prelu: weight{weight.shape} must have one element, or one a channel of input{input.shape}"
             )
         weight = weight.reshape((channels,) + (1,) * (input.ndim - 2))
+    elif weight.ndim > input.ndim:  # one element makes no axis
+        weight = weight.reshape(())
     return where(gt(input, 0), input, mul(weight, input))
 
 

@@ -185,12 +185,13 @@ def _crop(x: Any, start: Sequence[int], shape: Sequence[int]) -> Any:
 
 
 def _edge_positions(mode: str, n: int, before: int, after: int) -> np.ndarray:
-    """For each place of a padded axis the place of the axis of size n whose value it gets."""
+    """For each place of a padded axis the place of the axis of size n whose value it gets. Sizes below 0 crop."""
     at = np.arange(-before, n + after, dtype=int64)
     if mode == "replicate":
         return np.clip(at, 0, n - 1)
-    if mode == "circular":
-        return at % n
+    if mode == "circular":  # what is left goes on with its own other end
+        start = max(0, -before)
+        return start + (at - start) % (n - start - max(0, -after))
     period = max(1, 2 * (n - 1))  # reflect: 0 1 2 .. n-1 .. 2 1
     at = at % period
     return np.minimum(at, period - at)
@@ -199,8 +200,8 @@ def _edge_positions(mode: str, n: int, before: int, after: int) -> np.ndarray:
 def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
     """`input` with a border. `pad` lists the sizes (before, after) from the last axis to the first.
 
-    Modes: "constant" (filled with `value`, 0 by default; negative sizes crop), "reflect", "replicate" and "circular"
-    (each size at most the axis; reflect: less than it).
+    Modes: "constant" (filled with `value`, 0 by default), "reflect", "replicate" and "circular" (each size at most the
+    axis; reflect: less than it). Sizes below 0 crop.
 
     >>> import ranvier as rv
     >>> rv.pad(rv.tensor([1.0, 2.0, 3.0]), (2, 1), mode="reflect").tolist()
@@ -239,12 +240,15 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
 def _pad_from_edges(input: Any, mode: str, before: list, after: list) -> Any:
     out = input
     for d, (b, a) in enumerate(zip(before, after)):
-        n = input.shape[d]
-        limit = {"reflect": n - 1, "circular": n, "replicate": max(b, a) if n else 0}[mode]
-        if b < 0 or a < 0 or max(b, a) > limit:
-            raise ShapeError(f"pad: sizes ({b}, {a}) of axis {d} must be in [0, {max(limit, 0)}] for mode={mode!r} and "
-                             f"shape {tuple(input.shape)}")  # fmt: skip
         if b or a:
+            n = input.shape[d]
+            left = n + min(0, b) + min(0, a)
+            limit = {"reflect": n - 1, "circular": left, "replicate": max(b, a) if n else 0}[mode]
+            if max(b, a) > limit or n + b + a < 1:
+                raise ShapeError(
+                    f"pad: sizes ({b}, {a}) of axis {d} must be at most {max(limit, 0)} for mode={mode!r} and shape "
+                    f"{tuple(input.shape)}, and leave something"
+                )
             positions = _edge_positions(mode, n, b, a)
             out = index_get(out, positions if isinstance(input, np.ndarray) else from_numpy(positions), axes=(d,))
     return apart(out, input)

@@ -285,11 +285,13 @@ def _max(
 ) -> Any:
     name = f"max_pool{ndim}d"
     kernel = per_axis(name, "kernel_size", kernel_size, ndim)
-    strides = kernel if stride is None else per_axis(name, "stride", stride, ndim)
+    strides = kernel if stride is None or stride == () else per_axis(name, "stride", stride, ndim)
     padding = per_axis(name, "padding", padding, ndim, 0)
     dilation = per_axis(name, "dilation", dilation, ndim)
     input, alone = batched(name, input, ndim)
     _need_half(name, kernel, padding)
+    if 0 in input.shape[1:]:
+        raise ShapeError(f"{name}: x{tuple(input.shape)} must have channels and places; the batch alone may be empty")
     axes = zip(input.shape[2:], kernel, strides, padding, dilation)
     size = tuple(windows(name, *one, ceil_mode=ceil_mode) for one in axes)
     attrs = {"kernel": kernel, "stride": strides, "padding": padding, "dilation": dilation, "adaptive": False}
@@ -381,7 +383,7 @@ def _max_unpool(
 ) -> Any:
     name = f"max_unpool{ndim}d"
     kernel = per_axis(name, "kernel_size", kernel_size, ndim)
-    strides = kernel if stride is None else per_axis(name, "stride", stride, ndim)
+    strides = kernel if stride is None or stride == () else per_axis(name, "stride", stride, ndim)
     padding = per_axis(name, "padding", padding, ndim, 0)
     if tuple(input.shape) != tuple(indices.shape):
         raise ShapeError(f"{name}: x{tuple(input.shape)} and indices{tuple(indices.shape)} must have one shape")
@@ -477,7 +479,7 @@ def _avg(
 ) -> Any:
     name = f"avg_pool{ndim}d"
     kernel = per_axis(name, "kernel_size", kernel_size, ndim)
-    strides = kernel if stride is None else per_axis(name, "stride", stride, ndim)
+    strides = kernel if stride is None or stride == () else per_axis(name, "stride", stride, ndim)
     padding = per_axis(name, "padding", padding, ndim, 0)
     input, alone = batched(name, input, ndim)
     _need_half(name, kernel, padding)
