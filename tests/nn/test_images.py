@@ -225,6 +225,9 @@ def test_same_bits_for_any_number_of_threads(threads):
         (lambda: F.conv_transpose2d(X2, np.ones((4, 2, 3, 3), "f4"), output_padding=1), "output_padding=(1, 1) must be smaller"),
         (lambda: F.conv_transpose2d(X2, np.ones((4, 2, 3, 3), "f4"), np.ones(2)), "bias is float64(2,), must be float32(2,)"),
         (lambda: nn.GroupNorm(3, 4), "num_groups=3 must divide num_channels=4"),
+        (lambda: F.max_pool2d(np.ones((1, 0, 4, 4)), 2), "must have channels and places"),
+        (lambda: nn.CircularPad1d(1)(rv.ones(1, 1, 4, 4)), "CircularPad1d: x(1, 1, 4, 4) must have 3 axes"),
+        (lambda: F.pad(np.ones((1, 4)), (-2, 3), mode="circular"), "must be at most 2"),
     ],
 )  # fmt: skip
 def test_refused(call, text):
@@ -258,6 +261,30 @@ def test_empty_batch():
     assert out.shape == (0, 3, 1, 1)
     out.sum().backward()
     assert x.grad.shape == x.shape and not model[0].weight.grad.numpy().any()
+
+
+def test_an_empty_batch_leaves_the_statistics():
+    norm = nn.BatchNorm2d(3)
+    assert norm(rv.zeros(0, 3, 2, 2)).shape == (0, 3, 2, 2)
+    assert norm.running_mean.tolist() == [0] * 3 and norm.running_var.tolist() == [1] * 3
+
+
+@pytest.mark.parametrize(
+    "mode, sizes, wanted",
+    [
+        ("reflect", (-2, 3), [3, 4, 3, 2, 1]),
+        ("replicate", (-4, 5), [4] * 5),
+        ("replicate", (3, -2), [1, 1, 1, 1, 2]),
+        ("circular", (-1, 2), [2, 3, 4, 2, 3]),
+        ("circular", (2, -1), [2, 3, 1, 2, 3]),
+    ],
+)
+def test_borders_that_crop(mode, sizes, wanted):
+    assert F.pad(rv.arange(1.0, 5.0), sizes, mode=mode).tolist() == wanted
+
+
+def test_prelu_of_a_scalar_is_one():
+    assert nn.PReLU()(rv.tensor(-2.0)).shape == ()
 
 
 def test_a_small_network_learns():

@@ -72,7 +72,8 @@ __all__ = [
     'mish', 'mse_loss', 'multilabel_soft_margin_loss', 'nll_loss', 'normalize', 'one_hot', 'pad', 'pairwise_distance',
     'pixel_shuffle', 'pixel_unshuffle', 'poisson_nll_loss', 'prelu', 'relu', 'relu6', 'rms_norm', 'rrelu', 'selu',
     'sigmoid', 'silu', 'smooth_l1_loss', 'soft_margin_loss', 'softmax', 'softmin', 'softplus', 'softshrink', 'softsign',
-    'tanh', 'tanhshrink', 'threshold', 'triplet_margin_loss', 'unflatten', 'unfold', 'upsample'
+    'tanh', 'tanhshrink', 'threshold', 'triplet_margin_loss', 'unflatten', 'unfold', 'upsample', 'upsample_bilinear',
+    'upsample_nearest'
 ]
 
 @overload
@@ -317,3 +318,11 @@ def unfold(input: NDArray, kernel_size: Any, dilation: Any = 1, padding: Any = 0
 def upsample(input: Tensor | Number, size: Any = None, scale_factor: Any = None, mode: str = 'nearest', align_corners: bool | None = None) -> Tensor: ...
 @overload
 def upsample(input: NDArray, size: Any = None, scale_factor: Any = None, mode: str = 'nearest', align_corners: bool | None = None) -> NDArray: ...
+@overload
+def upsample_bilinear(input: Tensor | Number, size: Any = None, scale_factor: Any = None) -> Tensor: ...
+@overload
+def upsample_bilinear(input: NDArray, size: Any = None, scale_factor: Any = None) -> NDArray: ...
+@overload
+def upsample_nearest(input: Tensor | Number, size: Any = None, scale_factor: Any = None) -> Tensor: ...
+@overload
+def upsample_nearest(input: NDArray, size: Any = None, scale_factor: Any = None) -> NDArray: ...
