@@ -14,6 +14,8 @@ from ..core.dtypes import is_float
 from ..core.errors import DomainError, DTypeError, ShapeError
 from ..ops.blend import Taps, blend
 from ..ops.public import Array
+from ..ops.shape import beside
+from ..ops.standardize import center_scale, scale_shift, standardize
 from ..tensor import Tensor
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
@@ -34,13 +36,6 @@ def _check_channels(name: str, input: Any, **each: Any) -> None:
         if t is not None and tuple(t.shape) != (input.shape[1],):
             shape = tuple(input.shape)
             raise ShapeError(f"{name}: {what}{tuple(t.shape)} must be ({shape[1]},), the channels of x{shape}")
-
-
-def _scaled(x: Any, mean: Any, var: Any, weight: Any, bias: Any, *, eps: float) -> Any:
-    """(x - mean) / sqrt(var + eps) * weight + bias."""
-    scale = ops.rsqrt(ops.add(var, eps))
-    x = ops.mul(ops.sub(x, mean), scale if weight is None else ops.mul(scale, weight))
-    return x if bias is None else ops.add(x, bias)
 
 
 def batch_norm(
@@ -74,8 +69,9 @@ def batch_norm(
         raise ShapeError("batch_norm: running_mean and running_var must be given unless training")
     else:
         mean, var = running_mean, running_var
-    each = [None if t is None else _by_channel(t, ndim) for t in (mean, var, weight, bias)]
-    return _scaled(input, *each, eps=eps)
+    scale = ops.rsqrt(ops.add(var, eps))
+    each = [None if t is None else _by_channel(t, ndim) for t in (mean, scale, weight, bias)]
+    return center_scale(input, *each)
 
 
 def _plain(x: Any) -> Any:
@@ -117,7 +113,7 @@ def instance_norm(
         unbiased = ops.mul(_plain(var), count / max(count - 1, 1))
         _move(running_var, ops.mean(ops.reshape(unbiased, input.shape[:2]), 0), momentum)
     each = [None if t is None else _by_channel(t, ndim) for t in (weight, bias)]
-    return _scaled(input, mean, var, *each, eps=eps)
+    return center_scale(input, mean, ops.rsqrt(ops.add(var, eps)), *each)
 
 
 def _last_axes(name: str, input: Any, normalized_shape: Any, **each: Any) -> tuple[int, ...]:
@@ -139,7 +135,7 @@ def layer_norm(
     normalized_shape. Ba et al., 2016."""
     axes = _last_axes("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     var, mean = ops.var_mean(input, axes, keepdim=True, correction=0)
-    return _scaled(input, mean, var, weight, bias, eps=eps)
+    return scale_shift(standardize(input, mean, ops.rsqrt(ops.add(var, eps))), weight, bias)
 
 
 def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, eps: float | None = None) -> Array:
@@ -148,7 +144,8 @@ def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, e
     axes = _last_axes("rms_norm", input, normalized_shape, weight=weight)
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
     scale = ops.rsqrt(ops.add(ops.mean(ops.square(input), axes, True), eps))
-    return ops.mul(input, scale) if weight is None else ops.mul(ops.mul(input, scale), weight)
+    zero = beside(np.zeros(scale.shape, scale.dtype), scale)
+    return scale_shift(standardize(input, zero, scale), weight, None)
 
 
 def group_norm(
@@ -163,13 +160,15 @@ def group_norm(
     n, size = input.shape[0], math.prod(input.shape[1:]) // num_groups
     if size * n == 1:
         raise ShapeError(f"group_norm: x{tuple(input.shape)} has one value a group; there must be more than one")
-    groups = ops.reshape(input, (n, num_groups, size))
-    var, mean = ops.var_mean(groups, 2, keepdim=True, correction=0)
-    out = ops.reshape(_scaled(groups, mean, var, None, None, eps=eps), tuple(input.shape))
-    ndim = max(len(input.shape), 2)
-    if weight is not None:
-        out = ops.mul(out, _by_channel(weight, ndim))
-    return out if bias is None else ops.add(out, _by_channel(bias, ndim))
+    var, mean = ops.var_mean(ops.reshape(input, (n, num_groups, size)), 2, keepdim=True, correction=0)
+    channels, ones = input.shape[1], (1,) * (len(input.shape) - 2)
+
+    def of_channels(t: Any) -> Any:
+        """(N, groups, 1), one for each channel: (N, C, 1, ...)."""
+        return ops.reshape(ops.expand(t, (n, num_groups, channels // num_groups)), (n, channels, *ones))
+
+    each = [None if t is None else _by_channel(t, len(input.shape)) for t in (weight, bias)]
+    return center_scale(input, of_channels(mean), of_channels(ops.rsqrt(ops.add(var, eps))), *each)
 
 
 @functools.lru_cache(64)

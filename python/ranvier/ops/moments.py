@@ -23,6 +23,7 @@ from .reduction import (
     size_of,
     terms_of,
 )
+from .standardize import standardize
 
 __all__ = ["std", "std_mean", "var", "var_mean"]
 REMEMBERED = __all__  # see ops/public.py
@@ -57,14 +58,15 @@ def _std_vjp(g: Any, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool, c
 
 
 def _var_mean_vjp(g: tuple, out: tuple, x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple:
-    attrs: dict[str, Any] = {"dim": dim, "keepdim": keepdim}
-    parts: list[Any] = []
-    if g[0] is not None:
-        parts += _var_vjp(g[0], None, x, **attrs, correction=correction)
-    if g[1] is not None:
-        assert mean_op.vjp is not None
-        parts += mean_op.vjp(g[1], None, x, **attrs)
-    return (parts[0] if len(parts) == 1 else parts[0] + parts[1],)
+    n, (of_var, of_mean) = terms_of(x, dim=dim), (None if part is None else kept(part, x, dim, keepdim) for part in g)
+    dx: Any = None
+    if of_var is not None:
+        left = max(0.0, n - correction)
+        dx = standardize(x, kept(out[1], x, dim, keepdim), of_var * (2 / left if left else math.inf))
+    if of_mean is not None:
+        share = of_mean * (1 / (n or math.nan))
+        dx = share.expand(x.shape) if dx is None else dx + share
+    return (dx,)
 
 
 _MOMENT: dict[str, Any] = {
@@ -99,7 +101,7 @@ _var_mean = Op(
     "var_mean",
     kind="kernel",
     attrs={**AXES, "correction": 1.0},
-    saves="i",
+    saves="i0o1",
     infer=_var_mean_infer,
     reference=lambda xp, x, *, dim, keepdim, correction: (
         _moment_reference(xp, x, dim, keepdim, correction),
