@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from .. import ops
-from ..core.context import no_grad
-from ..core.errors import DTypeError, GradError, ShapeError
-from ..core.tensor import as_tensor, with_grad
-from ..ops.creation import zeros
-from ..tensor import Tensor
+from ... import ops
+from ...core.context import no_grad
+from ...core.errors import DTypeError, GradError, ShapeError
+from ...core.tensor import as_tensor, with_grad
+from ...ops.creation import zeros
+from ...tensor import Tensor
 
 __all__ = [
     "clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm",

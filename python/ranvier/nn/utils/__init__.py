@@ -1,0 +1,21 @@
+"""Gradients and parameters of whole models: clipping, vectors."""
+
+from __future__ import annotations
+
+from ...core.namespace import listing as _listing
+from .gradients import (
+    clip_grad_norm,
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+    parameters_to_vector,
+    vector_to_parameters,
+)
+
+__all__ = [
+    "clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm",
+    "parameters_to_vector", "vector_to_parameters",
+]  # fmt: skip
+
+__dir__ = _listing(globals())
