@@ -77,6 +77,11 @@ bool has_fast_bf16_dot() {
   const unsigned family = (a >> 8 & 15) + (a >> 20 & 255);
   return amd && family >= 0x19 && has_bf16_dot();
 }
+bool has_int8_dot(int level) {
+  unsigned a, b, c, d;
+  if (level == 4) return __get_cpuid_count(7, 0, &a, &b, &c, &d) && has(c, {11});  // AVX512_VNNI
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, {4});                   // AVX_VNNI
+}
 bool has_amx() {
   unsigned a, b, c, d, xcr0;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(d, {22, 24})) return false;  // AMX-BF16, AMX-TILE
@@ -95,6 +100,7 @@ bool ask_for_tiles() {
 #else
 int x86_level() { return 0; }
 bool has_fast_bf16_dot() { return false; }
+bool has_int8_dot(int) { return false; }
 bool has_amx() { return false; }
 bool ask_for_tiles() { return false; }
 #endif
@@ -161,6 +167,7 @@ void choose_table(std::string& warning) {
     if (!warning.empty()) name.clear();
   }
   const int limit = std::min(level, cap);
+  matrix_units.int8_dot = name.empty() && limit >= 3 && has_int8_dot(limit);
   if (limit == 4) choose_units(name);
   for (const Candidate& c : kCandidates)
     if (c.level <= limit) {

@@ -27,6 +27,9 @@ from . import (
     einsum as _einsum,
 )
 from . import (
+    int8 as _int8,
+)
+from . import (
     matmul as _matmul,
 )
 from . import (
@@ -63,7 +66,7 @@ from .sort import *  # noqa: F403
 from .trigonometry import *  # noqa: F403
 
 FAMILIES = (
-    activation, compare, composed, convolution, creation, _einsum, elementwise, index, join, linalg, _matmul, matrix,
+    activation, compare, composed, convolution, creation, _einsum, elementwise, index, _int8, join, linalg, _matmul, matrix,
     moments, optim, pooling, put, random, reduction, scan, shape, _softmax, _sort, trigonometry,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]

@@ -64,7 +64,7 @@ def _taps(x: Any, sizes: Axes, out: Axes, stride: Axes, dilation: Axes) -> Any:
         yield tap, x[(slice(None),) * 2 + tuple(at)]
 
 
-def _correlate(xp: Any, x: Any, w: Any, out: Axes, stride: Axes, dilation: Axes, groups: int) -> Any:
+def correlate(xp: Any, x: Any, w: Any, out: Axes, stride: Axes, dilation: Axes, groups: int) -> Any:
     """sum over taps of w[tap] x[where the tap is], x padded already."""
     n, c, o = x.shape[0], w.shape[1], w.shape[0] // groups
     y = xp.zeros((n, groups, o, math.prod(out)), dtype=x.dtype)
@@ -79,7 +79,7 @@ def _convolve_reference(
 ) -> Any:
     padded = xp.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
     out = tuple(map(out_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
-    y = _correlate(xp, padded, w, out, stride, dilation, groups)
+    y = correlate(xp, padded, w, out, stride, dilation, groups)
     return y + xp.reshape(bias[0], (-1, *(1 for _ in out))) if bias else y
 
 
@@ -92,7 +92,7 @@ def _convolve_input_reference(
     w = xp.flip(w, axis=tuple(range(2, w.ndim)))
     w = xp.reshape(w, (groups, o, *w.shape[1:]))  # exchange the channels of each group
     w = xp.reshape(xp.permute_dims(w, (0, 2, 1, *range(3, w.ndim))), (-1, o, *k))
-    return _correlate(xp, g, w, size, (1,) * len(size), dilation, groups)
+    return correlate(xp, g, w, size, (1,) * len(size), dilation, groups)
 
 
 def _convolve_weight_reference(
