@@ -225,6 +225,7 @@ py::dict config() {
   py::dict c;
   c["isa"] = table().isa;
   c["amx"] = matrix_units.amx;
+  c["int8_dot"] = matrix_units.int8_dot ? "used" : "not used";
   c["avx512_bf16"] = matrix_units.bf16_dot ? "used" : "not used";
   c["threads"] = workers::kind;
   c["num_threads"] = num_threads();

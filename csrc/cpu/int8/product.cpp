@@ -47,13 +47,14 @@ template <class U>
 void multiply_on(const uint8_t* const* rows, int64_t count, const Steps& steps, const int8_t* b, int64_t panels,
                  int32_t* to) {
   constexpr int most = kVecBytes == 64 ? 16 : kVecBytes == 32 ? 4 : 2;  // panels times rows of a tile
+  constexpr int tall = most < 8 ? most : 8;
   const int64_t panel = steps.all_groups() * kPanelGroup;
   const auto next = [&](int64_t done) { b += done * panel, to += done * kColumns, panels -= done; };
   if constexpr (most >= 4)
     for (; panels >= 4 && count < 4; next(4)) rows_of<U, most / 4, 4>(rows, count, steps, b, panel, to);
   if constexpr (kVecBytes == 64)
     for (; panels >= 2; next(2)) rows_of<U, 8, 2>(rows, count, steps, b, panel, to);
-  for (; panels >= 1; next(1)) rows_of < U, most<8 ? most : 8, 1>(rows, count, steps, b, panel, to);
+  for (; panels >= 1; next(1)) rows_of<U, tall, 1>(rows, count, steps, b, panel, to);
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ class _ConvNd(Module):
         """Draw new initial values."""
         init.default(self.weight, self.bias)
 
-    def _around(self) -> list[int]:
+    def around(self) -> list[int]:
         """What padding_mode puts around the input: sizes as F.pad takes them."""
         if self.padding == "valid":
             return [0] * 2 * self.ndim
@@ -88,7 +88,7 @@ class _Conv(_ConvNd):
     def forward(self, input: Any) -> Any:
         padding = self.padding
         if self.padding_mode != "zeros":
-            input, padding = F.pad(input, self._around(), mode=self.padding_mode), 0
+            input, padding = F.pad(input, self.around(), mode=self.padding_mode), 0
         convolve = getattr(F, f"conv{self.ndim}d")
         return convolve(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 

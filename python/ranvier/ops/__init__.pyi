@@ -21,6 +21,7 @@ from . import elementwise as elementwise
 from .public import expose as expose
 from . import index as index
 from . import indexing as indexing
+from . import int8 as int8
 from . import join as join
 from . import linalg as linalg
 from . import matrix as matrix

@@ -1,8 +1,9 @@
 """Products of bytes: the ops of quantised layers (`rv.compress`).
 
-A number x is stored as the byte q = round(x / scale) + zero, of 0 to 255; a weight as one of -128 to 127, with a scale for
-each row of the weight matrix. Then x w = scale_x scale_w sum over p of (q[p] - zero) w[p], where the sum is exact in 32 bits:
-the same on every instruction set. `sums` holds the sum of w for each row, so that the kernel multiplies q as it is.
+A number x is stored as the byte q = round(x / scale) + zero, of 0 to 255; a weight as one of -128 to 127, with a scale
+for each row of the weight matrix. Then x w = scale_x scale_w sum over p of (q[p] - zero) w[p], where the sum is exact in
+32 bits: the same on every instruction set. `sums` holds the sum of w for each row, so that the kernel multiplies q as it
+is.
 
 Where reading the weights is all the work (`packed_linear`), x is stored in 16 bits instead, and weights in 8 or 4.
 
@@ -71,7 +72,7 @@ def unpack_kernels(w: np.ndarray, kernels: int, channels: int, kernel: Axes, dil
 
 
 def pack_halves(w: np.ndarray) -> np.ndarray:
-    """int8 (n, k) of -8 to 7 -> uint8 (n / 16, k / 8, 16, 4): groups of 4 k in turn in the low and the high half of bytes."""
+    """int8 (n, k) of -8 to 7 -> uint8 (n / 16, k / 8, 16, 4): groups of 4 k in turn in the halves of bytes, the low first."""
     n, k = w.shape
     packed = pack(np.pad(w, ((0, 0), (0, -k % (2 * GROUP)))))
     packed = packed + np.uint8(8)  # 0 to 15; wraps around
@@ -210,9 +211,7 @@ def _int8_matmul_infer(a: Aval, weight: Aval, *, features: int) -> Spec:
     return (*a.shape[:-1], features), int32
 
 
-def _int8_linear_infer(
-    x: Aval, weight: Aval, scale: Aval, sums: Aval, *rest: Aval, fixed: bool, bias: bool
-) -> Spec:
+def _int8_linear_infer(x: Aval, weight: Aval, scale: Aval, sums: Aval, *rest: Aval, fixed: bool, bias: bool) -> Spec:
     _check("int8_linear", x, weight, scale, sums, rest, fixed, bias)
     if not x.shape:
         raise ShapeError("int8_linear: a 0-d x has no features")
