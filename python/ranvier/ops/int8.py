@@ -72,7 +72,7 @@ def unpack_kernels(w: np.ndarray, kernels: int, channels: int, kernel: Axes, dil
 
 
 def pack_halves(w: np.ndarray) -> np.ndarray:
-    """int8 (n, k) of -8 to 7 -> uint8 (n / 16, k / 8, 16, 4): groups of 4 k in turn in the halves of bytes, the low first."""
+    """int8 (n, k) of -8 to 7 -> uint8 (n / 16, k / 8, 16, 4): groups of 4 k in turn in halves of bytes, the low first."""
     n, k = w.shape
     packed = pack(np.pad(w, ((0, 0), (0, -k % (2 * GROUP)))))
     packed = packed + np.uint8(8)  # 0 to 15; wraps around
