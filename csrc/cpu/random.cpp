@@ -9,8 +9,9 @@
 
 #include "core/philox.h"
 #include "cpu/move/radix.h"
-#include "cpu/simd/simd.h"
 #include "cpu/move/walk.h"
+#include "cpu/random.h"
+#include "cpu/simd/simd.h"
 
 namespace rv::RV_ISA {
 namespace {
@@ -250,7 +251,7 @@ void normal_run(const Args& a, Team& team) {
 // ---- bernoulli: `value` with probability p, else 0: a 32-bit word is below p 2^32
 
 void bernoulli_run(const Args& a, Team& team) {
-  const uint64_t threshold = static_cast<uint64_t>(__builtin_floor(attrs<BernoulliAttrs>(a).p * 0x1p32 + 0.5));
+  const uint64_t threshold = threshold_of(attrs<BernoulliAttrs>(a).p);
   const uint32_t last = static_cast<uint32_t>(threshold - 1);  // threshold 0: no word succeeds
   uint64_t bits = 0;                                           // of `value`, in the lowest bytes
   by_dtype(a.out[0].dtype, [&](auto t) {
@@ -340,6 +341,21 @@ const char* randperm_check(const Args& a) {
 }
 
 }  // namespace
+
+template <class T> void random_factors(uint64_t seed, uint64_t block, int64_t n, uint64_t threshold, T value, T* to) {
+  constexpr int64_t kFactors = 4 * kBatch;
+  Words w;
+  T last[kFactors];
+  for (int64_t i = 0; i < n; i += kFactors, block += kBatch) {
+    philox_batch(w, block, seed);
+    T* const at = n - i < kFactors ? last : to + i;
+    each_word(w, at, [=](uint32_t x) { return x < threshold ? value : T(0); });
+    if (at == last)
+      for (int64_t j = 0; i + j < n; ++j) to[i + j] = last[j];
+  }
+}
+template void random_factors(uint64_t, uint64_t, int64_t, uint64_t, float, float*);
+template void random_factors(uint64_t, uint64_t, int64_t, uint64_t, double, double*);
 
 extern const Kernel k_uniform = {
     .attrs = UniformAttrs::schema, .run = uniform_run, .cost = words_cost, .check = floats_check};

@@ -5,9 +5,11 @@ from . import functional as functional
 from . import init as init
 from . import utils as utils
 from .activation import *  # noqa: F403
+from .attention import *  # noqa: F403
 from .container import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .dropout import *  # noqa: F403
+from .embedding import *  # noqa: F403
 from .flatten import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .loss import *  # noqa: F403
@@ -16,6 +18,7 @@ from .normalization import *  # noqa: F403
 from .padding import *  # noqa: F403
 from .parameter import Parameter as Parameter
 from .pooling import *  # noqa: F403
+from .transformer import *  # noqa: F403
 from .upsampling import *  # noqa: F403
 
 __dir__ = _listing(globals(), ("functional", "init", "utils"))

@@ -17,6 +17,10 @@ from ..ops.pooling import *  # noqa: F403
 from ..ops.pooling import __all__ as _pools
 from ..ops.public import expose
 from ..ops.shape import flatten, unflatten
+from .attention_functions import *  # noqa: F403
+from .attention_functions import __all__ as _attention
+from .embedding_functions import *  # noqa: F403
+from .embedding_functions import __all__ as _embeddings
 from .fractional import *  # noqa: F403
 from .fractional import __all__ as _fractional
 from .functions import *  # noqa: F403
@@ -29,7 +33,8 @@ from .norms import *  # noqa: F403
 from .norms import __all__ as _norms
 
 __all__ = [
-    *_activations, *_convolutions, *_fractional, *_functions, *_images, *_losses, *_norms, *_pools,
+    *_activations, *_attention, *_convolutions, *_embeddings, *_fractional, *_functions, *_images, *_losses, *_norms,
+    *_pools,
     "bilinear", "flatten", "linear", "one_hot", "pad", "unflatten",
 ]  # fmt: skip
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ..ops import (
     activation,
+    attention,
     compare,
     composed,
     convolution,
     creation,
     elementwise,
+    embedding,
     index,
     join,
     linalg,
@@ -66,8 +68,8 @@ from .sort import *  # noqa: F403
 from .trigonometry import *  # noqa: F403
 
 FAMILIES = (
-    activation, compare, composed, convolution, creation, _einsum, elementwise, index, _int8, join, linalg, _matmul, matrix,
-    moments, optim, pooling, put, random, reduction, scan, shape, _softmax, _sort, trigonometry,
+    activation, attention, compare, composed, convolution, creation, _einsum, elementwise, embedding, index, _int8, join,
+    linalg, _matmul, matrix, moments, optim, pooling, put, random, reduction, scan, shape, _softmax, _sort, trigonometry,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 

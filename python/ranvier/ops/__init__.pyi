@@ -11,6 +11,7 @@ from .record import OPS as OPS
 from .record import Op as Op
 from .record import Sample as Sample
 from . import activation as activation
+from . import attention as attention
 from . import blend as blend
 from . import compare as compare
 from . import composed as composed
@@ -18,6 +19,7 @@ from . import convolution as convolution
 from . import creation as creation
 from . import dispatch as dispatch
 from . import elementwise as elementwise
+from . import embedding as embedding
 from .public import expose as expose
 from . import index as index
 from . import indexing as indexing

@@ -10,7 +10,18 @@ import numpy as np
 from ..core.dtypes import bool_, is_float
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from .elementwise import cast_to, div, floor_divide, sub, where
-from .index import check_along, gather, index_get, index_put_op, nonzero, number_like, places, scatter, scatter_add
+from .index import (
+    check_along,
+    gather,
+    index_get,
+    index_put_op,
+    nonzero,
+    number_like,
+    places,
+    scatter,
+    scatter_add,
+    zeros_for,
+)
 from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, own_axis, prepared
 from .scan import cumsum
@@ -149,9 +160,9 @@ def _reduce_reference(
 
 def _reduce_vjp(g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool) -> tuple:
     used = src if src.shape == index.shape else src[tuple(slice(n) for n in index.shape)]
-    counts = (
-        x.detach() * 0 + 1 if include_self else scatter(x.detach() * 0 + 1, dim, index, value=0)
-    )  # 1: x counts there
+    counts = zeros_for(g, x.shape) + 1  # 1: x counts there
+    if not include_self:
+        counts = scatter(counts, dim, index, value=0)
 
     def at_places(values: Any) -> Any:
         return gather(values, dim, index)
