@@ -185,9 +185,9 @@ def multi_head_attention_forward(
         masks.append(ops.reshape(key_padding_mask, (batch, 1, 1, keys)))
 
     if use_separate_proj_weight:
-        weights = [q_proj_weight, k_proj_weight, v_proj_weight]
+        matrices = [q_proj_weight, k_proj_weight, v_proj_weight]
         biases = [None] * 3 if in_proj_bias is None else ops.chunk(in_proj_bias, 3)
-        q, k, v = (ops.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases))
+        q, k, v = (ops.linear(x, w, b) for x, w, b in zip((query, key, value), matrices, biases))
     else:
         q, k, v = _projected(query, key, value, in_proj_weight, in_proj_bias)
 
@@ -210,7 +210,7 @@ def multi_head_attention_forward(
 
     dropout = dropout_p if training else 0.0
     mask = _joined(masks, query.dtype)
-    weights = None
+    weights: Any = None
     if need_weights:
         scores = ops.matmul(ops.mul(q, 1.0 / math.sqrt(q.shape[-1])), ops.transpose(k, -2, -1))
         if mask is not None:

@@ -63,17 +63,17 @@ __all__ = [
     'adaptive_max_pool3d', 'affine_grid', 'alpha_dropout', 'avg_pool1d', 'avg_pool2d', 'avg_pool3d', 'batch_norm',
     'bilinear', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'celu', 'channel_shuffle', 'conv1d',
     'conv2d', 'conv3d', 'conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', 'cosine_embedding_loss',
-    'cosine_similarity', 'cross_entropy', 'dropout', 'dropout1d', 'dropout2d', 'dropout3d', 'elu',
-    'feature_alpha_dropout', 'flatten', 'fold', 'fractional_max_pool2d', 'fractional_max_pool3d', 'gaussian_nll_loss',
-    'gelu', 'glu', 'grid_sample', 'group_norm', 'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh',
-    'hinge_embedding_loss', 'huber_loss', 'instance_norm', 'interpolate', 'kl_div', 'l1_loss', 'layer_norm',
+    'cosine_similarity', 'cross_entropy', 'dropout', 'dropout1d', 'dropout2d', 'dropout3d', 'elu', 'embedding',
+    'embedding_bag', 'feature_alpha_dropout', 'flatten', 'fold', 'fractional_max_pool2d', 'fractional_max_pool3d',
+    'gaussian_nll_loss', 'gelu', 'glu', 'grid_sample', 'group_norm', 'hardshrink', 'hardsigmoid', 'hardswish',
+    'hardtanh', 'hinge_embedding_loss', 'huber_loss', 'instance_norm', 'interpolate', 'kl_div', 'l1_loss', 'layer_norm',
     'leaky_relu', 'linear', 'local_response_norm', 'log_softmax', 'logsigmoid', 'lp_pool1d', 'lp_pool2d', 'lp_pool3d',
     'margin_ranking_loss', 'max_pool1d', 'max_pool2d', 'max_pool3d', 'max_unpool1d', 'max_unpool2d', 'max_unpool3d',
-    'mish', 'mse_loss', 'multilabel_soft_margin_loss', 'nll_loss', 'normalize', 'one_hot', 'pad', 'pairwise_distance',
-    'pixel_shuffle', 'pixel_unshuffle', 'poisson_nll_loss', 'prelu', 'relu', 'relu6', 'rms_norm', 'rrelu', 'selu',
-    'sigmoid', 'silu', 'smooth_l1_loss', 'soft_margin_loss', 'softmax', 'softmin', 'softplus', 'softshrink', 'softsign',
-    'tanh', 'tanhshrink', 'threshold', 'triplet_margin_loss', 'unflatten', 'unfold', 'upsample', 'upsample_bilinear',
-    'upsample_nearest'
+    'mish', 'mse_loss', 'multi_head_attention_forward', 'multilabel_soft_margin_loss', 'nll_loss', 'normalize',
+    'one_hot', 'pad', 'pairwise_distance', 'pixel_shuffle', 'pixel_unshuffle', 'poisson_nll_loss', 'prelu', 'relu',
+    'relu6', 'rms_norm', 'rrelu', 'scaled_dot_product_attention', 'selu', 'sigmoid', 'silu', 'smooth_l1_loss',
+    'soft_margin_loss', 'softmax', 'softmin', 'softplus', 'softshrink', 'softsign', 'tanh', 'tanhshrink', 'threshold',
+    'triplet_margin_loss', 'unflatten', 'unfold', 'upsample', 'upsample_bilinear', 'upsample_nearest'
 ]
 
 @overload
@@ -140,6 +140,18 @@ def dropout2d(input: NDArray, p: float = 0.5, training: bool = True, inplace: bo
 def dropout3d(input: Tensor | Number, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor: ...
 @overload
 def dropout3d(input: NDArray, p: float = 0.5, training: bool = True, inplace: bool = False) -> NDArray: ...
+@overload
+def embedding(input: Tensor, weight: TensorLike, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor: ...
+@overload
+def embedding(input: NDArray | Number, weight: NDArray | Number, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> NDArray: ...
+@overload
+def embedding(input: TensorLike, weight: TensorLike, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor: ...
+@overload
+def embedding_bag(input: Tensor, weight: TensorLike, offsets: TensorLike | None = None, max_norm: float | None = None, norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = 'mean', sparse: bool = False, per_sample_weights: TensorLike | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor: ...
+@overload
+def embedding_bag(input: NDArray | Number, weight: NDArray | Number, offsets: NDArray | Number | None = None, max_norm: float | None = None, norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = 'mean', sparse: bool = False, per_sample_weights: NDArray | Number | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> NDArray: ...
+@overload
+def embedding_bag(input: TensorLike, weight: TensorLike, offsets: TensorLike | None = None, max_norm: float | None = None, norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = 'mean', sparse: bool = False, per_sample_weights: TensorLike | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor: ...
 @overload
 def feature_alpha_dropout(input: Tensor | Number, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor: ...
 @overload
@@ -238,6 +250,7 @@ def mse_loss(input: Tensor, target: TensorLike, size_average: bool | None = None
 def mse_loss(input: NDArray | Number, target: NDArray | Number, size_average: bool | None = None, reduce: bool | None = None, reduction: str = 'mean', weight: NDArray | Number | None = None) -> NDArray: ...
 @overload
 def mse_loss(input: TensorLike, target: TensorLike, size_average: bool | None = None, reduce: bool | None = None, reduction: str = 'mean', weight: TensorLike | None = None) -> Tensor: ...
+def multi_head_attention_forward(query: TensorLike, key: TensorLike, value: TensorLike, embed_dim_to_check: int, num_heads: int, in_proj_weight: Any, in_proj_bias: Any, bias_k: Any, bias_v: Any, add_zero_attn: bool, dropout_p: float, out_proj_weight: Any, out_proj_bias: Any, training: bool = True, key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None, use_separate_proj_weight: bool = False, q_proj_weight: Any = None, k_proj_weight: Any = None, v_proj_weight: Any = None, static_k: Any = None, static_v: Any = None, average_attn_weights: bool = True, is_causal: bool = False, *, batch_first: bool = False) -> tuple[Any, Any]: ...
 @overload
 def multilabel_soft_margin_loss(input: Tensor, target: TensorLike, weight: TensorLike | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = 'mean') -> Tensor: ...
 @overload
@@ -284,6 +297,12 @@ def rms_norm(input: TensorLike, normalized_shape: Any, weight: TensorLike | None
 def rrelu(input: Tensor | Number, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, inplace: bool = False) -> Tensor: ...
 @overload
 def rrelu(input: NDArray, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, inplace: bool = False) -> NDArray: ...
+@overload
+def scaled_dot_product_attention(query: Tensor, key: TensorLike, value: TensorLike, attn_mask: TensorLike | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Tensor: ...
+@overload
+def scaled_dot_product_attention(query: NDArray | Number, key: NDArray | Number, value: NDArray | Number, attn_mask: NDArray | Number | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> NDArray: ...
+@overload
+def scaled_dot_product_attention(query: TensorLike, key: TensorLike, value: TensorLike, attn_mask: TensorLike | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Tensor: ...
 @overload
 def smooth_l1_loss(input: Tensor, target: TensorLike, size_average: bool | None = None, reduce: bool | None = None, reduction: str = 'mean', beta: float = 1.0) -> Tensor: ...
 @overload
