@@ -21,6 +21,7 @@ from .public import Array
 from .record import Aval, Op, Sample, Spec
 from .reduction import sum as _sum
 from .shape import narrow, reshape, squeeze, unsqueeze
+from .standardize import absorbed
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
@@ -249,6 +250,7 @@ _convolve = Op(
     flops=lambda x, w, *bias, **attrs: _products(_convolve_infer(x, w, **attrs)[0], w.shape),
     terms=lambda x, w, *bias, **attrs: math.prod(w.shape[1:]),
     samples=_SAMPLES,
+    absorb=(1, absorbed),
     onnx="Conv",
 )
 _convolve_input = Op(

@@ -84,6 +84,7 @@ _add = Op(
     "add", kind="elementwise", arity=2, saves="", flops=1, max_ulp=0.5, onnx="Add",
     reference=lambda xp, a, b: xp.add(a, b),
     vjp=lambda g, out, a, b: (g, g),
+    affine=lambda do, b: (None, b),
 )  # fmt: skip
 _sub = of_numbers(
     "sub", arity=2, saves="", flops=1, max_ulp=0.5, onnx="Sub", neutral={1: 0},
@@ -94,6 +95,7 @@ _mul = Op(
     "mul", kind="elementwise", arity=2, saves=("i1", "i0"), flops=1, max_ulp=0.5, onnx="Mul", neutral={0: 1, 1: 1},
     reference=lambda xp, a, b: xp.multiply(a, b),
     vjp=lambda g, out, a, b: (if_needed(a, lambda: g * b), if_needed(b, lambda: g * a)),
+    affine=lambda do, b: (b, None),
 )  # fmt: skip
 _div = of_floats(
     "div", arity=2, saves=("i1", "i1o"), flops=1, max_ulp=0.5, onnx="Div", neutral={1: 1},

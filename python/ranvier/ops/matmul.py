@@ -15,6 +15,7 @@ from .elementwise import add, mul
 from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis
 from .shape import permute, reshape, unsqueeze
+from .standardize import absorbed
 
 __all__ = [
     "addbmm", "addmm", "addmv", "baddbmm", "bilinear", "bmm", "dot", "get_float32_matmul_precision", "inner", "linear",
@@ -204,6 +205,7 @@ def _linear_vjp(g: Any, out: Any, x: Any, weight: Any, bias: Any = None, *, prec
 
 _linear = Op(
     "linear", kind="kernel", attrs={"precision": "highest"}, saves=("i1", "i0"), kernel="matmul", epilogue=True,
+    absorb=(-1, absorbed),
     setting=get_float32_matmul_precision,
     infer=_linear_infer, reference=_linear_reference, vjp=_linear_vjp,
     encode=_encode,

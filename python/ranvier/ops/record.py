@@ -88,6 +88,10 @@ class Op:
         setting: a function that says what a process-wide setting, a default of the attributes, is now: traces hold
             while it stays that. `set_default` changes it.
         epilogue: the native kernel can run a tile program on its result, in the same instruction.
+        affine: `affine(do, *others)` -> (scale, shift), where the result is x scale + shift of the first input x; None for
+            one that is not there. `do(name, *inputs, **attrs)` is a call of an op on values of a graph.
+        absorb: (axis, f): what scales and shifts the results by channel, along `axis`, can go into the inputs but the first:
+            `f(do, *others, scale=, shift=)` gives the new ones.
         effect: it may raise, so that a graph keeps it though nothing reads its result; its attribute `rule` says of what.
         yields: "probabilities" where the results are that: losses that want raw scores warn of them.
         onnx: the name in ONNX's standard op set, if there is one.
@@ -118,6 +122,8 @@ class Op:
         neutral: dict[int, float] | None = None,
         setting: Callable | None = None,
         epilogue: bool = False,
+        affine: Callable | None = None,
+        absorb: tuple[int, Callable] | None = None,
         kernel: str | None = None,
         yields: str = "",
         effect: bool = False,
@@ -147,6 +153,7 @@ class Op:
         self.put: Callable | None = None  # views: put(x, new, **attrs) is x with `new` in place of what the view shows
         self.kernel = kernel or name
         self.yields, self.effect = yields, effect
+        self.affine, self.absorb = affine, absorb
         self.neutral, self.setting, self.epilogue = neutral or {}, setting, epilogue
         self._calls = Recent(MAX_CALLS)  # slices with ever new bounds must not pile up
         self.default_call = self.bind()

@@ -52,6 +52,7 @@ standardize: Op = of_floats(
     max_ulp=1.5,
     reference=lambda xp, x, mean, scale: (x - mean) * scale,
     vjp=_vjp,
+    affine=lambda do, mean, scale: (scale, do("mul", do("neg", mean), scale)),
     doc="(x - mean) * scale",
 )
 
@@ -135,3 +136,16 @@ def scale_shift(x: Any, weight: Any, bias: Any) -> Any:
     if weight is not None:
         x = standardize(x, beside(np.zeros(weight.shape, weight.dtype), weight), weight)
     return x if bias is None else add(x, bias)
+
+
+def absorbed(do: Any, weight: Any, bias: Any = None, *, scale: Any, shift: Any) -> tuple:
+    """The weight (and bias) of a layer whose results are to be multiplied by `scale` and moved by `shift`, a number for
+    each of the channels that weight's first axis makes: for `Op.absorb`."""
+    channels = weight.shape[:1]
+    if scale is not None:
+        weight = do("mul", weight, do("reshape", scale, shape=(*channels, *(1,) * (len(weight.shape) - 1))))
+        bias = None if bias is None else do("mul", bias, do("reshape", scale, shape=channels))
+    if shift is not None:
+        shift = do("reshape", shift, shape=channels)
+        bias = shift if bias is None else do("add", bias, shift)
+    return (weight,) if bias is None else (weight, bias)

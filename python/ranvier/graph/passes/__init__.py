@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..ir import Graph
+from .absorb import absorb
 from .fuse import fuse
 from .simplify import simplify
 
-PASSES = {"simplify": simplify, "fuse": fuse}
+PASSES = {"simplify": simplify, "absorb": absorb, "fuse": fuse}
 _off: set[str] = set()
 
 
