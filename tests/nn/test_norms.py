@@ -112,3 +112,26 @@ def test_same_bits_for_any_number_of_threads(threads):
     rv.set_num_threads(threads)
     for a, b in zip(run(), expected):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "layer, norm, shape",
+    [
+        (lambda: nn.Conv2d(4, 6, 3, groups=2, bias=False), lambda: nn.BatchNorm2d(6), (2, 4, 5, 6)),
+        (lambda: nn.Conv1d(4, 3, 2), lambda: nn.BatchNorm1d(3, affine=False), (2, 4, 5)),
+        (lambda: nn.ConvTranspose2d(4, 6, 3), lambda: nn.BatchNorm2d(6), (2, 4, 5, 6)),
+        (lambda: nn.Linear(4, 6), lambda: nn.BatchNorm1d(6), (3, 4)),
+    ],
+)
+def test_fused_layers_do_the_same(layer, norm, shape):
+    layer, norm, x = layer().eval(), norm(), rv.randn(*shape)
+    norm(rv.randn(8, norm.num_features, *shape[2:]) * 3 + 1)
+    norm.eval()
+    if isinstance(layer, nn.Linear):
+        fused = nn.utils.fuse_linear_bn_eval(layer, norm)
+    else:
+        fused = nn.utils.fuse_conv_bn_eval(layer, norm, transpose=isinstance(layer, nn.ConvTranspose2d))
+    np.testing.assert_allclose(fused(x).detach().numpy(), norm(layer(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
+    assert fused is not layer and fused.weight.requires_grad
+    with pytest.raises(rv.DomainError, match="must be in evaluation"):
+        nn.utils.fuse_conv_bn_eval(layer, norm.train())

@@ -1,15 +1,16 @@
-"""Batch norm in evaluation, put into the weights of the layer before it; nn.utils offers it."""
+"""Batch norm in evaluation, put into the weights of the layer before it."""
 
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
-from .. import ops
-from ..core.context import no_grad
-from ..core.errors import ShapeError, StateError
-from .module import Module
-from .parameter import Parameter
+from ... import ops
+from ...core.context import no_grad
+from ...core.errors import DomainError, ShapeError
+from ..module import Module
+from ..parameter import Parameter
 
 __all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights"]
 
@@ -29,9 +30,9 @@ def _fused(
         scale = scale if bn_weight is None else ops.mul(scale, bn_weight)
         shift = ops.mul(ops.neg(mean) if bias is None else ops.sub(bias, mean), scale)
         shift = shift if bn_bias is None else ops.add(shift, bn_bias)
-        along = ops.reshape(scale, (*(1,) * axis, -1, *(1,) * (weight.ndim - axis - 1)))
-        if weight.shape[axis] % scale.shape[0]:
+        if scale.shape[0] not in (1, weight.shape[axis]):
             raise ShapeError(f"fuse: weight{weight.shape} must have {scale.shape[0]} channels along axis {axis}")
+        along = ops.reshape(scale, (*(1,) * axis, -1, *(1,) * (weight.ndim - axis - 1)))
         return _parameters(ops.mul(weight, along), shift, (weight, bias))
 
 
@@ -52,9 +53,9 @@ def fuse_linear_bn_weights(
 
 def _fuse(name: str, layer: Any, bn: Any, weights: Any) -> Any:
     if layer.training or bn.training:
-        raise StateError(f"{name}: both layers must be in evaluation: call eval() first")
+        raise DomainError(f"{name}: both layers must be in evaluation: call eval() first")
     if bn.running_mean is None or bn.running_var is None:
-        raise StateError(f"{name}: {type(bn).__name__} has no running statistics")
+        raise DomainError(f"{name}: {type(bn).__name__} has no running statistics")
     fused = copy.deepcopy(layer)
     fused.weight, fused.bias = weights(
         fused.weight, fused.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
@@ -72,11 +73,7 @@ def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool = False) -> Any:
     >>> nn.utils.fuse_conv_bn_eval(conv, bn)
     Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
     """
-
-    def weights(*values: Any) -> tuple[Parameter, Parameter]:
-        return fuse_conv_bn_weights(*values, transpose=transpose)
-
-    return _fuse("fuse_conv_bn_eval", conv, bn, weights)
+    return _fuse("fuse_conv_bn_eval", conv, bn, partial(fuse_conv_bn_weights, transpose=transpose))
 
 
 def fuse_linear_bn_eval(linear: Module, bn: Module) -> Any:
