@@ -55,8 +55,8 @@ _expose(globals(), ["can_cast", "promote_types", "result_type"])
 
 # Imported at first use: they cost time that a script may not need to spend.
 _LAZY_MODULES = (
-    "compiling", "compress", "cuda", "data", "distributions", "graph", "linalg", "nn", "numpy", "optim", "saving", "train",
-    "utils",
+    "compiling", "compress", "cuda", "data", "distributions", "graph", "linalg", "models", "nn", "numpy", "optim", "saving",
+    "train", "utils",
 )  # fmt: skip
 _LAZY = {
     "compile": "compiling",
@@ -67,17 +67,9 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
-    from . import (
-        compiling as compiling,
-        compress as compress,
-        data as data,
-        graph as graph,
-        nn as nn,
-        optim as optim,
-        saving as saving,
-    )
-    from . import cuda as cuda, distributions as distributions, linalg as linalg, numpy as numpy, train as train
-    from . import utils as utils
+    from . import compiling as compiling, compress as compress, data as data, graph as graph, nn as nn, optim as optim
+    from . import cuda as cuda, distributions as distributions, linalg as linalg, models as models, numpy as numpy
+    from . import saving as saving, train as train, utils as utils
     from .compiling import compile as compile
     from .graph import verify as verify
     from .saving import load as load, save as save

@@ -1,4 +1,4 @@
-"""Readers of image files, and changes of batches at random."""
+"""Readers of image files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import struct
 import numpy as np
 import pytest
 from ranvier import data
-from ranvier.data import augment
 
 random = np.random.default_rng(0)
 
@@ -78,22 +77,3 @@ def test_images(tmp_path):
     image.new("RGB", (3, 3)).save(tmp_path / "dog" / "other.png")
     with pytest.raises(ValueError, match="give a size"):
         data.read_images(tmp_path)
-
-
-def test_augment():
-    x = random.integers(1, 256, (64, 3, 9, 10), np.uint8)
-    for change in (augment.crop, augment.flip, augment.cutout):
-        first, again = change(x, np.random.default_rng(3)), change(x, np.random.default_rng(3))
-        assert first.shape == x.shape and first.dtype == x.dtype
-        np.testing.assert_array_equal(first, again)
-        assert (first != x).any()
-    mirrored = [bool((a == b).all()) for a, b in zip(augment.flip(x, np.random.default_rng(3)), x[..., ::-1])]
-    assert 16 < sum(mirrored) < 48
-    np.testing.assert_array_equal(augment.crop(x, np.random.default_rng(3), 0), x)
-    moved = augment.crop(x, np.random.default_rng(3), 1)
-    wide = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    for image, whole in zip(moved, wide):
-        assert any((image == whole[:, i : i + 9, j : j + 10]).all() for i in range(3) for j in range(3))
-    assert (augment.cutout(x, np.random.default_rng(3), 4) == 0).any(axis=(1, 2, 3)).all()
-    with pytest.raises(ValueError, match=r"crop: x is \(3, 4\), must be an array of images"):
-        augment.crop(np.zeros((3, 4)), random)
