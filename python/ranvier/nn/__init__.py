@@ -2,7 +2,9 @@
 
 from ..core.namespace import listing as _listing
 from . import functional as functional
+from . import generation as generation
 from . import init as init
+from . import positions as positions
 from . import utils as utils
 from .activation import *  # noqa: F403
 from .attention import *  # noqa: F403
@@ -11,6 +13,7 @@ from .conv import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .embedding import *  # noqa: F403
 from .flatten import *  # noqa: F403
+from .generation import KeyValueCache as KeyValueCache
 from .linear import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .module import Module as Module
@@ -21,4 +24,4 @@ from .pooling import *  # noqa: F403
 from .transformer import *  # noqa: F403
 from .upsampling import *  # noqa: F403
 
-__dir__ = _listing(globals(), ("functional", "init", "utils"))
+__dir__ = _listing(globals(), ("functional", "generation", "init", "positions", "utils"))
