@@ -36,6 +36,7 @@ from .core.errors import (
     StateError as StateError, TraceError as TraceError,
 )  # fmt: skip
 from .core.namespace import listing as _listing
+from .core.printing import set_printoptions as set_printoptions
 from .core.tensor import Size as Size, as_tensor as as_tensor, from_numpy as from_numpy
 from .ops import *  # noqa: F403  (the functions of all families)
 from .kinds import (

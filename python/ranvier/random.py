@@ -33,6 +33,73 @@ __all__ = [
 ]  # fmt: skip
 
 
+class Philox:
+    """The numbers of Philox4x32-10 with a seed as key, counted by an offset: the stream of each generator, unless another
+    kind is asked for by `use_streams`.
+    """
+
+    def __init__(self) -> None:
+        self.state = from_numpy(np.zeros(2, int64))  # seed, offset in blocks
+
+    def start(self, seed: int) -> None:
+        """Begin the stream of a seed of 64 bits."""
+        self.state._data[:] = (seed + 2**63) % 2**64 - 2**63, 0
+
+    def initial_seed(self) -> int:
+        """The seed of the stream."""
+        return int(self.state._data[0])
+
+    def get_state(self) -> np.ndarray:
+        """Where the stream is: (seed, offset)."""
+        return self.state._data.copy()
+
+    def set_state(self, array: np.ndarray) -> None:
+        """Go on where `get_state` was taken."""
+        if array.shape != (2,) or array.dtype != int64:
+            raise ShapeError(f"set_state: {array.dtype}{array.shape} must be int64(2,), the state of a generator")
+        self.state._data[:] = array
+
+    def key(self, blocks: int) -> Tensor:
+        """Seed and offset of the next `blocks` blocks; moves on."""
+        tracer = local.tracer
+        return tracer.take_random(self.state, blocks) if tracer is not None else self._take(blocks)
+
+    def _take(self, blocks: int) -> Tensor:
+        state = self.state._data
+        first = state[1]
+        state[1] += blocks  # before any call, during which another thread might draw the same numbers
+        taken = state.copy()
+        taken[1] = first
+        return wrap(taken)
+
+    def draw(self, op: Op, shape: tuple, dtype: np.dtype, attrs: dict[str, Any]) -> Tensor:
+        """Run an op whose key nobody saves; where it raises, nothing was drawn."""
+        blocks = _ops.blocks(op, shape, dtype)
+        if local.tracer is not None:
+            return op(self.key(blocks), **attrs)
+        state, taken = self.state._data, self._take(blocks)
+        try:
+            return op(taken, **attrs)
+        except BaseException:
+            if state[1] == taken._data[1] + blocks:
+                state[1] = taken._data[1]
+            raise
+
+    def numpy(self, given: bool) -> np.random.Generator:
+        """A generator of NumPy's, seeded by a draw: it orders the rows of a pass over data. given: the user named this stream."""
+        return np.random.default_rng(int(self.draw(_ops.randint_op, (), int64, {"high": 2**63 - 1}).item()))
+
+    def begin_pass(self) -> None:
+        """A pass over data begins."""
+
+    def __repr__(self) -> str:
+        seed, offset = self.state._data.tolist()
+        return f"seed={seed}, offset={offset}"
+
+
+_streams: Any = Philox  # of new generators
+
+
 class Generator:
     """A stream of random numbers: Philox4x32-10 with `seed` as key, counted by an offset.
 
@@ -44,7 +111,7 @@ class Generator:
     """
 
     def __init__(self, seed: int = 0):
-        self.state = from_numpy(np.zeros(2, int64))  # seed, offset in blocks
+        self.stream: Any = _streams()
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -55,7 +122,7 @@ class Generator:
         number = seed.__index__()
         if not -(2**63) <= number < 2**64:
             raise OutOfRangeError(f"manual_seed: seed={number} must fit in 64 bits")
-        self.state._data[:] = (number + 2**63) % 2**64 - 2**63, 0
+        self.stream.start(number)
         return self
 
     def seed(self) -> int:
@@ -66,32 +133,33 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed of the stream."""
-        return int(self.state._data[0])
+        return self.stream.initial_seed()
 
     def get_state(self) -> Tensor:
-        """A copy of (seed, offset)."""
-        return from_numpy(self.state._data.copy())
+        """A copy of where the stream is: (seed, offset)."""
+        return from_numpy(self.stream.get_state())
 
     def set_state(self, state: Any) -> Generator:
         """Go on where `state`, from `get_state`, was taken."""
-        self.state._data[:] = _checked("set_state", state)
+        refuse_trace("set_state")
+        self.stream.set_state(state._array("set_state") if isinstance(state, Tensor) else np.asarray(state))
         return self
 
     def __repr__(self) -> str:
-        seed, offset = self.state._data.tolist()
-        return f"Generator(seed={seed}, offset={offset})"
-
-
-def _checked(name: str, state: Any) -> np.ndarray:
-    refuse_trace(name)
-    array = state._array(name) if isinstance(state, Tensor) else np.asarray(state)
-    if array.shape != (2,) or array.dtype != int64:
-        raise ShapeError(f"{name}: {array.dtype}{array.shape} must be int64(2,), the state of a generator")
-    return array
+        return f"Generator({self.stream!r})"
 
 
 default_generator = Generator()
 default_generator.seed()
+
+
+def use_streams(kind: Any) -> None:
+    """Let the default generator, newly seeded, and all that are made from now on draw from streams of this kind."""
+    global _streams
+    if _streams is not kind:
+        _streams = kind
+        default_generator.stream = kind()
+        default_generator.seed()
 
 
 def manual_seed(seed: int) -> Generator:
@@ -132,7 +200,7 @@ def get_rng_state() -> Tensor:
 
 def set_rng_state(new_state: Any) -> None:
     """Let the default generator go on where `new_state`, from `get_rng_state`, was taken."""
-    default_generator.set_state(_checked("set_rng_state", new_state))
+    default_generator.set_state(new_state)
 
 
 def draw_seed(generator: Generator | None = None) -> int:
@@ -140,43 +208,24 @@ def draw_seed(generator: Generator | None = None) -> int:
     return int(randint(0, 2**63 - 1, (), generator=generator).item())
 
 
-def _state(generator: Generator | None, name: str) -> Tensor:
+def stream_of(generator: Generator | None, name: str = "stream_of") -> Any:
+    """The stream of a generator, None for the default one's; `name` asks for it."""
     if generator is None:
-        return default_generator.state
+        return default_generator.stream
     if not isinstance(generator, Generator):
         raise DTypeError(f"{name}: generator is a {type(generator).__name__}, must be a ranvier.Generator")
-    return generator.state
+    return generator.stream
 
 
 def key(blocks: int, generator: Generator | None = None, name: str = "key") -> Tensor:
     """Seed and offset of the generator's next `blocks` blocks, as an input of an op that draws from them; moves it on. The
     tensor never changes: a gradient that has saved it can draw the same numbers again.
     """
-    state = _state(generator, name)
-    return local.tracer.take_random(state, blocks) if local.tracer is not None else _take(state._data, blocks)
-
-
-def _take(state: np.ndarray, blocks: int) -> Tensor:
-    first = state[1]
-    state[1] += blocks  # before any call, during which another thread might draw the same numbers
-    taken = state.copy()
-    taken[1] = first
-    return wrap(taken)
+    return stream_of(generator, name).key(blocks)
 
 
 def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /, **attrs: Any) -> Tensor:
-    """Run an op whose key nobody saves; where it raises, nothing was drawn."""
-    blocks = _ops.blocks(op, shape, dtype)
-    if local.tracer is not None:
-        return op(key(blocks, generator, op.name), **attrs)
-    state = _state(generator, op.name)._data
-    taken = _take(state, blocks)
-    try:
-        return op(taken, **attrs)
-    except BaseException:
-        if state[1] == taken._data[1] + blocks:
-            state[1] = taken._data[1]
-        raise
+    return stream_of(generator, op.name).draw(op, shape, dtype, attrs)
 
 
 def _uniform(shape: tuple, low: float, high: float, dtype: np.dtype, generator: Any, requires_grad: bool) -> Tensor:
@@ -387,8 +436,8 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     """Fill with random numbers of the exponential distribution of rate `lambd`: -log(1 - u) / lambd."""
     if not lambd > 0:
         raise OutOfRangeError(f"exponential_: lambd={lambd} must be positive")
-    u = rand(self.shape, dtype=self.dtype, generator=generator)
-    return self._assign(log1p(-u) * (-1.0 / lambd))
+    u = rand(self.shape, dtype="float64", generator=generator)
+    return self._assign((log1p(-u) * (-1.0 / lambd)).to(self.dtype))
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:

@@ -19,6 +19,7 @@ from .core.dtypes import TENSOR_NAMES, category, get_default_dtype, is_float
 from .core.errors import DomainError, DTypeError, GradError, ShapeError, TraceError
 from .core.memory import aligned_copy, aligned_empty
 from .core.tape import DETACHED, check_view, keep_saved
+from .core.printing import text_of
 from .core.tensor import Size, TensorBase, as_tensor, from_numpy, register, to_array, wrap
 from .core.traced import is_traced
 from .ops.dispatch import apply_into, share
@@ -113,6 +114,8 @@ class Tensor(TensorBase, Methods):
     @property
     def is_cuda(self) -> bool:
         return False
+
+    is_xpu = is_mps = is_meta = is_sparse = is_quantized = is_cuda
 
     @property
     def is_cpu(self) -> bool:
@@ -259,7 +262,7 @@ class Tensor(TensorBase, Methods):
         if is_traced(self._data):
             return f"tensor(traced, shape={self.shape}, dtype={self.dtype})"
         prefix = "tensor("
-        text = np.array2string(self._data, separator=", ", prefix=prefix, threshold=1000, precision=4)
+        text = text_of(self._data, prefix)
         tail = ""
         if self.dtype not in (get_default_dtype(), np.dtype("int64"), np.dtype("bool")) or self.numel() == 0:
             tail += f", dtype={self.dtype}"

@@ -42,15 +42,15 @@ def test_same_bits_everywhere(name: str) -> None:
     for threads in (1, 2, 3, 4):
         rv.set_num_threads(threads)
         generator = rv.Generator(2**40 + 17)
-        generator.state._data[1] = 2**32 - 3  # the counter carries into its upper half
+        generator.stream.state._data[1] = 2**32 - 3  # the counter carries into its upper half
         results.add((draw(generator=generator).numpy().tobytes(), repr(generator)))
     rv.set_num_threads(before)
     with rv.backend("numpy"):
         generator = rv.Generator(2**40 + 17)
-        generator.state._data[1] = 2**32 - 3
+        generator.stream.state._data[1] = 2**32 - 3
         results.add((draw(generator=generator).numpy().tobytes(), repr(generator)))
     generator = rv.Generator(2**40 + 17)
-    generator.state._data[1] = 2**32 - 3
+    generator.stream.state._data[1] = 2**32 - 3
     compiled = rv.compile(lambda: draw(generator=generator))()
     results.add((compiled.numpy().tobytes(), repr(generator)))
     assert len(results) == 1
@@ -85,7 +85,7 @@ def test_draws_do_not_overlap() -> None:
     generator = rv.Generator(1)
     words = np.concatenate([rv.rand(n, generator=generator).numpy() for n in (1, 4, 5, 400, 3)])
     assert len(np.unique(words)) == len(words)
-    assert generator.state.tolist() == [1, 1 + 1 + 2 + 100 + 1]
+    assert generator.get_state().tolist() == [1, 1 + 1 + 2 + 100 + 1]
 
 
 def _moments(x: np.ndarray) -> tuple:

@@ -21,8 +21,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-def Variable(data: Any, requires_grad: bool = False) -> Tensor:  # noqa: N802
-    """`data` as a tensor of its own history, in the same memory: what tensors were wrapped in before they had gradients."""
+def Variable(data: Any, requires_grad: bool = False, volatile: Any = None) -> Tensor:  # noqa: N802
+    """`data` as a tensor of its own history, in the same memory: what tensors were wrapped in before they had gradients.
+    volatile: an option of those times that does nothing now, in PyTorch neither; see `no_grad`.
+    """
     return as_tensor(data).detach().requires_grad_(requires_grad)
 
 

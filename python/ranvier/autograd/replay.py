@@ -23,6 +23,7 @@ class _Replay:
         # The replay must see random states and running statistics as the forward pass saw them.
         changed = trace.graph.updates
         self.before = [(t._data, t._data.copy()) for t, start in trace.graph.states if start in changed]
+        self.streams = [(stream, stream.get_state()) for stream in trace.streams]
         fixed = [t for t, start in trace.graph.states if start not in changed and not t._requires_grad]
         self.versions = [(t, t.version) for t in (*_tensors(args), *_tensors(kwargs), *fixed)]
 
@@ -59,13 +60,18 @@ class _Replay:
 
             pullback = self.trace.backward[tuple(present)] = type(self.compiled)(pull, keeps="state")
         after = [(array, array.copy()) for array, _ in self.before]
+        ahead = [(stream, stream.get_state()) for stream, _ in self.streams]
         for array, value in self.before:
             array[...] = value
+        for stream, state in self.streams:
+            stream.set_state(state)
         try:
             return pullback(tuple(gs[i].detach() for i in present), self.args, self.kwargs)
         finally:
             for array, value in after:
                 array[...] = value
+            for stream, state in ahead:
+                stream.set_state(state)
 
 
 def _tensors(x: Any) -> list:

@@ -88,7 +88,8 @@ class Trace:
         tracer.guard(get_default_dtype)
         for optimizer in watch.optimizers:
             tracer.guard(partial(_options, optimizer, watch.strings))
-        self.given = [leaf for leaf, _ in tracer.grad_inputs.values()]  # whose .grad are inputs, behind the arguments
+        self.given = [leaf for leaf, _ in tracer.grad_inputs.values()]  # whose .grad are inputs
+        self.behind, self.streams = tracer.behind, list(tracer.streams.values())  # inputs that are no arguments
         self.changed = tuple(changed)  # arguments that are changed in place: their new values are the last outputs
         if keeps == "state":
             self.graph.updates.clear()
@@ -124,14 +125,14 @@ class Trace:
         for _, memory in self.grads:
             if memory is not None:
                 memory._base = None
-        first = len(inputs)
-        self.copied = (*self.changed, *(first + k for k in tracer.changed_grads))  # the same for all inputs
+        self.changed_grads = [leaf for _, leaf in tracer.changed_grads]
+        self.copied = (*self.changed, *(position for position, _ in tracer.changed_grads))
 
     def caller(self, arrays: list) -> Any:
         """What runs the trace natively on tensors of these shapes, and gives NotImplemented where that cannot be."""
         if self._caller is None:
             quick = (self.single or self.structure is None) and not (
-                self.changed or self.given or self.needs_grad_now or self.numpy_out
+                self.changed or self.behind or self.needs_grad_now or self.numpy_out
             )
             quick = quick and all(t._node is None for t in self.updated)
             make = getattr(self.program, "trace_call", None) if quick and len(arrays) <= 16 else None
@@ -141,8 +142,7 @@ class Trace:
         return self._caller or None
 
     def run_arrays(self, arrays: list) -> tuple:
-        grads: list[Any] = [t.grad for t in self.given]
-        arrays = [*arrays, *[g._data for g in grads]]
+        arrays = [*arrays, *[give() for give in self.behind]]
         if self.copied:
             self._check_changed(arrays)
         outs = self.program.run(*arrays)
@@ -150,8 +150,8 @@ class Trace:
             first = len(outs) - len(self.copied)
             for i, new in zip(self.copied, outs[first:]):
                 np.copyto(arrays[i], new)
-            for i in self.copied[len(self.changed) :]:
-                grads[i - len(arrays)]._changed()
+            for leaf in self.changed_grads:
+                leaf.grad._changed()
             outs = outs[:first]
         self._after()
         return outs
@@ -189,6 +189,8 @@ class Trace:
         """Many runs (CompiledFunction.loop)."""
         if self.given:
             raise TraceError("a step of an epoch uses gradients from outside of it; clear them first, with zero_grad()")
+        if self.streams:
+            raise TraceError("a step of an epoch draws random numbers of PyTorch's generator, which only Python has")
         done = self.program.loop(*steps)
         self._after()
         return done

@@ -54,12 +54,12 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a file of arrays")
 
 
-def _pickled(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _pickled(path: Path, labels: bytes = b"labels") -> tuple[np.ndarray, np.ndarray]:
     try:
         batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-        return np.asarray(batch[b"data"], np.uint8), np.asarray(batch[b"labels"], np.int64)
+        return np.asarray(batch[b"data"], np.uint8), np.asarray(batch[labels], np.int64)
     except (pickle.UnpicklingError, KeyError, EOFError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"read_cifar10: {path} is no batch of CIFAR-10: {error}") from None
+        raise ValueError(f"{path} is no batch of CIFAR-10 or CIFAR-100: {error}") from None
 
 
 def _binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -88,6 +88,17 @@ def read_cifar10(folder: Any, train: bool = True) -> tuple[np.ndarray, np.ndarra
                 raise ValueError(f"read_cifar10: {folder} does not hold images of 3072 bytes with labels 0 to 9")
             return images.reshape(-1, 3, 32, 32), labels
     raise FileNotFoundError(f"read_cifar10: {folder} holds neither {names[0]}.bin nor {names[0]}, with all that follow")
+
+
+def read_cifar100(folder: Any, train: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 3, 32, 32), uint8, and labels of the 100 classes (N,), int64, of CIFAR-100's Python version (train, test)."""
+    path = Path(folder) / ("train" if train else "test")
+    if not path.is_file():
+        raise FileNotFoundError(f"read_cifar100: {path} is missing")
+    images, labels = _pickled(path, b"fine_labels")
+    if images.shape[1:] != (3072,) or len(images) != len(labels):
+        raise ValueError(f"read_cifar100: {path} does not hold images of 3072 bytes with as many labels")
+    return images.reshape(-1, 3, 32, 32), labels
 
 
 def read_images(folder: Any, size: int | tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -12,6 +12,7 @@ import numpy as np
 from .. import ops
 from ..core.dtypes import CODE, get_default_dtype
 from ..core.tensor import from_numpy
+from ..random import Generator, stream_of
 from ..tensor import Tensor
 from .dataset import IterableDataset, TensorDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
@@ -201,6 +202,7 @@ class DataLoader:
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
+        stream_of(self.generator if isinstance(self.generator, Generator) else None).begin_pass()
         return self._single() if self.batch_size is None and self.batch_sampler is None else self._batches()
 
     def _single(self) -> Iterator[Any]:

@@ -20,7 +20,7 @@ def numpy_generator(generator: Any) -> np.random.Generator:
     if isinstance(generator, np.random.Generator):
         return generator
     if generator is None or isinstance(generator, random.Generator):
-        generator = random.draw_seed(generator)
+        return random.stream_of(generator).numpy(given=generator is not None)
     return np.random.default_rng(generator)
 
 

@@ -38,14 +38,17 @@ class Tracer:
         self.grad_guards: list[tuple[Any, Any]] = []  # (t, value): the trace holds for t.grad is value
         self.modules: dict[int, ModuleState] = {}  # modules met, and all below them, as they were then
         self.random: dict[int, list] = {}  # id of a generator state -> [state, blocks taken so far]
+        self.behind: list[Callable[[], np.ndarray]] = []  # give the inputs behind the arguments, before each run
+        self.streams: dict[int, Any] = {}  # that those are drawn from
         self.values_read: dict[int, tuple[Any, int]] = {}  # tensors whose values Python has seen, and their versions
         self.grads_before: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> itself, its .grad at the start
         self.given: dict[int, Any] = {}  # id of the array of a gradient from outside -> the leaf that has it
-        self.grad_inputs: dict[int, tuple[Any, Value]] = {}  # those that are inputs of the graph, behind the arguments
+        self.grad_inputs: dict[int, tuple[Any, Value]] = {}  # those that are inputs of the graph
         self.present: list[Any] = []  # leaves that must have such a gradient
         self.cleared: set[int] = set()  # tensors whose .grad was cleared inside of the trace
         self.touched: set[int] = set()  # tensors whose .grad the trace has set
-        self.changed_grads: list[int] = []  # positions of those inputs that get new values; these are the last outputs
+        # positions of those inputs that get new values, which are the last outputs, and their leaves
+        self.changed_grads: list[tuple[int, Any]] = []
         self.named = named
         self.note_grads(leaves)
 
@@ -118,6 +121,7 @@ class Tracer:
         if leaf is not None:
             if id(t._data) not in self.grad_inputs:
                 self.grad_inputs[id(t._data)] = leaf, self.graph.input(t.shape, t.dtype)
+                self.behind.append(lambda: leaf.grad._data)
             return self.grad_inputs[id(t._data)][1]
         states = self.graph.states
         position = self.by_array.setdefault(id(t._data), len(states))
@@ -172,6 +176,12 @@ class Tracer:
         offset = entry[1]
         entry[1] += blocks
         return state + self._constant([0, offset]) if offset else state
+
+    def draw_outside(self, stream: Any, draw: Callable[[], np.ndarray], shape: tuple, dtype: np.dtype) -> Any:
+        """An input behind the arguments that `draw` takes from a stream of random numbers before each run."""
+        self.behind.append(draw)
+        self.streams[id(stream)] = stream
+        return wrap(self.graph.input(shape, dtype))
 
     def _constant(self, integers: list[int]) -> Any:
         return wrap(self.graph.constant(np.array(integers, np.int64)))
@@ -240,10 +250,10 @@ class Tracer:
             if before is not None and id(before) in self.captured and id(before._data) not in self.given:
                 self.grad_guards.append((t, before))
         self.graph.outputs = [self.value_of(t) for t in outputs]
-        for position, (_, start) in enumerate(self.grad_inputs.values()):
+        for leaf, start in self.grad_inputs.values():
             new = self.graph.updates.pop(start, None)
             if new is not None:
-                self.changed_grads.append(position)
+                self.changed_grads.append((self.graph.inputs.index(start), leaf))
                 self.graph.outputs.append(new)
         self._check_overlaps()
         return self.graph, grads

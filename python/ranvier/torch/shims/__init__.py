@@ -1,0 +1,1 @@
+"""What PyTorch has and Ranvier itself has not, a file for each of its modules."""
