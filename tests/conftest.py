@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "4")  # tests compare thread counts, also on machines with fewer cores
 os.environ["RANVIER_BACKEND"] = "native"  # without the native module tests fail, and do not compare NumPy with itself
@@ -14,6 +15,8 @@ from oracle import Oracle  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def fresh_settings():
+    if "ranvier.torch" in sys.modules:  # which switches to PyTorch's numbers as it is imported
+        sys.modules["ranvier.torch"].as_pytorch(False)
     rv.manual_seed(0)
     threads, dtype = rv.get_num_threads(), rv.get_default_dtype()
     yield

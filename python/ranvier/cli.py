@@ -21,6 +21,12 @@ def _demo(options: argparse.Namespace) -> None:
     run(epochs=options.epochs, seed=options.seed, folder=options.output)
 
 
+def _torch(options: argparse.Namespace) -> None:
+    from .torch.runner import main as run
+
+    sys.exit(run([*(["--check"] if options.check else []), options.script, *options.arguments]))
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -43,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=0, help="of initial weights and batches (0)")
     demo.add_argument("--output", default=".", metavar="FOLDER", help="where the model and the plot go (here)")
     demo.set_defaults(run=_demo)
+    torch = commands.add_parser("torch", help="run a script that was written for PyTorch, as it is")
+    torch.add_argument("--check", action="store_true", help="list the names that it uses, and which are missing")
+    torch.add_argument("script")
+    torch.add_argument("arguments", nargs=argparse.REMAINDER, help="of the script")
+    torch.set_defaults(run=_torch)
     return top
 
 

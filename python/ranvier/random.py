@@ -86,7 +86,9 @@ class Philox:
             raise
 
     def numpy(self, given: bool) -> np.random.Generator:
-        """A generator of NumPy's, seeded by a draw: it orders the rows of a pass over data. given: the user named this stream."""
+        """A generator of NumPy's, seeded by a draw: it orders the rows of a pass over data. given: by this stream, which the
+        user has named.
+        """
         return np.random.default_rng(int(self.draw(_ops.randint_op, (), int64, {"high": 2**63 - 1}).item()))
 
     def begin_pass(self) -> None:

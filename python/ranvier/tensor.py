@@ -18,8 +18,8 @@ from .core.device import Device, as_device, is_device
 from .core.dtypes import TENSOR_NAMES, category, get_default_dtype, is_float
 from .core.errors import DomainError, DTypeError, GradError, ShapeError, TraceError
 from .core.memory import aligned_copy, aligned_empty
-from .core.tape import DETACHED, check_view, keep_saved
 from .core.printing import text_of
+from .core.tape import DETACHED, check_view, keep_saved
 from .core.tensor import Size, TensorBase, as_tensor, from_numpy, register, to_array, wrap
 from .core.traced import is_traced
 from .ops.dispatch import apply_into, share

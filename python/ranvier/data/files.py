@@ -91,7 +91,7 @@ def read_cifar10(folder: Any, train: bool = True) -> tuple[np.ndarray, np.ndarra
 
 
 def read_cifar100(folder: Any, train: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 3, 32, 32), uint8, and labels of the 100 classes (N,), int64, of CIFAR-100's Python version (train, test)."""
+    """Images (N, 3, 32, 32), uint8, and labels of 100 classes (N,), int64, of CIFAR-100's Python version: train, test."""
     path = Path(folder) / ("train" if train else "test")
     if not path.is_file():
         raise FileNotFoundError(f"read_cifar100: {path} is missing")

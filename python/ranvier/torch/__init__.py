@@ -1,13 +1,12 @@
 """PyTorch's names, for scripts that were written for it: `import ranvier.torch as torch`.
 
-`python -m ranvier.torch script.py` runs such a script as it is; see `runner.py`. The names stand in `doors.py`. Importing this
-package lets random numbers come from PyTorch's generator: the same seed gives the same numbers as there.
+`python -m ranvier.torch script.py` runs such a script as it is; see `runner.py`. The names stand in `doors.py`.
+Importing this package switches to PyTorch's random numbers and print: see `as_pytorch`.
 
 >>> import ranvier.torch as torch
 >>> import ranvier.torch.nn as nn
->>> _ = torch.manual_seed(0)
->>> torch.rand(2)
-tensor([0.4963, 0.7682])
+>>> nn.Linear(2, 3)(torch.ones(4, 2)).shape
+(4, 3)
 """
 
 from __future__ import annotations
@@ -18,11 +17,27 @@ from .. import random as _random
 from ..core.printing import options as _printing
 from . import doors as _doors
 from .doors import MissingName as MissingName
-from .installing import install as install, uninstall as uninstall
+from .installing import install as install
+from .installing import uninstall as uninstall
 from .mersenne import Mersenne as _Mersenne
 
-_random.use_streams(_Mersenne)
-_printing["even"] = True
+
+def as_pytorch(mode: bool = True) -> None:
+    """Draw PyTorch's random numbers (the same seed gives the same weights, masks and orders), and print tensors as PyTorch
+    does; False goes back to Ranvier's own. The generator is newly seeded where it changes.
+
+    >>> import ranvier.torch as torch
+    >>> torch.as_pytorch()
+    >>> _ = torch.manual_seed(0)
+    >>> torch.rand(2)
+    tensor([0.4963, 0.7682])
+    >>> torch.as_pytorch(False)
+    """
+    _random.use_streams(_Mersenne if mode else _random.Philox)
+    _printing["even"] = mode
+
+
+as_pytorch()
 _doors.open_doors()
 
 
@@ -31,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_doors.names("torch"), "install", "uninstall"})
+    return sorted({*_doors.names("torch"), "as_pytorch", "install", "uninstall"})

@@ -56,7 +56,7 @@ def names_in(path: Path) -> list[tuple[str, int]]:
 
 
 def lookup(name: str) -> str | None:
-    """What is to be said of a full name that is not here; None where it is. Attributes of what is no module are not looked at.
+    """What is to be said of a full name that is not here; None where it is. Attributes of what is no module are left alone.
 
     >>> lookup("torch.nn.Linear.forward") is None
     True

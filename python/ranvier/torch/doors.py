@@ -110,8 +110,9 @@ def homes(path: str) -> Iterator[ModuleType]:
 
 
 def children(path: str) -> set[str]:
-    """The modules directly below PyTorch's module `path`."""
-    return {door[len(path) + 1 :].partition(".")[0] for door in DOORS if door.startswith(path + ".")}
+    """The modules directly below PyTorch's module `path`; torchvision is here one of torch's."""
+    below = {door[len(path) + 1 :].partition(".")[0] for door in DOORS if door.startswith(path + ".")}
+    return below | {"torchvision"} if path == "torch" else below
 
 
 def names(path: str) -> set[str]:
@@ -131,13 +132,12 @@ def find(path: str, name: str) -> Any:
                 pass
     if name.startswith("__"):
         raise AttributeError(f"module {path!r} has no attribute {name!r}")
-    raise MissingName(missing(path, name))
+    raise MissingName(missing(path, name, _caller()))
 
 
-def missing(path: str, name: str) -> str:
-    """What is to be said of a name that is not here."""
+def missing(path: str, name: str, where: FrameType | None = None) -> str:
+    """What is to be said of a name that is not here, and asked for by `where`."""
     near = difflib.get_close_matches(name, names(path), 1)
-    where = _caller()
     return (
         f"{path}.{name} is not in Ranvier"
         + (f" (line {where.f_lineno} of {where.f_code.co_filename})" if where else "")

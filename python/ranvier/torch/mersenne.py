@@ -54,7 +54,9 @@ class Mersenne:
     def set_state(self, array: np.ndarray) -> None:
         """Go on where `get_state` was taken."""
         if array.shape != (_WORDS + 4,) or array.dtype != int64:
-            raise ShapeError(f"set_state: {array.dtype}{array.shape} must be int64({_WORDS + 4},), the state of a generator")
+            raise ShapeError(
+                f"set_state: {array.dtype}{array.shape} must be int64({_WORDS + 4},), the state of a generator"
+            )
         position, seed, has_spare = map(int, array[_WORDS : _WORDS + 3])
         key = array[:_WORDS].astype(np.uint32)
         self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
@@ -154,10 +156,10 @@ class Mersenne:
     def numpy(self, given: bool) -> np.random.Generator:
         """Orders rows as PyTorch's RandomSampler does: by the generator that it is given, or one seeded by a draw."""
         if given:
-            return _Rows(self)
+            return _Rows(self, shared=True)
         own = Mersenne()
         own.start(int(self.long_words(1)[0] % np.uint64(2**63)))
-        return _Rows(own)
+        return _Rows(own, shared=False)
 
     def begin_pass(self) -> None:
         """A DataLoader draws a seed for its workers, whether it has some or not."""
@@ -167,15 +169,18 @@ class Mersenne:
 class _Rows(np.random.Generator):
     """NumPy's generator, with PyTorch's permutations and integers."""
 
-    def __new__(cls, stream: Mersenne) -> Any:
-        return super().__new__(cls, stream._bits)
+    def __new__(cls, stream: Mersenne, shared: bool) -> Any:
+        return super().__new__(cls, stream._bits)  # type: ignore[call-arg]
 
-    def __init__(self, stream: Mersenne):
+    def __init__(self, stream: Mersenne, shared: bool):
         super().__init__(stream._bits)
-        self._stream = stream
+        self._stream, self._shared = stream, shared
 
     def permutation(self, x: Any, axis: int = 0) -> Any:
-        return self._stream.permutation(int(x))
+        order = self._stream.permutation(int(x))
+        if self._shared:
+            self._stream.permutation(int(x))  # RandomSampler asks once more, for the rows of an incomplete round: none
+        return order
 
     def integers(self, low: Any, high: Any = None, size: Any = None, **_: Any) -> Any:  # type: ignore[override]
         low, high = (0, low) if high is None else (low, high)

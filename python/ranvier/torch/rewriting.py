@@ -45,9 +45,6 @@ def compiled(source: str | bytes, path: str) -> CodeType:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:
-        return compiled(data, path)
-
     def get_code(self, fullname: str) -> CodeType:  # not from a cache of bytecode, which Python's own loader shares
         return compiled(self.get_data(self.path), self.path)
 

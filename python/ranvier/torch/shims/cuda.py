@@ -19,9 +19,7 @@ class _Kind:
 
 
 FloatTensor, DoubleTensor, LongTensor = _Kind("FloatTensor"), _Kind("DoubleTensor"), _Kind("LongTensor")
-IntTensor, ByteTensor, BoolTensor, HalfTensor = (
-    _Kind(f"{name}Tensor") for name in ("Int", "Byte", "Bool", "Half")
-)
+IntTensor, ByteTensor, BoolTensor, HalfTensor = (_Kind(f"{name}Tensor") for name in ("Int", "Byte", "Bool", "Half"))
 
 
 def is_bf16_supported() -> bool:

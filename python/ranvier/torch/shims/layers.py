@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import BackendError as _BackendError
-from ...nn import Linear as _Linear, Module as _Module
+from ...nn import Linear as _Linear
+from ...nn import Module as _Module
 
 NonDynamicallyQuantizableLinear = _Linear
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ... import autograd as _autograd, set_default_dtype as _set_default_dtype
+from ... import autograd as _autograd
+from ... import set_default_dtype as _set_default_dtype
 from ...autograd import Variable as Variable
 from ...core.dtypes import as_dtype as _as_dtype
 from ...core.errors import DTypeError as _DTypeError
-from .serialization import load as load, save as save
+from .serialization import load as load
+from .serialization import save as save
 
 __version__ = "2.13.0"  # of PyTorch, whose names these are: scripts compare it
 
@@ -49,7 +51,7 @@ def compile(model: Any = None, **options: Any) -> Any:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """"highest" is what Ranvier computes; the others allow less, and need not."""
+    """ "highest" is what Ranvier computes; the others allow less, and need not."""
 
 
 def get_float32_matmul_precision() -> str:

@@ -21,10 +21,10 @@ from ...tensor import Tensor as _Tensor
 
 __all__ = ["load", "safe_globals", "save"]
 
-# PyTorch's storages: NumPy's dtype of the bytes, and the dtype that the values get
+# PyTorch's storages: the bytes' dtype, and the dtype that the values get
 _STORAGES = {
-    "FloatStorage": ("<f4", "f4"), "DoubleStorage": ("<f8", "f8"), "HalfStorage": ("<f2", "f4"), "LongStorage": ("<i8", "i8"),
-    "IntStorage": ("<i4", "i4"), "ShortStorage": ("<i2", "i4"), "CharStorage": ("i1", "i4"), "ByteStorage": ("u1", "u1"),
+    "FloatStorage": ("<f4", "f4"), "DoubleStorage": ("<f8", "f8"), "HalfStorage": ("<f2", "f4"),
+    "LongStorage": ("<i8", "i8"), "IntStorage": ("<i4", "i4"), "ShortStorage": ("<i2", "i4"), "CharStorage": ("i1", "i4"), "ByteStorage": ("u1", "u1"),
     "BoolStorage": ("?", "?"), "BFloat16Storage": ("<u2", "f4"),
 }  # fmt: skip
 
@@ -66,7 +66,15 @@ def _load_zip(file: Any) -> Any:
     try:
         with zipfile.ZipFile(content) as archive:
             return _Reader(archive).read()
-    except (zipfile.BadZipFile, pickle.UnpicklingError, KeyError, EOFError, IndexError, TypeError, AttributeError) as error:
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        KeyError,
+        EOFError,
+        IndexError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise ValueError(f"load: no file of tensors and plain containers: {error}") from None
 
 

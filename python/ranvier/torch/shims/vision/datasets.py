@@ -11,11 +11,23 @@ import numpy as np
 from .... import random as _random
 from ....core.tensor import from_numpy as _from_numpy
 from ....data import Dataset as _Dataset
-from ....data.files import read_cifar10 as _read_cifar10, read_cifar100 as _read_cifar100, read_idx as _read_idx
+from ....data.files import read_cifar10 as _read_cifar10
+from ....data.files import read_cifar100 as _read_cifar100
+from ....data.files import read_idx as _read_idx
 from ....tensor import Tensor as _Tensor
 from .images import pillow as _pillow
 
-__all__ = ["CIFAR10", "CIFAR100", "DatasetFolder", "FakeData", "FashionMNIST", "ImageFolder", "KMNIST", "MNIST", "VisionDataset"]
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "DatasetFolder",
+    "FakeData",
+    "FashionMNIST",
+    "ImageFolder",
+    "KMNIST",
+    "MNIST",
+    "VisionDataset",
+]
 
 
 class VisionDataset(_Dataset):
@@ -25,7 +37,12 @@ class VisionDataset(_Dataset):
         self, root: Any = None, transforms: Callable | None = None, transform: Callable | None = None,
         target_transform: Callable | None = None,
     ):  # fmt: skip
-        self.root, self.transforms, self.transform, self.target_transform = root, transforms, transform, target_transform
+        self.root, self.transforms, self.transform, self.target_transform = (
+            root,
+            transforms,
+            transform,
+            target_transform,
+        )
 
     def _target(self, target: Any) -> Any:
         return target if self.target_transform is None else self.target_transform(target)
@@ -251,8 +268,8 @@ class ImageFolder(DatasetFolder):
     """Pictures of a folder with one folder a class; needs Pillow."""
 
     def __init__(
-        self, root: Any, transform: Callable | None = None, target_transform: Callable | None = None, loader: Callable = _open,
-        is_valid_file: Callable | None = None,
+        self, root: Any, transform: Callable | None = None, target_transform: Callable | None = None,
+        loader: Callable = _open, is_valid_file: Callable | None = None,
     ):  # fmt: skip
         extensions = None if is_valid_file else _SUFFIXES
         super().__init__(root, loader, extensions, transform, target_transform, is_valid_file)

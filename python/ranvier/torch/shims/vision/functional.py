@@ -11,7 +11,10 @@ from ....core.errors import ShapeError as _ShapeError
 from ....core.tensor import from_numpy as _from_numpy
 from ....nn import functional as _F
 from ....tensor import Tensor as _Tensor
-from .images import as_array as _as_array, as_image as _as_image, pillow as _pillow, size_of as _size_of
+from .images import as_array as _as_array
+from .images import as_image as _as_image
+from .images import pillow as _pillow
+from .images import size_of as _size_of
 
 __all__ = [
     "center_crop", "crop", "hflip", "normalize", "pad", "pil_to_tensor", "resize", "rgb_to_grayscale", "to_grayscale",
@@ -53,7 +56,9 @@ def normalize(tensor: _Tensor, mean: Any, std: Any, inplace: bool = False) -> _T
     return tensor.sub_(mean_).div_(std_) if inplace else (tensor - mean_) / std_
 
 
-def resize(img: Any, size: Any, interpolation: Any = "bilinear", max_size: int | None = None, antialias: Any = True) -> Any:
+def resize(
+    img: Any, size: Any, interpolation: Any = "bilinear", max_size: int | None = None, antialias: Any = True
+) -> Any:
     """To H and W, or the shorter side to one number."""
     height, width = _size_of(img)
     if isinstance(size, Sequence) and len(size) == 1:

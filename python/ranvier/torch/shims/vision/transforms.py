@@ -1,4 +1,4 @@
-"""`torchvision.transforms`. A chain without random parts is applied once to a whole data set in memory: see `Compose.whole`."""
+"""`torchvision.transforms`. A chain without random parts is applied once to a whole data set in memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from . import functional as _F
 from .images import size_of as _size_of
 
 __all__ = [
-    "CenterCrop", "Compose", "ConvertImageDtype", "Grayscale", "InterpolationMode", "Lambda", "Normalize", "Pad", "PILToTensor",
-    "RandomApply", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "RandomVerticalFlip", "Resize", "ToPILImage",
-    "ToTensor", "functional",
+    "CenterCrop", "Compose", "ConvertImageDtype", "Grayscale", "InterpolationMode", "Lambda", "Normalize", "PILToTensor",
+    "Pad", "RandomApply", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "RandomVerticalFlip", "Resize",
+    "ToPILImage", "ToTensor", "functional",
 ]  # fmt: skip
 
 functional = _F
@@ -49,7 +49,11 @@ class _Transform:
     def whole(self, pictures: Any) -> Any:
         """The transform of each of many pictures, an array (N, H, W[, C]) of bytes or a tensor (N, C, H, W)."""
         results = [self(picture) for picture in pictures]
-        return _from_numpy(np.stack([r.numpy() for r in results])) if isinstance(results[0], _Tensor) else np.stack(results)
+        return (
+            _from_numpy(np.stack([r.numpy() for r in results]))
+            if isinstance(results[0], _Tensor)
+            else np.stack(results)
+        )
 
 
 class Compose(_Transform):
@@ -69,7 +73,7 @@ class Compose(_Transform):
 
     def whole(self, pictures: Any) -> Any:
         for t in self.transforms:
-            pictures = t.whole(pictures)
+            pictures = t.whole(pictures)  # type: ignore[attr-defined]
         return pictures
 
     def __repr__(self) -> str:
@@ -122,7 +126,7 @@ class ConvertImageDtype(_Transform):
         scaled = image.dtype == np.uint8 and np.dtype(self.dtype).kind == "f"
         return image.to(self.dtype) / 255 if scaled else image.to(self.dtype)
 
-    whole = __call__
+    whole = __call__  # type: ignore[assignment]
 
 
 class Normalize(_Transform):
@@ -136,7 +140,7 @@ class Normalize(_Transform):
     def __call__(self, tensor: _Tensor) -> _Tensor:
         return _F.normalize(tensor, self.mean, self.std, self.inplace)
 
-    whole = __call__
+    whole = __call__  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"
@@ -148,7 +152,11 @@ class Resize(_Transform):
     fixed = True
 
     def __init__(
-        self, size: Any, interpolation: Any = InterpolationMode.BILINEAR, max_size: int | None = None, antialias: Any = True
+        self,
+        size: Any,
+        interpolation: Any = InterpolationMode.BILINEAR,
+        max_size: int | None = None,
+        antialias: Any = True,
     ):
         self.size, self.interpolation, self.max_size, self.antialias = size, interpolation, max_size, antialias
 
@@ -206,7 +214,12 @@ class RandomCrop(_Transform):
     """A part of this size, its place uniform."""
 
     def __init__(
-        self, size: Any, padding: Any = None, pad_if_needed: bool = False, fill: float = 0, padding_mode: str = "constant"
+        self,
+        size: Any,
+        padding: Any = None,
+        pad_if_needed: bool = False,
+        fill: float = 0,
+        padding_mode: str = "constant",
     ):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.padding, self.pad_if_needed, self.fill, self.padding_mode = padding, pad_if_needed, fill, padding_mode
@@ -267,7 +280,9 @@ class RandomVerticalFlip(_RandomFlip):
 class RandomRotation(_Transform):
     """By an angle uniform in `degrees`, (-d, d) of one number; nearest pixels, what comes from outside is `fill`."""
 
-    def __init__(self, degrees: Any, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False, fill: float = 0):
+    def __init__(
+        self, degrees: Any, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False, fill: float = 0
+    ):
         self.degrees = (-degrees, degrees) if isinstance(degrees, (int, float)) else tuple(degrees)
         self.interpolation, self.expand, self.fill = interpolation, expand, fill
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ....core.tensor import as_tensor as _as_tensor, from_numpy as _from_numpy
+from ....core.tensor import as_tensor as _as_tensor
+from ....core.tensor import from_numpy as _from_numpy
 from ....tensor import Tensor as _Tensor
 from .images import pillow as _pillow
 
