@@ -24,8 +24,8 @@ __all__ = ["load", "safe_globals", "save"]
 # PyTorch's storages: the bytes' dtype, and the dtype that the values get
 _STORAGES = {
     "FloatStorage": ("<f4", "f4"), "DoubleStorage": ("<f8", "f8"), "HalfStorage": ("<f2", "f4"),
-    "LongStorage": ("<i8", "i8"), "IntStorage": ("<i4", "i4"), "ShortStorage": ("<i2", "i4"), "CharStorage": ("i1", "i4"), "ByteStorage": ("u1", "u1"),
-    "BoolStorage": ("?", "?"), "BFloat16Storage": ("<u2", "f4"),
+    "LongStorage": ("<i8", "i8"), "IntStorage": ("<i4", "i4"), "ShortStorage": ("<i2", "i4"),
+    "CharStorage": ("i1", "i4"), "ByteStorage": ("u1", "u1"), "BoolStorage": ("?", "?"), "BFloat16Storage": ("<u2", "f4"),
 }  # fmt: skip
 
 
