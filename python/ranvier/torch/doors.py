@@ -65,6 +65,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "torch.version": (".shims.version",),
     "torchvision": (".shims.vision",),
     "torchvision.datasets": (".shims.vision.datasets",),
+    "torchvision.models": ("ranvier.models",),
     "torchvision.transforms": (".shims.vision.transforms",),
     "torchvision.transforms.functional": (".shims.vision.functional",),
     "torchvision.utils": (".shims.vision.utils",),
