@@ -153,7 +153,7 @@ class ALiBi(Module):
 
     >>> from ranvier import nn
     >>> nn.positions.ALiBi(8)(2, 2)[0].tolist()
-    [[0.0, -0.5], [-0.5, 0.0]]
+    [[-0.0, -0.5], [-0.5, -0.0]]
     """
 
     def __init__(self, heads: int, dtype: Any = None):
