@@ -310,6 +310,32 @@ def test_hooks_run_around_each_step():
     assert optimizer.step() == 5.0
 
 
+def test_compiled_steps_see_hooks_that_come_and_go():
+    w = rv.tensor([1.0, 1.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.5)
+
+    @rv.compile
+    def step():
+        optimizer.zero_grad()
+        w.sum().backward()
+        optimizer.step()
+
+    def zero_first(*_):
+        with rv.no_grad():
+            w[:1].zero_()
+
+    step()
+    assert w.tolist() == [0.5, 0.5]
+    hook = optimizer.register_step_post_hook(zero_first)
+    step()
+    assert w.tolist() == [0.0, 0.0]
+    step()
+    assert w.tolist() == [0.0, -0.5]
+    hook.remove()
+    step()
+    assert w.tolist() == [-0.5, -1.0]
+
+
 class Heavy(optim.Optimizer):
     """Momentum, as users write it."""
 

@@ -3,12 +3,14 @@
 from ..core.namespace import listing as _listing
 from .aware import fake_quantize, quantization_aware
 from .common import notes
+from .prune import GradualPruning, Masks, prune
 from .quantize import load_quantized, quantize
 from .quantized import PackedLinear, QuantizedConv, QuantizedLayer, QuantizedLinear
+from .shrink import shrink
 
 __all__ = [
-    "PackedLinear", "QuantizedConv", "QuantizedLayer", "QuantizedLinear", "fake_quantize", "load_quantized", "notes",
-    "quantization_aware", "quantize",
+    "GradualPruning", "Masks", "PackedLinear", "QuantizedConv", "QuantizedLayer", "QuantizedLinear", "fake_quantize",
+    "load_quantized", "notes", "prune", "quantization_aware", "quantize", "shrink",
 ]  # fmt: skip
 
 __dir__ = _listing(globals())

@@ -28,6 +28,8 @@ def _hooked(step: Callable) -> Callable:
     @functools.wraps(step)
     def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         self._stepped = True
+        if local.tracer is not None:
+            local.tracer.guard(self._hooks)
         if self._in_step or not (self._own_step or self._before_step or self._after_step):
             return step(self, *args, **kwargs)
         for hook in list(self._before_step.values()):
@@ -217,6 +219,10 @@ class Optimizer:
         """Call `hook(optimizer, args, kwargs)` after each step."""
         return _register(self._after_step, hook)
 
+    def _hooks(self) -> list[int]:
+        """Which hooks run around a step."""
+        return [*map(id, self._before_step.values()), 0, *map(id, self._after_step.values())]
+
     def _options(self) -> list:
         """Whatever a step in Python may have read besides tensors' values."""
         plain = (int, float, str, tuple, type(None))
@@ -227,7 +233,7 @@ class Optimizer:
             )
             for g in self._param_groups
         ]
-        return [self._state.edits, groups, list(self._before_step), list(self._after_step)]
+        return [self._state.edits, groups]
 
     # ------------------------------------------------------------ saving
 
