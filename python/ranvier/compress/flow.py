@@ -29,7 +29,7 @@ from ..graph.ir import Node, Value
 from ..nn import Module
 from .common import path_of, traced
 
-_TINY = 1e-12  # of the largest gradient: less is rounding
+_TINY = 1e-5  # of the largest gradient: less is rounding
 Axes = dict[int, np.ndarray]  # the labels along each axis that has some; 0: no label
 
 
@@ -104,11 +104,12 @@ class _Probe:
         }
         self.call = node.call.op.bind(**attrs)
         self.arrays = [
-            rng.uniform(0.5, 1.5, v.shape) if is_float(v.dtype) else np.zeros(v.shape, v.dtype) for v in node.inputs
+            rng.uniform(0.5, 1.5, v.shape).astype(np.float32) if is_float(v.dtype) else np.zeros(v.shape, v.dtype)
+            for v in node.inputs
         ]
         for i, v in enumerate(node.inputs):
             if v.kind == "constant":
-                self.arrays[i] = v.data.astype(np.float64) if is_float(v.dtype) else v.data
+                self.arrays[i] = v.data.astype(np.float32) if is_float(v.dtype) else v.data
         self.floats = [i for i, v in enumerate(node.inputs) if is_float(v.dtype)]
         self.rng = rng
 
@@ -120,15 +121,15 @@ class _Probe:
         """
         arrays = list(self.arrays)
         if zeroed is not None:
-            arrays[zeroed[0]] = arrays[zeroed[0]] * zeroed[1]
+            arrays[zeroed[0]] = arrays[zeroed[0]] * zeroed[1].astype(np.float32)
         with enable_grad():
             inputs = [as_tensor(a) for a in arrays]
             for i in self.floats:
                 inputs[i] = inputs[i].detach().requires_grad_()
             out = self.call.apply(tuple(inputs))
             out = out[output] if isinstance(out, tuple) else out
-            weights = self.rng.uniform(0.5, 1.5, out.shape)
-            loss = (out * as_tensor(weights if mask is None else weights * mask)).sum()
+            weights = self.rng.uniform(0.5, 1.5, out.shape).astype(np.float32)
+            loss = (out * as_tensor(weights if mask is None else weights * mask.astype(np.float32))).sum()
             found = grad(loss, [inputs[i] for i in self.floats], allow_unused=True)
         result = {}
         for i, g in zip(self.floats, found):

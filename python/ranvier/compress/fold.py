@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ..core.tensor import from_numpy
-from ..nn import Identity, Module, Parameter
+from ..nn import Identity, Module
 from ..nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from ..nn.utils.fusion import fuse_conv_bn_weights
 from .common import path_of, plain_layer, replaced, traced
 
 NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
@@ -40,19 +38,9 @@ def folded(model: Module, inputs: tuple[Any, ...]) -> Module:
         fed = {v for n in graph.nodes if path_of(n) == norm_path for v in n.inputs if v.kind == "node"}
         own = {v for n in graph.nodes if path_of(n) == norm_path for v in n.outputs}
         if isinstance(norm, NORMS) and norm.running_var is not None and len(fed - own) == 1:
-            _fold(modules[path], norm)
+            layer: Any = modules[path]
+            layer.weight, layer.bias = fuse_conv_bn_weights(
+                layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            )
             model = replaced(model, norm_path, Identity())
     return model
-
-
-def _fold(layer: Module, norm: Any) -> None:
-    mean, var = norm.running_mean.numpy().astype(np.float64), norm.running_var.numpy().astype(np.float64)
-    factor = 1 / np.sqrt(var + norm.eps)
-    if norm.weight is not None:
-        factor = factor * norm.weight.detach().numpy()
-    w = layer.weight.detach().numpy()
-    start = 0 if layer.bias is None else layer.bias.detach().numpy()
-    shift = 0 if norm.bias is None else norm.bias.detach().numpy()
-    bias = (start - mean) * factor + shift
-    layer.weight = Parameter(from_numpy((w * factor.reshape(-1, *(1,) * (w.ndim - 1))).astype(w.dtype)))
-    layer.bias = Parameter(from_numpy(bias.astype(w.dtype)))
