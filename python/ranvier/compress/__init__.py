@@ -3,14 +3,17 @@
 from ..core.namespace import listing as _listing
 from .aware import fake_quantize, quantization_aware
 from .common import notes
+from .distill import DistillationTrainer
+from .low_rank import LowRankLinear, low_rank
 from .prune import GradualPruning, Masks, prune
 from .quantize import load_quantized, quantize
 from .quantized import PackedLinear, QuantizedConv, QuantizedLayer, QuantizedLinear
 from .shrink import shrink
 
 __all__ = [
-    "GradualPruning", "Masks", "PackedLinear", "QuantizedConv", "QuantizedLayer", "QuantizedLinear", "fake_quantize",
-    "load_quantized", "notes", "prune", "quantization_aware", "quantize", "shrink",
+    "DistillationTrainer", "GradualPruning", "LowRankLinear", "Masks", "PackedLinear", "QuantizedConv", "QuantizedLayer",
+    "QuantizedLinear", "fake_quantize", "load_quantized", "low_rank", "notes", "prune", "quantization_aware", "quantize",
+    "shrink",
 ]  # fmt: skip
 
 __dir__ = _listing(globals())

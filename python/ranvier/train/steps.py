@@ -18,8 +18,12 @@ def train_step(
     metrics: Sequence[Metric],
     weighted: bool,
     max_norm: float | None,
+    blend: Callable | None = None,
 ) -> Callable:
-    """step(x, ..., y[, weights]) -> (numbers of the loss, mean of each metric): forward, backward, update."""
+    """step(x, ..., y[, weights]) -> (numbers of the loss, mean of each metric): forward, backward, update.
+
+    blend: (inputs, output, loss) -> what is gone down instead of the loss.
+    """
 
     def step(*batch: Any) -> tuple:
         weights = None
@@ -28,6 +32,8 @@ def train_step(
         *inputs, target = batch
         output = model(*inputs)
         value, numbers = objective.value(output, target, weights)
+        if blend is not None:
+            value = blend(tuple(inputs), output, value)
         optimizer.zero_grad()
         value.backward()
         if max_norm is not None:

@@ -83,6 +83,7 @@ class Trainer:
     loss: Any
     optimizer: Any
     metrics: Any
+    blend: Any = None  # (inputs, output, loss) -> what training goes down instead of the loss
 
     def __init__(
         self,
@@ -625,7 +626,7 @@ class Trainer:
         return self._step(
             ("train", feed.weighted, *feed.objective.key, *map(id, feed.fused)),
             lambda: train_step(
-                self.model, feed.objective, self.optimizer, feed.fused, feed.weighted, self.clip_grad_norm
+                self.model, feed.objective, self.optimizer, feed.fused, feed.weighted, self.clip_grad_norm, self.blend
             ),
         )
 
