@@ -20,6 +20,7 @@ from ..ops import (
     pooling,
     put,
     random,
+    recurrent,
     reduction,
     scan,
     shape,
@@ -59,6 +60,7 @@ from .public import expose
 from .put import *  # noqa: F403
 from .random import *  # noqa: F403
 from .record import OPS, Op, Sample
+from .recurrent import *  # noqa: F403
 from .reduction import *  # noqa: F403
 from .require import require as require
 from .scan import *  # noqa: F403
@@ -69,7 +71,8 @@ from .trigonometry import *  # noqa: F403
 
 FAMILIES = (
     activation, attention, compare, composed, convolution, creation, _einsum, elementwise, embedding, index, _int8, join,
-    linalg, _matmul, matrix, moments, optim, pooling, put, random, reduction, scan, shape, _softmax, _sort, trigonometry,
+    linalg, _matmul, matrix, moments, optim, pooling, put, random, recurrent, reduction, scan, shape, _softmax, _sort,
+    trigonometry,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 
@@ -84,7 +87,7 @@ def methods() -> list[tuple[str, bool]]:
     """
     result = []
     for family in FAMILIES:
-        if family in (convolution, pooling):  # layers' functions: in PyTorch no methods either
+        if family in (convolution, pooling, recurrent):  # layers' functions: in PyTorch no methods either
             continue
         keeps_shape = family in (elementwise, composed, trigonometry, activation, index, join, put, scan)
         for name in family.__all__:

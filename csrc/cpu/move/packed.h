@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operands in C order: copies of those that do not lie so, in the memory that the kernel shares.
+#pragma once
+#include "core/kernel.h"
+#include "cpu/simd/ints.h"
+
+namespace rv::RV_ISA {
+
+extern const Kernel k_copy;
+
+inline int64_t line_up(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
+
+inline int64_t copy_bytes(const View& v) { return v.contiguous() ? 0 : line_up(v.size() * item_size(v.dtype)); }
+inline int64_t packed_bytes(const Args& args) {
+  int64_t bytes = 0;
+  for (int k = 0; k < args.n_in; ++k) bytes += copy_bytes(args.in[k]);
+  return bytes;
+}
+
+template <class T> class Packed {
+ public:
+  static constexpr int kMost = 12;
+
+  Packed(const Args& args, Team& team) {
+    for (int k = 0; k < args.n_in; ++k) {
+      const View& v = args.in[k];
+      if (v.contiguous()) {
+        in_[k] = v.ptr<T>();
+        continue;
+      }
+      View to = v;
+      to.data = args.shared + bytes_;
+      int64_t step = 1;
+      for (int d = to.ndim - 1; d >= 0; --d) {
+        to.stride[d] = step;
+        step *= to.shape[d];
+      }
+      Args copy;
+      copy.in = &v, copy.out = &to, copy.n_in = copy.n_out = 1;
+      k_copy.run(copy, team);
+      in_[k] = to.ptr<T>();
+      bytes_ += copy_bytes(v);
+    }
+  }
+  const T* operator[](int k) const { return in_[k]; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  const T* in_[kMost] = {};
+  int64_t bytes_ = 0;
+};
+
+}  // namespace rv::RV_ISA
