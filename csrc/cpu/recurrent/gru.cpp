@@ -34,15 +34,15 @@ template <class T> struct Forward {
 };
 
 // The gates of one row: `own` of its inputs, `more` and `bias` of its state h.
-template <class T>
-void cell(const T* own, const T* more, const T* bias, const T* h, T* y, T* saved, int64_t n) {
-  each_vector<T>(n, [&](auto load, auto store) __attribute__((always_inline)) {
-    const auto r = sigmoid(load(own) + (load(more) + load(bias))),
-               z = sigmoid(load(own + n) + (load(more + n) + load(bias + n))), q = load(more + 2 * n) + load(bias + 2 * n),
-               next = tanh(fma(r, q, load(own + 2 * n)));
-    store(y, fma(z, load(h) - next, next));
-    if (saved) store(saved, r), store(saved + n, z), store(saved + 2 * n, next), store(saved + 3 * n, q);
-  });
+template <class T> void cell(const T* own, const T* more, const T* bias, const T* h, T* y, T* saved, int64_t n) {
+  each_vector<T>(
+      n, [&](auto load, auto store) __attribute__((always_inline)) {
+        const auto r = sigmoid(load(own) + (load(more) + load(bias))),
+                   z = sigmoid(load(own + n) + (load(more + n) + load(bias + n))),
+                   q = load(more + 2 * n) + load(bias + 2 * n), next = tanh(fma(r, q, load(own + 2 * n)));
+        store(y, fma(z, load(h) - next, next));
+        if (saved) store(saved, r), store(saved + n, z), store(saved + 2 * n, next), store(saved + 3 * n, q);
+      });
 }
 
 template <class T> void forward_as(const Args& args, Team& team) {
@@ -56,19 +56,19 @@ template <class T> void forward_as(const Args& args, Team& team) {
   copy_row(in[2], h, p.steps.batch * n);
   each_slice(p.steps.batch, kSliceRows * width * static_cast<int64_t>(sizeof(T)), team,
              [&](int64_t first, int64_t rows, std::byte* memory) {
-    T *const tile = reinterpret_cast<T*>(memory), *const state = h + first * n;
-    for (int64_t s = 0; s < p.steps.steps; ++s) {
-      const int64_t t = p.steps.step(s), active = min(rows, p.steps.count[t] - first);
-      if (active <= 0) continue;
-      p.hidden.times(state, n, active, tile);
-      for (int64_t i = 0; i < active; ++i) {
-        const int64_t row = p.steps.row(t, first + i);
-        cell(in[0] + row * kGates * n, tile + i * width, in[3], state + i * n, y + row * n,
-             saved ? saved + row * kSaved * n : nullptr, n);
-        copy_row(y + row * n, state + i * n, n);
-      }
-    }
-  });
+               T *const tile = reinterpret_cast<T*>(memory), *const state = h + first * n;
+               for (int64_t s = 0; s < p.steps.steps; ++s) {
+                 const int64_t t = p.steps.step(s), active = min(rows, p.steps.count[t] - first);
+                 if (active <= 0) continue;
+                 p.hidden.times(state, n, active, tile);
+                 for (int64_t i = 0; i < active; ++i) {
+                   const int64_t row = p.steps.row(t, first + i);
+                   cell(in[0] + row * kGates * n, tile + i * width, in[3], state + i * n, y + row * n,
+                        saved ? saved + row * kSaved * n : nullptr, n);
+                   copy_row(y + row * n, state + i * n, n);
+                 }
+               }
+             });
 }
 
 void forward(const Args& args, Team& team) {
@@ -124,19 +124,20 @@ template <class T> struct Backward {
   }
 };
 
-// One row: from the gradient of its state to that of its gates, of what the state before it adds to these, and, in `dh`,
-// what goes to the state before it directly.
+// One row: from the gradient of its state to that of its gates, of what the state before it adds to these, and, in
+// `dh`, what goes to the state before it directly.
 template <class T>
 void cell_grad(T* dh, const T* dy, const T* saved, const T* before, T* gates, T* of_hidden, int64_t n) {
   using V = Vec<T>;
-  each_vector<T>(n, [&](auto load, auto store) __attribute__((always_inline)) {
-    const V r = load(saved), z = load(saved + n), next = load(saved + 2 * n), q = load(saved + 3 * n),
-            d = load(dh) + load(dy), dn = d * (V(1) - z) * (V(1) - next * next), dr = dn * q * (r * (V(1) - r)),
-            dz = d * (load(before) - next) * (z * (V(1) - z));
-    store(gates, dr), store(gates + n, dz), store(gates + 2 * n, dn);
-    store(of_hidden, dr), store(of_hidden + n, dz), store(of_hidden + 2 * n, dn * r);
-    store(dh, d * z);
-  });
+  each_vector<T>(
+      n, [&](auto load, auto store) __attribute__((always_inline)) {
+        const V r = load(saved), z = load(saved + n), next = load(saved + 2 * n), q = load(saved + 3 * n),
+                d = load(dh) + load(dy), dn = d * (V(1) - z) * (V(1) - next * next), dr = dn * q * (r * (V(1) - r)),
+                dz = d * (load(before) - next) * (z * (V(1) - z));
+        store(gates, dr), store(gates + n, dz), store(gates + 2 * n, dn);
+        store(of_hidden, dr), store(of_hidden + n, dz), store(of_hidden + 2 * n, dn * r);
+        store(dh, d * z);
+      });
 }
 
 template <class T> void backward_as(const Args& args, Team& team) {
@@ -147,33 +148,36 @@ template <class T> void backward_as(const Args& args, Team& team) {
   p.hidden.fill(in[4], n, 1, team);
   T *const gates = args.out[0].ptr<T>(), *const dh = args.out[2].ptr<T>(), *const bias = args.out[3].ptr<T>();
   copy_row(in[1], dh, p.steps.batch * n);
-  each_slice(p.steps.batch, kSliceRows * width * static_cast<int64_t>(sizeof(T)), team,
-             [&](int64_t first, int64_t rows, std::byte* memory) {
-    T* const tile = reinterpret_cast<T*>(memory);
-    for (int64_t s = p.steps.steps - 1; s >= 0; --s) {
-      const int64_t t = p.steps.step(s), last = p.steps.before(t), active = min(rows, p.steps.count[t] - first);
-      if (active <= 0) continue;
-      for (int64_t i = 0; i < active; ++i) {
-        const int64_t k = first + i, row = p.steps.row(t, k);
-        const T* const before = p.steps.has(last, k) ? in[2] + p.steps.row(last, k) * n : in[5] + k * n;
-        cell_grad(dh + k * n, in[0] + row * n, in[3] + row * kSaved * n, before, gates + row * kGates * n,
-                  p.of_hidden + row * kGates * n, n);
-        copy_row(before, p.before + row * n, n);
-      }
-      p.hidden.times(p.of_hidden + p.steps.row(t, first) * kGates * n, p.steps.apart * kGates * n, active, tile);
-      for (int64_t i = 0; i < active; ++i)
-        each_vector<T>(n, [&](auto load, auto store) __attribute__((always_inline)) {
-          T* const to = dh + (first + i) * n;
-          store(to, load(to) + load(tile + i * width));
-        });
-    }
-  });
+  each_slice(
+      p.steps.batch, kSliceRows * width * static_cast<int64_t>(sizeof(T)), team,
+      [&](int64_t first, int64_t rows, std::byte* memory) {
+        T* const tile = reinterpret_cast<T*>(memory);
+        for (int64_t s = p.steps.steps - 1; s >= 0; --s) {
+          const int64_t t = p.steps.step(s), last = p.steps.before(t), active = min(rows, p.steps.count[t] - first);
+          if (active <= 0) continue;
+          for (int64_t i = 0; i < active; ++i) {
+            const int64_t k = first + i, row = p.steps.row(t, k);
+            const T* const before = p.steps.has(last, k) ? in[2] + p.steps.row(last, k) * n : in[5] + k * n;
+            cell_grad(dh + k * n, in[0] + row * n, in[3] + row * kSaved * n, before, gates + row * kGates * n,
+                      p.of_hidden + row * kGates * n, n);
+            copy_row(before, p.before + row * n, n);
+          }
+          p.hidden.times(p.of_hidden + p.steps.row(t, first) * kGates * n, p.steps.apart * kGates * n, active, tile);
+          for (int64_t i = 0; i < active; ++i)
+            each_vector<T>(
+                n, [&](auto load, auto store) __attribute__((always_inline)) {
+                  T* const to = dh + (first + i) * n;
+                  store(to, load(to) + load(tile + i * width));
+                });
+        }
+      });
   p.weights.run(p.of_hidden, p.before, args.out[1].ptr<T>(), p.scratch, team);
   for (int64_t j = 0; j < kGates * n; ++j) bias[j] = T(0);
   for (int64_t row = 0; row < p.steps.rows; ++row)
-    each_vector<T>(kGates * n, [&](auto load, auto store) __attribute__((always_inline)) {
-      store(bias, load(bias) + load(p.of_hidden + row * kGates * n));
-    });
+    each_vector<T>(
+        kGates * n, [&](auto load, auto store) __attribute__((always_inline)) {
+          store(bias, load(bias) + load(p.of_hidden + row * kGates * n));
+        });
 }
 
 void backward(const Args& args, Team& team) {

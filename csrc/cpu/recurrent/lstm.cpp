@@ -39,15 +39,18 @@ template <class T> struct Forward {
 
 // The gates of one row: `own` of its inputs, `more` of its state.
 template <class T> void cell(const T* own, const T* more, T* c, T* hidden, T* saved, int64_t n) {
-  each_vector<T>(n, [&](auto load, auto store) __attribute__((always_inline)) {
-    const auto i = sigmoid(load(own) + load(more)), f = sigmoid(load(own + n) + load(more + n)),
-               g = tanh(load(own + 2 * n) + load(more + 2 * n)), o = sigmoid(load(own + 3 * n) + load(more + 3 * n));
-    const auto state = fma(f, load(c), i * g);
-    store(c, state);
-    store(hidden, o * tanh(state));
-    if (saved) store(saved, i), store(saved + n, f), store(saved + 2 * n, g), store(saved + 3 * n, o),
-        store(saved + 4 * n, state);
-  });
+  each_vector<T>(
+      n, [&](auto load, auto store) __attribute__((always_inline)) {
+        const auto i = sigmoid(load(own) + load(more)), f = sigmoid(load(own + n) + load(more + n)),
+                   g = tanh(load(own + 2 * n) + load(more + 2 * n)),
+                   o = sigmoid(load(own + 3 * n) + load(more + 3 * n));
+        const auto state = fma(f, load(c), i * g);
+        store(c, state);
+        store(hidden, o * tanh(state));
+        if (saved)
+          store(saved, i), store(saved + n, f), store(saved + 2 * n, g), store(saved + 3 * n, o),
+              store(saved + 4 * n, state);
+      });
 }
 
 template <class T> void forward_as(const Args& args, Team& team) {
@@ -62,9 +65,10 @@ template <class T> void forward_as(const Args& args, Team& team) {
   copy_row(in[2], h, batch * out), copy_row(in[3], c, batch * n);
   const auto lay_out = [&](Room& room, T** tile, T** hidden, T** projected) {
     *tile = room.take<T>(kSliceRows * p.hidden.width());
-    if (p.a.projected) *hidden = room.take<T>(kSliceRows * n), *projected = room.take<T>(kSliceRows * p.projection.width());
+    if (p.a.projected)
+      *hidden = room.take<T>(kSliceRows * n), *projected = room.take<T>(kSliceRows * p.projection.width());
   };
-  T *none[3] = {};
+  T* none[3] = {};
   Room size(nullptr);
   lay_out(size, none, none + 1, none + 2);
   each_slice(batch, size.bytes(), team, [&](int64_t first, int64_t rows, std::byte* memory) {
@@ -115,7 +119,8 @@ const char* forward_check(const Args& args) {
   const int64_t n = c0.shape[1], out = h0.shape[1];
   if (!is_matrix(w, kGates * n, out) || !is_matrix(c0, h0.shape[0], n) || !has_rows(x, x, kGates * n) ||
       !has_rows(args.out[0], x, out) || !same_shape(args.out[1], h0) || !same_shape(args.out[2], c0) ||
-      (a.projected ? !is_matrix(args.in[4], out, n) : n != out) || (args.n_out > 3 && !has_rows(args.out[3], x, kSaved * n)))
+      (a.projected ? !is_matrix(args.in[4], out, n) : n != out) ||
+      (args.n_out > 3 && !has_rows(args.out[3], x, kSaved * n)))
     return "shapes do not go together";
   return nullptr;
 }
@@ -159,17 +164,18 @@ template <class T> struct Backward {
 template <class T>
 void cell_grad(const T* dh, const T* dy, T* dc, const T* saved, const T* c_before, T* gates, T* hidden, int64_t n) {
   using V = Vec<T>;
-  each_vector<T>(n, [&](auto load, auto store) __attribute__((always_inline)) {
-    const V i = load(saved), f = load(saved + n), g = load(saved + 2 * n), o = load(saved + 3 * n),
-            th = tanh(load(saved + 4 * n)), d = dy ? load(dh) + load(dy) : load(dh);
-    const V state = load(dc) + d * o * (V(1) - th * th);
-    store(gates, state * g * (i * (V(1) - i)));
-    store(gates + n, state * load(c_before) * (f * (V(1) - f)));
-    store(gates + 2 * n, state * i * (V(1) - g * g));
-    store(gates + 3 * n, d * th * (o * (V(1) - o)));
-    store(dc, state * f);
-    if (hidden) store(hidden, o * th);
-  });
+  each_vector<T>(
+      n, [&](auto load, auto store) __attribute__((always_inline)) {
+        const V i = load(saved), f = load(saved + n), g = load(saved + 2 * n), o = load(saved + 3 * n),
+                th = tanh(load(saved + 4 * n)), d = dy ? load(dh) + load(dy) : load(dh);
+        const V state = load(dc) + d * o * (V(1) - th * th);
+        store(gates, state * g * (i * (V(1) - i)));
+        store(gates + n, state * load(c_before) * (f * (V(1) - f)));
+        store(gates + 2 * n, state * i * (V(1) - g * g));
+        store(gates + 3 * n, d * th * (o * (V(1) - o)));
+        store(dc, state * f);
+        if (hidden) store(hidden, o * th);
+      });
 }
 
 template <class T> void backward_as(const Args& args, Team& team) {
@@ -185,35 +191,38 @@ template <class T> void backward_as(const Args& args, Team& team) {
   const int64_t tile_width = max(p.hidden.width(), p.a.projected ? p.projection.width() : 0);
   each_slice(batch, kSliceRows * tile_width * static_cast<int64_t>(sizeof(T)), team,
              [&](int64_t first, int64_t rows, std::byte* memory) {
-    T* const tile = reinterpret_cast<T*>(memory);
-    for (int64_t s = p.steps.steps - 1; s >= 0; --s) {
-      const int64_t t = p.steps.step(s), last = p.steps.before(t), active = min(rows, p.steps.count[t] - first);
-      if (active <= 0) continue;
-      const int64_t begin = p.steps.row(t, first);
-      if (p.a.projected) {
-        for (int64_t i = 0; i < active; ++i) {
-          const int64_t row = p.steps.row(t, first + i);
-          each_vector<T>(out, [&](auto load, auto store) __attribute__((always_inline)) {
-            store(p.outs + row * out, load(dh + (first + i) * out) + load(in[0] + row * out));
-          });
-        }
-        p.projection.times(p.outs + begin * out, p.steps.apart * out, active, tile);
-      }
-      for (int64_t i = 0; i < active; ++i) {
-        const int64_t k = first + i, row = p.steps.row(t, k);
-        const bool goes_on = p.steps.has(last, k);
-        const int64_t previous = goes_on ? p.steps.row(last, k) : 0;
-        const T* const c_before = goes_on ? in[4] + (previous * kSaved + 4) * n : in[7] + k * n;
-        const bool projected = p.a.projected;
-        cell_grad(projected ? tile + i * p.projection.width() : dh + k * out, projected ? nullptr : in[0] + row * out,
-                  dc + k * n, in[4] + row * kSaved * n, c_before, gates + row * kGates * n,
-                  projected ? p.cells + row * n : nullptr, n);
-        copy_row(goes_on ? in[3] + previous * out : in[6] + k * out, p.before + row * out, out);
-      }
-      p.hidden.times(gates + begin * kGates * n, p.steps.apart * kGates * n, active, tile);
-      for (int64_t i = 0; i < active; ++i) copy_row(tile + i * p.hidden.width(), dh + (first + i) * out, out);
-    }
-  });
+               T* const tile = reinterpret_cast<T*>(memory);
+               for (int64_t s = p.steps.steps - 1; s >= 0; --s) {
+                 const int64_t t = p.steps.step(s), last = p.steps.before(t),
+                               active = min(rows, p.steps.count[t] - first);
+                 if (active <= 0) continue;
+                 const int64_t begin = p.steps.row(t, first);
+                 if (p.a.projected) {
+                   for (int64_t i = 0; i < active; ++i) {
+                     const int64_t row = p.steps.row(t, first + i);
+                     each_vector<T>(
+                         out, [&](auto load, auto store) __attribute__((always_inline)) {
+                           store(p.outs + row * out, load(dh + (first + i) * out) + load(in[0] + row * out));
+                         });
+                   }
+                   p.projection.times(p.outs + begin * out, p.steps.apart * out, active, tile);
+                 }
+                 for (int64_t i = 0; i < active; ++i) {
+                   const int64_t k = first + i, row = p.steps.row(t, k);
+                   const bool goes_on = p.steps.has(last, k);
+                   const int64_t previous = goes_on ? p.steps.row(last, k) : 0;
+                   const T* const c_before = goes_on ? in[4] + (previous * kSaved + 4) * n : in[7] + k * n;
+                   const bool projected = p.a.projected;
+                   cell_grad(projected ? tile + i * p.projection.width() : dh + k * out,
+                             projected ? nullptr : in[0] + row * out, dc + k * n, in[4] + row * kSaved * n, c_before,
+                             gates + row * kGates * n, projected ? p.cells + row * n : nullptr, n);
+                   copy_row(goes_on ? in[3] + previous * out : in[6] + k * out, p.before + row * out, out);
+                 }
+                 p.hidden.times(gates + begin * kGates * n, p.steps.apart * kGates * n, active, tile);
+                 for (int64_t i = 0; i < active; ++i)
+                   copy_row(tile + i * p.hidden.width(), dh + (first + i) * out, out);
+               }
+             });
   p.weights.run(gates, p.before, args.out[1].ptr<T>(), p.scratch, team);
   if (p.a.projected) p.projections.run(p.outs, p.cells, args.out[4].ptr<T>(), p.scratch, team);
 }

@@ -42,21 +42,22 @@ template <class T> void forward_as(const Args& args, Team& team) {
   copy_row(in[2], h, p.steps.batch * n);
   each_slice(p.steps.batch, kSliceRows * width * static_cast<int64_t>(sizeof(T)), team,
              [&](int64_t first, int64_t rows, std::byte* memory) {
-    T *const tile = reinterpret_cast<T*>(memory), *const state = h + first * n;
-    for (int64_t s = 0; s < p.steps.steps; ++s) {
-      const int64_t t = p.steps.step(s), active = min(rows, p.steps.count[t] - first);
-      if (active <= 0) continue;
-      p.hidden.times(state, n, active, tile);
-      for (int64_t i = 0; i < active; ++i) {
-        const int64_t at = p.steps.row(t, first + i) * n;
-        each_vector<T>(n, [&](auto load, auto store) __attribute__((always_inline)) {
-          const Vec<T> x = load(in[0] + at) + load(tile + i * width);
-          store(y + at, relu ? max(x, Vec<T>(0)) : tanh(x));
-        });
-        copy_row(y + at, state + i * n, n);
-      }
-    }
-  });
+               T *const tile = reinterpret_cast<T*>(memory), *const state = h + first * n;
+               for (int64_t s = 0; s < p.steps.steps; ++s) {
+                 const int64_t t = p.steps.step(s), active = min(rows, p.steps.count[t] - first);
+                 if (active <= 0) continue;
+                 p.hidden.times(state, n, active, tile);
+                 for (int64_t i = 0; i < active; ++i) {
+                   const int64_t at = p.steps.row(t, first + i) * n;
+                   each_vector<T>(
+                       n, [&](auto load, auto store) __attribute__((always_inline)) {
+                         const Vec<T> x = load(in[0] + at) + load(tile + i * width);
+                         store(y + at, relu ? max(x, Vec<T>(0)) : tanh(x));
+                       });
+                   copy_row(y + at, state + i * n, n);
+                 }
+               }
+             });
 }
 
 void forward(const Args& args, Team& team) {
@@ -122,22 +123,24 @@ template <class T> void backward_as(const Args& args, Team& team) {
   copy_row(in[1], dh, p.steps.batch * n);
   each_slice(p.steps.batch, kSliceRows * width * static_cast<int64_t>(sizeof(T)), team,
              [&](int64_t first, int64_t rows, std::byte* memory) {
-    T* const tile = reinterpret_cast<T*>(memory);
-    for (int64_t s = p.steps.steps - 1; s >= 0; --s) {
-      const int64_t t = p.steps.step(s), last = p.steps.before(t), active = min(rows, p.steps.count[t] - first);
-      if (active <= 0) continue;
-      for (int64_t i = 0; i < active; ++i) {
-        const int64_t k = first + i, at = p.steps.row(t, k) * n;
-        each_vector<T>(n, [&](auto load, auto store) __attribute__((always_inline)) {
-          const V y = load(in[2] + at), d = load(dh + k * n) + load(in[0] + at);
-          store(gates + at, d * (relu ? sign(y) : V(1) - y * y));
-        });
-        copy_row(p.steps.has(last, k) ? in[2] + p.steps.row(last, k) * n : in[4] + k * n, p.before + at, n);
-      }
-      p.hidden.times(gates + p.steps.row(t, first) * n, p.steps.apart * n, active, tile);
-      for (int64_t i = 0; i < active; ++i) copy_row(tile + i * width, dh + (first + i) * n, n);
-    }
-  });
+               T* const tile = reinterpret_cast<T*>(memory);
+               for (int64_t s = p.steps.steps - 1; s >= 0; --s) {
+                 const int64_t t = p.steps.step(s), last = p.steps.before(t),
+                               active = min(rows, p.steps.count[t] - first);
+                 if (active <= 0) continue;
+                 for (int64_t i = 0; i < active; ++i) {
+                   const int64_t k = first + i, at = p.steps.row(t, k) * n;
+                   each_vector<T>(
+                       n, [&](auto load, auto store) __attribute__((always_inline)) {
+                         const V y = load(in[2] + at), d = load(dh + k * n) + load(in[0] + at);
+                         store(gates + at, d * (relu ? sign(y) : V(1) - y * y));
+                       });
+                   copy_row(p.steps.has(last, k) ? in[2] + p.steps.row(last, k) * n : in[4] + k * n, p.before + at, n);
+                 }
+                 p.hidden.times(gates + p.steps.row(t, first) * n, p.steps.apart * n, active, tile);
+                 for (int64_t i = 0; i < active; ++i) copy_row(tile + i * width, dh + (first + i) * n, n);
+               }
+             });
   p.weights.run(gates, p.before, args.out[1].ptr<T>(), p.scratch, team);
 }
 

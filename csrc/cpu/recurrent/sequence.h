@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all recurrent kernels share: which rows the steps of a batch have, matrices laid out for many small products, and
-// the loop over slices of the batch. A sequence depends on no other one, so a slice runs all steps by itself, and a row's
-// sums are the same in a slice of any size: neither threads nor neighbours change a bit.
+// What all recurrent kernels share: which rows the steps of a batch have, matrices laid out for many small products,
+// and the loop over slices of the batch. A sequence depends on no other one, so a slice runs all steps by itself, and a
+// row's sums are the same in a slice of any size: neither threads nor neighbours change a bit.
 #pragma once
 #include "core/kernel.h"
 #include "cpu/gemm/api.h"
@@ -98,11 +98,13 @@ template <class T> struct Matrix {
 template <class T, class F> RV_INLINE void each_vector(int64_t units, F&& f) {
   int64_t u = 0;
   for (; u + Vec<T>::N <= units; u += Vec<T>::N)
-    f([u](const T* p) __attribute__((always_inline)) { return load(p + u); },
-      [u](T* p, Vec<T> v) __attribute__((always_inline)) { store(p + u, v); });
+    f(
+        [u](const T* p) __attribute__((always_inline)) { return load(p + u); },
+        [u](T * p, Vec<T> v) __attribute__((always_inline)) { store(p + u, v); });
   if (u < units)
-    f([u, units](const T* p) __attribute__((always_inline)) { return load_partial(p + u, units - u); },
-      [u, units](T* p, Vec<T> v) __attribute__((always_inline)) { store_partial(p + u, v, units - u); });
+    f(
+        [ u, units ](const T* p) __attribute__((always_inline)) { return load_partial(p + u, units - u); },
+        [ u, units ](T * p, Vec<T> v) __attribute__((always_inline)) { store_partial(p + u, v, units - u); });
 }
 
 template <class T> RV_INLINE void copy_row(const T* from, T* to, int64_t n) {
@@ -119,7 +121,8 @@ template <class F> void each_slice(int64_t batch, int64_t bytes, Team& team, F&&
   });
 }
 
-// C[m, n] = the sum over `rows` of the products of a row of A[rows, m] with the row of B[rows, n]: gradients of weights.
+// C[m, n] = the sum over `rows` of the products of a row of A[rows, m] with the row of B[rows, n]: gradients of
+// weights.
 template <class T> struct Summed {
   gemm::Task<T> task;
 

@@ -21,6 +21,7 @@ from .normalization import *  # noqa: F403
 from .padding import *  # noqa: F403
 from .parameter import Parameter as Parameter
 from .pooling import *  # noqa: F403
+from .recurrent import *  # noqa: F403
 from .transformer import *  # noqa: F403
 from .upsampling import *  # noqa: F403
 

@@ -34,6 +34,7 @@ from . import public as public
 from . import put as put
 from . import random as random
 from . import record as record
+from . import recurrent as recurrent
 from . import reduction as reduction
 from .require import require as require
 from .optim import scale_all as scale_all
@@ -58,26 +59,27 @@ __all__ = [
     'empty', 'empty_like', 'eq', 'equal', 'erf', 'exp', 'exp2', 'expand', 'expand_as', 'expand_dims', 'expm1', 'eye',
     'fix', 'flatten', 'flip', 'fliplr', 'flipud', 'float_power', 'floor', 'floor_divide', 'fmax', 'fmin', 'fmod',
     'frac', 'full', 'full_like', 'gather', 'ge', 'gelu', 'ger', 'get_float32_matmul_precision', 'glu', 'greater',
-    'greater_equal', 'gt', 'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh', 'heaviside', 'hsplit', 'hstack',
-    'hypot', 'index_add', 'index_copy', 'index_fill', 'index_put', 'index_select', 'inner', 'inverse', 'isclose',
-    'isfinite', 'isin', 'isinf', 'isnan', 'isneginf', 'isposinf', 'kron', 'kthvalue', 'le', 'leaky_relu', 'lerp',
-    'less', 'less_equal', 'linear', 'linspace', 'log', 'log10', 'log1p', 'log2', 'log_softmax', 'logaddexp',
+    'greater_equal', 'gru_cell', 'gt', 'hardshrink', 'hardsigmoid', 'hardswish', 'hardtanh', 'heaviside', 'hsplit',
+    'hstack', 'hypot', 'index_add', 'index_copy', 'index_fill', 'index_put', 'index_select', 'inner', 'inverse',
+    'isclose', 'isfinite', 'isin', 'isinf', 'isnan', 'isneginf', 'isposinf', 'kron', 'kthvalue', 'le', 'leaky_relu',
+    'lerp', 'less', 'less_equal', 'linear', 'linspace', 'log', 'log10', 'log1p', 'log2', 'log_softmax', 'logaddexp',
     'logaddexp2', 'logdet', 'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'logit', 'logsigmoid',
-    'logspace', 'logsumexp', 'lp_pool1d', 'lp_pool2d', 'lp_pool3d', 'lt', 'masked_fill', 'masked_scatter',
+    'logspace', 'logsumexp', 'lp_pool1d', 'lp_pool2d', 'lp_pool3d', 'lstm_cell', 'lt', 'masked_fill', 'masked_scatter',
     'masked_select', 'matmul', 'matrix_power', 'max', 'max_pool1d', 'max_pool2d', 'max_pool3d', 'max_unpool1d',
     'max_unpool2d', 'max_unpool3d', 'maximum', 'mean', 'median', 'meshgrid', 'min', 'minimum', 'mish', 'mm', 'mod',
     'mode', 'moveaxis', 'movedim', 'msort', 'mul', 'multiply', 'mv', 'nan_to_num', 'nanmean', 'nanmedian', 'nansum',
     'narrow', 'ne', 'neg', 'negative', 'nonzero', 'norm', 'not_equal', 'numel', 'one_hot', 'ones', 'ones_like', 'outer',
     'pad', 'permute', 'pinverse', 'positive', 'pow', 'power', 'prelu', 'prod', 'quantile', 'rad2deg', 'ravel',
-    'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'repeat_interleave', 'reshape', 'roll', 'rot90', 'round',
-    'row_stack', 'rsqrt', 'scatter', 'scatter_add', 'scatter_reduce', 'searchsorted', 'select', 'select_scatter',
-    'selu', 'set_float32_matmul_precision', 'sgn', 'sigmoid', 'sign', 'signbit', 'silu', 'sin', 'sinc', 'sinh',
-    'slice_scatter', 'slogdet', 'softmax', 'softplus', 'softshrink', 'softsign', 'sort', 'split', 'sqrt', 'square',
-    'squeeze', 'stack', 'std', 'std_mean', 'sub', 'subtract', 'sum', 'swapaxes', 'swapdims', 't', 'take',
-    'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tanhshrink', 'tensor_split', 'tensordot', 'threshold', 'tile',
-    'topk', 'trace', 'transpose', 'trapezoid', 'trapz', 'tril', 'tril_indices', 'triu', 'triu_indices', 'true_divide',
-    'trunc', 'unbind', 'unflatten', 'unfold', 'unique', 'unique_consecutive', 'unsqueeze', 'var', 'var_mean', 'vdot',
-    'view', 'vsplit', 'vstack', 'where', 'xlogy', 'zeros', 'zeros_like'
+    'reciprocal', 'relu', 'relu6', 'remainder', 'repeat', 'repeat_interleave', 'reshape', 'rnn_relu_cell',
+    'rnn_tanh_cell', 'roll', 'rot90', 'round', 'row_stack', 'rsqrt', 'scatter', 'scatter_add', 'scatter_reduce',
+    'searchsorted', 'select', 'select_scatter', 'selu', 'set_float32_matmul_precision', 'sgn', 'sigmoid', 'sign',
+    'signbit', 'silu', 'sin', 'sinc', 'sinh', 'slice_scatter', 'slogdet', 'softmax', 'softplus', 'softshrink',
+    'softsign', 'sort', 'split', 'sqrt', 'square', 'squeeze', 'stack', 'std', 'std_mean', 'sub', 'subtract', 'sum',
+    'swapaxes', 'swapdims', 't', 'take', 'take_along_axis', 'take_along_dim', 'tan', 'tanh', 'tanhshrink',
+    'tensor_split', 'tensordot', 'threshold', 'tile', 'topk', 'trace', 'transpose', 'trapezoid', 'trapz', 'tril',
+    'tril_indices', 'triu', 'triu_indices', 'true_divide', 'trunc', 'unbind', 'unflatten', 'unfold', 'unique',
+    'unique_consecutive', 'unsqueeze', 'var', 'var_mean', 'vdot', 'view', 'vsplit', 'vstack', 'where', 'xlogy', 'zeros',
+    'zeros_like'
 ]
 
 NDArray = npt.NDArray[Any]
@@ -813,6 +815,12 @@ def greater_equal(input: NDArray | Number, other: NDArray | Number) -> NDArray: 
 @overload
 def greater_equal(input: TensorLike, other: TensorLike) -> Tensor: ...
 @overload
+def gru_cell(input: Tensor, hx: TensorLike, w_ih: TensorLike, w_hh: TensorLike, b_ih: TensorLike | None = None, b_hh: TensorLike | None = None) -> Tensor: ...
+@overload
+def gru_cell(input: NDArray | Number, hx: NDArray | Number, w_ih: NDArray | Number, w_hh: NDArray | Number, b_ih: NDArray | Number | None = None, b_hh: NDArray | Number | None = None) -> NDArray: ...
+@overload
+def gru_cell(input: TensorLike, hx: TensorLike, w_ih: TensorLike, w_hh: TensorLike, b_ih: TensorLike | None = None, b_hh: TensorLike | None = None) -> Tensor: ...
+@overload
 def gt(input: Tensor, other: TensorLike) -> Tensor: ...
 @overload
 def gt(input: NDArray | Number, other: NDArray | Number) -> NDArray: ...
@@ -1088,6 +1096,12 @@ def lp_pool2d(input: NDArray, norm_type: float, kernel_size: Any, stride: Any = 
 def lp_pool3d(input: Tensor | Number, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor: ...
 @overload
 def lp_pool3d(input: NDArray, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> NDArray: ...
+@overload
+def lstm_cell(input: Tensor, hx: Any, w_ih: TensorLike, w_hh: TensorLike, b_ih: TensorLike | None = None, b_hh: TensorLike | None = None) -> tuple[Tensor, Tensor]: ...
+@overload
+def lstm_cell(input: NDArray | Number, hx: Any, w_ih: NDArray | Number, w_hh: NDArray | Number, b_ih: NDArray | Number | None = None, b_hh: NDArray | Number | None = None) -> tuple[NDArray, NDArray]: ...
+@overload
+def lstm_cell(input: TensorLike, hx: Any, w_ih: TensorLike, w_hh: TensorLike, b_ih: TensorLike | None = None, b_hh: TensorLike | None = None) -> tuple[Tensor, Tensor]: ...
 @overload
 def lt(input: Tensor, other: TensorLike) -> Tensor: ...
 @overload
@@ -1417,6 +1431,18 @@ def repeat_interleave(input: NDArray, repeats: Any, dim: int | None = None, *, a
 def reshape(input: Tensor | Number, *shape_: Any, shape: Any = ..., newshape: Any = ...) -> Tensor: ...
 @overload
 def reshape(input: NDArray, *shape_: Any, shape: Any = ..., newshape: Any = ...) -> NDArray: ...
+@overload
+def rnn_relu_cell(input: Tensor, hx: TensorLike, w_ih: TensorLike, w_hh: TensorLike, b_ih: TensorLike | None = None, b_hh: TensorLike | None = None) -> Tensor: ...
+@overload
+def rnn_relu_cell(input: NDArray | Number, hx: NDArray | Number, w_ih: NDArray | Number, w_hh: NDArray | Number, b_ih: NDArray | Number | None = None, b_hh: NDArray | Number | None = None) -> NDArray: ...
+@overload
+def rnn_relu_cell(input: TensorLike, hx: TensorLike, w_ih: TensorLike, w_hh: TensorLike, b_ih: TensorLike | None = None, b_hh: TensorLike | None = None) -> Tensor: ...
+@overload
+def rnn_tanh_cell(input: Tensor, hx: TensorLike, w_ih: TensorLike, w_hh: TensorLike, b_ih: TensorLike | None = None, b_hh: TensorLike | None = None) -> Tensor: ...
+@overload
+def rnn_tanh_cell(input: NDArray | Number, hx: NDArray | Number, w_ih: NDArray | Number, w_hh: NDArray | Number, b_ih: NDArray | Number | None = None, b_hh: NDArray | Number | None = None) -> NDArray: ...
+@overload
+def rnn_tanh_cell(input: TensorLike, hx: TensorLike, w_ih: TensorLike, w_hh: TensorLike, b_ih: TensorLike | None = None, b_hh: TensorLike | None = None) -> Tensor: ...
 @overload
 def roll(input: Tensor | Number, shifts: Any, dims: Any = None, *, axis: Any = None, axes: Any = None, reps: Any = None) -> Tensor: ...
 @overload

@@ -203,23 +203,37 @@ def _linear_vjp(g: Any, out: Any, x: Any, weight: Any, bias: Any = None, *, prec
     return gx, gw, rows.sum(0) if bias.requires_grad else None
 
 
-_linear = Op(
-    "linear", kind="kernel", attrs={"precision": "highest"}, saves=("i1", "i0"), kernel="matmul", epilogue=True,
-    absorb=(-1, absorbed),
-    setting=get_float32_matmul_precision,
-    infer=_linear_infer, reference=_linear_reference, vjp=_linear_vjp,
-    encode=_encode,
-    flops=lambda *inputs, **attrs: (
-        (2 * inputs[0].shape[-1] + len(inputs) - 2) * _product(_linear_infer(*inputs, **attrs)[0])
-    ),
-    terms=lambda *inputs, precision: inputs[0].shape[-1], onnx="Gemm",
-    samples=[
-        Sample(((32, 10), (64, 10), (64,))), Sample(((1, 64), (1, 64), (1,))), Sample(((7, 100), (33, 100))),
-        Sample(((2, 3, 20), (5, 20), (5,))), Sample(((70, 1), (3, 1), (3,))), Sample(((0, 4), (3, 4), (3,))),
-        Sample(((2, 0), (3, 0), (3,))), Sample(((5, 1500), (40, 1500), (40,))), Sample(((1, 3, 1), (1, 1), (1,))),
-    ],
-    doc="x @ weight.T + bias over the last axis of x",
-)  # fmt: skip
+def _linear_op(name: str, encode: Any, doc: str) -> Op:
+    return Op(
+        name, kind="kernel", attrs={"precision": "highest"}, saves=("i1", "i0"), kernel="matmul", epilogue=True,
+        absorb=(-1, absorbed), setting=get_float32_matmul_precision,
+        infer=_linear_infer, reference=_linear_reference, vjp=_linear_vjp, encode=encode,
+        flops=lambda *inputs, **attrs: (
+            (2 * inputs[0].shape[-1] + len(inputs) - 2) * _product(_linear_infer(*inputs, **attrs)[0])
+        ),
+        terms=lambda *inputs, precision: inputs[0].shape[-1], onnx="Gemm",
+        samples=[
+            Sample(((32, 10), (64, 10), (64,))), Sample(((1, 64), (1, 64), (1,))), Sample(((7, 100), (33, 100))),
+            Sample(((2, 3, 20), (5, 20), (5,))), Sample(((70, 1), (3, 1), (3,))), Sample(((0, 4), (3, 4), (3,))),
+            Sample(((2, 0), (3, 0), (3,))), Sample(((5, 1500), (40, 1500), (40,))), Sample(((1, 3, 1), (1, 1), (1,))),
+        ],
+        doc=doc,
+    )  # fmt: skip
+
+
+def _encode_steady(x: Aval, *others: Aval, precision: str) -> dict[str, Any]:
+    attrs = _encode(x, *others, precision=precision)
+    if precision == "highest" and x.shape[-1]:
+        attrs["variant"] = 1  # `outer`, whose sums run in the order of k in tiles of any size
+    return attrs
+
+
+_linear = _linear_op("linear", _encode, "x @ weight.T + bias over the last axis of x")
+steady_linear = _linear_op(
+    "steady_linear",
+    _encode_steady,
+    "linear, where at precision 'highest' a row's bits do not depend on how many rows there are",
+)
 
 
 # ---------------------------------------------------------------- public functions

@@ -1,9 +1,10 @@
 """Recurrent layers over whole sequences: the ops `rnn`, `lstm` and `gru`, their gradients, and single steps.
 
-The product of the inputs is hoisted over time: `gates` is `linear(x, weight_ih, bias)` of all steps, and an op runs what is
-left, step by step. `gates` (and what has a row for each step) is (T, N, ...), with `batch_first` (N, T, ...), or packed: the
-rows of the first step, then those of the second one and so on, with `batch_sizes` rows each. A dense batch is a packed one
-of equal sizes: one kernel (csrc/cpu/recurrent/) runs both, and a sequence's result does not depend on its neighbours.
+The product of the inputs is hoisted over time: `gates` is `steady_linear(x, weight_ih, bias)` of all steps, and an op runs
+what is left, step by step. `gates` (and what has a row for each step) is (T, N, ...), with `batch_first` (N, T, ...), or
+packed: the rows of the first step, then those of the second one and so on, with `batch_sizes` rows each. A dense batch is a
+packed one of equal sizes: one kernel (csrc/cpu/recurrent/) runs both, and a sequence's result does not depend on its
+neighbours.
 
 What a gradient needs besides results, `saved`, is an extra output. A gradient is one op as well, where it is not
 differentiated itself. Else it is computed by other ops, by the formulas that define it.
@@ -20,10 +21,10 @@ from ..core.context import local
 from ..core.dtypes import int64, is_float
 from ..core.errors import DTypeError, ShapeError
 from .activation import relu, sigmoid, tanh
-from .elementwise import sign
+from .elementwise import add, sign
 from .index import zeros_for
 from .join import cat, stack
-from .matmul import linear
+from .matmul import linear, steady_linear
 from .public import Array
 from .record import OPS, Aval, Op, Sample, Spec
 
@@ -86,7 +87,7 @@ class Steps:
         return x[:, t] if self.batch_first else x[t]
 
     def before(self, maths: Maths, x: Any, first: Any, t: int) -> Any:
-        """For each row of step `t`, what `x` has of the step before it; of a sequence that begins here, its row of `first`."""
+        """For each row of step `t`, what `x` has of the step before it; of a sequence that begins here, that of `first`."""
         last, n = t + 1 if self.reverse else t - 1, self.sizes[t]
         if not 0 <= last < len(self.sizes):
             return first[:n]
@@ -374,7 +375,7 @@ def _lstm_vjp(
     return (*grads, *(None for _ in range(4 + len(rest) - len(grads))))
 
 
-def _lstm_samples(inputs: Any, **more: Any) -> tuple[Sample, ...]:
+def _lstm_samples(inputs: Any) -> tuple[Sample, ...]:
     """`inputs(rows, batch, units, out)`: of a sample whose gates are (*rows, 4 units) and whose states have `out` units."""
     cases: tuple[tuple[tuple, dict], ...] = (
         (inputs((4, 3), 3, 5, 5), {}),
@@ -386,7 +387,12 @@ def _lstm_samples(inputs: Any, **more: Any) -> tuple[Sample, ...]:
         (_packed(*inputs((8,), 3, 4, 4)), {}),
         (_packed(*inputs((8,), 3, 4, 2), (2, 4)), {"projected": True, "reverse": True}),
     )
-    return tuple(Sample(shapes, {**attrs, **more}) for shapes, attrs in cases)
+    return tuple(Sample(*case) for case in cases)
+
+
+def _with_saved(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """The samples, and each with what a gradient needs."""
+    return (*samples, *(Sample(s.inputs, {**s.attrs, "training": True}) for s in samples))
 
 
 _lstm = Op(
@@ -394,7 +400,7 @@ _lstm = Op(
     attrs={"projected": False, "batch_first": False, "reverse": False, "training": False},
     infer=_lstm_infer, reference=_lstm_reference, vjp=_lstm_vjp, saves="i1-o03", domain=(-1, 1), max_ulp=64,
     flops=lambda gates, w_hh, *rest, **attrs: 2 * _count(gates.shape) * w_hh.shape[1],
-    samples=_lstm_samples(lambda rows, batch, n, p: ((*rows, 4 * n), (4 * n, p), (batch, p), (batch, n)), training=True),
+    samples=_with_saved(_lstm_samples(lambda rows, batch, n, p: ((*rows, 4 * n), (4 * n, p), (batch, p), (batch, n)))),
     onnx="LSTM", doc="an LSTM's steps: all hidden states, the last ones, and the last cell states",
 )  # fmt: skip
 
@@ -484,7 +490,8 @@ def _gru_vjp(
     return (*grads, *(None for _ in rest))
 
 
-def _gru_samples(inputs: Any, **more: Any) -> tuple[Sample, ...]:
+def _gru_samples(inputs: Any) -> tuple[Sample, ...]:
+    """As `_rnn_samples`, of gates (*rows, 3 units)."""
     cases: tuple[tuple[tuple, dict], ...] = (
         (inputs((4, 3), 3, 5), {}),
         (inputs((3, 4), 3, 5), {"batch_first": True, "reverse": True}),
@@ -493,7 +500,7 @@ def _gru_samples(inputs: Any, **more: Any) -> tuple[Sample, ...]:
         (inputs((2, 0), 0, 3), {}),
         (_packed(*inputs((8,), 3, 4)), {"reverse": True}),
     )
-    return tuple(Sample(shapes, {**attrs, **more}) for shapes, attrs in cases)
+    return tuple(Sample(*case) for case in cases)
 
 
 _gru = Op(
@@ -501,7 +508,7 @@ _gru = Op(
     infer=_gru_infer, reference=_gru_reference, vjp=_gru_vjp, saves="i124o02",
     domain=(-1, 1), max_ulp=64,
     flops=lambda gates, w_hh, *rest, **attrs: 2 * _count(gates.shape) * w_hh.shape[1],
-    samples=_gru_samples(lambda rows, batch, n: ((*rows, 3 * n), (3 * n, n), (batch, n), (3 * n,)), training=True),
+    samples=_with_saved(_gru_samples(lambda rows, batch, n: ((*rows, 3 * n), (3 * n, n), (batch, n), (3 * n,)))),
     onnx="GRU", doc="a GRU's steps: all hidden states, and the last ones",
 )  # fmt: skip
 
@@ -528,10 +535,22 @@ _gru_grad = Op(
 # ---------------------------------------------------------------- what layers call
 
 
-def sequence(mode: str, gates: Any, w_hh: Any, states: tuple, b_hh: Any, w_hr: Any, sizes: Any, **attrs: bool) -> tuple:
-    """One direction of one layer: all hidden states, and the last states. `b_hh` is the GRU's, which it needs apart from
-    the inputs' bias; without one, zeros.
-    """
+def sequence(
+    mode: str,
+    x: Any,
+    states: tuple,
+    sizes: Any,
+    *,
+    w_ih: Any,
+    w_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    w_hr: Any,
+    **attrs: bool,
+) -> tuple:
+    """One direction of one layer: all hidden states, and the last states."""
+    bias = b_ih if b_ih is None or mode == "GRU" else add(b_ih, b_hh)
+    gates = steady_linear(x, w_ih) if bias is None else steady_linear(x, w_ih, bias)
     last = () if sizes is None else (sizes,)
     if mode == "LSTM":
         projection = () if w_hr is None else (w_hr,)
