@@ -60,3 +60,23 @@ def test_demo_names_what_is_wrong(tmp_path, capsys, monkeypatch):
 def test_examples_run(name):
     done = subprocess.run([sys.executable, str(EXAMPLES / f"{name}.py")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("cifar10", "--epochs 1 --loop"),
+        ("cifar10", "--epochs 1 --model residual"),
+        ("images224", "--model resnet18 --size 32 --images 40 --epochs 1 --width 4"),
+    ],
+)
+def test_examples_of_images(name, options, tmp_path):
+    """They draw their losses, and keep the model."""
+    pytest.importorskip("matplotlib")
+    files = ["--plot", str(tmp_path / "losses.png"), "--save", str(tmp_path / "model.safetensors")]
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *options.split(), *files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "test accuracy" in done.stdout
+    assert (tmp_path / "losses.png").read_bytes()[:4] == b"\x89PNG"
+    assert ranvier.load(tmp_path / "model.safetensors")
