@@ -65,8 +65,7 @@ def test_examples_run(name):
 @pytest.mark.parametrize(
     "name, options",
     [
-        ("cifar10", "--epochs 1 --loop"),
-        ("cifar10", "--epochs 1 --model residual"),
+        ("cifar10", "--epochs 1 --model residual --loop"),
         ("images224", "--model resnet18 --size 32 --images 40 --epochs 1 --width 4"),
     ],
 )
