@@ -5,12 +5,17 @@
 #include <bit>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <limits>
 #include <mutex>
 #include <new>
 #include <vector>
 
 #ifdef __linux__
 #include <sys/mman.h>
+#endif
+#ifdef __unix__
+#include <unistd.h>
 #endif
 
 namespace rv {
@@ -34,6 +39,20 @@ void* aligned_new(size_t bytes) {
 }
 
 void aligned_delete(void* p) { std::free(p); }
+
+size_t memory_limit() {
+  static const size_t limit = [] {
+    size_t most = std::numeric_limits<size_t>::max();
+#if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page > 0) most = static_cast<size_t>(pages) * static_cast<size_t>(page);
+#endif
+    size_t group;
+    if (std::ifstream file("/sys/fs/cgroup/memory.max"); file >> group) most = std::min(most, group);
+    return most;
+  }();
+  return limit;
+}
 
 namespace {
 

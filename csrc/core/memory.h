@@ -3,6 +3,8 @@
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <new>
+#include <string>
 
 namespace rv {
 
@@ -11,6 +13,16 @@ inline constexpr size_t kAlign = 64;
 // 64-byte aligned, from 4 MB on in huge pages where the system has them; throws std::bad_alloc.
 void* aligned_new(size_t bytes);
 void aligned_delete(void* p);
+
+// What this process may have at most: the machine's memory, or its control group's limit. Asked once.
+size_t memory_limit();
+
+// A std::bad_alloc that says of what.
+struct OutOfMemory : std::bad_alloc {
+  std::string text;
+  explicit OutOfMemory(std::string t) : text(std::move(t)) {}
+  const char* what() const noexcept override { return text.c_str(); }
+};
 
 struct AlignedDelete {
   void operator()(std::byte* p) const { aligned_delete(p); }

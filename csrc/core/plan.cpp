@@ -250,6 +250,7 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
   }
 
   const int64_t arena = (arena_bytes_ + 63) / 64 * 64;
+  check_memory(static_cast<size_t>(arena), static_cast<size_t>(shared));
   arena_ = make_buffer(static_cast<size_t>(arena + shared));
   for (Instruction& ins : list_) {
     ins.args.shared = arena_.get() + arena;
@@ -259,6 +260,28 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
     if (slots_[s].kind == SlotKind::arena) bind(static_cast<int>(s), arena_.get() + slots_[s].offset);
     if (slots_[s].kind == SlotKind::bound) bind(static_cast<int>(s), slots_[s].data);
   }
+}
+
+// Before anything is allocated: a system that promises more than it has ends the process when memory is touched.
+void Plan::check_memory(size_t arena, size_t shared) const {
+  size_t results = 0;
+  for (const int s : outputs_) results += static_cast<size_t>(slots_[s].nbytes);
+  const size_t all = arena + shared + results;
+  if (all <= memory_limit() && all >= arena) return;
+  // the one whose operands, or scratch, reach farthest
+  size_t most = 0, which = 0;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    size_t own = list_[i].kernel->shared ? static_cast<size_t>(list_[i].kernel->shared(list_[i].args)) : 0;
+    for (const auto* operands : {&specs_[i].ins, &specs_[i].outs})
+      for (const Operand& o : *operands)
+        if (const Slot& s = slots_[o.slot]; s.kind == SlotKind::arena || s.kind == SlotKind::output)
+          own = std::max(own, static_cast<size_t>(s.offset + s.nbytes));
+    if (own > most) most = own, which = i;
+  }
+  auto gigabytes = [](size_t bytes) { return std::to_string((bytes + (1 << 30) - 1) >> 30) + " GiB"; };
+  throw OutOfMemory("plan: " + gigabytes(all) + " of memory are needed, the most by instruction " +
+                    std::to_string(which) + " (" + specs_[which].label + "); the process may have " +
+                    gigabytes(memory_limit()));
 }
 
 void Plan::bind(int slot, void* data) {

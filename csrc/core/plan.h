@@ -137,6 +137,7 @@ class Plan {
   };
   void check_operand(const Operand& o, bool written, const std::string& where) const;
   void check_fixed(const InstructionSpec& spec, bool once, const std::string& where) const;
+  void check_memory(size_t arena, size_t shared) const;
   const std::byte* choose_pack(const Instruction& ins, const InstructionSpec& spec);
   int make_fixed(double* times);
 

@@ -446,3 +446,10 @@ def test_peaks_and_cases_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> 
     assert measured.width == 0 and measured.flops > 1e8 and "NumPy" in measured.how
     (row,) = chains.measure(Settings(1, quick=True, only="affine, L1", seconds=0.01), measured)
     assert "loop" not in row.values and row.verdicts() == [(row.targets[0].text(), None)]
+
+
+def test_memory_of_a_step_is_measured_in_a_process_of_its_own() -> None:
+    command = [sys.executable, "-m", "bench.memory", US, "SimpleCNN, batch 64", "1"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(rv.__file__).parents[1])])}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert 15 < float(done.stdout) < 80  # two activations of 8.4 MB, and gradients and states of 0.5 million parameters

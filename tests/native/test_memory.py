@@ -49,3 +49,14 @@ def test_training_state() -> None:
         assert address(optimizer.state[p]["exp_avg"]) == address(optimizer.state[p]["exp_avg_sq"]) == 0
     for t in (rv.zeros(3), rv.ones(3, 3), rv.empty(5), rv.full((2,), 3.5)):
         assert address(t) == 0
+
+
+def test_a_plan_larger_than_the_machine_is_refused_before_it_is_allocated():
+    x = rv.ones(1, 1)
+
+    def sums(x):
+        return (x.expand(1 << 22, 1 << 20) + 1).cumsum(0).sum()
+
+    with pytest.raises(MemoryError, match=r"plan: \d+ GiB of memory are needed, the most by instruction \d+ \(\w+\)"):
+        rv.compile(sums)(x)
+    assert rv.compile(lambda x: x + 1)(x).item() == 2

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from ..ir import Graph
 from .absorb import absorb
 from .fuse import fuse
+from .recompute import recompute
 from .simplify import simplify
 
-PASSES = {"simplify": simplify, "absorb": absorb, "fuse": fuse}
+PASSES = {"simplify": simplify, "absorb": absorb, "fuse": fuse, "recompute": recompute}
 _off: set[str] = set()
 
 
