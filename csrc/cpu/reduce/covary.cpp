@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of g (x - mean) over arrays (before, kept, behind), one for each of `kept` (python/ranvier/ops/standardize.py).
 // Blocks are summed in the operands' type, and blocks of blocks in double; what a block is follows from the shape.
-#include "cpu/conv/packed.h"
+#include "cpu/move/packed.h"
 #include "cpu/reduce/rows.h"
 
 namespace rv::RV_ISA {
@@ -83,7 +83,7 @@ template <class T> struct Covary {
   static void run(const Args& args, Team& team) {
     const Blocks b(attrs<CovaryAttrs>(args));
     if (b.kept == 0) return;
-    const conv::Packed<T> in(args, team);
+    const Packed<T> in(args, team);
     double* const partial = reinterpret_cast<double*>(args.shared + in.bytes());  // (outer_tasks, kept)
     const int64_t pitch = b.kept * b.behind;
     team.each(b.outer_tasks * b.kept_tasks, [&](int64_t task) {
@@ -116,7 +116,7 @@ double cost(const Args& args) { return 200 + 0.15 * static_cast<double>(args.in[
 
 int64_t shared(const Args& args) {
   const Blocks b(attrs<CovaryAttrs>(args));
-  return conv::packed_bytes(args) + b.outer_tasks * b.kept * static_cast<int64_t>(sizeof(double));
+  return packed_bytes(args) + b.outer_tasks * b.kept * static_cast<int64_t>(sizeof(double));
 }
 
 const char* check(const Args& args) {
