@@ -11,6 +11,7 @@ threads (and that many processors), on data that is theirs already. Groups:
   chains      fused elementwise chains      optimizers  an update of many parameters
   sweep       200 random matrix products    overhead    eager calls, fit, compilation, imports
   threads     what more than one thread brings, also beside a busy process
+  compress    models of 8 and 4 bits
   reads       bandwidth of L1, L2 and L3 by the order of reading
   memory      peak memory of training steps
   tune        matrix products, every variant forced
@@ -43,7 +44,7 @@ from .report import missed, peaks, table
 from .runner import Row, Settings, Target, environment
 
 SETS = {"kernels": ("ops", "products", "chains", "optimizers")}
-GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "tune", "threads", "reads", "memory")
+GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "tune", "threads", "compress", "reads", "memory")
 WITH_WORDS = ("lab", "tune")  # what follows is theirs
 
 

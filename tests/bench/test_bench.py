@@ -24,6 +24,7 @@ from ranvier._native import matmul_variants  # noqa: E402
 from bench import __main__ as command_line  # noqa: E402
 from bench import (  # noqa: E402
     chains,
+    compress,
     lab,
     native,
     peak,
@@ -119,6 +120,14 @@ def test_faults_are_told_without_a_traceback() -> None:
 def test_a_text_that_is_in_no_case() -> None:
     done = bench("optimizers", "--quick", "--only", "nonsense", "--without", "torch,jax")
     assert done.returncode == 1 and "no case of optimizers has 'nonsense' in its name" in done.stderr
+
+
+def test_models_of_few_bits() -> None:
+    rows = compress.measure(Settings(1, quick=True, only="1024", seconds=0.01), None)
+    assert [(r.group, r.case) for r in rows] == [("weights alone", "1024-1024, 1 row")]
+    assert all(rows[0].values[name] > 0 for name in (US, compress.FLOAT, "ranvier int4"))
+    (row,) = compress.measure(Settings(1, quick=True, only="512-512, 1 row", seconds=0.01), None)
+    assert row.values[US] > 0 and row.values[compress.FLOAT] > 0
 
 
 def test_threads_alone_and_beside_a_busy_process_and_a_second_build(monkeypatch: pytest.MonkeyPatch) -> None:
