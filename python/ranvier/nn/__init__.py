@@ -1,6 +1,7 @@
 """Layers, losses and models, with PyTorch's names."""
 
 from ..core.namespace import listing as _listing
+from . import ctc as ctc
 from . import functional as functional
 from . import generation as generation
 from . import init as init
@@ -25,4 +26,4 @@ from .recurrent import *  # noqa: F403
 from .transformer import *  # noqa: F403
 from .upsampling import *  # noqa: F403
 
-__dir__ = _listing(globals(), ("functional", "generation", "init", "positions", "utils"))
+__dir__ = _listing(globals(), ("ctc", "functional", "generation", "init", "positions", "utils"))

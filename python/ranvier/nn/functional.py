@@ -19,6 +19,8 @@ from ..ops.public import expose
 from ..ops.shape import flatten, unflatten
 from .attention_functions import *  # noqa: F403
 from .attention_functions import __all__ as _attention
+from .ctc import *  # noqa: F403
+from .ctc import __all__ as _ctc
 from .embedding_functions import *  # noqa: F403
 from .embedding_functions import __all__ as _embeddings
 from .fractional import *  # noqa: F403
@@ -33,7 +35,7 @@ from .norms import *  # noqa: F403
 from .norms import __all__ as _norms
 
 __all__ = [
-    *_activations, *_attention, *_convolutions, *_embeddings, *_fractional, *_functions, *_images, *_losses, *_norms,
+    *_activations, *_attention, *_convolutions, *_ctc, *_embeddings, *_fractional, *_functions, *_images, *_losses, *_norms,
     *_pools,
     "bilinear", "flatten", "linear", "one_hot", "pad", "unflatten",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 # Made by tests/support/stubs.py; do not edit.
 # mypy: disable-error-code="overload-overlap"
+from collections.abc import Sequence
 from typing import Any, overload
 
 from ..ops import NDArray, Number, TensorLike
@@ -63,17 +64,18 @@ __all__ = [
     'adaptive_max_pool3d', 'affine_grid', 'alpha_dropout', 'avg_pool1d', 'avg_pool2d', 'avg_pool3d', 'batch_norm',
     'bilinear', 'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'celu', 'channel_shuffle', 'conv1d',
     'conv2d', 'conv3d', 'conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', 'cosine_embedding_loss',
-    'cosine_similarity', 'cross_entropy', 'dropout', 'dropout1d', 'dropout2d', 'dropout3d', 'elu', 'embedding',
-    'embedding_bag', 'feature_alpha_dropout', 'flatten', 'fold', 'fractional_max_pool2d', 'fractional_max_pool3d',
-    'gaussian_nll_loss', 'gelu', 'glu', 'grid_sample', 'group_norm', 'hardshrink', 'hardsigmoid', 'hardswish',
-    'hardtanh', 'hinge_embedding_loss', 'huber_loss', 'instance_norm', 'interpolate', 'kl_div', 'l1_loss', 'layer_norm',
-    'leaky_relu', 'linear', 'local_response_norm', 'log_softmax', 'logsigmoid', 'lp_pool1d', 'lp_pool2d', 'lp_pool3d',
-    'margin_ranking_loss', 'max_pool1d', 'max_pool2d', 'max_pool3d', 'max_unpool1d', 'max_unpool2d', 'max_unpool3d',
-    'mish', 'mse_loss', 'multi_head_attention_forward', 'multilabel_soft_margin_loss', 'nll_loss', 'normalize',
-    'one_hot', 'pad', 'pairwise_distance', 'pixel_shuffle', 'pixel_unshuffle', 'poisson_nll_loss', 'prelu', 'relu',
-    'relu6', 'rms_norm', 'rrelu', 'scaled_dot_product_attention', 'selu', 'sigmoid', 'silu', 'smooth_l1_loss',
-    'soft_margin_loss', 'softmax', 'softmin', 'softplus', 'softshrink', 'softsign', 'tanh', 'tanhshrink', 'threshold',
-    'triplet_margin_loss', 'unflatten', 'unfold', 'upsample', 'upsample_bilinear', 'upsample_nearest'
+    'cosine_similarity', 'cross_entropy', 'ctc_loss', 'dropout', 'dropout1d', 'dropout2d', 'dropout3d', 'elu',
+    'embedding', 'embedding_bag', 'feature_alpha_dropout', 'flatten', 'fold', 'fractional_max_pool2d',
+    'fractional_max_pool3d', 'gaussian_nll_loss', 'gelu', 'glu', 'grid_sample', 'group_norm', 'hardshrink',
+    'hardsigmoid', 'hardswish', 'hardtanh', 'hinge_embedding_loss', 'huber_loss', 'instance_norm', 'interpolate',
+    'kl_div', 'l1_loss', 'layer_norm', 'leaky_relu', 'linear', 'local_response_norm', 'log_softmax', 'logsigmoid',
+    'lp_pool1d', 'lp_pool2d', 'lp_pool3d', 'margin_ranking_loss', 'max_pool1d', 'max_pool2d', 'max_pool3d',
+    'max_unpool1d', 'max_unpool2d', 'max_unpool3d', 'mish', 'mse_loss', 'multi_head_attention_forward',
+    'multilabel_soft_margin_loss', 'nll_loss', 'normalize', 'one_hot', 'pad', 'pairwise_distance', 'pixel_shuffle',
+    'pixel_unshuffle', 'poisson_nll_loss', 'prelu', 'relu', 'relu6', 'rms_norm', 'rrelu',
+    'scaled_dot_product_attention', 'selu', 'sigmoid', 'silu', 'smooth_l1_loss', 'soft_margin_loss', 'softmax',
+    'softmin', 'softplus', 'softshrink', 'softsign', 'tanh', 'tanhshrink', 'threshold', 'triplet_margin_loss',
+    'unflatten', 'unfold', 'upsample', 'upsample_bilinear', 'upsample_nearest'
 ]
 
 @overload
@@ -124,6 +126,12 @@ def cross_entropy(input: Tensor, target: TensorLike, weight: TensorLike | None =
 def cross_entropy(input: NDArray | Number, target: NDArray | Number, weight: NDArray | Number | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None, reduction: str = 'mean', label_smoothing: float = 0.0) -> NDArray: ...
 @overload
 def cross_entropy(input: TensorLike, target: TensorLike, weight: TensorLike | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None, reduction: str = 'mean', label_smoothing: float = 0.0) -> Tensor: ...
+@overload
+def ctc_loss(log_probs: Tensor, targets: TensorLike, input_lengths: TensorLike | Sequence[int], target_lengths: TensorLike | Sequence[int], blank: int = 0, reduction: str = 'mean', zero_infinity: bool = False) -> Tensor: ...
+@overload
+def ctc_loss(log_probs: NDArray | Number, targets: NDArray | Number, input_lengths: NDArray | Number | Sequence[int], target_lengths: NDArray | Number | Sequence[int], blank: int = 0, reduction: str = 'mean', zero_infinity: bool = False) -> NDArray: ...
+@overload
+def ctc_loss(log_probs: TensorLike, targets: TensorLike, input_lengths: TensorLike | Sequence[int], target_lengths: TensorLike | Sequence[int], blank: int = 0, reduction: str = 'mean', zero_infinity: bool = False) -> Tensor: ...
 @overload
 def dropout(input: Tensor | Number, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor: ...
 @overload

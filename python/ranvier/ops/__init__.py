@@ -9,6 +9,7 @@ from ..ops import (
     composed,
     convolution,
     creation,
+    ctc,
     elementwise,
     embedding,
     index,
@@ -70,9 +71,9 @@ from .sort import *  # noqa: F403
 from .trigonometry import *  # noqa: F403
 
 FAMILIES = (
-    activation, attention, compare, composed, convolution, creation, _einsum, elementwise, embedding, index, _int8, join,
-    linalg, _matmul, matrix, moments, optim, pooling, put, random, recurrent, reduction, scan, shape, _softmax, _sort,
-    trigonometry,
+    activation, attention, compare, composed, convolution, creation, ctc, _einsum, elementwise, embedding, index, _int8,
+    join, linalg, _matmul, matrix, moments, optim, pooling, put, random, recurrent, reduction, scan, shape, _softmax,
+    _sort, trigonometry,
 )  # fmt: skip
 PUBLIC = [name for family in FAMILIES for name in family.__all__]
 

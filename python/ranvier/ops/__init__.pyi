@@ -17,6 +17,7 @@ from . import compare as compare
 from . import composed as composed
 from . import convolution as convolution
 from . import creation as creation
+from . import ctc as ctc
 from . import dispatch as dispatch
 from . import elementwise as elementwise
 from . import embedding as embedding
