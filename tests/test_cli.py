@@ -56,7 +56,9 @@ def test_demo_names_what_is_wrong(tmp_path, capsys, monkeypatch):
     assert "pip install ranvier[demo]" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["xor_numpy", "xor_pytorch_style", "regression_trainer", "digits"])
+@pytest.mark.parametrize(
+    "name", ["xor_numpy", "xor_pytorch_style", "regression_trainer", "digits", "speech", "time_series"]
+)
 def test_examples_run(name):
     done = subprocess.run([sys.executable, str(EXAMPLES / f"{name}.py")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,6 +13,7 @@ import ranvier as rv
 from ops_support import same_bits
 from ranvier import nn, optim
 from ranvier.core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError, TraceError
+from ranvier.graph import trace
 from ranvier.nn.utils.rnn import (
     PackedSequence,
     pack_padded_sequence,
@@ -401,3 +402,26 @@ def test_optimizers_train_every_kind():
         for _ in range(100):
             last = step().item()
         assert last < 0.2 * first, (kind, first, last)
+
+
+@pytest.mark.parametrize("steps", [10, 60])
+def test_a_loop_over_a_cell_is_a_plan(steps):
+    """Its trace asks the rules of ops as often for many steps as for few, and its gradients are the layer's."""
+    layer, cell = nn.LSTM(3, 5, dtype=rv.float64), nn.LSTMCell(3, 5, dtype=rv.float64)
+    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in layer.state_dict().items()})
+    x = rv.from_numpy(drawn(steps, 4, 3, dtype="float64"))
+
+    def last(x):
+        state = None
+        for row in x:
+            state = cell(row, state)
+        return state[0]
+
+    with rv.no_grad():
+        graph = trace(last, x)
+    assert len(graph._specs) < steps + 20 < len(graph.nodes)  # one for the rows' places, and those of one step
+    step = rv.compile(lambda x: last(x).square().sum().backward())
+    step(x)
+    layer(x)[1][0].square().sum().backward()
+    for p, q in zip(cell.parameters(), layer.parameters()):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-10, atol=1e-12)

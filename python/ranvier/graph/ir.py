@@ -104,6 +104,15 @@ class Graph:
         self.outputs: list[Value] = []
         self.updates: dict[Value, Value] = {}
         self.frozen = False
+        self._specs: dict[tuple, Any] = {}
+
+    def infer(self, call: Any, inputs: list[Value]) -> Any:
+        """What the rule of the op says of its outputs: asked once for calls that are alike, as those of a loop are."""
+        key = (call, *[(v.shape, v.dtype) for v in inputs])
+        specs = self._specs.get(key)
+        if specs is None:
+            specs = self._specs[key] = call.op.infer(*inputs, **call.attrs)
+        return specs
 
     def input(self, shape: tuple, dtype: np.dtype) -> Value:
         value = Value(self, shape, dtype, "input")
@@ -163,7 +172,7 @@ class Graph:
                 for value in step.inputs:
                     if isinstance(node, Group) and value not in inner and value.kind != "constant":
                         raise TraceError(f"graph: {step.name} in {node.name} uses a value from outside of its group")
-                specs = step.call.op.infer(*step.inputs, **step.call.attrs)
+                specs = self.infer(step.call, step.inputs)
                 specs = specs if type(specs) is list else [specs]
                 found = [(v.shape, v.dtype) for v in step.outputs]
                 if [(tuple(s), d) for s, d in specs] != found:

@@ -67,7 +67,7 @@ class Tracer:
         if setting is not None and all(current is not setting for current, _ in self.guards):
             self.guard(setting)
         values = [self.value_of(t) for t in inputs]
-        specs = call.op.infer(*values, **call.attrs)
+        specs = self.graph.infer(call, values)
         several = type(specs) is list
         node = self.graph.add(call, values, specs if several else [specs], self.layers[-1] if self.layers else "")
         return tuple(node.outputs) if several else node.outputs[0]
