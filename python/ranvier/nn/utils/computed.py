@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..module import Module
 
-__all__ = ["Rule", "computed", "plain", "rules"]
+__all__ = ["Rule", "computed", "plain", "plain_class", "rules"]
 
 
 class Rule(Protocol):
@@ -35,8 +35,13 @@ def plain(module: Module, name: str) -> None:
     _become(module, {key: rule for key, rule in rules(module).items() if key != name})
 
 
+def plain_class(module: Module) -> type[Module]:
+    """The class of the module without its computed attributes."""
+    return getattr(type(module), "_plain_class", type(module))
+
+
 def _become(module: Module, after: dict[str, Any]) -> None:
-    base = getattr(type(module), "_plain_class", type(module))
+    base: Any = plain_class(module)
     module.__dict__["_rules"] = after
     object.__setattr__(module, "__class__", _class(base, tuple(after)) if after else base)
     module._edited()

@@ -23,7 +23,7 @@ from ...tensor import Tensor
 from ..container import ModuleDict, ModuleList
 from ..module import Module
 from ..parameter import Parameter
-from .computed import computed, plain, rules
+from .computed import computed, plain, plain_class
 
 __all__ = [
     "ParametrizationList", "cached", "is_parametrized", "register_parametrization", "remove_parametrizations",
@@ -266,7 +266,7 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
 
 def type_before_parametrizations(module: Module) -> type:
     """The class that the module had before it was parametrized."""
-    return getattr(type(module), "_plain_class", type(module)) if rules(module) else type(module)
+    return plain_class(module)
 
 
 def transfer_parametrizations_and_params(

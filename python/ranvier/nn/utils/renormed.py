@@ -99,7 +99,7 @@ def spectral_norm(
     >>> list(nn.utils.spectral_norm(nn.Linear(2, 3)).state_dict())
     ['bias', 'weight_orig', 'weight_u', 'weight_v']
     """
-    weight = weight_of("spectral_norm", module, name)
+    weight: Any = weight_of("spectral_norm", module, name)
     _refuse_twice("spectral_norm", module, name)
     rule = _BySpectrum(name, n_power_iterations, check_spectral(module, weight, n_power_iterations, dim), eps)
     computed(module, name, rule)
