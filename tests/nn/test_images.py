@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import ranvier as rv
 import ranvier.nn.functional as F
+from products import NO_EPILOGUE
 from ranvier import _native as native
 from ranvier import nn
 
@@ -249,7 +250,9 @@ def test_refused(call, text):
     ],
 )
 def test_kernels_refuse_operands_that_would_be_read_outside(kernel, shapes, out):
-    attrs = {"stride": (1,) * 3, "padding": (0,) * 3, "dilation": (1,) * 3, "groups": 1}
+    attrs = {"stride": (1,) * 3, "padding": (0,) * 3, "dilation": (1,) * 3, "groups": 1, "bias": len(shapes) == 3}
+    if kernel != "convolve_weight":
+        attrs |= NO_EPILOGUE
     with pytest.raises(ValueError, match="do not go together|one number for each channel|all as many"):
         native.eager_add(1 << 45, [np.ones(s, "f4") for s in shapes], kernel, [(0, out)], attrs, kernel)
 

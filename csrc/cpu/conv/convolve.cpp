@@ -1,107 +1,190 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions as matrix products of weights and patches: one product for each image, group and run of places.
-#include "cpu/conv/operands.h"
+// y of x, and x of y (the gradient, or a transposed convolution): a correlation, or one for each phase of a stride. The
+// epilogue is a tile program (cpu/tile) whose input 0 is the result with its bias. It takes an image at a time, right
+// after this is made, where there are enough of them.
+#include "cpu/conv/correlate.h"
 #include "cpu/conv/packed.h"
-#include "cpu/gemm/algorithms/outer.h"
+#include "cpu/gemm/epilogue.h"
 
 namespace rv::RV_ISA {
 namespace conv {
 namespace {
 
-using gemm::Blocks;
-using gemm::Strided;
+RV_ATTRS(ConvolveAttrs, (ConvAttrs, space), (bool, bias), (ProgramAttrs, epilogue));
 
-// y = w * patches of x (forward), or x = w^T * patches of y (back).
-template <class T, bool back> struct Product {
-  Space s;
-  int64_t m, n, k;  // rows and places of the result, terms
-  int64_t columns;  // of places that one task computes
-  Blocks blocks;
+using gemm::Epilogue;
 
-  explicit Product(const Space& space)
-      : s(space),
-        m(back ? s.c : s.o),
-        n(back ? s.x.count() : s.y.count()),
-        k((back ? s.o : s.c) * s.taps()),
-        columns(cut()),
-        blocks(Blocks::of<T>(m, max(columns, 1), max(k, 1), Source::ahead, Source::copied)) {}
+int operands(const Args& args) { return attrs<ConvolveAttrs>(args).bias ? 3 : 2; }
 
-  // Patches of a task stay near; there are tasks for all threads.
-  int64_t cut() const {
-    constexpr int64_t W = kCols<T>, least = 4 * W;
-    const int64_t near = gemm::policy::near_bytes / 8 / static_cast<int64_t>(sizeof(T)) / max(k, 1);
-    const int64_t tasks = ceil_div(n * s.images * s.groups, 16);
-    return min(max(least, min(near, tasks) / W * W), n);
-  }
-  int64_t weights_elements() const { return gemm::panel_elements(m, kRows, k); }
-  int64_t weights_bytes() const { return line_up(s.groups * weights_elements() * static_cast<int64_t>(sizeof(T))); }
+// A call on some of its images: their part of all that has images.
+struct Images {
+  View in[Program::kMaxOperands + 3], out[Program::kMaxOperands];
+  Args args;
 
-  void pack(const T* w, T* panels, Team& team) const {
-    for (int64_t g = 0; g < s.groups; ++g) {
-      const T* const own = w + g * s.o * s.c * s.taps();
-      T* const to = panels + g * weights_elements();
-      if constexpr (back) gemm::pack_rows_ahead(to, TransposedWeights<T>{&s, own}, m, k, team);
-      else gemm::pack_rows_ahead(to, Strided<T>{own, k, 1, Source::copied}, m, k, team);
-    }
-  }
-
-  void run(const T* seen, const T* panels, const T* bias, T* result, Team& team) const {
-    const int64_t pieces = ceil_div(n, columns), channels = back ? s.o : s.c;
-    const int64_t seen_step = channels * (back ? s.y.count() : s.x.count());
-    team.each(s.images * s.groups * pieces, [&](int64_t task) {
-      const int64_t plane = task / pieces, group = plane % s.groups, at = task % pieces * columns,
-                    count = min(columns, n - at);
-      T* const c = result + plane * m * n + at;
-      if (k > 0) {
-        const Scratch own(blocks.template bytes<T>(m, count, Source::ahead, Source::copied));
-        Team alone = team.single();
-        gemm::blocked<T>(blocks, m, count, k, Strided<T>{panels + group * weights_elements(), 0, 0, Source::ahead},
-                         Patches<T, back>{&s, seen + plane * seen_step, at}, c, n, nullptr, own, alone);
-      }
-      for (int64_t i = 0; i < m; ++i) {
-        T* const row = c + i * n;
-        const T add = bias ? bias[group * m + i] : T(0);
-        if (k == 0)
-          for (int64_t j = 0; j < count; ++j) row[j] = add;
-        else if (bias)
-          for (int64_t j = 0; j < count; ++j) row[j] += add;
-      }
-    });
+  Images(const Args& all, int64_t first, int64_t count) : args(all) {
+    const int ndim = all.out[0].ndim;
+    auto part = [&](View v) {
+      if (v.ndim < ndim || v.shape[0] == 1) return v;
+      v.data = static_cast<std::byte*>(v.data) + first * v.stride[0] * item_size(v.dtype);
+      v.shape[0] = count;
+      return v;
+    };
+    for (int i = 0; i < all.n_in; ++i) in[i] = i < 2 ? all.in[i] : part(all.in[i]);
+    for (int i = 0; i < all.n_out; ++i) out[i] = part(all.out[i]);
+    args.in = in, args.out = out;
   }
 };
 
-template <bool back> Space space_of(const Args& args) {
-  const ConvAttrs& a = attrs<ConvAttrs>(args);
-  return back ? Space(args.out[0], args.in[1], args.in[0], a) : Space(args.in[0], args.in[1], args.out[0], a);
+// What a call of one dtype does.
+template <class T, bool back> struct Call {
+  const Args& args;
+  Epilogue epilogue;
+  Space space;
+  bool by_image;  // the epilogue, by the task that makes the image
+
+  explicit Call(const Args& all)
+      : args(all),
+        epilogue(all, attrs<ConvolveAttrs>(all).epilogue, all.in[0].dtype),
+        space(back ? epilogue.product : all.in[0], all.in[1], back ? all.in[0] : epilogue.product,
+              attrs<ConvolveAttrs>(all).space),
+        by_image(epilogue && space.images >= gemm::policy::images_alone && phases() == 1 &&
+                 Correlator<T>(correlation(0), true).images_of_task() == 1) {}
+
+  int64_t phases() const { return back ? space.phases() : 1; }
+  Correlation correlation(int64_t phase) const { return back ? space.back(phase) : space.forward(); }
+  Correlator<T> correlator(int64_t phase) const { return Correlator<T>(correlation(phase), by_image); }
+
+  // Shared memory: the product where no output holds it, copies of operands, weights in order, and in panels.
+  int64_t product_bytes() const { return by_image ? 0 : epilogue.shared_bytes(); }
+  int64_t rows_bytes() const { return back ? line_up(args.in[1].size() * item_size(args.in[1].dtype)) : 0; }
+  Args of_product() const {
+    Args own = args;
+    own.n_in = operands(args);
+    if (own.shared) own.shared += product_bytes();
+    return own;
+  }
+  int64_t shared_bytes() const {
+    int64_t bytes = product_bytes() + packed_bytes(of_product()) + rows_bytes();
+    for (int64_t p = 0; p < phases() && !args.packed; ++p) bytes += correlator(p).panels_bytes();
+    return bytes;
+  }
+
+  void run(Team& team) const {
+    if (space.images * args.out[0].size() == 0) return;
+    const Args own = of_product();
+    const Packed<T> in(own, team);
+    std::byte* memory = own.shared + in.bytes();
+    T* rows = reinterpret_cast<T*>(memory);
+    memory += rows_bytes();
+    for (int64_t p = 0; p < phases(); ++p) {
+      const Correlation c = correlation(p);
+      const Correlator<T> way(c, by_image);
+      typename Correlator<T>::Operands from{in[0], in[1], reinterpret_cast<const T*>(args.packed),
+                                            own.n_in > 2 ? in[2] : nullptr};
+      if (back) {
+        team.each(c.groups * c.rows, [&](int64_t q) {
+          back_weights(c, space, in[1] + q / c.rows * space.o * space.c * space.k.count(), q % c.rows,
+                       rows + q * c.terms());
+        });
+        from.rows = rows;
+        rows += way.rows_elements();
+      }
+      if (!args.packed) {
+        way.pack(from.rows, reinterpret_cast<T*>(memory), team);
+        from.panels = reinterpret_cast<const T*>(memory);
+        memory += way.panels_bytes();
+      }
+      tasks(way, from, team);
+    }
+    if (!by_image) epilogue.run(args, operands(args), args.prepared, team);
+  }
+  void tasks(const Correlator<T>& way, const typename Correlator<T>::Operands& from, Team& team) const {
+    const Extent& size = back ? space.x : space.y;
+    const int64_t plane = size.count(), image_step = space.groups * (back ? space.c : space.o) * plane;
+    auto one = [&](int64_t task, Team& workers) {
+      const int64_t image = way.image_of(task);
+      if (!by_image)
+        return way.run(task, from, epilogue.template ptr<T>(args) + image * image_step, plane, size.of, workers);
+      Images part(args, image, 1);
+      const Epilogue then(part.args, *epilogue.program, args.in[0].dtype);
+      const Scratch product(then.shared_bytes());
+      part.args.shared = product;
+      way.run(task, from, then.ptr<T>(part.args), plane, size.of, workers);
+      then.run(part.args, operands(args), args.prepared, workers);
+    };
+    if (way.shared_out()) {
+      for (int64_t task = 0; task < way.tasks(); ++task) one(task, team);
+      return;
+    }
+    team.each(way.tasks(), [&](int64_t task) {
+      Team alone = team.single();
+      one(task, alone);
+    });
+  }
+  int64_t prepare(std::byte* memory) const {
+    if (!by_image) return epilogue.prepare(args, operands(args), memory);
+    const Images part(args, 0, 1);
+    return Epilogue(part.args, *epilogue.program, args.in[0].dtype).prepare(part.args, operands(args), memory);
+  }
+};
+
+// f(call), by dtype.
+template <bool back, class F> auto with(const Args& args, F&& f) {
+  return args.in[0].dtype == DType::f32 ? f(Call<float, back>(args)) : f(Call<double, back>(args));
 }
 
-template <class T, bool back> void run_as(const Args& args, Team& team) {
-  const Product<T, back> product(space_of<back>(args));
-  if (product.m == 0 || product.n == 0 || product.s.images == 0) return;
-  const Packed<T> in(args, team);
-  T* const panels = reinterpret_cast<T*>(args.shared + in.bytes());
-  if (product.k > 0) product.pack(in[1], panels, team);
-  product.run(in[0], panels, args.n_in > 2 ? in[2] : nullptr, args.out[0].ptr<T>(), team);
-}
 template <bool back> void run(const Args& args, Team& team) {
-  if (args.in[0].dtype == DType::f32) run_as<float, back>(args, team);
-  else run_as<double, back>(args, team);
+  with<back>(args, [&](const auto& call) { call.run(team); });
 }
-
 template <bool back> int64_t shared(const Args& args) {
-  const int64_t weights = args.in[0].dtype == DType::f32 ? Product<float, back>(space_of<back>(args)).weights_bytes()
-                                                         : Product<double, back>(space_of<back>(args)).weights_bytes();
-  return packed_bytes(args) + weights;
+  return with<back>(args, [](const auto& call) { return call.shared_bytes(); });
+}
+template <bool back> int64_t prepare(const Args& args, std::byte* memory) {
+  return with<back>(args, [&](const auto& call) { return call.prepare(memory); });
+}
+template <bool back> double cost(const Args& args) {
+  return with<back>(args, [&](const auto& call) {
+    return 500 + 0.02 * call.space.products() + 0.2 * static_cast<double>(args.out[0].size() + args.in[0].size()) +
+           call.epilogue.cost(args, operands(args));
+  });
 }
 
-template <bool back> double cost(const Args& args) {
-  return 500 + 0.05 * space_of<back>(args).products() + 0.5 * static_cast<double>(args.out[0].size());
+// Weights that do not change are in panels from the start.
+Packing packing(const Args& args) {
+  if (!args.in[1].contiguous()) return {};
+  return with<false>(args, [&](const auto& call) -> Packing {
+    const int64_t bytes = call.correlator(0).panels_bytes();
+    if (bytes == 0) return {};
+    return {1, bytes, call.space.groups, static_cast<double>(args.in[1].size())};
+  });
+}
+template <class T> void pack_as(const Args& args, std::byte* packed, Team& team) {
+  Call<T, false>(args).correlator(0).pack(args.in[1].ptr<const T>(), reinterpret_cast<T*>(packed), team);
+}
+void pack(const Args& args, std::byte* packed, Team& team) {
+  return args.in[0].dtype == DType::f32 ? pack_as<float>(args, packed, team) : pack_as<double>(args, packed, team);
 }
 
 template <bool back> const char* check(const Args& args) {
-  const View &in = args.in[0], &w = args.in[1], &out = args.out[0];
-  if (const char* wrong = check_operands(args, back ? out : in, w, back ? in : out)) return wrong;
-  return args.n_in == 2 || (args.in[2].ndim == 1 && args.in[2].shape[0] == out.shape[1])
+  if (args.n_in < operands(args) || args.n_out < 1) return "takes images and kernels, gives images";
+  const ConvolveAttrs& a = attrs<ConvolveAttrs>(args);
+  const View &in = args.in[0], &w = args.in[1];
+  View out = args.out[0];
+  const int extras = args.n_in - operands(args);
+  if (a.epilogue.outputs.size == 0) {
+    if (extras || args.n_out > 1) return "operands without an epilogue";
+  } else {
+    if (extras + 1 > Program::kMaxOperands) return "an epilogue has at most 32 operands";
+    View ins[Program::kMaxOperands];
+    out.dtype = in.dtype;
+    ins[0] = out;
+    for (int i = 0; i < extras; ++i) ins[i + 1] = args.in[operands(args) + i];
+    if (const char* wrong = check_program(a.epilogue, ins, extras + 1, args.out, args.n_out)) return wrong;
+  }
+  if (const char* wrong = check_operands(a.space, back ? out : in, w, back ? in : out)) return wrong;
+  if (!a.bias) return nullptr;
+  const View& bias = args.in[2];
+  return bias.dtype == in.dtype && bias.ndim == 1 && bias.shape[0] == out.shape[1]
              ? nullptr
              : "bias must have one number for each channel";
 }
@@ -109,15 +192,19 @@ template <bool back> const char* check(const Args& args) {
 }  // namespace
 }  // namespace conv
 
-extern const Kernel k_convolve = {.attrs = conv::ConvAttrs::schema,
+extern const Kernel k_convolve = {.attrs = conv::ConvolveAttrs::schema,
                                   .run = conv::run<false>,
                                   .cost = conv::cost<false>,
                                   .shared = conv::shared<false>,
-                                  .check = conv::check<false>};
-extern const Kernel k_convolve_input = {.attrs = conv::ConvAttrs::schema,
+                                  .check = conv::check<false>,
+                                  .prepare = conv::prepare<false>,
+                                  .packing = conv::packing,
+                                  .pack = conv::pack};
+extern const Kernel k_convolve_input = {.attrs = conv::ConvolveAttrs::schema,
                                         .run = conv::run<true>,
                                         .cost = conv::cost<true>,
                                         .shared = conv::shared<true>,
-                                        .check = conv::check<true>};
+                                        .check = conv::check<true>,
+                                        .prepare = conv::prepare<true>};
 
 }  // namespace rv::RV_ISA

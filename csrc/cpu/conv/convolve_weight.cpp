@@ -1,66 +1,97 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gradient of a convolution's weights: gradients of y times patches of x, summed over images and places. Images are
-// summed in pieces whose number follows from the shape, and the pieces in their order.
-#include "cpu/conv/operands.h"
+// The gradient of a convolution's weights: gradients of y times what each tap meets, summed over images and places.
+// Images are summed in pieces whose number follows from the shape, and the pieces in their order.
+#include "cpu/conv/lane_sums.h"
 #include "cpu/conv/packed.h"
-#include "cpu/gemm/algorithms/outer.h"
+#include "cpu/gemm/constants.h"
 
 namespace rv::RV_ISA {
 namespace conv {
 namespace {
 
-using gemm::Blocks;
+constexpr int64_t kMostPieces = 16, kMostBytes = 8 << 20, kTasks = 16;
 
-constexpr int64_t kMostPieces = 16, kMostBytes = 8 << 20;
+struct Plan {
+  Correlation c;
+  int64_t item;              // bytes of an element
+  int64_t pieces, channels;  // of images; of the channels of x, in a task
+  Runs runs;
+  int64_t together;  // images whose places are one sum
 
-struct Sum {
-  Space s;
-  int64_t m, n, item;  // rows and columns of one group's result; bytes of an element
+  explicit Plan(const Args& args)
+      : c(Space(args.in[0], args.out[0], args.in[1], attrs<ConvAttrs>(args)).forward()),
+        item(item_size(args.out[0].dtype)),
+        pieces(max(1, min(min(c.images, kMostPieces), kMostBytes / max(result_elements() * item, 1)))),
+        channels(channels_of_task()),
+        runs(c, columns(), 64),
+        together(max(1, min(ceil_div(c.images, pieces), enough_places() / max(c.places(), 1)))) {}
 
-  explicit Sum(const Args& args)
-      : s(args.in[0], args.out[0], args.in[1], attrs<ConvAttrs>(args)),
-        m(s.o),
-        n(s.c * s.taps()),
-        item(item_size(args.out[0].dtype)) {}
+  int64_t result_elements() const { return c.groups * c.rows * c.terms(); }
+  int64_t parts_bytes() const { return pieces > 1 ? line_up(pieces * result_elements() * item) : 0; }
 
-  int64_t result_bytes() const { return s.groups * m * n * item; }
-  int64_t pieces() const { return max(1, min(min(s.images, kMostPieces), kMostBytes / max(result_bytes(), 1))); }
-  int64_t bytes() const { return pieces() > 1 ? line_up(pieces() * result_bytes()) : 0; }
+ private:
+  int64_t channels_of_task() const {
+    const int64_t tasks = ceil_div(kTasks, max(1, pieces * c.groups));
+    return max(1, min(ceil_div(c.channels, tasks), ceil_div(64, max(1, c.taps()))));
+  }
+  static int64_t enough_places() { return gemm::policy::sum_places; }
+  // A block of rows of g, and what it meets, stay near.
+  int64_t columns() const {
+    return max(enough_places(), gemm::policy::near_bytes / 2 / item / max(1, c.rows + channels));
+  }
 };
 
 template <class T> void run_as(const Args& args, Team& team) {
-  const Sum sum(args);
-  const Space& s = sum.s;
-  const int64_t m = sum.m, n = sum.n, places = s.y.count(), size = s.groups * m * n;
+  const Plan plan(args);
+  const Correlation& c = plan.c;
+  const int64_t size = plan.result_elements(), places = c.places(), taps = c.taps(), terms = c.terms();
   T* const result = args.out[0].ptr<T>();
-  if (size == 0) return;
-  if (s.images * places == 0) {
-    for (int64_t i = 0; i < size; ++i) result[i] = T(0);
-    return;
-  }
   const Packed<T> in(args, team);
-  const int64_t pieces = sum.pieces();
-  T* const parts = pieces > 1 ? reinterpret_cast<T*>(args.shared + in.bytes()) : result;
-  auto one = [&](int64_t piece, int64_t group, Team& workers) {
-    const int64_t begin = s.images * piece / pieces, end = s.images * (piece + 1) / pieces, k = (end - begin) * places;
-    const Gradients<T> a{&s, in[1] + (begin * s.groups + group) * m * places};
-    const TransposedPatches<T> b{&s, in[0] + (begin * s.groups + group) * s.c * s.x.count()};
-    const Blocks blocks = Blocks::of<T>(m, n, k, a.source, b.source);
-    const Scratch own(blocks.template bytes<T>(m, n, a.source, b.source));
-    gemm::blocked<T>(blocks, m, n, k, a, b, parts + piece * size + group * m * n, n, nullptr, own, workers);
-  };
-  if (pieces * s.groups == 1) return one(0, 0, team);
-  team.each(pieces * s.groups, [&](int64_t task) {
-    Team alone = team.single();
-    one(task / s.groups, task % s.groups, alone);
+  T* const parts = plan.pieces > 1 ? reinterpret_cast<T*>(args.shared + in.bytes()) : result;
+  const int64_t blocks = ceil_div(c.channels, max(1, plan.channels));
+  team.each(size == 0 ? 0 : plan.pieces * c.groups * blocks, [&](int64_t task) {
+    const int64_t block = task % blocks, group = task / blocks % c.groups, piece = task / blocks / c.groups;
+    const int64_t channel = block * plan.channels, channels = min(plan.channels, c.channels - channel);
+    const int64_t begin = c.images * piece / plan.pieces, end = c.images * (piece + 1) / plan.pieces;
+    T* const sums = parts + piece * size + group * c.rows * terms + channel * taps;
+    for (int64_t i = 0; i < c.rows; ++i)
+      for (int64_t q = 0; q < channels * taps; ++q) sums[i * terms + q] = T(0);
+    for (int64_t r = 0; r < plan.runs.count(places); ++r) {
+      const int64_t first = plan.runs.begin(r), count = plan.runs.size(r), vectors = ceil_div(count, kLanes<T>);
+      const Frame frame(c, 1, first, count);
+      const int64_t lanes_bytes = line_up(vectors * static_cast<int64_t>(sizeof(Lanes<T>))),
+                    taps_bytes = line_up(channels * taps * static_cast<int64_t>(sizeof(int32_t)));
+      const Scratch scratch(lanes_bytes + taps_bytes +
+                            frame.template elements<T>(plan.together * channels) * plan.item);
+      Lanes<T>* const lanes = scratch.as<Lanes<T>>();
+      int32_t* const at = reinterpret_cast<int32_t*>(scratch.as<std::byte>() + lanes_bytes);
+      T* const values = reinterpret_cast<T*>(scratch.as<std::byte>() + lanes_bytes + taps_bytes);
+      frame.lanes(lanes, vectors, channels);
+      frame.taps(at, channels);
+      for (int64_t image = begin; image < end; image += plan.together) {
+        const int64_t images = min(plan.together, end - image);
+        for (int64_t i = 0; i < images; ++i)
+          frame.fill(values + i * channels * frame.channel,
+                     in[0] + (((image + i) * c.groups + group) * c.channels + channel) * c.seen(), channels);
+        const LaneSums<T> products{in[1] + (image * c.groups + group) * c.rows * places + first,
+                                   values,
+                                   places,
+                                   c.groups * c.rows * places,
+                                   channels * frame.channel,
+                                   images,
+                                   vectors,
+                                   lanes};
+        products.run(c.rows, at, channels * taps, sums, terms);
+      }
+    }
   });
-  if (pieces == 1) return;
+  if (plan.pieces == 1) return;
   constexpr int64_t chunk = 4096;
   team.each(ceil_div(size, chunk), [&](int64_t task) {
     const int64_t begin = task * chunk, count = min(chunk, size - begin);
     T* const to = result + begin;
     for (int64_t i = 0; i < count; ++i) to[i] = parts[begin + i];
-    for (int64_t piece = 1; piece < pieces; ++piece)
+    for (int64_t piece = 1; piece < plan.pieces; ++piece)
       for (int64_t i = 0; i < count; ++i) to[i] += parts[piece * size + begin + i];
   });
 }
@@ -69,9 +100,15 @@ void run(const Args& args, Team& team) {
   if (args.in[0].dtype == DType::f32) run_as<float>(args, team);
   else run_as<double>(args, team);
 }
-int64_t shared(const Args& args) { return packed_bytes(args) + Sum(args).bytes(); }
-double cost(const Args& args) { return 500 + 0.05 * Sum(args).s.products(); }
-const char* check(const Args& args) { return check_operands(args, args.in[0], args.out[0], args.in[1]); }
+int64_t shared(const Args& args) { return packed_bytes(args) + Plan(args).parts_bytes(); }
+double cost(const Args& args) {
+  const Space s(args.in[0], args.out[0], args.in[1], attrs<ConvAttrs>(args));
+  return 500 + 0.02 * s.products() + 0.2 * static_cast<double>(args.in[0].size() + args.in[1].size());
+}
+const char* check(const Args& args) {
+  if (args.n_in != 2 || args.n_out != 1) return "takes images and gradients, gives gradients of kernels";
+  return check_operands(attrs<ConvAttrs>(args), args.in[0], args.out[0], args.in[1]);
+}
 
 }  // namespace
 }  // namespace conv

@@ -22,6 +22,46 @@ struct Extent {
   }
 };
 
+// One axis of a correlation. Place q of the result, which is place first + q * apart of the result's axis, meets by its
+// i-th tap, which is tap first_tap + i * tap_step of the kernel, what lies at q * step + shift + i * shift_step, and
+// zero where that is not in [0, seen).
+struct Axis {
+  int64_t places, first, apart;
+  int64_t taps, first_tap, tap_step;
+  int64_t seen, step, shift, shift_step;
+
+  int64_t least_shift() const { return shift + min(0, (taps - 1) * shift_step); }
+
+  static Axis forward(int64_t x, int64_t k, int64_t y, int64_t stride, int64_t padding, int64_t dilation) {
+    return {y, 0, 1, k, 0, 1, x, stride, -padding, dilation};
+  }
+  // Of the places of x that are `phase` beyond a multiple of the stride, counted from where the kernel begins: all that
+  // one kind of taps reaches.
+  static Axis back(int64_t x, int64_t k, int64_t y, int64_t stride, int64_t padding, int64_t dilation, int64_t phase) {
+    Axis a{};
+    a.first = ((phase - padding) % stride + stride) % stride, a.apart = stride;
+    a.places = max(0, ceil_div(x - a.first, stride));
+    a.seen = y, a.step = 1;
+    while (a.first_tap < k && (a.first_tap * dilation - phase) % stride != 0) ++a.first_tap;
+    for (a.tap_step = 1; a.tap_step * dilation % stride != 0;) ++a.tap_step;
+    a.taps = ceil_div(max(0, k - a.first_tap), a.tap_step);
+    a.shift = (a.first + padding - a.first_tap * dilation) / stride, a.shift_step = -(a.tap_step * dilation / stride);
+    return a;
+  }
+};
+
+// result[image, group, i, place] = sum over channels and taps of weight[group, i, channel, tap] times what the tap
+// meets in seen[image, group, channel].
+struct Correlation {
+  int64_t images, groups, rows, channels;
+  Axis of[kAxes];
+
+  int64_t places() const { return of[0].places * of[1].places * of[2].places; }
+  int64_t seen() const { return of[0].seen * of[1].seen * of[2].seen; }
+  int64_t taps() const { return of[0].taps * of[1].taps * of[2].taps; }
+  int64_t terms() const { return channels * taps(); }
+};
+
 // Of one call: x (images, groups c, x), kernels (groups o, c, k), y (images, groups o, y).
 struct Space {
   int64_t images, groups, c, o;
@@ -38,49 +78,28 @@ struct Space {
         y(Extent::spatial(y_)),
         attrs(&a) {}
 
-  int64_t taps() const { return k.count(); }
   double products() const {
-    return static_cast<double>(images * groups) * static_cast<double>(c * o * taps()) * static_cast<double>(y.count());
+    return static_cast<double>(images * groups) * static_cast<double>(c * o * k.count()) *
+           static_cast<double>(y.count());
+  }
+  // y of x.
+  Correlation forward() const {
+    Correlation r{images, groups, o, c, {}};
+    for (int d = 0; d < kAxes; ++d)
+      r.of[d] = Axis::forward(x.of[d], k.of[d], y.of[d], attrs->stride[d], attrs->padding[d], attrs->dilation[d]);
+    return r;
+  }
+  // x of y: a strided kernel gives each class of places a few taps, which make a correlation of their own.
+  int64_t phases() const { return attrs->stride[0] * attrs->stride[1] * attrs->stride[2]; }
+  Correlation back(int64_t phase) const {
+    Correlation r{images, groups, c, o, {}};
+    for (int d = kAxes - 1; d >= 0; --d) {
+      const int64_t stride = attrs->stride[d];
+      r.of[d] = Axis::back(x.of[d], k.of[d], y.of[d], stride, attrs->padding[d], attrs->dilation[d], phase % stride);
+      phase /= stride;
+    }
+    return r;
   }
 };
-
-// Where place `t` of the kernel meets x, for place `o` of y: forward, a place of x; back, for a place `o` of x, the
-// place of y that it was part of. False where there is none.
-template <bool back> bool meets(const Space& s, int axis, int64_t o, int64_t t, int64_t& at) {
-  const int64_t stride = s.attrs->stride[axis], pad = s.attrs->padding[axis], shift = t * s.attrs->dilation[axis];
-  if constexpr (back) {
-    const int64_t u = o + pad - shift;
-    at = u / stride;
-    return u >= 0 && u % stride == 0 && at < s.y.of[axis];
-  } else {
-    at = o * stride - pad + shift;
-    return at >= 0 && at < s.x.of[axis];
-  }
-}
-
-// A run of places along the last axis that `place` t of the kernel meets: places first, first + step, ... (`count` of
-// them) of [begin, begin + length), at from, from + jump, ...
-struct Run {
-  int64_t first, step, count, from, jump;
-};
-template <bool back> Run meets_along(const Space& s, int64_t begin, int64_t length, int64_t t) {
-  const int64_t stride = s.attrs->stride[2], pad = s.attrs->padding[2], shift = t * s.attrs->dilation[2];
-  Run r;
-  if constexpr (back) {  // begin + i + pad - shift = stride at
-    const int64_t u = begin + pad - shift;
-    r.step = stride, r.jump = 1;
-    r.from = u > 0 ? ceil_div(u, stride) : 0;
-    r.first = r.from * stride - u;
-    r.count = r.first < length ? min(ceil_div(length - r.first, stride), s.y.of[2] - r.from) : 0;
-  } else {  // at = (begin + i) stride - pad + shift
-    const int64_t u = begin * stride - pad + shift;
-    r.step = 1, r.jump = stride;
-    r.first = u < 0 ? ceil_div(-u, stride) : 0;
-    r.from = u + r.first * stride;
-    r.count = r.from < s.x.of[2] ? min(length - r.first, ceil_div(s.x.of[2] - r.from, stride)) : 0;
-  }
-  if (r.count < 0) r.count = 0;
-  return r;
-}
 
 }  // namespace rv::RV_ISA::conv

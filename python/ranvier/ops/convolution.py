@@ -196,7 +196,7 @@ def threefold(values: Axes, fill: int) -> Axes:
 
 def _encode(*avals: Aval, **attrs: Any) -> dict[str, Any]:
     native = {key: threefold(attrs[key], 0 if key == "padding" else 1) for key in ("stride", "padding", "dilation")}
-    return {**native, "groups": attrs["groups"]}
+    return {**native, "groups": attrs["groups"], "bias": len(avals) == 3}
 
 
 def _attrs(ndim: int = 2, **more: Any) -> dict[str, Any]:
@@ -251,6 +251,7 @@ _convolve = Op(
     terms=lambda x, w, *bias, **attrs: math.prod(w.shape[1:]),
     samples=_SAMPLES,
     absorb=(1, absorbed),
+    epilogue=True,
     onnx="Conv",
 )
 _convolve_input = Op(
@@ -268,6 +269,7 @@ _convolve_input = Op(
         *_backward_samples(lambda x, w, out: ((out, w), x[2:])),
         Sample(((1, 4, 6, 1), (4, 3, 1, 5)), {"size": (6, 15), **_attrs(), "dilation": (1, 3)}),  # room for 3 places
     ),
+    epilogue=True,
     onnx="ConvTranspose",
 )
 _convolve_weight = Op(

@@ -8,10 +8,11 @@
 namespace rv::RV_ISA::gemm {
 
 // C[m, n] = A[m, k] B[k, n] + bias[n] (bias may be null), rows of C `c_row` apart, k > 0. `blocks` are of this product
-// or of one with a larger k; `scratch` has Blocks::bytes, common to the threads.
+// or of one with a larger k; `scratch` has Blocks::bytes, common to the threads. `accumulate`: the product is added to
+// C.
 template <class T, PacksRows<T> A, PacksColumns<T> B>
 void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, const B& b, T* c, int64_t c_row,
-             const T* bias, std::byte* scratch, Team& team) {
+             const T* bias, std::byte* scratch, Team& team, bool accumulate = false) {
   constexpr int64_t nr = kCols<T>, group = kPanelGroup * nr, stream = policy::stream_panels * nr;
   const bool copy_a = a.source == Source::copied, panels_b = b.source != Source::in_place;
   const bool stream_b = b.source == Source::copied && blocks.streams(m);
@@ -41,7 +42,7 @@ void blocked(const Blocks& blocks, int64_t m, int64_t n, int64_t k, const A& a, 
           job.rows = min(blocks.tile_rows, ms - i), job.cols = min(blocks.tile_cols, ns - j), job.k = kc;
           job.c = c + (is + i) * c_row + js + j, job.c_row = c_row;
           job.bias = last && bias ? bias + js + j : nullptr;
-          job.accumulate = ps > 0, job.runs = blocks.runs, job.far = !panels_b && is_far<T>(n, k);
+          job.accumulate = accumulate || ps > 0, job.runs = blocks.runs, job.far = !panels_b && is_far<T>(n, k);
           job.b_row = nr, job.b_panel = nr * kc;
           if (copy_a) job.a = TileA<T>::copied(a_panels + panel_place(ms, kRows, 0, i, kc), kc, panels_b);
           else if constexpr (InMemory<A, T>)
