@@ -86,10 +86,11 @@ template <class T> class Correlator {
   }
   // Places of a run: what it sees and its result stay near, and there are tasks for all threads.
   int64_t columns() const {
-    constexpr int64_t W = kCols<T>, near = gemm::policy::near_bytes / 2 / item;
+    if (together_ > 1) return n_;
+    constexpr int64_t W = kCols<T>, near = gemm::policy::near_bytes / item;
     const int64_t per_place = direct_ ? 1 + c_.channels : m_ + c_.channels;
     const int64_t tasks = ceil_div(n_ * c_.images * (direct_ ? c_.groups : 1), kTasks);
-    return max(4 * W, min(near / max(per_place, 1), tasks));
+    return max(min(8 * W, tasks), max(4 * W, min(near / max(per_place, 1), tasks)));
   }
   int64_t groups() const {
     const double work = static_cast<double>(m_ * max(k_, 1)) * static_cast<double>(runs_.length);
@@ -131,6 +132,7 @@ template <class T> class Correlator {
     T* const values = reinterpret_cast<T*>(scratch.as<std::byte>() + lanes_bytes + taps_bytes);
     frame.lanes(lanes, vectors, c_.channels);
     frame.taps(taps, c_.channels);
+    frame.clear(values, c_.channels);
     for (int64_t g = group0; g < group_end; ++g) {
       team.each(images * c_.channels, [&](int64_t q) {
         const int64_t image = image0 + q / c_.channels, channel = q % c_.channels;

@@ -53,39 +53,64 @@ struct Frame {
     }
   }
 
+  // The coordinates of a place.
+  void place(int64_t at, int64_t* to) const {
+    const int64_t row = c->of[2].places, line = at / row, lines = c->of[1].places;
+    to[0] = line / lines, to[1] = line % lines, to[2] = at % row;
+  }
   // Of `channels` channels of all images; two vectors may be read from each value.
   template <class T> int64_t elements(int64_t channels) const { return images * channels * channel + 2 * kLanes<T>; }
 
-  // Where place j of the run lies beyond the first one; a frame has `channels`.
-  int64_t offset(int64_t j, int64_t channels) const {
-    int64_t at[kAxes];
-    place(first + (images > 1 ? j % count : j), at);
-    const int64_t image = images > 1 ? j / count : 0;
-    return image * channels * channel + ((at[0] - low[0]) * size[1] + at[1] - low[1]) * size[2] + at[2] - low[2];
-  }
-  // All places, in vectors: to[j / L] are places j to j + L - 1.
+  // All places, in vectors: to[j] are places j L to j L + L - 1; a frame has `channels`.
   template <class T> void lanes(Lanes<T>* to, int64_t vectors, int64_t channels) const {
     constexpr int L = kLanes<T>;
-    const int64_t all = images * count;
-    for (int64_t j = 0; j < vectors; ++j)
-      to[j] =
-          Lanes<T>(static_cast<int>(max(0, min(L, all - j * L))), [&](int i) { return offset(j * L + i, channels); });
+    const int64_t row = c->of[2].places, lines = c->of[1].places;
+    int64_t at[kAxes], left = images * count, image = 0;
+    place(first, at);
+    auto here = [&] {
+      return image * channels * channel + ((at[0] - low[0]) * size[1] + at[1] - low[1]) * size[2] + at[2] - low[2];
+    };
+    auto next_line = [&] {
+      at[2] = 0;
+      if (++at[1] == lines) at[1] = 0, ++at[0];
+      if (at[0] == c->of[0].places) at[0] = 0, ++image;
+    };
+    for (int64_t j = 0; j < vectors; ++j, left -= L) {
+      if (left >= L && row - at[2] >= L) {
+        to[j].set_row(here());
+        if ((at[2] += L) == row) next_line();
+      } else {
+        to[j].set(static_cast<int>(max(0, min(L, left))), [&] {
+          const int64_t place = here();
+          if (++at[2] == row) next_line();
+          return place;
+        });
+      }
+    }
   }
   // Where the first place of a frame meets each (channel, tap).
   void taps(int32_t* to, int64_t channels) const {
     const Axis* const a = c->of;
-    for (int64_t n = 0; n < channels; ++n)
-      for (int64_t t0 = 0; t0 < a[0].taps; ++t0)
-        for (int64_t t1 = 0; t1 < a[1].taps; ++t1)
-          for (int64_t t2 = 0; t2 < a[2].taps; ++t2) {
-            const int64_t t[] = {t0, t1, t2};
-            int64_t which = 0, at = 0;
-            for (int d = 0; d < kAxes; ++d) {
-              const int64_t beyond = a[d].shift + t[d] * a[d].shift_step - a[d].least_shift();
-              which = which * a[d].step + beyond % a[d].step, at = at * size[d] + beyond / a[d].step;
-            }
-            *to++ = static_cast<int32_t>(n * channel + which * part + at);
-          }
+    // What a tap of an axis adds.
+    auto shift = [&](int d, int64_t t) {
+      const int64_t beyond = a[d].shift + t * a[d].shift_step - a[d].least_shift();
+      int64_t part_step = part, place_step = 1;
+      for (int e = d + 1; e < kAxes; ++e) part_step *= a[e].step, place_step *= size[e];
+      return beyond % a[d].step * part_step + beyond / a[d].step * place_step;
+    };
+    const int64_t count = c->taps();
+    int32_t* at = to;
+    for (int64_t t0 = 0; t0 < a[0].taps; ++t0)
+      for (int64_t t1 = 0; t1 < a[1].taps; ++t1) {
+        const int64_t line = shift(0, t0) + shift(1, t1);
+        for (int64_t t2 = 0; t2 < a[2].taps; ++t2) *at++ = static_cast<int32_t>(line + shift(2, t2));
+      }
+    for (int64_t n = 1; n < channels; ++n)
+      for (int64_t t = 0; t < count; ++t) *at++ = static_cast<int32_t>(to[t] + n * channel);
+  }
+  // Zeros around what `fill` copies.
+  template <class T> void clear(T* to, int64_t channels) const {
+    memset(to, 0, static_cast<size_t>(elements<T>(channels)) * sizeof(T));
   }
   // The frame of `channels` channels of an image, which begin at `from`.
   template <class T> void fill(T* to, const T* from, int64_t channels) const {
@@ -98,10 +123,6 @@ struct Frame {
   }
 
  private:
-  void place(int64_t at, int64_t* to) const {
-    const int64_t row = c->of[2].places, line = at / row, lines = c->of[1].places;
-    to[0] = line / lines, to[1] = line % lines, to[2] = at % row;
-  }
   // Whether a tap meets what lies r beyond a multiple of the step.
   bool met(int axis, int64_t r) const {
     const Axis& a = c->of[axis];
@@ -110,29 +131,36 @@ struct Frame {
       if ((a.shift + t * a.shift_step - a.least_shift()) % a.step == r) return true;
     return false;
   }
+  // Places of a part that exist along an axis, for what lies r beyond a multiple of the step.
+  struct Inside {
+    int64_t from, begin, end;  // where the first place of the part lies
+
+    Inside(const Axis& a, int64_t begin_, int64_t size, int64_t r)
+        : from(begin_ + r),
+          begin(min(size, from < 0 ? ceil_div(-from, a.step) : 0)),
+          end(max(begin, min(size, a.seen > from ? ceil_div(a.seen - from, a.step) : 0))) {}
+  };
   template <class T> void fill_part(T* to, const T* from, int64_t r0, int64_t r1, int64_t r2) const {
     const Axis* const a = c->of;
-    const int64_t x = begin[2] + r2, step = a[2].step, n = size[2];
-    // Places [inside, end) of a row exist.
-    const int64_t inside = min(n, x < 0 ? ceil_div(-x, step) : 0),
-                  end = max(inside, min(n, a[2].seen > x ? ceil_div(a[2].seen - x, step) : 0));
-    for (int64_t i = 0; i < size[0]; ++i)
-      for (int64_t j = 0; j < size[1]; ++j, to += n) {
-        const int64_t y0 = begin[0] + r0 + i * a[0].step, y1 = begin[1] + r1 + j * a[1].step;
-        if (y0 < 0 || y0 >= a[0].seen || y1 < 0 || y1 >= a[1].seen) {
-          for (int64_t q = 0; q < n; ++q) to[q] = T(0);
-          continue;
-        }
-        const T* const row = from + (y0 * a[1].seen + y1) * a[2].seen + x;
-        for (int64_t q = 0; q < inside; ++q) to[q] = T(0);
-        if (step == 1)
-          for (int64_t q = inside; q < end; ++q) to[q] = row[q];
+    const Inside x(a[0], begin[0], size[0], r0), y(a[1], begin[1], size[1], r1), z(a[2], begin[2], size[2], r2);
+    const int64_t step = a[2].step, n = z.end - z.begin;
+    for (int64_t i = x.begin; i < x.end; ++i)
+      for (int64_t j = y.begin; j < y.end; ++j) {
+        const T* const row = from + ((x.from + i * a[0].step) * a[1].seen + y.from + j * a[1].step) * a[2].seen +
+                             z.from + z.begin * step;
+        T* const line = to + (i * size[1] + j) * size[2] + z.begin;
+        if (step == 1) copy(line, row, n);
         else if (step == 2)
-          for (int64_t q = inside; q < end; ++q) to[q] = row[2 * q];
+          for (int64_t q = 0; q < n; ++q) line[q] = row[2 * q];
         else
-          for (int64_t q = inside; q < end; ++q) to[q] = row[q * step];
-        for (int64_t q = end; q < n; ++q) to[q] = T(0);
+          for (int64_t q = 0; q < n; ++q) line[q] = row[q * step];
       }
+  }
+  template <class T> RV_INLINE static void copy(T* to, const T* from, int64_t n) {
+    constexpr int L = kLanes<T>;
+    int64_t q = 0;
+    for (; q + L <= n; q += L) gemm::store(to + q, gemm::load(from + q));
+    if (q < n) gemm::store_n(to + q, gemm::load_n(from + q, static_cast<int>(n - q)), static_cast<int>(n - q));
   }
 };
 

@@ -47,19 +47,21 @@ template <class T> struct Lanes {
   Kind kind;
   int32_t at[kLanes<T>];
 
-  // offset(j): of the places from j on.
-  template <class F> Lanes(int places, F&& offset) : first(0), count(places), kind(far), at{} {
-    constexpr int L = kLanes<T>;
-    if (count == 0) return;
-    first = static_cast<int32_t>(offset(0));
-    bool side_by_side = count == L;
+  Lanes() = default;
+  // Places from `place` on, side by side.
+  RV_INLINE void set_row(int64_t place) {
+    first = static_cast<int32_t>(place), count = kLanes<T>, kind = row;
+    for (int i = 0; i < kLanes<T>; ++i) at[i] = i;
+  }
+  // next(): where each of the places lies, one after the other.
+  template <class F> RV_INLINE void set(int places, F&& next) {
+    count = places, kind = far, first = places > 0 ? static_cast<int32_t>(next()) : 0;
     int32_t reach = 0;
-    for (int i = 0; i < count; ++i) {
-      at[i] = static_cast<int32_t>(offset(i)) - first;
-      side_by_side = side_by_side && at[i] == i;
+    for (int i = 0; i < kLanes<T>; ++i) {
+      at[i] = 0 < i && i < places ? static_cast<int32_t>(next()) - first : 0;
       reach = at[i] > reach ? at[i] : reach;
     }
-    kind = side_by_side ? row : reach < 2 * L ? near : far;
+    if (reach < 2 * kLanes<T>) kind = near;
   }
 
   // What a tap at `frame` meets: two vectors may be read from there.
