@@ -308,12 +308,12 @@ const char* check_back(const Args& args) {
 extern const Kernel k_max_pool = {.attrs = conv::PoolAttrs::schema,
                                   .run = conv::run,
                                   .cost = conv::cost,
-                                  .shared = conv::packed_bytes,
+                                  .shared = packed_bytes,
                                   .check = conv::check};
 extern const Kernel k_max_pool_grad = {.attrs = conv::PoolAttrs::schema,
                                        .run = conv::run_back,
                                        .cost = conv::cost_back,
-                                       .shared = conv::packed_bytes,
+                                       .shared = packed_bytes,
                                        .check = conv::check_back};
 
 }  // namespace rv::RV_ISA
