@@ -9,11 +9,12 @@ from .prune import GradualPruning, Masks, prune
 from .quantize import load_quantized, quantize
 from .quantized import PackedLinear, QuantizedConv, QuantizedLayer, QuantizedLinear
 from .shrink import shrink
+from .sparse import SparseLinear, sparse
 
 __all__ = [
     "DistillationTrainer", "GradualPruning", "LowRankLinear", "Masks", "PackedLinear", "QuantizedConv", "QuantizedLayer",
-    "QuantizedLinear", "fake_quantize", "load_quantized", "low_rank", "notes", "prune", "quantization_aware", "quantize",
-    "shrink",
+    "QuantizedLinear", "SparseLinear", "fake_quantize", "load_quantized", "low_rank", "notes", "prune",
+    "quantization_aware", "quantize", "shrink", "sparse",
 ]  # fmt: skip
 
 __dir__ = _listing(globals())

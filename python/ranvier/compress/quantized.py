@@ -19,6 +19,17 @@ from ..ops.shape import squeeze, unsqueeze
 from ..tensor import Tensor
 
 
+def hold(layer: Module, **arrays: np.ndarray | None) -> None:
+    """Make copies of `arrays` buffers of `layer`."""
+    for name, array in arrays.items():
+        if array is None:
+            layer.register_buffer(name, None)
+            continue
+        held = aligned_full(array.shape, 0, array.dtype)
+        np.copyto(held, array)
+        layer.register_buffer(name, from_numpy(held))
+
+
 class QuantizedLayer(Module):
     """What they have in common.
 
@@ -29,14 +40,6 @@ class QuantizedLayer(Module):
     scale: Tensor
     bias: Tensor | None
     activations: str  # "int8", "dynamic" or "float32"
-
-    def _hold(self, **arrays: Any) -> None:
-        for name, array in arrays.items():
-            if array is not None:
-                held = aligned_full(array.shape, 0, array.dtype)
-                np.copyto(held, array)
-                array = from_numpy(held)
-            self.register_buffer(name, array)
 
     def dequantized(self) -> np.ndarray:
         """The weights as float32, in the shape of the layer's that this one replaced."""
@@ -82,7 +85,7 @@ class _ProductLayer(QuantizedLayer):
     def _quantize(self, layer: Module, stored: np.ndarray | None, per_channel: bool) -> None:
         w, scale = _bytes_of(_float32_weight(layer), per_channel)
         sums = w.reshape(w.shape[0], -1).sum(1, dtype=np.int32)
-        self._hold(weight=self._packed(w), scale=scale, sums=sums, input_range=stored, bias=_bias_of(layer))
+        hold(self, weight=self._packed(w), scale=scale, sums=sums, input_range=stored, bias=_bias_of(layer))
         self.activations = "dynamic" if stored is None else "int8"
 
     def _packed(self, w: np.ndarray) -> np.ndarray:
@@ -185,8 +188,8 @@ class PackedLinear(QuantizedLayer):
         q = np.rint(groups / scale[:, :, None]).clip(-most, most).astype(np.int8)
         q = q.reshape(padded.shape)[:, : w.shape[1]]
         packed = int8.pack(q) if bits == 8 else int8.pack_halves(q)
-        self._hold(
-            weight=packed, scale=int8.pack_scales(scale), group=np.array([self.group_size]), bias=_bias_of(layer)
+        hold(
+            self, weight=packed, scale=int8.pack_scales(scale), group=np.array([self.group_size]), bias=_bias_of(layer)
         )
 
     def dequantized(self) -> np.ndarray:

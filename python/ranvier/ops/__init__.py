@@ -42,6 +42,9 @@ from . import (
 from . import (
     sort as _sort,
 )
+from . import (
+    sparse as _sparse,
+)
 from .activation import *  # noqa: F403
 from .compare import *  # noqa: F403
 from .composed import *  # noqa: F403
