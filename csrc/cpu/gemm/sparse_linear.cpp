@@ -4,6 +4,7 @@
 #include "core/kernel.h"
 #include "cpu/gemm/epilogue.h"
 #include "cpu/int8/operands.h"
+#include "cpu/simd/transpose.h"
 
 namespace rv::RV_ISA {
 namespace gemm {
@@ -13,7 +14,7 @@ RV_ATTRS(SparseAttrs, (bool, bias), (ProgramAttrs, epilogue));
 
 using V = Vec<float>;
 constexpr int kVectors = 4;  // of rows at a time
-constexpr int64_t kWidth = kVectors * V::N, kTaskRows = 64;
+constexpr int64_t kWidth = kVectors * V::N, kTaskRows = 64, kAtOnce = 4;
 
 struct Sparse {
   const SparseAttrs& a;
@@ -55,12 +56,20 @@ struct Sparse {
     team.each(blocks() * across, [&](int64_t task) {
       const int64_t b = task / across, rows = min(kWidth, m - b * kWidth), first = task % across * kTaskRows;
       const float* const from = turned + b * k * kWidth;
-      for (int64_t j = first; j < min(n, first + kTaskRows); ++j) {
-        alignas(64) float y[kWidth];
-        if (rows > V::N) product<kVectors>(values, columns, starts[j], starts[j + 1], from, y);
-        else product<1>(values, columns, starts[j], starts[j + 1], from, y);
-        const float add = bias ? bias[j] : 0.0f;
-        for (int64_t r = 0; r < rows; ++r) out[(b * kWidth + r) * n + j] = bias ? y[r] + add : y[r];
+      const int64_t end = min(n, first + kTaskRows);
+      for (int64_t j = first; j < end; j += kAtOnce) {
+        alignas(64) float y[kAtOnce][kWidth];
+        const int64_t now = min(kAtOnce, end - j);
+        for (int64_t q = 0; q < now; ++q) {
+          const V add(bias ? bias[j + q] : 0.0f);
+          if (rows > V::N) product<kVectors>(values, columns, starts[j + q], starts[j + q + 1], from, add, y[q]);
+          else product<1>(values, columns, starts[j + q], starts[j + q + 1], from, add, y[q]);
+        }
+        float* const to = out + b * kWidth * n + j;
+        const int64_t whole = now == kAtOnce ? rows / 4 * 4 : 0;
+        for (int64_t r = 0; r < whole; r += 4) transpose4(y[0] + r, kWidth, to + r * n, n);
+        for (int64_t r = whole; r < rows; ++r)
+          for (int64_t q = 0; q < now; ++q) to[r * n + q] = y[q][r];
       }
     });
     epilogue.run(args, own(), args.prepared, team);
@@ -77,9 +86,10 @@ struct Sparse {
   }
 
   template <int S>
-  static void product(const float* values, const int32_t* columns, int64_t i, int64_t end, const float* x, float* y) {
+  static void product(const float* values, const int32_t* columns, int64_t i, int64_t end, const float* x, V start,
+                      float* y) {
     V sums[S];
-    for (int s = 0; s < S; ++s) sums[s] = V(0.0f);
+    for (int s = 0; s < S; ++s) sums[s] = start;
     for (; i < end; ++i) {
       const V value(values[i]);
       const float* const column = x + columns[i] * kWidth;

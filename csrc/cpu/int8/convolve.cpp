@@ -3,6 +3,7 @@
 // few runs of bytes as they lie, so that none is copied: the rows of the product point into the image.
 #include "cpu/conv/space.h"
 #include "cpu/int8/operands.h"
+#include "cpu/simd/transpose.h"
 
 namespace rv::RV_ISA {
 namespace int8 {
@@ -164,23 +165,9 @@ struct Convolve {
 
   // The transpose: [column][row]; rows behind `count` become whatever lies there.
   static void turn(const int32_t* from, int32_t* to, int64_t count, int64_t columns) {
-    typedef int32_t Four __attribute__((vector_size(16)));
-    const auto get = [](const int32_t* p) {
-      Four v;
-      memcpy(&v, p, sizeof v);
-      return v;
-    };
     for (int64_t i = 0; i < count; i += 4)
-      for (int64_t j = 0; j < columns; j += 4) {
-        const int32_t* const p = from + i * kBlockColumns + j;
-        const Four a = get(p), b = get(p + kBlockColumns), c = get(p + 2 * kBlockColumns),
-                   d = get(p + 3 * kBlockColumns);
-        const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
-                   AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-        const Four rows[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
-                              __builtin_shufflevector(AB, CD, 0, 1, 4, 5), __builtin_shufflevector(AB, CD, 2, 3, 6, 7)};
-        for (int q = 0; q < 4; ++q) memcpy(to + (j + q) * kBlockRows + i, &rows[q], sizeof(Four));
-      }
+      for (int64_t j = 0; j < columns; j += 4)
+        transpose4(from + i * kBlockColumns + j, kBlockColumns, to + j * kBlockRows + i, kBlockRows);
   }
 
   static void finish(const Columns& of, const Range& range, int64_t column, const int32_t* sums, int64_t count,

@@ -41,6 +41,7 @@ from .require import require as require
 from .optim import scale_all as scale_all
 from . import scan as scan
 from . import shape as shape
+from . import sparse as sparse
 from . import standardize as standardize
 from .optim import total_norm as total_norm
 from . import trigonometry as trigonometry
