@@ -48,6 +48,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "torch.nn.parallel": (".shims.layers",),
     "torch.nn.parameter": ("ranvier.nn",),
     "torch.nn.utils": (".shims.utils", "ranvier.nn.utils"),
+    "torch.nn.utils.rnn": ("ranvier.nn.utils.rnn",),
     "torch.optim": ("ranvier.optim",),
     "torch.optim.lr_scheduler": ("ranvier.optim.lr_scheduler",),
     "torch.optim.optimizer": ("ranvier.optim",),
