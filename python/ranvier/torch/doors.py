@@ -48,6 +48,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "torch.nn.parallel": (".shims.layers",),
     "torch.nn.parameter": ("ranvier.nn",),
     "torch.nn.utils": (".shims.utils", "ranvier.nn.utils"),
+    "torch.nn.utils.parametrizations": ("ranvier.nn.utils.parametrizations",),
+    "torch.nn.utils.parametrize": ("ranvier.nn.utils.parametrize",),
     "torch.nn.utils.rnn": ("ranvier.nn.utils.rnn",),
     "torch.optim": ("ranvier.optim",),
     "torch.optim.lr_scheduler": ("ranvier.optim.lr_scheduler",),
