@@ -182,6 +182,10 @@ def test_what_cannot_be_quantised_is_named():
     small = quiet(model, rv.randn(4, 8, 3, 3), skip="3")
     assert [line.split(" stays")[0] for line in notes(small)] == ["layer '0'", "layer '3'"]
     assert type(small[0]) is nn.Conv2d and type(small[2]) is rv.compress.QuantizedLinear
+    other = nn.Sequential(nn.ConvTranspose1d(3, 4, 2), nn.Linear(5, 2))
+    assert notes(quiet(other, rv.randn(2, 3, 4))) == [
+        "layer '0' stays in float32: it is a ConvTranspose1d, no linear layer or convolution"
+    ]
 
 
 def test_a_shared_layer_is_not_folded():

@@ -105,6 +105,11 @@ def quantize(
             continue
         result = replaced(result, name, _made(layer, weights, activations, per_channel, ranges.get(name), group_size))
     result.eval()
+    left += [
+        f"layer {name!r} stays in float32: it is a {type(m).__name__}, no linear layer or convolution"
+        for name, m in result.named_modules()
+        if name not in layers and any(p.ndim > 1 for p in m.parameters(recurse=False))
+    ]
     note(result, left)
     if batches:
         _warn_if_slower(model, result, batches[0])
