@@ -113,6 +113,19 @@ void multiply(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, const 
   gemm::run_tile(job);
 }
 
+// c[rows, width] (+)= a[rows, k] b[k, width], all by rows that lie in place.
+template <class T>
+void spread(int64_t rows, int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_row, T* c, int64_t c_row,
+            int64_t width, bool accumulate) {
+  if (width == 0 || k == 0) return;
+  gemm::TileJob<T> job;
+  job.a = gemm::TileA<T>::in_place(a, a_row, 1);
+  job.b = b, job.bias = nullptr, job.b_row = b_row, job.b_panel = kQueries<T>;
+  job.c = c, job.c_row = c_row, job.rows = rows, job.cols = width, job.k = k;
+  job.accumulate = accumulate, job.runs = false, job.far = false;
+  gemm::run_tile(job);
+}
+
 // Scores of keys [j, j + count) and a panel, masked: -inf where a query must not see a key.
 template <class T> class Scores {
   using V = Vec<T>;
@@ -125,6 +138,21 @@ template <class T> class Scores {
 
   Scores(const Problem& p, const Panel& panel, T* scratch)
       : p_(p), panel_(panel), rows_(scratch), turned_(scratch + kKeys * Q) {}
+
+  // The keys before `end` without the last ones that the mask hides from all queries alike.
+  int64_t seen(int64_t end) const {
+    while (end > 0 && hidden(end - 1, 1)) --end;
+    return end;
+  }
+
+  // What the mask and causality add to the score of a query with a key.
+  T added(int64_t query, int64_t key) const {
+    if (p_.causal && key > panel_.begin + query) return -static_cast<T>(__builtin_inf());
+    if (!p_.mask) return 0;
+    T value = 0;
+    with_mask(key, [&](auto* m) { value = added(m[query * p_.mask->stride[2]]); });
+    return value;
+  }
 
   // Whether the mask hides these keys from all queries alike.
   bool hidden(int64_t j, int64_t count) const {
@@ -145,21 +173,23 @@ template <class T> class Scores {
 
   // Factors of the dropout, by which weights are multiplied.
   const T* factors(int64_t j, int64_t count) const {
-    const int64_t stride = p_.key->stride[0], row_blocks = ceil_div(p_.keys, 4);
-    const uint64_t seed = static_cast<uint64_t>(p_.key->ptr<int64_t>()[0]),
-                   first = static_cast<uint64_t>(p_.key->ptr<int64_t>()[stride]);
-    const double kept = 1 - p_.dropout;
-    const T value = static_cast<T>(kept > 0 ? 1 / kept : 0);
-    for (int64_t lane = 0; lane < panel_.count; ++lane) {
-      const int64_t line = (panel_.n * p_.heads + panel_.head) * p_.queries + panel_.begin + lane;
-      random_factors(seed, first + static_cast<uint64_t>(line * row_blocks + j / 4), count, threshold_of(kept), value,
-                     rows_ + lane * kKeys);
-    }
+    for (int64_t lane = 0; lane < panel_.count; ++lane) draw(lane, j, count, rows_ + lane * kKeys);
     across(turned_, rows_, kKeys, panel_.count, count);
     return turned_;
   }
+  // Those of one query, for all keys before `end`.
+  void factors(int64_t query, int64_t end, T* to) const { draw(query, 0, end, to); }
 
  private:
+  void draw(int64_t query, int64_t j, int64_t count, T* to) const {
+    const int64_t line = (panel_.n * p_.heads + panel_.head) * p_.queries + panel_.begin + query;
+    const uint64_t seed = static_cast<uint64_t>(p_.key->ptr<int64_t>()[0]),
+                   first = static_cast<uint64_t>(p_.key->ptr<int64_t>()[p_.key->stride[0]]);
+    const double kept = 1 - p_.dropout;
+    random_factors(seed, first + static_cast<uint64_t>(line * ceil_div(p_.keys, 4) + j / 4), count, threshold_of(kept),
+                   static_cast<T>(kept > 0 ? 1 / kept : 0), to);
+  }
+
   void mask(T* scores, int64_t j, int64_t count, int64_t lanes) const {
     if (p_.mask) {
       if (p_.mask->stride[2] == 0 || panel_.count == 1) by_key(scores, j, count, lanes);
@@ -211,6 +241,11 @@ template <class T> class Scores {
   const Panel panel_;
   T *rows_, *turned_;
 };
+
+// exp of scores less their greatest: never above 0, NaN stays.
+template <class T> RV_INLINE Vec<T> exp_below(Vec<T> x) {
+  return exp_sum(max(x, Vec<T>(Float<T>::kExpLow)), Vec<T>(-0.0));
+}
 
 // Lanes that a panel of `count` queries needs: one vector or two.
 template <class T> int64_t lanes_of(int64_t count) { return count <= gemm::kLanes<T> ? gemm::kLanes<T> : kQueries<T>; }

@@ -62,8 +62,8 @@ template <class T> struct Backward {
             for (int64_t i = 0; i < count * Q; ++i) d[i] = 0;
           const T* factor = p.dropout > 0 ? scores.factors(j, count) : nullptr;
           differences(w, d, factor, count, lanes, top, scale, delta);
-          spread(count, at.count, w, gs.at(begin), gs.row, dvs.at(j), dvs.row, p.depth);
-          spread(count, at.count, d, qs.at(begin), qs.row, dks.at(j), dks.row, p.width);
+          spread(count, at.count, w, Q, gs.at(begin), gs.row, dvs.at(j), dvs.row, p.depth, true);
+          spread(count, at.count, d, Q, qs.at(begin), qs.row, dks.at(j), dks.row, p.width, true);
           multiply(p.width, count, ks.at(j), 1, ks.row, d, dq, lanes, begun);
           begun = true;
         }
@@ -102,7 +102,7 @@ template <class T> struct Backward {
       const V center = load(top + lane), share = load(scale + lane), less = load(delta + lane);
       for (int64_t r = 0; r < count; ++r) {
         T *const x = w + r * Q + lane, *const y = d + r * Q + lane;
-        const V weight = exp(load(x) - center) * share;
+        const V weight = exp_below(load(x) - center) * share;
         V dw = load(y), kept = weight;
         if (factor) {
           const V f = load(factor + r * Q + lane);
@@ -112,18 +112,6 @@ template <class T> struct Backward {
         store(y, weight * (dw - less) * all);
       }
     }
-  }
-
-  // c[rows, width] += a[rows, k] b[k, width] for rows of a a panel wide.
-  static void spread(int64_t rows, int64_t k, const T* a, const T* b, int64_t b_row, T* c, int64_t c_row,
-                     int64_t width) {
-    if (width == 0) return;
-    gemm::TileJob<T> job;
-    job.a = gemm::TileA<T>::in_place(a, Q, 1);
-    job.b = b, job.bias = nullptr, job.b_row = b_row, job.b_panel = Q;
-    job.c = c, job.c_row = c_row, job.rows = rows, job.cols = width, job.k = k;
-    job.accumulate = true, job.runs = false, job.far = false;
-    gemm::run_tile(job);
   }
 };
 

@@ -47,6 +47,54 @@ template <class T> struct Forward {
            Rows<T>::copied(p.k) + Rows<T>::copied(p.v);
   }
 
+  // Few queries, as in decoding: their scores are products along the features, and each is a row.
+  static constexpr int64_t kFew = gemm::kInnerRows;
+  static int64_t few_elements(const Problem& p) { return 2 * (p.keys + N) * (kFew + 1) + p.depth * kFew; }
+
+  void few(const Panel& at) const {
+    const Scratch scratch((few_elements(p) + elements(p)) * static_cast<int64_t>(sizeof(T)));
+    T *s = scratch.as<T>(), *factor = s + (p.keys + N) * kFew, *own = factor + p.keys + N,
+      *copy = own + Scores<T>::kScratch;
+    const int64_t row = p.keys + N;
+    const Scores<T> scores(p, at, own);
+    const int64_t end = scores.seen(p.visible(at.begin + at.count));
+    Rows<T> qs(p.q, at.n, at.head), ks(p.k, at.n, at.head / p.groups), vs(p.v, at.n, at.head / p.groups);
+    const Rows<T> to(out, at.n, at.head);
+    qs.gather(p.queries, p.width, copy), copy += Rows<T>::copied(p.q);
+    ks.gather(end, p.width, copy), copy += Rows<T>::copied(p.k);
+    vs.gather(end, p.depth, copy);
+    const int rows = static_cast<int>(at.count), step = gemm::inner_cols<T>(at.count, p.width);
+    for (int64_t j = 0; j < end; j += step) {
+      const int cols = static_cast<int>(min(step, end - j));
+      gemm::pick_inner<T>(step, cols, rows)(p.width, qs.at(at.begin), qs.row, ks.at(j), ks.row, cols, s + j, row,
+                                            nullptr);
+    }
+    for (int64_t i = 0; i < at.count; ++i) {
+      T* const x = s + i * row;
+      for (int64_t j = 0; j < end; ++j) x[j] = x[j] * static_cast<T>(p.scale) + scores.added(i, j);
+      const T top = fold_row<Greatest>(x, end, lowest<T>(), itself);
+      const V center(top == lowest<T>() ? T(0) : top);
+      each_vector<T>(
+          end, [&](auto get, auto put, int64_t j)
+                   __attribute__((always_inline)) { put(x + j, exp_below(get(x + j) - center)); });
+      const T sum = fold_row<Plus>(x, end, T(0), itself);
+      if (p.dropout > 0) {
+        scores.factors(i, end, factor);
+        for (int64_t j = 0; j < end; ++j) x[j] *= factor[j];
+      }
+      if (tops) {
+        const int64_t line = (at.n * p.heads + at.head) * p.queries + at.begin + i;
+        tops[line] = top, sums[line] = sum;
+      }
+      const T share = sum == 0 ? T(0) : 1 / sum;
+      for (int64_t j = 0; j < end; ++j) x[j] *= share;
+    }
+    spread(at.count, end, s, row, vs.p, vs.row, to.at(at.begin), to.row, p.depth, false);
+    if (end == 0)
+      for (int64_t i = 0; i < at.count; ++i)
+        for (int64_t e = 0; e < p.depth; ++e) to.at(at.begin + i)[e] = 0;
+  }
+
   void panel(const Panel& at) const {
     const Scratch scratch(elements(p) * static_cast<int64_t>(sizeof(T)));
     T *q = scratch.as<T>(), *s = q + p.width * Q, *o = s + kKeys * Q, *top = o + p.depth * Q, *sum = top + Q,
@@ -89,22 +137,22 @@ template <class T> struct Forward {
     for (int64_t lane = 0; lane < lanes; lane += N) {
       T* const x = s + lane;
       V best = load(top + lane), before = best;
-      for (int64_t r = 0; r < count; ++r) best = max(best, load(x + r * Q));
-      const V center = select(best == V(lowest<T>()), V(T(0)), best);  // nothing seen yet
+      for (int64_t r = 0; r < count; ++r) best = Greatest::blind(best, load(x + r * Q));  // NaN shows in the sums
+      const V center = select(best == V(lowest<T>()), V(T(0)), best);                     // nothing seen yet
       V total[2] = {V(T(0)), V(T(0))};
       int64_t r = 0;
       for (; r + 2 <= count; r += 2)
         for (int k = 0; k < 2; ++k) {
-          const V e = exp(load(x + (r + k) * Q) - center);
+          const V e = exp_below(load(x + (r + k) * Q) - center);
           store(x + (r + k) * Q, e);
           total[k] += e;
         }
       if (r < count) {
-        const V e = exp(load(x + r * Q) - center);
+        const V e = exp_below(load(x + r * Q) - center);
         store(x + r * Q, e);
         total[0] += e;
       }
-      const V less = exp(before - center);
+      const V less = exp_below(before - center);
       store(shrink + lane, less);
       store(top + lane, best);
       store(sum + lane, load(sum + lane) * less + (total[0] + total[1]));
@@ -130,6 +178,10 @@ template <class T> void run_as(const Args& args, Team& team) {
   const bool stats = args.n_out == 3;
   const Forward<T> forward{p, args.out[0], stats ? args.out[1].ptr<T>() : nullptr,
                            stats ? args.out[2].ptr<T>() : nullptr};
+  if (p.queries <= Forward<T>::kFew && p.width > 0) {
+    team.each(p.batch * p.heads, [&](int64_t line) { forward.few({line / p.heads, line % p.heads, 0, p.queries}); });
+    return;
+  }
   const int64_t panels = p.panels(kQueries<T>);
   team.each(p.batch * p.heads * panels, [&](int64_t task) {
     const int64_t begin = task % panels * kQueries<T>, line = task / panels;

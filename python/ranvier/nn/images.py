@@ -240,7 +240,7 @@ def fold(
     out: Any = None
     for tap, (i, j) in enumerate(product(*map(range, kernel))):
         index = ((0, n, 1), (0, c, 1), (i * dh, oh, sh), (j * dw, ow, sw))
-        part = embed_op(columns[:, :, tap], shape=(n, c, height + 2 * ph, width + 2 * pw), index=index)
+        part = embed_op(columns[:, :, tap], shape=(n, c, height + 2 * ph, width + 2 * pw), indices=(index,))
         out = part if out is None else ops.add(out, part)
     out = out[:, :, ph : ph + height, pw : pw + width]
     return ops.squeeze(out, 0) if alone else out

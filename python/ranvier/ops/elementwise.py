@@ -84,7 +84,7 @@ _add = Op(
     "add", kind="elementwise", arity=2, saves="", flops=1, max_ulp=0.5, onnx="Add",
     reference=lambda xp, a, b: xp.add(a, b),
     vjp=lambda g, out, a, b: (g, g),
-    affine=lambda do, b: (None, b),
+    affine=lambda do, b: (None, b), sums=True,
 )  # fmt: skip
 _sub = of_numbers(
     "sub", arity=2, saves="", flops=1, max_ulp=0.5, onnx="Sub", neutral={1: 0},

@@ -115,7 +115,8 @@ def _scatter_reference(name: str, put: Any) -> Any:
 
 def _crop_vjp(g: Any, src: Any, index: Any) -> Any:
     """The gradient of the part of src that index uses, as a gradient of all of src."""
-    return g if src.shape == index.shape else embed_op(g, shape=src.shape, index=tuple((0, n, 1) for n in index.shape))
+    whole = tuple((0, n, 1) for n in index.shape)
+    return g if src.shape == index.shape else embed_op(g, shape=src.shape, indices=(whole,))
 
 
 def _scatter_vjp(g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int) -> tuple:

@@ -94,6 +94,8 @@ class Op:
             `f(do, *others, scale=, shift=)` gives the new ones.
         effect: it may raise, so that a graph keeps it though nothing reads its result; its attribute `rule` says of what.
         yields: "probabilities" where the results are that: losses that want raw scores warn of them.
+        sums: it adds two arrays. sum_of_calls: `sum_of_calls(attrs, attrs)` -> the attributes with which one call, of the
+            inputs of both, gives the sum of what two calls give; or None.
         onnx: the name in ONNX's standard op set, if there is one.
     """
 
@@ -124,6 +126,8 @@ class Op:
         epilogue: bool = False,
         affine: Callable | None = None,
         absorb: tuple[int, Callable] | None = None,
+        sums: bool = False,
+        sum_of_calls: Callable | None = None,
         kernel: str | None = None,
         yields: str = "",
         effect: bool = False,
@@ -154,6 +158,7 @@ class Op:
         self.kernel = kernel or name
         self.yields, self.effect = yields, effect
         self.affine, self.absorb = affine, absorb
+        self.sums, self.sum_of_calls = sums, sum_of_calls
         self.neutral, self.setting, self.epilogue = neutral or {}, setting, epilogue
         self._calls = Recent(MAX_CALLS)  # slices with ever new bounds must not pile up
         self.default_call = self.bind()

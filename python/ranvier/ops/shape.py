@@ -168,7 +168,7 @@ def _spanned(part: Any, index: Index) -> tuple[Any, tuple]:
 
 def _slice_vjp(g: Any, out: Any, x: Any, *, index: Index) -> tuple:
     g, along = _spanned(g, index)
-    return (embed_op(g, shape=x.shape, index=along),)
+    return (embed_op(g, shape=x.shape, indices=(along,)),)
 
 
 slice_op = Op(
@@ -199,7 +199,7 @@ def beside(array: np.ndarray, like: Any) -> Any:
 def on_diagonal(x: Any, rows: int, columns: int, offset: int, dim1: int, dim2: int) -> Any:
     """Zeros, (rows, columns) in the axes (dim1, dim2), with x's last axis on their diagonal."""
     index = (*_whole(x.shape[:-1]), (max(0, -offset), x.shape[-1], 1))
-    full = embed_op(x, shape=(*x.shape[:-1], rows), index=index)  # along dim1; then only where it meets dim2
+    full = embed_op(x, shape=(*x.shape[:-1], rows), indices=(index,))  # along dim1; then only where it meets dim2
     full = expand(unsqueeze(full, -1), (*full.shape, columns))
     full = where(beside(np.eye(rows, columns, offset, dtype=bool), x), full, beside(np.zeros((), x.dtype), x))
     return movedim(full, (-2, -1), (dim1, dim2))
@@ -266,29 +266,49 @@ _copy = Op(
 )  # fmt: skip
 
 
-def _embed_infer(x: Aval, *, shape: tuple[int, ...], index: tuple) -> Spec:
-    return shape, x.dtype
+def _embed_infer(*parts: Aval, shape: tuple[int, ...], indices: tuple) -> Spec:
+    return shape, parts[0].dtype
 
 
-def _embed_reference(xp: Any, x: Any, *, shape: tuple[int, ...], index: tuple) -> Any:
-    out = np.zeros(shape, x.dtype)
-    out[as_slices(index)] = x
+def _embed_reference(xp: Any, *parts: Any, shape: tuple[int, ...], indices: tuple) -> Any:
+    out = np.zeros(shape, parts[0].dtype)
+    for x, index in zip(parts, indices):
+        out[as_slices(index)] = x if len(parts) == 1 else x + np.zeros((), x.dtype)
     return out
 
 
-def _encode_slice(*avals: Aval, index: tuple, **attrs: Any) -> dict[str, Any]:
-    return {"start": [start for start, _, _ in index], "step": [step for _, _, step in index]}
+def _encode_slices(indices: tuple) -> dict[str, Any]:
+    return {"start": [start for i in indices for start, _, _ in i], "step": [step for i in indices for _, _, step in i]}
+
+
+def _apart(a: Index, b: Index) -> bool:
+    """Whether two slices have no element in common, as is seen along one axis."""
+    for (i, n, s), (j, m, t) in zip(a, b):
+        ends = sorted((i, i + (n - 1) * s)), sorted((j, j + (m - 1) * t))
+        if ends[0][1] < ends[1][0] or ends[1][1] < ends[0][0] or abs(s) == abs(t) and s and (i - j) % s:
+            return True
+    return False
+
+
+def _sum_of_parts(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
+    if not all(_apart(i, j) for i in a["indices"] for j in b["indices"]):
+        return None
+    return {"shape": a["shape"], "indices": (*a["indices"], *b["indices"])}
 
 
 embed_op: Op = Op(
-    "embed", kind="kernel", attrs={"shape": (), "index": ()}, saves="",
+    "embed", kind="kernel", attrs={"shape": (), "indices": ((),)}, saves="",
     infer=_embed_infer, reference=_embed_reference,
-    vjp=lambda g, out, x, *, shape, index: (slice_op(g, index=index),),
-    encode=_encode_slice,
-    samples=[Sample(((2, 3),), {"shape": (5, 4), "index": ((1, 2, 2), (2, 3, -1))}),
-             Sample(((),), {"shape": (), "index": ()}),
-             Sample(((0,),), {"shape": (3,), "index": ((0, 0, 1),)})],
-    doc="zeros of `shape` with the slice `index` set to x: the adjoint of slice",
+    vjp=lambda g, out, *parts, shape, indices: tuple(slice_op(g, index=index) for index in indices),
+    encode=lambda *avals, shape, indices: _encode_slices(indices),
+    sum_of_calls=_sum_of_parts,
+    samples=[Sample(((2, 3),), {"shape": (5, 4), "indices": (((1, 2, 2), (2, 3, -1)),)}),
+             Sample(((),), {"shape": (), "indices": ((),)}),
+             Sample(((0,),), {"shape": (3,), "indices": (((0, 0, 1),),)}),
+             Sample(((2, 1, 7), (2, 2, 7)), {"shape": (2, 3, 7), "indices": (
+                 ((0, 2, 1), (1, 1, 1), (0, 7, 1)), ((0, 2, 1), (0, 2, 2), (0, 7, 1)))}),
+             Sample(((3,), (2,)), {"shape": (9,), "indices": (((0, 3, 2),), ((8, 2, -3),))})],
+    doc="zeros of `shape` with a slice of each part, which do not meet: the adjoint of slices",
 )  # fmt: skip
 
 
@@ -310,7 +330,7 @@ def _slice_put_vjp(g: Any, out: Any, x: Any, values: Any, *, index: tuple) -> tu
 slice_put_op = Op(
     "slice_put", kind="kernel", attrs={"index": ()}, saves="",
     infer=_slice_put_infer, reference=_slice_put_reference, vjp=_slice_put_vjp,
-    encode=_encode_slice,
+    encode=lambda *avals, index: _encode_slices((index,)),
     inplace={0: 0},
     samples=[Sample(((5, 4), (2, 4)), {"index": ((1, 2, 2), (3, 4, -1))}), Sample(((), ()), {"index": ()})],
     doc="x with the slice `index` replaced by values",

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from ..ir import Graph
 from .absorb import absorb
 from .fuse import fuse
+from .join import join
 from .recompute import recompute
 from .simplify import simplify
 
-PASSES = {"simplify": simplify, "absorb": absorb, "fuse": fuse, "recompute": recompute}
+PASSES = {"simplify": simplify, "absorb": absorb, "join": join, "fuse": fuse, "recompute": recompute}
 _off: set[str] = set()
 
 
