@@ -8,13 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import gpt
 from .networks import NETWORKS, training_step
 from .peak import Peak
 from .runner import US, Row, Settings, Target
 
+CASES = [*NETWORKS, gpt.network(gpt.SHAPES[0])]
 STEPS = 5
 MB = 1e6
-LIMITS = {"SimpleCNN, batch 64": 2, "residual network, batch 64": 2}  # times less than PyTorch
+LIMITS = dict.fromkeys((network.name for network in CASES), 2)  # times less than PyTorch
 
 
 def status(field: str) -> float:
@@ -27,7 +29,7 @@ def status(field: str) -> float:
 
 def growth(name: str, case: str, threads: int) -> float:
     """Of the resident set of this process, at its peak; `name` is the library's."""
-    (network,) = (n for n in NETWORKS if n.name == case)
+    (network,) = (n for n in CASES if n.name == case)
     if name == US:
         import ranvier as lib
         from ranvier import nn, optim  # noqa: F401
@@ -47,7 +49,7 @@ def growth(name: str, case: str, threads: int) -> float:
 
 def measure(settings: Settings, peak: Peak) -> list[Row]:
     rows = []
-    for network in NETWORKS:
+    for network in CASES:
         if not settings.wants(network.name):
             continue
         values = {}
