@@ -10,6 +10,7 @@ import ctypes
 import re
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,7 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
 def prepare(case: Case, dtype: str, peak: Peak) -> tuple[list[np.ndarray], int, int, int]:
     """Operands; operations and bytes; how many executions one native call shall make."""
     from ranvier.ops import OPS
+    from ranvier.ops.cost import cost_of
 
     op = OPS[case.op]
     rng = np.random.default_rng(0)
@@ -101,7 +103,7 @@ def prepare(case: Case, dtype: str, peak: Peak) -> tuple[list[np.ndarray], int, 
     specs = op.infer(*arrays, **full)
     outs = specs if isinstance(specs, list) else [specs]
     moved = sum(a.nbytes for a in arrays) + sum(int(np.prod(shape)) * np.dtype(d).itemsize for shape, d in outs)
-    flops = op.flops(*arrays, **full) if callable(op.flops) else op.flops * int(np.prod(outs[0][0]))
+    flops = cost_of(op, full, arrays, [SimpleNamespace(shape=shape) for shape, _ in outs]).instructions
     least = max(flops / peak.of(dtype), moved / peak.bytes / 10)  # seconds
     return arrays, flops, moved, int(min(256, max(1, 3e-4 / least)))
 

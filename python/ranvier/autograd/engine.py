@@ -148,6 +148,13 @@ def _seed(t: Any, g: Any) -> Any:
 
 def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: Any, leaf_hooks: bool = True) -> list:
     """The backward pass. `wanted` is None (accumulate into the leaves) or the tensors whose gradients to return."""
+    if local.tracer is None:
+        return _run(tensors, gradients, retain, create_graph, wanted, leaf_hooks)
+    with local.tracer.during("backward", ""):
+        return _run(tensors, gradients, retain, create_graph, wanted, leaf_hooks)
+
+
+def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: Any, leaf_hooks: bool) -> list:
     pending: dict[Node, list] = {}  # gradient of each output of nodes yet to come
     leaves: dict[int, list] = {}  # [leaf, gradient]
     results: list = [] if wanted is None else [None] * len(wanted)
@@ -187,18 +194,15 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
             if hooked:
                 hooks.of_node(node, slots)
             node.check_saved()
-            op, attrs = node.call.op, node.call.attrs
             inputs = [  # one that requires a gradient only since then gets none
                 t if node.needs >> k & 1 or not t._requires_grad else t.detach() for k, t in enumerate(node.inputs)
             ]
             outs = node.outs and [None if data is None else _output(node, i) for i, data in enumerate(node.outs)]
-            if node.n_outs == 1:
-                gs = op.vjp(slots[0], outs and outs[0], *inputs, **attrs)
+            if local.tracer is None:
+                _pull(node, slots, outs, inputs, pending, leaves)
             else:
-                gs = op.vjp(tuple(slots), outs and tuple(outs), *inputs, **attrs)
-            for t, g in zip(inputs, gs):
-                if g is not None and t._requires_grad:
-                    _give(t, g, pending, leaves)
+                with local.tracer.during("backward", getattr(node, "layer", "")):
+                    _pull(node, slots, outs, inputs, pending, leaves)
             if not retain:
                 node.release()
         if hooked and leaf_hooks:
@@ -214,6 +218,18 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
     finally:
         local.grad_enabled = before
     return results
+
+
+def _pull(node: Node, slots: list, outs: Any, inputs: list, pending: dict, leaves: dict) -> None:
+    """Give the gradients of one call's `inputs`, by its rule, to those that they belong to."""
+    op, attrs = node.call.op, node.call.attrs
+    if node.n_outs == 1:
+        gs = op.vjp(slots[0], outs and outs[0], *inputs, **attrs)
+    else:
+        gs = op.vjp(tuple(slots), outs and tuple(outs), *inputs, **attrs)
+    for t, g in zip(inputs, gs):
+        if g is not None and t._requires_grad:
+            _give(t, g, pending, leaves)
 
 
 def _give(t: Any, g: Any, pending: dict, leaves: dict) -> None:

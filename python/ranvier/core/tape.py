@@ -90,8 +90,8 @@ class Node:
     needs of inputs and outputs.
     """
 
-    # hooks: see hooks.py; often not set
-    __slots__ = ("call", "inputs", "needs", "outs", "n_outs", "versions", "number", "hooks")
+    # often not set: hooks (see hooks.py), and layer, where the call was traced
+    __slots__ = ("call", "inputs", "needs", "outs", "n_outs", "versions", "number", "hooks", "layer")
 
     def __init__(self, call: DifferentiableCall, inputs: tuple, outs: tuple):
         for t in inputs:

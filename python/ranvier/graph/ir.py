@@ -52,12 +52,16 @@ class Value(Traced):
 
 
 class Node:
-    """One call: `outputs = call(inputs)`, in `layer`."""
+    """One call: `outputs = call(inputs)`, in `layer`. phase: "forward"; "backward", for the gradients of what that layer
+    did; or "optimizer".
+    """
 
-    __slots__ = ("call", "inputs", "outputs", "layer")
+    __slots__ = ("call", "inputs", "outputs", "layer", "phase")
 
-    def __init__(self, call: Any, inputs: list[Value], outputs: list[Value], layer: str = ""):
-        self.call, self.inputs, self.outputs, self.layer = call, inputs, outputs, layer
+    def __init__(
+        self, call: Any, inputs: list[Value], outputs: list[Value], layer: str = "", phase: str = "forward"
+    ):
+        self.call, self.inputs, self.outputs, self.layer, self.phase = call, inputs, outputs, layer, phase
         for value in outputs:
             value.node = self
 
@@ -77,7 +81,7 @@ class Group(Node):
 
     def __init__(self, body: list[Node], inputs: list[Value], outputs: list[Value]):
         self.call, self._body = None, body
-        self.inputs, self.outputs, self.layer = inputs, outputs, body[0].layer
+        self.inputs, self.outputs, self.layer, self.phase = inputs, outputs, body[0].layer, body[0].phase
 
     @property
     def name(self) -> str:
@@ -127,9 +131,11 @@ class Graph:
     def constant(self, array: np.ndarray) -> Value:
         return Value(self, array.shape, array.dtype, "constant", data=array)
 
-    def add(self, call: Any, inputs: list[Value], specs: list, layer: str = "") -> Node:
+    def add(
+        self, call: Any, inputs: list[Value], specs: list, layer: str = "", phase: str = "forward"
+    ) -> Node:
         outputs = [Value(self, tuple(shape), dtype, "node") for shape, dtype in specs]
-        node = Node(call, inputs, outputs, layer)
+        node = Node(call, inputs, outputs, layer, phase)
         self.nodes.append(node)
         return node
 

@@ -29,6 +29,7 @@ class Tracer:
         """leaves: tensors whose .grad the function may use or set. named: ids of arrays that it knows on other ways."""
         self.graph = Graph()
         self.layers: list[str] = []  # the layers being called, outermost first
+        self.phase = "forward"
         self.paths: dict[int, str] = {}  # of modules, below the outermost one
         self.captured: dict[int, tuple[Any, Value]] = {}  # id -> tensor, value at the start
         self.views: dict[int, tuple[Any, Value]] = {}  # id -> view made here, what its base was then
@@ -69,7 +70,8 @@ class Tracer:
         values = [self.value_of(t) for t in inputs]
         specs = self.graph.infer(call, values)
         several = type(specs) is list
-        node = self.graph.add(call, values, specs if several else [specs], self.layers[-1] if self.layers else "")
+        layer = self.layers[-1] if self.layers else ""
+        node = self.graph.add(call, values, specs if several else [specs], layer, self.phase)
         return tuple(node.outputs) if several else node.outputs[0]
 
     def value_of(self, t: Any) -> Value:
@@ -148,7 +150,9 @@ class Tracer:
     @contextmanager
     def layer(self, module: Any) -> Iterator[None]:
         """Ops recorded inside belong to `module`; the trace holds while it stays what it is (Guards)."""
-        if not self.layers:
+        outermost, before = not self.layers, self.phase
+        if outermost:
+            self.phase = "forward"  # also what the closure of an optimizer's step calls
             for name, m in module.named_modules():
                 self.paths[id(m)] = name
         if id(module) not in self.modules:  # its outermost one, or called by one that does not hold it
@@ -160,6 +164,20 @@ class Tracer:
             yield
         finally:
             self.layers.pop()
+            self.phase = before
+
+    @contextmanager
+    def during(self, phase: str, layer: str | None = None) -> Iterator[None]:
+        """Ops recorded inside belong to this phase (see Node), and to `layer` where that is given."""
+        before, self.phase = self.phase, phase
+        if layer is not None:
+            self.layers.append(layer)
+        try:
+            yield
+        finally:
+            self.phase = before
+            if layer is not None:
+                self.layers.pop()
 
     def host_update(self, refresh: Callable) -> None:
         """Call `refresh()` before the next run after each Epoch: it writes numbers known to Python into captured arrays."""

@@ -92,7 +92,7 @@ blend: Op = Op(
     vjp=lambda g, out, x, *, dim, taps: (blend(g, dim=dim, taps=taps.transposed),),
     saves="",
     encode=_encode,
-    flops=lambda x, *, dim, taps: 2 * math.prod(x.shape) // max(x.shape[dim], 1) * taps.weights.size,
+    macs=lambda x, *, dim, taps: math.prod(x.shape) // max(x.shape[dim], 1) * taps.weights.size,
     terms=lambda x, *, dim, taps: taps.weights.shape[1],
     samples=(
         Sample(((1,),)),

@@ -235,7 +235,7 @@ def _backward_samples(inputs: Any) -> tuple[Sample, ...]:
 
 
 def _products(out: Any, w: Any) -> int:
-    return 2 * math.prod(out) * math.prod(w[1:])
+    return math.prod(out) * math.prod(w[1:])
 
 
 _convolve = Op(
@@ -247,7 +247,8 @@ _convolve = Op(
     vjp=_convolve_vjp,
     saves=("i1", "i0", ""),
     encode=_encode,
-    flops=lambda x, w, *bias, **attrs: _products(_convolve_infer(x, w, **attrs)[0], w.shape),
+    macs=lambda x, w, *bias, **attrs: _products(_convolve_infer(x, w, **attrs)[0], w.shape),
+    elements=lambda x, w, *bias, **attrs: len(bias) * math.prod(_convolve_infer(x, w, **attrs)[0]),
     terms=lambda x, w, *bias, **attrs: math.prod(w.shape[1:]),
     samples=_SAMPLES,
     absorb=(1, absorbed),
@@ -263,7 +264,7 @@ _convolve_input = Op(
     vjp=_convolve_input_vjp,
     saves=("i1", "i0"),
     encode=_encode,
-    flops=lambda g, w, **attrs: _products(g.shape, w.shape),
+    macs=lambda g, w, **attrs: _products(g.shape, w.shape),
     terms=lambda g, w, *, groups, **attrs: math.prod(w.shape) // groups // w.shape[1],
     samples=(
         *_backward_samples(lambda x, w, out: ((out, w), x[2:])),
@@ -281,7 +282,7 @@ _convolve_weight = Op(
     vjp=_convolve_weight_vjp,
     saves=("i1", "i0"),
     encode=_encode,
-    flops=lambda x, g, *, size, groups, **attrs: 2 * math.prod(g.shape) * x.shape[1] // groups * math.prod(size),
+    macs=lambda x, g, *, size, groups, **attrs: math.prod(g.shape) * x.shape[1] // groups * math.prod(size),
     terms=lambda x, g, **attrs: g.shape[0] * math.prod(g.shape[2:]),
     samples=_backward_samples(lambda x, w, out: ((x, out), w[2:])),
 )

@@ -109,6 +109,8 @@ def _record(call: Call, inputs: tuple, out: Any) -> Any:
     several = type(out) is tuple
     results = [wrap(data) for data in (out if several else (out,))]
     node = Node(call, inputs, tuple([t._data if t._data.dtype.kind == "f" else t for t in results]))
+    if local.tracer is not None:
+        node.layer = local.tracer.layers[-1] if local.tracer.layers else ""
     for index, t in enumerate(results):
         if t._data.dtype.kind == "f":
             t._requires_grad, t._node, t._index = True, node, index

@@ -6,6 +6,7 @@ times the last value wins, and sums are taken in order of position, for any numb
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -146,7 +147,7 @@ _scatter_add: Op = Op(
     infer=_scatter_infer("scatter_add"),
     reference=_scatter_reference("scatter_add", np.add.at),
     vjp=lambda g, out, x, index, src, *, dim: (g, None, _crop_vjp(_gather(g, index, dim=dim), src, index)),
-    flops=lambda x, index, src, *, dim: int(np.prod(index.shape)),
+    elements=lambda x, index, src, *, dim: math.prod(index.shape),
     terms=lambda x, index, src, *, dim: 1 + (index.shape[dim] if index.shape else 1),
     samples=[*_SCATTER_SAMPLES, Sample(((3,), np.array([0, 2, 0, 0, -1]), (5,)), {"dim": 0})],
     doc="input with out[.., index[.., i, ..], ..] += src[.., i, ..] along dim",
@@ -223,6 +224,9 @@ def _index_put_vjp(g: Any, out: Any, x: Any, values: Any, *indices: Any, axes: t
 index_put_op: Op = Op(
     "index_put", kind="kernel", attrs={"axes": (0,), "accumulate": False}, saves="i2-", inplace={0: 0},
     infer=_index_put_infer, reference=_index_put_reference, vjp=_index_put_vjp,
+    elements=lambda x, values, *indices, axes, accumulate: (
+        math.prod(_check_tuple("index_put", x, indices, axes)[1]) if accumulate else 0
+    ),
     terms=lambda x, values, *indices, axes, accumulate: 1 + max(int(np.prod(i.shape)) for i in indices),
     onnx="ScatterND",
     samples=[

@@ -140,9 +140,9 @@ def _matmul_terms(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool, pre
     return _matrix(a.shape, transpose_a)[1]
 
 
-def _matmul_flops(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool, precision: str) -> int:
+def _matmul_macs(a: Aval, b: Aval, *, transpose_a: bool, transpose_b: bool, precision: str) -> int:
     shape, _ = _matmul_infer(a, b, transpose_a=transpose_a, transpose_b=transpose_b, precision=precision)
-    return 2 * _product(shape) * _matrix(a.shape, transpose_a)[1]
+    return _product(shape) * _matrix(a.shape, transpose_a)[1]
 
 
 _matmul = Op(
@@ -154,7 +154,7 @@ _matmul = Op(
     ),
     vjp=_matmul_vjp,
     encode=_encode,
-    flops=_matmul_flops, terms=_matmul_terms, onnx="MatMul",
+    macs=_matmul_macs, terms=_matmul_terms, onnx="MatMul",
     samples=[
         Sample(((3, 4), (4, 5))), Sample(((1, 1), (1, 1))), Sample(((17, 33), (33, 40))), Sample(((1, 70), (70, 37))),
         Sample(((37, 70), (70, 1))), Sample(((33, 100), (45, 100)), {"transpose_b": True}),
@@ -208,9 +208,8 @@ def _linear_op(name: str, encode: Any, doc: str) -> Op:
         name, kind="kernel", attrs={"precision": "highest"}, saves=("i1", "i0"), kernel="matmul", epilogue=True,
         absorb=(-1, absorbed), setting=get_float32_matmul_precision,
         infer=_linear_infer, reference=_linear_reference, vjp=_linear_vjp, encode=encode,
-        flops=lambda *inputs, **attrs: (
-            (2 * inputs[0].shape[-1] + len(inputs) - 2) * _product(_linear_infer(*inputs, **attrs)[0])
-        ),
+        macs=lambda *inputs, **attrs: inputs[0].shape[-1] * _product(_linear_infer(*inputs, **attrs)[0]),
+        elements=lambda *inputs, **attrs: (len(inputs) - 2) * _product(_linear_infer(*inputs, **attrs)[0]),
         terms=lambda *inputs, precision: inputs[0].shape[-1], onnx="Gemm",
         samples=[
             Sample(((32, 10), (64, 10), (64,))), Sample(((1, 64), (1, 64), (1,))), Sample(((7, 100), (33, 100))),

@@ -54,7 +54,7 @@ class UpdateRule(Op):
         flags = {"maximize": False, **(flags or {})}
         super().__init__(
             name, kind="optimizer", attrs=flags, infer=self._infer, reference=self._reference, saves="",
-            inplace=self._shared, doc=formula.__doc__ or "",
+            elements=self._elements, inplace=self._shared, doc=formula.__doc__ or "",
         )  # fmt: skip
         del self.samples  # made when asked for: imports stay quick
 
@@ -124,6 +124,32 @@ class UpdateRule(Op):
     def _shared(self, n_inputs: int, **flags: bool) -> dict[int, int]:
         n, scalars, kinds = self._count(n_inputs, flags)
         return {k * n + i: 1 + (k + (k > 0)) * n + i for k in range(1 + scalars + kinds) for i in range(n)}
+
+    def _elements(self, hyper: Aval, *tensors: Aval, **flags: bool) -> int:
+        n, _, _ = self._count(1 + len(tensors), flags)
+        return sum(math.prod(p.shape) for p in tensors[:n]) * self._operations(**flags)
+
+    def _operations(self, maximize: bool, **flags: bool) -> int:
+        """How many operations the formula has for an element, in a step that is not one of the first."""
+
+        class Counted(np.ndarray):
+            found = 0
+
+            def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+                return count(function, inputs, kwargs)
+
+            def __array_function__(self, function: Any, types: Any, inputs: Any, kwargs: Any) -> Any:
+                return count(function, inputs, kwargs)
+
+        def count(function: Any, inputs: Any, kwargs: Any) -> Any:
+            Counted.found += 1
+            return function(*[np.asarray(x) for x in inputs], **kwargs).view(Counted)
+
+        h = SimpleNamespace(**dict.fromkeys(self.hyper, 0.5))
+        c = SimpleNamespace(**{**dict.fromkeys(self.scalars(**flags), 0.5), "step": 100})
+        kinds = len(self.states(maximize=maximize, **flags))
+        self.formula(h, c, *(np.ones(1).view(Counted) for _ in range(2 + kinds)), **flags)
+        return Counted.found + maximize
 
     @cached_property
     def samples(self) -> tuple[Sample, ...]:  # type: ignore[override]
@@ -337,7 +363,7 @@ _total_norm = Op(
     "total_norm", kind="kernel", attrs={"p": 2.0}, saves="",
     infer=lambda *tensors, p: ((), _same_floats("total_norm", tensors)),
     reference=_total_norm_reference,
-    flops=lambda *tensors, p: 2 * sum(math.prod(t.shape) for t in tensors),
+    elements=lambda *tensors, p: 2 * sum(math.prod(t.shape) for t in tensors),
     terms=lambda *tensors, p: sum(math.prod(t.shape) for t in tensors),
     samples=[Sample(((3, 5), (40,), (), (0, 2)), {"p": p}) for p in (2.0, 1.0, 3.0, 0.0, math.inf, -math.inf)],
     doc="(sum |x|^p)^(1/p) over the elements of all inputs; p may be 0 (nonzeros), inf or -inf",
@@ -356,7 +382,7 @@ _scale_all = Op(
     infer=_scale_all_infer,
     reference=lambda xp, factor, *tensors: tuple(t * factor for t in tensors),
     inplace=lambda n_inputs: {i: i + 1 for i in range(n_inputs - 1)},
-    flops=lambda factor, *tensors: sum(math.prod(t.shape) for t in tensors),
+    elements=lambda factor, *tensors: sum(math.prod(t.shape) for t in tensors),
     samples=[Sample(((), (3, 5), (40,), (0, 2)))],
     doc="each tensor times factor, in place",
 )  # fmt: skip

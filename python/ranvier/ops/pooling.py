@@ -120,6 +120,14 @@ def _max_reference(xp: Any, x: Any, *, size: Axes, training: bool, **attrs: Any)
     return (values, places) if training else values
 
 
+def _max_elements(x: Aval, *, size: Axes, **attrs: Any) -> int:
+    """How many elements all windows see."""
+    names = ("kernel", "stride", "padding", "dilation")
+    axes = zip(x.shape[2:], size, *(attrs[name] for name in names))
+    seen = [sum(len(_seen(i, n, m, *rest, adaptive=attrs["adaptive"])[0]) for i in range(m)) for n, m, *rest in axes]
+    return math.prod((*x.shape[:2], *seen))
+
+
 def _places_reference(xp: Any, x: Any, *, size: Axes, **attrs: Any) -> Any:
     values, places = _max_reference(xp, x, size=size, training=True, **attrs)
     return values, _plane_places(places, x.shape[2:], size, **attrs)
@@ -222,6 +230,7 @@ _max_pool = Op(
     saves="o1",
     extras=1,
     encode=_max_encode,
+    elements=_max_elements,
     samples=_MAX_SAMPLES,
     onnx="MaxPool",
 )
@@ -235,6 +244,7 @@ _max_pool_places = Op(
     vjp=_max_vjp,
     saves="o1",
     encode=_max_encode,
+    elements=_max_elements,
     samples=_MAX_SAMPLES,
 )
 
@@ -259,6 +269,7 @@ _max_pool_grad = Op(
     vjp=_grad_vjp,
     saves="i1",
     encode=_max_encode,
+    elements=lambda g, places, **attrs: math.prod(g.shape),
     terms=lambda g, places, *, kernel, **attrs: math.prod(kernel),
     samples=_grad_samples(),
     doc="what the gradient of a pooling's results gives back to the places that they came from",

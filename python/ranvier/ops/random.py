@@ -153,7 +153,7 @@ def _uniform_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low:
 
 uniform_op: Op = Op(
     "uniform", kind="kernel", attrs={"shape": (), "dtype": float32, "low": 0.0, "high": 1.0}, saves="",
-    infer=_float_infer("uniform"), reference=_uniform_reference, max_ulp=0,
+    flops=25, infer=_float_infer("uniform"), reference=_uniform_reference, max_ulp=0,
     samples=[*_FLOAT_SAMPLES, Sample((_KEYS[0],), {"shape": (33,), "low": -2.0, "high": 0.3})],
     doc="low + u (high - low), u uniform in [0, 1)",
 )  # fmt: skip
@@ -171,7 +171,7 @@ def _normal_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, mean:
 
 normal_op: Op = Op(
     "normal", kind="kernel", attrs={"shape": (), "dtype": float32, "mean": 0.0, "std": 1.0}, saves="",
-    infer=_float_infer("normal"), reference=_normal_reference, max_ulp=0,
+    flops=60, infer=_float_infer("normal"), reference=_normal_reference, max_ulp=0,
     samples=[*_FLOAT_SAMPLES, Sample((_KEYS[0],), {"shape": (33,), "mean": -2.0, "std": 0.3})],
     onnx="RandomNormal",
     doc="mean + std z, z of the standard normal distribution",
@@ -196,7 +196,7 @@ def _bernoulli_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, p:
 bernoulli_op: Op = Op(
     "bernoulli", kind="kernel", saves="",
     attrs={"shape": (), "dtype": float32, "p": 0.5, "value": 1.0},
-    infer=_bernoulli_infer, reference=_bernoulli_reference, max_ulp=0,
+    flops=25, infer=_bernoulli_infer, reference=_bernoulli_reference, max_ulp=0,
     samples=[
         *[Sample((_KEYS[0],), {"shape": (3, 50), "dtype": d, "p": 0.3}) for d in CODE],
         *[Sample((_KEYS[1],), {"shape": (9,), "p": p, "value": 1.25}) for p in (0.0, 1.0, 0.8)],
@@ -229,7 +229,7 @@ def _randint_reference(xp: Any, key: Any, *, shape: tuple, dtype: np.dtype, low:
 
 randint_op: Op = Op(
     "randint", kind="kernel", attrs={"shape": (), "dtype": int64, "low": 0, "high": 2}, saves="",
-    infer=_randint_infer, reference=_randint_reference, max_ulp=0,
+    flops=25, infer=_randint_infer, reference=_randint_reference, max_ulp=0,
     samples=[
         *[Sample((_KEYS[0],), {"shape": (5, 7), "dtype": d, "low": 2, "high": 90}) for d in CODE if d != bool_],
         *[Sample((_KEYS[1],), {"shape": s, "low": -5, "high": 2**40}) for s in _SHAPES],
@@ -247,7 +247,7 @@ def _randperm_infer(key: Aval, *, n: int) -> Spec:
 
 
 randperm_op: Op = Op(
-    "randperm", kind="kernel", attrs={"n": 0}, saves="",
+    "randperm", kind="kernel", attrs={"n": 0}, saves="", flops=50,
     infer=_randperm_infer,
     reference=lambda xp, key, *, n: np.argsort(
         _shaped(words_of(key, blocks(randperm_op, (n,), int64)), (n,)), kind="stable"

@@ -79,7 +79,12 @@ class Op:
         extras: how many trailing outputs are for vjp alone. The attribute `training` (False), which `Call.apply` sets where
             it records, tells infer, reference and encode to make them; callers see the other outputs only.
         kernel: name of the native kernel where it is not the op's.
-        flops: `flops(*avals, **attrs)` -> floating-point operations.
+        macs: `macs(*avals, **attrs)` -> multiply-adds of its products.
+        elements: `elements(*avals, **attrs)` -> its other operations, one for each element that it computes or that a sum,
+            or the like, goes over. Left out: those of the result of an elementwise op, else of the largest array, where
+            `flops` says that it computes at all.
+        flops: `flops(*avals, **attrs)` -> an estimate of the floating-point instructions, or their number an element; left
+            out: 2 macs + elements. Ops that only move data have none of the three. See `ops/cost.py`.
         domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
         edges: extra inputs for elementwise ops. max_ulp: of the native float32 result against the reference.
         ulp_floor: results nearer to zero count their error in units of numbers of this size.
@@ -114,6 +119,8 @@ class Op:
         saves: str | tuple[str, ...] = "io",
         extras: int = 0,
         inplace: dict[int, int] | Callable[..., dict[int, int]] | None = None,
+        macs: Callable | None = None,
+        elements: Callable | None = None,
         flops: Callable | int = 0,
         domain: tuple[float, float] = (-3.0, 3.0),
         samples: Sequence[Sample] = (),
@@ -151,7 +158,8 @@ class Op:
         self.arity, self.encode, self.extras, self.inplace = arity, encode, extras, inplace or {}
         # of inputs, of outputs
         self.saves = _masks(saves) if isinstance(saves, str) else tuple(zip(*map(_masks, saves)))
-        self.flops, self.domain, self.samples, self.edges = flops, domain, tuple(samples), edges
+        self.macs, self.elements, self.flops = macs, elements, flops
+        self.domain, self.samples, self.edges = domain, tuple(samples), edges
         self.max_ulp, self.ulp_floor, self.terms, self.onnx, self.doc = max_ulp, ulp_floor, terms, onnx, doc
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
         self.put: Callable | None = None  # views: put(x, new, **attrs) is x with `new` in place of what the view shows

@@ -65,6 +65,7 @@ _sort = Op(
     infer=lambda x, *, dim, descending: [(tuple(x.shape), x.dtype), (tuple(x.shape), int64)],
     reference=_sort_reference,
     vjp=lambda g, out, x, *, dim, descending: _spread(g, out, x, dim),
+    flops=lambda x, *, dim, descending: math.prod(x.shape) * (x.shape[dim] if x.shape else 1).bit_length(),
     samples=[
         Sample(((3, 40),), {"dim": 1}), Sample(((30, 2, 3),), {"dim": 0, "descending": True}), Sample(((),), {"dim": 0}),
         Sample(((2, 0),), {"dim": 1}), Sample((np.array([3, 1, 3, 2, 1]),), {"dim": 0, "descending": True}),
@@ -94,6 +95,7 @@ _topk = Op(
     "topk", kind="kernel", attrs={"k": 1, "dim": -1, "largest": True}, saves="o1",
     infer=_topk_infer, reference=_topk_reference,
     vjp=lambda g, out, x, *, k, dim, largest: _spread(g, out, x, dim),
+    flops=lambda x, *, k, dim, largest: math.prod(x.shape) * k.bit_length(),
     onnx="TopK",
     samples=[
         Sample(((3, 40),), {"k": 5, "dim": 1}), Sample(((30, 2, 3),), {"k": 1, "dim": 0, "largest": False}),

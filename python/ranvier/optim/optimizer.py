@@ -26,6 +26,12 @@ def _hooked(step: Callable) -> Callable:
     """`step` with the hooks before and after it; one that calls its base's runs them once."""
 
     @functools.wraps(step)
+    def noted(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if local.tracer is None:
+            return run(self, *args, **kwargs)
+        with local.tracer.during("optimizer", ""):
+            return run(self, *args, **kwargs)
+
     def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         self._stepped = True
         if local.tracer is not None:
@@ -47,7 +53,7 @@ def _hooked(step: Callable) -> Callable:
             hook(self, args, kwargs)
         return result
 
-    return run
+    return noted
 
 
 class Optimizer:
