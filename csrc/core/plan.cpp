@@ -251,6 +251,7 @@ Plan::Plan(std::vector<Slot> slots, std::vector<InstructionSpec> specs, int once
 
   const int64_t arena = (arena_bytes_ + 63) / 64 * 64;
   check_memory(static_cast<size_t>(arena), static_cast<size_t>(shared));
+  shared_bytes_ = shared;
   arena_ = make_buffer(static_cast<size_t>(arena + shared));
   for (Instruction& ins : list_) {
     ins.args.shared = arena_.get() + arena;

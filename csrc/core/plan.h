@@ -94,6 +94,7 @@ class Plan {
   const std::vector<int>& outputs() const { return outputs_; }
   int64_t arena_bytes() const { return arena_bytes_; }
   int64_t packed_bytes() const { return packed_bytes_; }
+  int64_t shared_bytes() const { return shared_bytes_; }  // scratch of the instruction that needs most of it
   double cost() const { return cost_; }
   bool long_run() const { return cost_ + (made_ ? 0 : cost_of_making_) > kSerialNanoseconds; }
   std::string describe() const;
@@ -152,7 +153,7 @@ class Plan {
   std::vector<Pack> packs_;
   int once_;
   bool made_ = false;  // whether what is kept is there
-  int64_t arena_bytes_ = 0, packed_bytes_ = 0;
+  int64_t arena_bytes_ = 0, packed_bytes_ = 0, shared_bytes_ = 0;
   double cost_ = 0, shared_cost_ = 0;                 // of a run without what is kept
   double cost_of_making_ = 0, shared_cost_once_ = 0;  // of that; and of the instructions in it that are shared out
   std::unique_ptr<Turn> turn_ = std::make_unique<Turn>();

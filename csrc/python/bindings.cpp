@@ -277,6 +277,7 @@ PYBIND11_MODULE(_native, m) {
            py::arg("fixed") = std::vector<int>{})
       .def_property_readonly("arena_bytes", &PlanObject::arena_bytes)
       .def_property_readonly("packed_bytes", &PlanObject::packed_bytes)
+      .def_property_readonly("shared_bytes", &PlanObject::shared_bytes)
       .def("watch", &plan_watch, py::arg("tensors"))
       .def("renew", &plan_renew)
       .def("describe", &PlanObject::describe)

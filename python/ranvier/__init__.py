@@ -64,7 +64,9 @@ _LAZY = {
     "verify": "graph",
     "load": "saving",
     "save": "saving",
-    "summary": "train",
+    "growth": "profiling",
+    "profile": "profiling",
+    "summary": "profiling",
 }
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ if TYPE_CHECKING:
     from .compiling import compile as compile
     from .graph import verify as verify
     from .saving import load as load, save as save
-    from .train import summary as summary
+    from .profiling import growth as growth, profile as profile, summary as summary
 else:
 
     def __getattr__(name: str) -> Any:

@@ -27,6 +27,12 @@ def _torch(options: argparse.Namespace) -> None:
     sys.exit(run([*(["--check"] if options.check else []), options.script, *options.arguments]))
 
 
+def _profile(options: argparse.Namespace) -> None:
+    from .profiling.command import run
+
+    run(options)
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -34,8 +40,8 @@ def _positive(text: str) -> int:
     return number
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The arguments; those of `profile`, whose modules take time to load, where `command` is that."""
     top = argparse.ArgumentParser(prog="ranvier", description="Ranvier: fast neural networks on CPUs.")
     top.add_argument("--version", action="version", version=f"ranvier {__version__}")
     commands = top.add_subparsers(dest="command", required=True)
@@ -54,12 +60,19 @@ def parser() -> argparse.ArgumentParser:
     torch.add_argument("script")
     torch.add_argument("arguments", nargs=argparse.REMAINDER, help="of the script")
     torch.set_defaults(run=_torch)
+    profile = commands.add_parser("profile", help="parameters, operations, bytes, memory, time and energy of a model")
+    if command == "profile":
+        from .profiling.command import add_arguments
+
+        add_arguments(profile)
+    profile.set_defaults(run=_profile)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    options = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(*arguments[:1]).parse_args(arguments)
     try:
         options.run(options)
     except (ImportError, OSError, ValueError) as error:

@@ -40,7 +40,7 @@ KERAS = {
     "regularizers.L1": "optim.l1_penalty",
     "model.compile(optimizer, loss, metrics)": "Trainer(model, loss, optimizer, metrics)",
     "model.fit, evaluate, predict": "Trainer.fit, Trainer.evaluate, Trainer.predict",
-    "model.summary()": "rv.summary(model, input_size)",
+    "model.summary()": "nn.Module.summary(input)",
     "model.save_weights, load_weights": "nn.Module.save, nn.Module.load",
     "model.trainable = False": "nn.Module.requires_grad_(False)",
     "optimizers.Adam(epsilon=1e-7)": "optim.Adam(eps=1e-7)",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from .. import ops
-from ..core.context import local, set_grad_enabled
+from ..core.context import local, phase, set_grad_enabled
 from ..core.errors import DTypeError, GradError, ShapeError
 from ..core.tape import Node, check_view
 from ..core.tensor import TensorBase, as_tensor, wrap
@@ -150,7 +150,7 @@ def run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted: 
     """The backward pass. `wanted` is None (accumulate into the leaves) or the tensors whose gradients to return."""
     if local.tracer is None:
         return _run(tensors, gradients, retain, create_graph, wanted, leaf_hooks)
-    with local.tracer.during("backward", ""):
+    with phase("backward", ""):
         return _run(tensors, gradients, retain, create_graph, wanted, leaf_hooks)
 
 
@@ -201,7 +201,7 @@ def _run(tensors: Any, gradients: Any, retain: bool, create_graph: bool, wanted:
             if local.tracer is None:
                 _pull(node, slots, outs, inputs, pending, leaves)
             else:
-                with local.tracer.during("backward", getattr(node, "layer", "")):
+                with phase("backward", getattr(node, "layer", "")):
                     _pull(node, slots, outs, inputs, pending, leaves)
             if not retain:
                 node.release()

@@ -131,6 +131,7 @@ class Program:
         self.plan = _native.Plan(*lowering.plan())
         self.watch, self.renew = self.plan.watch, self.plan.renew
         self.nodes = lowering.nodes  # of each row of `plan.timings`
+        self.blocks = lowering.blocks  # what lies in the arena, and from which of these rows to which
         self._refreshes = lowering.refreshes
         self._changed = {id(old.data) for old in graph.updates}
         if not self._refreshes:

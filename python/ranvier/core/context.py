@@ -145,6 +145,29 @@ class set_grad_enabled(_GradMode):
         return super().__call__(function)
 
 
+class phase(Scope):
+    """What is traced meanwhile belongs to this phase of a step (graph.Node), and to `layer` where that is given."""
+
+    def __init__(self, name: str, layer: str | None = None) -> None:
+        self._name, self._layer = name, layer
+
+    def _enter(self) -> Any:
+        tracer = local.tracer
+        if tracer is None:
+            return None
+        before, tracer.phase = tracer.phase, self._name
+        if self._layer is not None:
+            tracer.layers.append(self._layer)
+        return tracer, before
+
+    def _leave(self, before: Any) -> None:
+        if before is None:
+            return
+        tracer, tracer.phase = before
+        if self._layer is not None:
+            tracer.layers.pop()
+
+
 def refuse_trace(what: str) -> None:
     """Raise where a function is being traced: for what changes Python's state."""
     if local.tracer is not None:

@@ -92,6 +92,7 @@ class Node:
 
     # often not set: hooks (see hooks.py), and layer, where the call was traced
     __slots__ = ("call", "inputs", "needs", "outs", "n_outs", "versions", "number", "hooks", "layer")
+    layer: str
 
     def __init__(self, call: DifferentiableCall, inputs: tuple, outs: tuple):
         for t in inputs:

@@ -58,9 +58,7 @@ class Node:
 
     __slots__ = ("call", "inputs", "outputs", "layer", "phase")
 
-    def __init__(
-        self, call: Any, inputs: list[Value], outputs: list[Value], layer: str = "", phase: str = "forward"
-    ):
+    def __init__(self, call: Any, inputs: list[Value], outputs: list[Value], layer: str = "", phase: str = "forward"):
         self.call, self.inputs, self.outputs, self.layer, self.phase = call, inputs, outputs, layer, phase
         for value in outputs:
             value.node = self
@@ -131,9 +129,7 @@ class Graph:
     def constant(self, array: np.ndarray) -> Value:
         return Value(self, array.shape, array.dtype, "constant", data=array)
 
-    def add(
-        self, call: Any, inputs: list[Value], specs: list, layer: str = "", phase: str = "forward"
-    ) -> Node:
+    def add(self, call: Any, inputs: list[Value], specs: list, layer: str = "", phase: str = "forward") -> Node:
         outputs = [Value(self, tuple(shape), dtype, "node") for shape, dtype in specs]
         node = Node(call, inputs, outputs, layer, phase)
         self.nodes.append(node)

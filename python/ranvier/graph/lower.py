@@ -139,6 +139,7 @@ class Lowering:
         self.refreshes: list[tuple[np.ndarray, np.ndarray]] = []  # (contiguous twin, captured array)
         self.buffers: list[Buffer] = []
         self.roots: dict[Value, Value] = {}  # of views: the value whose memory they show
+        self.blocks: list[arena.Block] = []
         self.targets: dict[Value, Buffer] = {}  # results that are computed where they have to end up
 
     def plan(self) -> tuple[list, list, int, list]:
@@ -333,7 +334,8 @@ class Lowering:
         for buffer in self.buffers:
             if buffer.kind == "arena" and buffer.alias is None and buffer.first >= 0:
                 blocks[buffer] = arena.Block(buffer.nbytes, buffer.first, buffer.last)
-        arena.plan(list(blocks.values()))
+        self.blocks = list(blocks.values())
+        arena.plan(self.blocks)
         slots: list[tuple] = []
         for buffer in self.buffers:
             if buffer.alias is not None or buffer.kind == "arena" and buffer not in blocks:

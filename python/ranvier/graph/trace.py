@@ -166,19 +166,6 @@ class Tracer:
             self.layers.pop()
             self.phase = before
 
-    @contextmanager
-    def during(self, phase: str, layer: str | None = None) -> Iterator[None]:
-        """Ops recorded inside belong to this phase (see Node), and to `layer` where that is given."""
-        before, self.phase = self.phase, phase
-        if layer is not None:
-            self.layers.append(layer)
-        try:
-            yield
-        finally:
-            self.phase = before
-            if layer is not None:
-                self.layers.pop()
-
     def host_update(self, refresh: Callable) -> None:
         """Call `refresh()` before the next run after each Epoch: it writes numbers known to Python into captured arrays."""
         refresh()

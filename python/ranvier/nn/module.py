@@ -455,6 +455,20 @@ class Module:
 
     # ------------------------------------------------------------------ modes and conversion
 
+    def summary(self, input: Any = None, *, dtype: Any = None, verbose: int = 1) -> Any:
+        """Print a table of the layers, their parameters and, with an input, the shapes of their outputs.
+
+        Args:
+            input: a tensor or an array, or the shape of one, such as (1, 784); a list of them for several inputs.
+            dtype, verbose: as of `rv.summary`, which says more.
+        """
+        from ..profiling.layers import summary
+
+        several = input if isinstance(input, list) else [input]
+        as_shapes = all(isinstance(x, (tuple, list)) and all(isinstance(n, int) for n in x) for x in several)
+        given = {} if input is None else {"input_size" if as_shapes else "input_data": input}
+        return summary(self, **given, dtype=dtype, verbose=verbose)  # type: ignore[arg-type]
+
     def train(self: M, mode: bool = True) -> M:
         """Set training mode here and below: dropout and batch norm depend on it."""
         if not isinstance(mode, bool):

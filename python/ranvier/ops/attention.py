@@ -197,10 +197,16 @@ def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float) -> 
 # ---------------------------------------------------------------- the ops
 
 
-def _products(q: Aval, k: Aval, v: Aval, causal: bool, of_width: int, of_depth: int) -> int:
-    """Floating-point operations of that many products over the width and over the depth of the values."""
-    pairs = q.shape[0] * q.shape[2] * q.shape[1] * k.shape[1] // (2 if causal else 1)
-    return 2 * pairs * (of_width * q.shape[3] + of_depth * v.shape[3])
+def _pairs(q: Aval, k: Aval, causal: bool) -> int:
+    """Of queries and the keys that they see."""
+    queries, keys = q.shape[1], k.shape[1]
+    short = min(queries, keys)
+    return q.shape[0] * q.shape[2] * (short * (short + 1) // 2 + (queries - short) * keys if causal else queries * keys)
+
+
+def _elements(q: Aval, k: Aval, more: tuple, causal: bool, of_pair: int) -> int:
+    """Operations besides the products: so many for a pair, and one for the mask and for dropout each."""
+    return (of_pair + len(more)) * _pairs(q, k, causal)
 
 
 def _sample(q: tuple, k: tuple, depth: int, *more: Any, **attrs: Any) -> Sample:
@@ -235,7 +241,9 @@ def _encode(*avals: Aval, causal: bool, scale: float, dropout: float, **attrs: A
 attention_op: Op = Op(
     "attention", kind="kernel", attrs={**_ATTRS, "training": False}, extras=2,
     infer=_infer, reference=_reference, vjp=_vjp, encode=_encode, domain=(-1.0, 1.0),
-    flops=lambda q, k, v, *more, causal, **attrs: _products(q, k, v, causal, 1, 1),
+    macs=lambda q, k, v, *more, causal, **attrs: _pairs(q, k, causal) * (q.shape[3] + v.shape[3]),
+    elements=lambda q, k, v, *more, causal, **attrs: _elements(q, k, more, causal, 2),  # scale and softmax
+    flops=lambda q, k, v, *more, causal, **attrs: 2 * _pairs(q, k, causal) * (q.shape[3] + v.shape[3] + 8),
     terms=lambda q, k, *more, **attrs: _terms(q, k),
     samples=_SAMPLES, onnx="Attention",
     doc="softmax(scale q k^T + mask) v, head by head; for the gradient also the greatest score and the sum of exponentials",
@@ -252,7 +260,15 @@ _attention_grad = Op(
     "attention_grad", kind="kernel", attrs=_ATTRS, saves="", encode=_encode, domain=(-1.0, 1.0),
     infer=lambda g, out, top, total, q, k, v, *more, **attrs: [(tuple(x.shape), x.dtype) for x in (q, k, v)],
     reference=_grad_reference,
-    flops=lambda g, out, top, total, q, k, v, *more, causal, **attrs: _products(q, k, v, causal, 3, 2),
+    macs=lambda g, out, top, total, q, k, v, *more, causal, **attrs: (
+        _pairs(q, k, causal) * (3 * q.shape[3] + 2 * v.shape[3])
+    ),
+    elements=lambda g, out, top, total, q, k, v, *more, causal, **attrs: (
+        _elements(q, k, more, causal, 5) + 2 * math.prod(g.shape)
+    ),
+    flops=lambda g, out, top, total, q, k, v, *more, causal, **attrs: (
+        2 * _pairs(q, k, causal) * (3 * q.shape[3] + 2 * v.shape[3] + 10) + 2 * math.prod(g.shape)
+    ),
     max_ulp=32.0,  # differences of what is nearly equal
     terms=lambda g, out, top, total, q, k, *more, **attrs: _terms(q, k) + q.shape[1] * _groups(q, k),
     samples=tuple(map(_grad_sample, _SAMPLES)),

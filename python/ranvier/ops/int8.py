@@ -317,7 +317,7 @@ int8_matmul = Op(
     infer=_int8_matmul_infer,
     reference=_int8_matmul_reference,
     encode=lambda a, weight, *, features: {},
-    flops=lambda a, weight, *, features: 2 * math.prod(a.shape) * features,
+    macs=lambda a, weight, *, features: math.prod(a.shape) * features,
     samples=[
         Sample((np.abs(_mixed(m, m, k)).astype(np.uint8) * 2, pack(_mixed(n, n, k))), {"features": n})
         for m, k, n in ((3, 5, 7), (1, 64, 16), (70, 33, 40), (5, 256, 129), (0, 4, 3))
@@ -333,7 +333,7 @@ int8_linear = Op(
     reference=_int8_linear_reference,
     epilogue=True,
     encode=lambda *avals, fixed, bias: {"fixed": fixed, "bias": bias},
-    flops=lambda x, weight, scale, *rest, **attrs: 2 * math.prod(x.shape) * scale.shape[0],
+    macs=lambda x, weight, scale, *rest, **attrs: math.prod(x.shape) * scale.shape[0],
     samples=[
         _linear_sample((3, 5), 7), _linear_sample((1, 64), 48, bias=True), _linear_sample((70, 33), 40, fixed=True),
         _linear_sample((2, 9, 20), 130, fixed=True, bias=True), _linear_sample((0, 4), 3), _linear_sample((6,), 2),
@@ -351,8 +351,8 @@ int8_convolve = Op(
     reference=_int8_convolve_reference,
     epilogue=True,
     encode=_encode_convolve,
-    flops=lambda x, weight, *rest, **attrs: (
-        2 * math.prod(_int8_convolve_infer(x, weight, *rest, **attrs)[0]) * x.shape[1] // attrs["groups"]
+    macs=lambda x, weight, *rest, **attrs: (
+        math.prod(_int8_convolve_infer(x, weight, *rest, **attrs)[0]) * x.shape[1] // attrs["groups"]
         * math.prod(attrs["kernel"])
     ),
     samples=[
@@ -375,7 +375,7 @@ packed_linear = Op(
     reference=_packed_linear_reference,
     epilogue=True,
     encode=lambda *avals, **attrs: attrs,
-    flops=lambda x, weight, scale, *rest, features, **attrs: 2 * math.prod(x.shape) * features,
+    macs=lambda x, weight, scale, *rest, features, **attrs: math.prod(x.shape) * features,
     terms=lambda x, *rest, **attrs: x.shape[-1],
     samples=[
         _packed_sample((1, 64), 16, 8, 64), _packed_sample((1, 70), 37, 8, 32, bias=True),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,23 +129,24 @@ class UpdateRule(Op):
         n, _, _ = self._count(1 + len(tensors), flags)
         return sum(math.prod(p.shape) for p in tensors[:n]) * self._operations(**flags)
 
+    @cache  # noqa: B019  (records live as long as the process)
     def _operations(self, maximize: bool, **flags: bool) -> int:
         """How many operations the formula has for an element, in a step that is not one of the first."""
 
         class Counted(np.ndarray):
             found = 0
 
-            def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-                return count(function, inputs, kwargs)
+            def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **kwargs: Any) -> Any:
+                return count(ufunc, inputs, kwargs)
 
-            def __array_function__(self, function: Any, types: Any, inputs: Any, kwargs: Any) -> Any:
-                return count(function, inputs, kwargs)
+            def __array_function__(self, func: Any, types: Any, inputs: Any, kwargs: Any) -> Any:
+                return count(func, inputs, kwargs)
 
         def count(function: Any, inputs: Any, kwargs: Any) -> Any:
             Counted.found += 1
             return function(*[np.asarray(x) for x in inputs], **kwargs).view(Counted)
 
-        h = SimpleNamespace(**dict.fromkeys(self.hyper, 0.5))
+        h = SimpleNamespace(**dict.fromkeys(self.hyper, 0.9))
         c = SimpleNamespace(**{**dict.fromkeys(self.scalars(**flags), 0.5), "step": 100})
         kinds = len(self.states(maximize=maximize, **flags))
         self.formula(h, c, *(np.ones(1).view(Counted) for _ in range(2 + kinds)), **flags)

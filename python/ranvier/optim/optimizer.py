@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..autograd.hooks import RemovableHandle
-from ..core.context import Epoch, local
+from ..core.context import Epoch, local, phase
 from ..core.dtypes import is_float
 from ..core.memory import aligned_copy
 from ..core.tensor import from_numpy, with_grad
@@ -29,7 +29,7 @@ def _hooked(step: Callable) -> Callable:
     def noted(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         if local.tracer is None:
             return run(self, *args, **kwargs)
-        with local.tracer.during("optimizer", ""):
+        with phase("optimizer"):
             return run(self, *args, **kwargs)
 
     def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:

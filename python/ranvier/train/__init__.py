@@ -13,12 +13,11 @@ from .callbacks import (
     TerminateOnNaN,
 )
 from .history import History
-from .layers import Summary, summary
 from .trainer import Trainer
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
-    "ModelCheckpoint", "SchedulerCallback", "Summary", "TerminateOnNaN", "Trainer", "metrics", "summary",
+    "ModelCheckpoint", "SchedulerCallback", "TerminateOnNaN", "Trainer", "metrics",
 ]  # fmt: skip
 
 __dir__ = _listing(globals())

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ... import ops
-from ...core.context import no_grad
+from ...core.context import no_grad, phase
 from ...core.errors import DTypeError, GradError, ShapeError
 from ...core.tensor import as_tensor, with_grad
 from ...ops.creation import zeros
@@ -54,6 +54,7 @@ def _scale(kinds: list[list[Tensor]], limit: float, total: Tensor) -> None:
 
 
 @no_grad()
+@phase("optimizer")
 def get_total_norm(
     tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
@@ -71,6 +72,7 @@ def get_total_norm(
 
 
 @no_grad()
+@phase("optimizer")
 def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
     """Scale all gradients by min(1, max_norm / (total_norm + 1e-6)), for a norm that is known already.
 
@@ -85,6 +87,7 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, 
 
 
 @no_grad()
+@phase("optimizer")
 def clip_grad_norm_(
     parameters: Any,
     max_norm: float,
@@ -128,6 +131,7 @@ def clip_grad_norm(
 
 
 @no_grad()
+@phase("optimizer")
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
     """Limit each element of each gradient to [-clip_value, clip_value]. `foreach` changes nothing.
 
