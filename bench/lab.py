@@ -93,8 +93,8 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
 
 def prepare(case: Case, dtype: str, peak: Peak) -> tuple[list[np.ndarray], int, int, int]:
     """Operands; operations and bytes; how many executions one native call shall make."""
+    from ranvier.graph.cost import cost_of
     from ranvier.ops import OPS
-    from ranvier.ops.cost import cost_of
 
     op = OPS[case.op]
     rng = np.random.default_rng(0)

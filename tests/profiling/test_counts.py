@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import ranvier as rv
 from ranvier import nn
+from ranvier.graph.cost import Cost, cost_of
 from ranvier.ops import OPS
-from ranvier.ops.cost import Cost, cost_of
 
 B = 4
 
@@ -132,6 +132,38 @@ def test_attention_by_hand(causal):
         and row["flops_forward"] == 2 * row["macs_forward"] + 2 * pairs + scaled
     )
     assert row["macs_backward"] == pairs * 5 * width  # the scores are computed again
+
+
+@pytest.mark.parametrize(
+    ("kind", "gates", "forward", "backward"), [("RNN", 1, 2, 4), ("LSTM", 4, 13, 24), ("GRU", 3, 13, 21)]
+)
+def test_recurrent_layers_by_hand(kind, gates, forward, backward):
+    """T B gates H (I + H) multiply-adds, twice that in the backward pass; so many other operations a unit."""
+    length, size, units = 7, 5, 6
+    layer, x = getattr(nn, kind)(size, units), rv.zeros(length, B, size)
+
+    class First(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale, self.layer = nn.Parameter(rv.ones(1)), layer
+
+        def forward(self, x):
+            return self.layer(x * self.scale)[0]
+
+    row = rv.profile(First(), x, train=True, measure=False).layers["layer"]
+    macs = length * B * gates * units * (size + units)
+    assert row["macs_forward"] == macs and row["macs_backward"] == 2 * macs
+    of_units = length * B * units
+    biases = row["flops_forward"] - 2 * macs - forward * of_units
+    assert 0 <= biases <= 2 * gates * (of_units + units)
+    sums = row["flops_backward"] - 4 * macs - backward * of_units
+    assert 0 <= sums <= 2 * gates * (of_units + units)
+
+
+def test_projected_lstm_by_hand():
+    length, size, units, out = 7, 5, 6, 3
+    row = rv.profile(nn.LSTM(size, units, proj_size=out), rv.zeros(length, B, size), measure=False).totals
+    assert row["macs_forward"] == length * B * (4 * units * (size + out) + units * out)
 
 
 def test_the_first_layer_needs_no_gradient_of_its_input():

@@ -84,7 +84,7 @@ class Op:
             or the like, goes over. Left out: those of the result of an elementwise op, else of the largest array, where
             `flops` says that it computes at all.
         flops: `flops(*avals, **attrs)` -> an estimate of the floating-point instructions, or their number an element; left
-            out: 2 macs + elements. Ops that only move data have none of the three. See `ops/cost.py`.
+            out: 2 macs + elements. Ops that only move data have none of the three. See `graph/cost.py`.
         domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
         edges: extra inputs for elementwise ops. max_ulp: of the native float32 result against the reference.
         ulp_floor: results nearer to zero count their error in units of numbers of this size.

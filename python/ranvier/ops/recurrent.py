@@ -12,6 +12,7 @@ differentiated itself. Else it is computed by other ops, by the formulas that de
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -195,6 +196,30 @@ def _sizes(gates: Aval, rest: tuple) -> Any:
     return rest[-1] if len(gates.shape) == 2 and rest else None
 
 
+# ---------------------------------------------------------------- costs
+
+
+def _costs(at: int, gates: int, of_unit: int, functions: int, backward: bool = False) -> dict[str, Any]:
+    """The costs of a record whose input `at` is w_hh, of so many gates: operations besides the products, and among them
+    exponentials and the like, for each unit in each row. The backward pass has a product for the state and one for the
+    weight, and an addition for each output.
+    """
+
+    def macs(*inputs: Aval, projected: bool = False, **attrs: Any) -> int:
+        w, rows = inputs[at].shape, math.prod(inputs[0].shape[:-1])
+        return (1 + backward) * rows * (w[0] + projected * (w[0] // gates)) * w[1]
+
+    def elements(*inputs: Aval, projected: bool = False, **attrs: Any) -> int:
+        w, rows = inputs[at].shape, math.prod(inputs[0].shape[:-1])
+        return rows * ((of_unit + (projected and backward)) * (w[0] // gates) + backward * w[1])
+
+    def flops(*inputs: Aval, **attrs: Any) -> int:
+        exponentials = functions * math.prod(inputs[0].shape[:-1]) * (inputs[at].shape[0] // gates)
+        return 2 * macs(*inputs, **attrs) + elements(*inputs, **attrs) + 15 * exponentials
+
+    return {"macs": macs, "elements": elements, "flops": flops}
+
+
 # ---------------------------------------------------------------- rnn
 
 
@@ -270,7 +295,7 @@ def _rnn_samples(inputs: Any) -> tuple[Sample, ...]:
 _rnn = Op(
     "rnn", kind="kernel", attrs={"relu": False, "batch_first": False, "reverse": False},
     infer=_rnn_infer, reference=_rnn_reference, vjp=_rnn_vjp, saves="i1-o0", domain=(-1, 1), max_ulp=64,
-    flops=lambda gates, w_hh, *rest, **attrs: 2 * _count(gates.shape) * w_hh.shape[1],
+    **_costs(1, gates=1, of_unit=2, functions=1),
     samples=_rnn_samples(lambda rows, batch, n: ((*rows, n), (n, n), (batch, n))), onnx="RNN",
     doc="h = tanh or relu of gates[t] + h w_hh^T, step by step: all h, and the last ones",
 )  # fmt: skip
@@ -281,17 +306,10 @@ _rnn_grad = Op(
         [(tuple(dy.shape), dy.dtype), (tuple(w_hh.shape), dy.dtype), (tuple(h0.shape), dy.dtype)]
     ),
     reference=lambda xp, *inputs, **attrs: _rnn_backward(_arrays(xp), *inputs, **attrs), domain=(-1, 1), max_ulp=64,
-    flops=lambda dy, dh, y, w_hh, *rest, **attrs: 4 * _count(dy.shape) * w_hh.shape[1],
+    **_costs(3, gates=1, of_unit=3, functions=0, backward=True),
     samples=_rnn_samples(lambda rows, batch, n: ((*rows, n), (batch, n), (*rows, n), (n, n), (batch, n))),
     doc="what gradients of `rnn`'s results give back to gates, w_hh and h0",
 )  # fmt: skip
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    n = 1
-    for size in shape:
-        n *= size
-    return n
 
 
 # ---------------------------------------------------------------- lstm
@@ -399,7 +417,7 @@ _lstm = Op(
     "lstm", kind="kernel", extras=1,
     attrs={"projected": False, "batch_first": False, "reverse": False, "training": False},
     infer=_lstm_infer, reference=_lstm_reference, vjp=_lstm_vjp, saves="i1-o03", domain=(-1, 1), max_ulp=64,
-    flops=lambda gates, w_hh, *rest, **attrs: 2 * _count(gates.shape) * w_hh.shape[1],
+    **_costs(1, gates=4, of_unit=13, functions=5),
     samples=_with_saved(_lstm_samples(lambda rows, batch, n, p: ((*rows, 4 * n), (4 * n, p), (batch, p), (batch, n)))),
     onnx="LSTM", doc="an LSTM's steps: all hidden states, the last ones, and the last cell states",
 )  # fmt: skip
@@ -418,7 +436,7 @@ _lstm_grad = Op(
     "lstm_grad", kind="kernel", attrs={"projected": False, "batch_first": False, "reverse": False},
     infer=_lstm_grad_infer,
     reference=lambda xp, *inputs, **attrs: _lstm_backward(_arrays(xp), *inputs, **attrs), domain=(-1, 1), max_ulp=64,
-    flops=lambda dy, dh, dc, y, saved, w_hh, *rest, **attrs: 4 * _count(dy.shape[:-1]) * _count(w_hh.shape),
+    **_costs(5, gates=4, of_unit=23, functions=1, backward=True),
     samples=_lstm_samples(lambda rows, batch, n, p: (
         (*rows, p), (batch, p), (batch, n), (*rows, p), (*rows, 5 * n), (4 * n, p), (batch, p), (batch, n)
     )),
@@ -507,7 +525,7 @@ _gru = Op(
     "gru", kind="kernel", extras=1, attrs={"batch_first": False, "reverse": False, "training": False},
     infer=_gru_infer, reference=_gru_reference, vjp=_gru_vjp, saves="i124o02",
     domain=(-1, 1), max_ulp=64,
-    flops=lambda gates, w_hh, *rest, **attrs: 2 * _count(gates.shape) * w_hh.shape[1],
+    **_costs(1, gates=3, of_unit=13, functions=3),
     samples=_with_saved(_gru_samples(lambda rows, batch, n: ((*rows, 3 * n), (3 * n, n), (batch, n), (3 * n,)))),
     onnx="GRU", doc="a GRU's steps: all hidden states, and the last ones",
 )  # fmt: skip
@@ -524,7 +542,7 @@ _gru_grad = Op(
     "gru_grad", kind="kernel", attrs={"batch_first": False, "reverse": False},
     infer=_gru_grad_infer,
     reference=lambda xp, *inputs, **attrs: _gru_backward(_arrays(xp), *inputs, **attrs), domain=(-1, 1), max_ulp=64,
-    flops=lambda dy, dh, y, saved, w_hh, *rest, **attrs: 4 * _count(dy.shape[:-1]) * _count(w_hh.shape),
+    **_costs(4, gates=3, of_unit=20, functions=0, backward=True),
     samples=_gru_samples(lambda rows, batch, n: (
         (*rows, n), (batch, n), (*rows, n), (*rows, 4 * n), (3 * n, n), (batch, n)
     )),

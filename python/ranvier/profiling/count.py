@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from ..graph.arena import ALIGN, Block
+from ..graph.cost import Cost, cost_of
 from ..graph.ir import Graph, Group, Node, Value
-from ..ops.cost import Cost, cost_of
 
 PHASES = ("forward", "backward", "optimizer")
 

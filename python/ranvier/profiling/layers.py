@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.context import no_grad
 from ..core.dtypes import as_dtype
 from ..core.tensor import from_numpy
-from ..nn import Module
 from ..random import default_generator
 from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from ..nn import Module
 
 
 class Layer:
@@ -162,7 +164,7 @@ def summary(
     >>> found.total_params
     58
     """
-    if not isinstance(model, Module):
+    if not hasattr(model, "named_modules"):
         raise TypeError(f"summary: model={type(model).__name__} must be an nn.Module")
     if input_size is not None and input_data is not None:
         raise ValueError("summary: give input_size or input_data, not both")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import gc
 import mmap
 from pathlib import Path
 
@@ -62,7 +61,6 @@ def _libc() -> ctypes.CDLL:
 
 def trim() -> None:
     """Give memory that is free back to the system, as far as its C library does that."""
-    gc.collect()
     try:
         _libc().malloc_trim(0)
     except (AttributeError, OSError):
