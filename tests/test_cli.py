@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ranvier
 from ranvier import cli
@@ -64,20 +65,40 @@ def test_examples_run(name):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def pictures(folder):
+    """A folder of images, one folder for each class."""
+    Image = pytest.importorskip("PIL.Image")
+    for label in range(2):
+        (folder / f"class{label}").mkdir()
+        for i in range(10):
+            pixels = np.random.default_rng((label, i)).integers(0, 256, (40, 36, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / f"class{label}" / f"{i}.png")
+
+
+def cifar10(folder):
+    """CIFAR-10's files, of few images."""
+    for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):
+        records = np.random.default_rng(0).integers(0, 256, (26, 3073), np.uint8)
+        records[:, 0] = np.arange(26) % 10
+        (folder / f"{name}.bin").write_bytes(records.tobytes())
+
+
 @pytest.mark.parametrize(
-    "name, options",
+    "name, data, options",
     [
-        ("cifar10", "--epochs 1 --model residual --loop"),
-        ("images224", "--model resnet18 --size 32 --images 40 --epochs 1 --width 4"),
+        ("cifar10", cifar10, "--epochs 1 --model residual --loop"),
+        ("images224", pictures, "--model resnet18 --size 32 --epochs 1 --width 4"),
     ],
 )
-def test_examples_of_images(name, options, tmp_path):
-    """They draw their losses, and keep the model."""
+def test_examples_of_images(name, data, options, tmp_path):
+    """They read the publisher's files, draw their losses and keep the model."""
     pytest.importorskip("matplotlib")
-    files = ["--plot", str(tmp_path / "losses.png"), "--save", str(tmp_path / "model.safetensors")]
+    (tmp_path / "data").mkdir()
+    data(tmp_path / "data")
+    plot, save = tmp_path / "losses.png", tmp_path / "model.safetensors"
+    files = ["--data", str(tmp_path / "data"), "--plot", str(plot), "--save", str(save)]
     command = [sys.executable, str(EXAMPLES / f"{name}.py"), *options.split(), *files]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "test accuracy" in done.stdout
-    assert (tmp_path / "losses.png").read_bytes()[:4] == b"\x89PNG"
-    assert ranvier.load(tmp_path / "model.safetensors")
+    assert plot.read_bytes()[:4] == b"\x89PNG" and ranvier.load(save)

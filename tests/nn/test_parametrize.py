@@ -272,6 +272,10 @@ def test_refused():
     for call, text in [
         (lambda: parametrize.register_parametrization(layer, "wait", Doubled()), "has no parameter or buffer 'wait'"),
         (lambda: parametrize.register_parametrization(layer, "weight", Wider()), r"is \(4, 3\), must be \(2, 3\)"),
+        (
+            lambda: parametrize.register_parametrization(layer, "weight", len),
+            "builtin_function_or_method must be a Module",
+        ),
         (lambda: parametrize.remove_parametrizations(layer, "weight"), "Linear has no parametrization of 'weight'"),
         (
             lambda: parametrizations.spectral_norm(layer, n_power_iterations=0),
@@ -282,7 +286,7 @@ def test_refused():
         (lambda: parametrizations.orthogonal(layer, orthogonal_map="qr"), "orthogonal_map='qr' must be"),
         (lambda: parametrizations.weight_norm(layer, "gain"), "Linear has no parameter or buffer 'gain'"),
     ]:
-        with pytest.raises((RuntimeError, ValueError), match=text):
+        with pytest.raises((RuntimeError, ValueError, TypeError), match=text):
             call()
         assert layer.weight is weight and type(layer) is nn.Linear and list(layer.state_dict()) == ["weight", "bias"]
     old = nn.utils.weight_norm(nn.Linear(3, 2))

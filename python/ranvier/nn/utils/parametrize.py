@@ -195,6 +195,8 @@ def register_parametrization(
     tensors, which are then `original0`, `original1`, ..., and arguments of its forward. Several parametrizations of one
     tensor follow upon each other. The result must keep shape and dtype, unless `unsafe`. Returns the module.
     """
+    if not isinstance(parametrization, Module):
+        raise TypeError(f"register_parametrization: {type(parametrization).__name__} must be a Module")
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
         parts = module.parametrizations[tensor_name]
