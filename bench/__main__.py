@@ -14,6 +14,7 @@ threads (and that many processors), on data that is theirs already. Groups:
   compress    models of 8 and 4 bits
   reads       bandwidth of L1, L2 and L3 by the order of reading
   memory      peak memory of training steps
+  sequences   recurrent networks: training steps, and one sequence
   tune        matrix products, every variant forced
   kernels     ops, products, chains and optimizers
 
@@ -44,7 +45,19 @@ from .report import missed, peaks, table
 from .runner import Row, Settings, Target, environment
 
 SETS = {"kernels": ("ops", "products", "chains", "optimizers")}
-GROUPS = ("steps", "inference", "overhead", *SETS["kernels"], "sweep", "tune", "threads", "compress", "reads", "memory")
+GROUPS = (
+    "steps",
+    "inference",
+    "overhead",
+    *SETS["kernels"],
+    "sweep",
+    "tune",
+    "threads",
+    "compress",
+    "reads",
+    "memory",
+    "sequences",
+)
 WITH_WORDS = ("lab", "tune")  # what follows is theirs
 
 
