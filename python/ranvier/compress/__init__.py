@@ -8,13 +8,14 @@ from .low_rank import LowRankLinear, low_rank
 from .prune import GradualPruning, Masks, prune
 from .quantize import load_quantized, quantize
 from .quantized import PackedLinear, QuantizedConv, QuantizedLayer, QuantizedLinear
+from .report import Comparison, report
 from .shrink import shrink
 from .sparse import SparseLinear, sparse
 
 __all__ = [
-    "DistillationTrainer", "GradualPruning", "LowRankLinear", "Masks", "PackedLinear", "QuantizedConv", "QuantizedLayer",
-    "QuantizedLinear", "SparseLinear", "fake_quantize", "load_quantized", "low_rank", "notes", "prune",
-    "quantization_aware", "quantize", "shrink", "sparse",
+    "Comparison", "DistillationTrainer", "GradualPruning", "LowRankLinear", "Masks", "PackedLinear", "QuantizedConv",
+    "QuantizedLayer", "QuantizedLinear", "SparseLinear", "fake_quantize", "load_quantized", "low_rank", "notes", "prune",
+    "quantization_aware", "quantize", "report", "shrink", "sparse",
 ]  # fmt: skip
 
 __dir__ = _listing(globals())
