@@ -88,6 +88,8 @@ def ours(torch: Any, value: Any) -> Any:
         return type(value)(ours(torch, v) for v in value)
     if callable(value) and getattr(value, "__module__", None) in ("torch.nn.functional", "torch._C._nn"):
         return getattr(nn.functional, value.__name__)
+    if isinstance(value, torch.nn.Module):  # entries pass distances, as they are by default
+        return getattr(nn, type(value).__name__)()
     return value
 
 
@@ -180,7 +182,16 @@ def _module_inputs(torch: Any, make: Any, info: Any, dtype: str, training: bool)
     )
 
 
-def compare_module(torch: Any, info: Any, dtype: str, skips: Skips, rtol: float | None = None) -> int:
+First = Callable[[Any, Any], Any]  # what becomes of a call's first argument before the call: f(library, argument)
+
+
+def _changed(lib: Any, args: tuple, first: First | None) -> tuple:
+    return args if first is None else (first(lib, args[0]), *args[1:])
+
+
+def compare_module(
+    torch: Any, info: Any, dtype: str, skips: Skips, rtol: float | None = None, first: First | None = None
+) -> int:
     """Each input of the entry, in training and evaluation, from PyTorch's own weights. Returns how many ran."""
     name, ran = info.name.removeprefix("nn."), 0
     for training in (True, False):
@@ -195,8 +206,8 @@ def compare_module(torch: Any, info: Any, dtype: str, skips: Skips, rtol: float 
             mine = getattr(nn, name)(*ours(torch, built.args), **ours(torch, built.kwargs)).to(dtype).train(training)
             mine.load_state_dict({key: array(t) for key, t in theirs.state_dict().items()})
             args, kwargs = ours(torch, given)
-            result = mine(*args, **kwargs)
-            expected = theirs(*given[0], **given[1])
+            result = mine(*_changed(rv, args, first), **kwargs)
+            expected = theirs(*_changed(torch, given[0], first), **given[1])
             state = {k: theirs.state_dict(keep_vars=True)[k] for k in mine.state_dict()}
             compare(
                 torch, result, expected, ((args, kwargs, mine.state_dict(keep_vars=True)), (given, state)), what,
@@ -239,7 +250,9 @@ def must_refuse(call: Callable[[], Any], what: str) -> None:
 # ---------------------------------------------------------------------- functions
 
 
-def compare_function(torch: Any, info: Any, dtype: str, skips: Skips, rtol: float | None = None) -> int:
+def compare_function(
+    torch: Any, info: Any, dtype: str, skips: Skips, rtol: float | None = None, first: First | None = None
+) -> int:
     """Each input of the entry. Returns how many ran."""
     name, ran = info.name.removeprefix("nn.functional."), 0
     torch.manual_seed(0)
@@ -250,8 +263,8 @@ def compare_function(torch: Any, info: Any, dtype: str, skips: Skips, rtol: floa
         args, kwargs = ours(torch, given)
         shown = [tuple(a.shape) if isinstance(a, torch.Tensor) else a for a in given[0]]
         what = f"{name} {number} {shown} {item.kwargs}, {dtype}"
-        result = getattr(nn.functional, name)(*args, **kwargs)
-        expected = info.op(*given[0], **given[1])
+        result = getattr(nn.functional, name)(*_changed(rv, args, first), **kwargs)
+        expected = info.op(*_changed(torch, given[0], first), **given[1])
         compare(torch, result, expected, ((args, kwargs), given), what, rtol or RTOL[dtype])
         ran += 1
     return ran

@@ -8,6 +8,7 @@ from . import init as init
 from . import positions as positions
 from . import utils as utils
 from .activation import *  # noqa: F403
+from .adaptive import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .container import *  # noqa: F403
 from .conv import *  # noqa: F403

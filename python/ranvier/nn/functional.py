@@ -31,12 +31,14 @@ from .images import *  # noqa: F403
 from .images import __all__ as _images
 from .loss_functions import *  # noqa: F403
 from .loss_functions import __all__ as _losses
+from .margin_functions import *  # noqa: F403
+from .margin_functions import __all__ as _margins
 from .norms import *  # noqa: F403
 from .norms import __all__ as _norms
 
 __all__ = [
-    *_activations, *_attention, *_convolutions, *_ctc, *_embeddings, *_fractional, *_functions, *_images, *_losses, *_norms,
-    *_pools,
+    *_activations, *_attention, *_convolutions, *_ctc, *_embeddings, *_fractional, *_functions, *_images, *_losses,
+    *_margins, *_norms, *_pools,
     "bilinear", "flatten", "linear", "one_hot", "pad", "unflatten",
 ]  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..tensor import Tensor, tensor
 from . import functional as F
+from .linear import Linear
 from .loss_functions import check_reduction, label_weights, older_reduction
 from .module import Module
 
@@ -13,7 +15,8 @@ __all__ = [
     "L1Loss", "MSELoss", "SmoothL1Loss", "HuberLoss", "CrossEntropyLoss", "NLLLoss", "BCELoss",
     "BCEWithLogitsLoss", "KLDivLoss", "PoissonNLLLoss", "GaussianNLLLoss", "CosineEmbeddingLoss",
     "MarginRankingLoss", "TripletMarginLoss", "HingeEmbeddingLoss", "SoftMarginLoss",
-    "MultiLabelSoftMarginLoss", "CTCLoss", "CosineSimilarity", "PairwiseDistance",
+    "MultiLabelSoftMarginLoss", "CTCLoss", "MultiMarginLoss", "MultiLabelMarginLoss",
+    "TripletMarginWithDistanceLoss", "LinearCrossEntropyLoss", "InfoNCELoss", "CosineSimilarity", "PairwiseDistance",
 ]  # fmt: skip
 
 
@@ -77,6 +80,8 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
         super().__init__(reduction=reduction)
+        if not isinstance(delta, (int, float)):
+            raise TypeError(f"HuberLoss: delta={delta!r} must be a number")
         self.delta = delta
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -311,6 +316,116 @@ class MultiLabelSoftMarginLoss(_Loss):
 
     def forward(self, input: Any, target: Any) -> Any:
         return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
+
+
+class MultiMarginLoss(_Loss):
+    """max(0, margin - x[y] + x[c])^p over the other classes; see `F.multi_margin_loss`."""
+
+    def __init__(
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: Any = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(size_average, reduce, reduction)
+        if p not in (1, 2):
+            raise ValueError(f"MultiMarginLoss: p={p} must be 1 or 2")
+        self._tensor_buffer("weight", weight)
+        if self.weight is not None and self.weight.ndim != 1:
+            raise ValueError(f"MultiMarginLoss: weight{tuple(self.weight.shape)} must have one axis, the classes")
+        self.p, self.margin = p, margin
+
+    def forward(self, input: Any, target: Any) -> Any:
+        return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+
+
+class MultiLabelMarginLoss(_Loss):
+    """max(0, 1 - x[y] + x[c]) over a row's classes y and the others; see `F.multilabel_margin_loss`."""
+
+    def forward(self, input: Any, target: Any) -> Any:
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
+class TripletMarginWithDistanceLoss(_Loss):
+    """`TripletMarginLoss` with a distance of its own; see `F.triplet_margin_with_distance_loss`."""
+
+    def __init__(
+        self, *, distance_function: Any = None, margin: float = 1.0, swap: bool = False, reduction: str = "mean"
+    ):
+        super().__init__(reduction=reduction)
+        if not margin > 0:
+            raise ValueError(f"TripletMarginWithDistanceLoss: margin={margin} must be positive")
+        self.distance_function, self.margin, self.swap = distance_function, margin, swap
+
+    def forward(self, anchor: Any, positive: Any, negative: Any) -> Any:
+        return F.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
+            swap=self.swap,
+            reduction=self.reduction,
+        )
+
+
+class InfoNCELoss(_Loss):
+    """Each row against all others of a batch but its partner, NT-Xent; see `F.info_nce_loss`."""
+
+    def __init__(self, temperature: Any = 0.1, within: bool = True, reduction: str = "mean"):
+        super().__init__(reduction=reduction)
+        self.temperature, self.within = temperature, within
+
+    def forward(self, input: Any, positive: Any) -> Any:
+        return F.info_nce_loss(input, positive, self.temperature, self.within, self.reduction)
+
+
+class LinearCrossEntropyLoss(_Loss):
+    """`CrossEntropyLoss` of the scores of a linear layer of its own, `linear`; see `F.linear_cross_entropy`."""
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        reduction: str = "mean",
+        weight: Any = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: None = None,
+    ):
+        super().__init__(reduction=reduction)
+        self._tensor_buffer("weight", weight)
+        if self.weight is not None and tuple(self.weight.shape) != (num_classes,):
+            raise ValueError(
+                f"LinearCrossEntropyLoss: weight{tuple(self.weight.shape)} must have shape ({num_classes},)"
+            )
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"LinearCrossEntropyLoss: label_smoothing={label_smoothing} must be in [0, 1]")
+        self.num_classes, self.out_features = num_classes, tuple(out_features)
+        self.ignore_index, self.label_smoothing, self.options = ignore_index, label_smoothing, options
+        self.linear = Linear(in_features, math.prod(out_features, start=num_classes), bias, device, dtype)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        shape, bias = (self.num_classes, *self.out_features), self.linear.bias
+        return F.linear_cross_entropy(
+            input,
+            self.linear.weight.reshape(*shape, self.linear.in_features),
+            target,
+            linear_bias=None if bias is None else bias.reshape(shape),
+            weight=self.weight,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
+        )
 
 
 class CTCLoss(_Loss):

@@ -22,12 +22,13 @@ from ..core.tensor import TensorBase
 from ..ops.public import Array
 from ..ops.record import broadcast_shapes
 from ..ops.require import require
+from ..ops.shape import beside
 
 __all__ = [
     "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "cross_entropy", "nll_loss", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss", "gaussian_nll_loss",
     "cosine_embedding_loss", "margin_ranking_loss", "triplet_margin_loss", "hinge_embedding_loss",
-    "soft_margin_loss", "multilabel_soft_margin_loss", "cosine_similarity", "pairwise_distance", "normalize",
+    "soft_margin_loss", "multilabel_soft_margin_loss", "cosine_similarity", "pairwise_distance", "pdist", "normalize",
 ]  # fmt: skip
 
 
@@ -52,7 +53,8 @@ def older_reduction(name: str, size_average: bool | None, reduce: bool | None) -
     return meant
 
 
-def _reduce(name: str, loss: Any, reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> Any:
+def reduced(name: str, loss: Any, reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> Any:
+    """The mean or the sum of `loss`, or as it is."""
     if size_average is not None or reduce is not None:
         reduction = older_reduction(name, size_average, reduce)
     if reduction == "mean":
@@ -153,14 +155,14 @@ def _weighted(
 ) -> Any:
     """With weights, the mean is sum(weight * loss) / sum(weight)."""
     if weight is None:
-        return _reduce(name, loss, reduction, size_average, reduce)
+        return reduced(name, loss, reduction, size_average, reduce)
     if size_average is not None or reduce is not None:
         reduction = older_reduction(name, size_average, reduce)
     _check_pair(name, loss, weight)
     loss = ops.mul(loss, weight)
     if reduction == "mean":
         return ops.div(ops.sum(loss), ops.sum(ops.expand(weight, *loss.shape)))
-    return _reduce(name, loss, reduction)
+    return reduced(name, loss, reduction)
 
 
 def huber_loss(
@@ -193,7 +195,7 @@ def smooth_l1_loss(
     _check_pair("smooth_l1_loss", input, target)
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
-    return _reduce("smooth_l1_loss", ops.div(_huber(input, target, beta), beta), reduction, size_average, reduce)
+    return reduced("smooth_l1_loss", ops.div(_huber(input, target, beta), beta), reduction, size_average, reduce)
 
 
 def poisson_nll_loss(
@@ -219,7 +221,7 @@ def poisson_nll_loss(
         big = ops.clamp(target, min=1.0)
         stirling = ops.add(ops.sub(ops.mul(big, ops.log(big)), big), ops.mul(ops.log(ops.mul(big, 2 * math.pi)), 0.5))
         loss = ops.add(loss, ops.where(ops.gt(target, 1), stirling, 0.0))
-    return _reduce("poisson_nll_loss", loss, reduction, size_average, reduce)
+    return reduced("poisson_nll_loss", loss, reduction, size_average, reduce)
 
 
 def gaussian_nll_loss(
@@ -227,7 +229,7 @@ def gaussian_nll_loss(
 ) -> Array:
     """(log v + (input - target)^2 / v) / 2 with v = max(var, eps); `full` adds log(2 pi) / 2. Nix, 1994.
 
-    var: input's shape, or with a last axis of 1 or none (one variance a row), or a number. As in PyTorch, the
+    var: input's shape, or with axes of 1, or without the last one (one variance a row), or a number. As in PyTorch, the
     gradient passes to var also where it is below eps.
     """
     name = "gaussian_nll_loss"
@@ -235,12 +237,12 @@ def gaussian_nll_loss(
     if isinstance(var, (int, float)):
         var = np.asarray(var, input.dtype)
     elif var.shape != input.shape:
-        if var.shape == input.shape[:-1]:
+        shape, own = tuple(input.shape), tuple(var.shape)
+        if own == shape[:-1]:
             var = ops.unsqueeze(var, -1)
-        elif var.shape != (*input.shape[:-1], 1):
+        elif len(own) != len(shape) or any(n not in (1, wanted) for n, wanted in zip(own, shape)):
             raise ShapeError(
-                f"{name}: var{tuple(var.shape)} must have input's shape {tuple(input.shape)}, or that "
-                "with a last axis of 1 or none"
+                f"{name}: var{own} must have input's shape {shape}, with axes of 1, or without the last one"
             )
     constant = var.detach() if hasattr(var, "detach") else var
     require(ops.logical_not(ops.lt(constant, 0)), constant, f"{name}: var must not be negative")
@@ -248,7 +250,7 @@ def gaussian_nll_loss(
     loss = ops.mul(ops.add(ops.log(var), ops.div(ops.square(ops.sub(input, target)), var)), 0.5)
     if full:
         loss = ops.add(loss, 0.5 * math.log(2 * math.pi))
-    return _reduce(name, loss, reduction)
+    return reduced(name, loss, reduction)
 
 
 # ---------------------------------------------------------------- two classes
@@ -273,7 +275,7 @@ def binary_cross_entropy(
     yes = ops.mul(target, _safe_log(input))
     no = ops.mul(ops.sub(1.0, target), _safe_log(ops.sub(1.0, input)))
     loss = ops.neg(ops.add(yes, no))
-    return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction, size_average, reduce)
+    return reduced(name, loss if weight is None else ops.mul(loss, weight), reduction, size_average, reduce)
 
 
 def _safe_log(p: Any) -> Any:
@@ -304,7 +306,7 @@ def binary_cross_entropy_with_logits(
     if pos_weight is not None:
         loss = ops.mul(loss, ops.add(ops.mul(ops.sub(pos_weight, 1.0), target), 1.0))
     loss = ops.add(ops.mul(ops.sub(1.0, target), input), loss)
-    return _reduce(name, loss if weight is None else ops.mul(loss, weight), reduction, size_average, reduce)
+    return reduced(name, loss if weight is None else ops.mul(loss, weight), reduction, size_average, reduce)
 
 
 def soft_margin_loss(
@@ -317,7 +319,7 @@ def soft_margin_loss(
     """log(1 + exp(-target * input)), targets 1 or -1."""
     _check_same("soft_margin_loss", input, target)
     loss = ops.neg(ops.logsigmoid(ops.mul(target, input)))
-    return _reduce("soft_margin_loss", loss, reduction, size_average, reduce)
+    return reduced("soft_margin_loss", loss, reduction, size_average, reduce)
 
 
 def multilabel_soft_margin_loss(
@@ -329,8 +331,10 @@ def multilabel_soft_margin_loss(
     reduction: str = "mean",
 ) -> Array:
     """-(t log p + (1 - t) log(1 - p)) with p = sigmoid(input), averaged over the last axis (classes)."""
-    loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
-    return _reduce("multilabel_soft_margin_loss", ops.mean(loss, -1), reduction, size_average, reduce)
+    _check_same("multilabel_soft_margin_loss", input, target)
+    loss = ops.sub(ops.mul(ops.sub(1.0, target), input), ops.logsigmoid(input))
+    loss = loss if weight is None else ops.mul(loss, weight)
+    return reduced("multilabel_soft_margin_loss", ops.mean(loss, -1), reduction, size_average, reduce)
 
 
 def hinge_embedding_loss(
@@ -345,7 +349,7 @@ def hinge_embedding_loss(
     _check_pair("hinge_embedding_loss", input, target)
     apart = ops.where(ops.ne(target, 1), ops.clamp(ops.sub(margin, input), min=0.0), 0.0)
     loss = ops.add(apart, ops.where(ops.ne(target, -1), input, 0.0))
-    return _reduce("hinge_embedding_loss", loss, reduction, size_average, reduce)
+    return reduced("hinge_embedding_loss", loss, reduction, size_average, reduce)
 
 
 # ---------------------------------------------------------------- classes
@@ -383,6 +387,8 @@ def cross_entropy(
             raise DTypeError(
                 f"{name}: target of dtype {target.dtype} must hold integers: it is shaped as class numbers"
             )
+        if ignore_index >= 0:
+            raise ValueError(f"{name}: ignore_index={ignore_index} is of class numbers, target holds probabilities")
     elif target.shape == input.shape:
         raise DTypeError(
             f"{name}: target of dtype {target.dtype} must be a float dtype: it is shaped as "
@@ -425,6 +431,8 @@ def nll_loss(
         raise ShapeError(
             f"{name}: weight{tuple(weight.shape)} must have shape ({classes},): one for each class of input{shape}"
         )
+    if weight is not None and weight.dtype != input.dtype:
+        raise DTypeError(f"{name}: weight of dtype {weight.dtype} must have input's dtype {input.dtype}")
     if _is_probability(input):
         _warn(
             f"{name}: the input was computed by softmax or sigmoid; use log_softmax, or cross_entropy of the raw scores"
@@ -438,7 +446,7 @@ def nll_loss(
     loss = ops.where(counted, ops.neg(ops.mul(factor, picked)), 0.0)
     if reduction == "mean":
         return ops.div(ops.sum(loss), ops.sum(factor))
-    return _reduce(name, loss, reduction)
+    return reduced(name, loss, reduction)
 
 
 def label_weights(target: Any, weight: Any, ignore_index: int, dtype: Any) -> Any:
@@ -477,7 +485,7 @@ def kl_div(
         loss = ops.sub(entropy, ops.mul(target, input))
     if reduction == "batchmean":
         return ops.div(ops.sum(loss), input.shape[0] if input.ndim else 1)
-    return _reduce("kl_div", loss, reduction)
+    return reduced("kl_div", loss, reduction)
 
 
 # ---------------------------------------------------------------- distances
@@ -516,6 +524,21 @@ def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, k
     return _norm(ops.add(ops.sub(x1, x2), eps), p, -1, keepdim)
 
 
+def pdist(input: Array, p: float = 2.0) -> Array:
+    """The p-norm of the difference of each two rows of input (N, M), in the order (0, 1), (0, 2), ..: (N (N - 1) / 2).
+
+    >>> import ranvier as rv
+    >>> pdist(rv.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]), 1.0).tolist()
+    [7.0, 1.0, 6.0]
+    """
+    if input.ndim != 2:
+        raise ShapeError(f"pdist: input{tuple(input.shape)} must be (N, M)")
+    if not p >= 0:
+        raise DomainError(f"pdist: p={p} must not be negative")
+    first, second = (beside(at, input) for at in np.triu_indices(input.shape[0], 1))
+    return ops.norm(ops.sub(ops.index_select(input, 0, first), ops.index_select(input, 0, second)), p, 1)
+
+
 def cosine_embedding_loss(
     input1: Array,
     input2: Array,
@@ -540,7 +563,7 @@ def cosine_embedding_loss(
     cosine = ops.div(product, ops.sqrt(ops.mul(squared(input1), squared(input2))))
     alike = ops.where(ops.eq(target, 1), ops.sub(1.0, cosine), 0.0)
     apart = ops.where(ops.eq(target, -1), ops.clamp(ops.sub(cosine, margin), min=0.0), 0.0)
-    return _reduce(name, ops.add(alike, apart), reduction, size_average, reduce)
+    return reduced(name, ops.add(alike, apart), reduction, size_average, reduce)
 
 
 def margin_ranking_loss(
@@ -557,7 +580,7 @@ def margin_ranking_loss(
     _check_same(name, input1, input2)
     _check_pair(name, input1, target)
     order = ops.mul(target, ops.sub(input2, input1))
-    return _reduce(name, ops.clamp(ops.add(order, margin), min=0.0), reduction, size_average, reduce)
+    return reduced(name, ops.clamp(ops.add(order, margin), min=0.0), reduction, size_average, reduce)
 
 
 def triplet_margin_loss(
@@ -583,4 +606,4 @@ def triplet_margin_loss(
     if swap:
         far = ops.minimum(far, pairwise_distance(positive, negative, p, eps))
     loss = ops.clamp(ops.add(ops.sub(near, far), margin), min=0.0)
-    return _reduce("triplet_margin_loss", loss, reduction, size_average, reduce)
+    return reduced("triplet_margin_loss", loss, reduction, size_average, reduce)
