@@ -7,6 +7,8 @@ other kinds: see `test_every_entry_is_named`.
 from __future__ import annotations
 
 import pytest
+import test_torch_losses
+import test_torch_sequences
 import torch_inputs
 from torch_inputs import Skip, Skips
 
@@ -38,24 +40,13 @@ fractional_max_pool2d fractional_max_pool3d
 ABSENT = {
     "LazyConv1d LazyConv2d LazyConv3d LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d": "no lazy modules",
     "silu/complex": "no complex numbers",
+    "multi_head_attention_forward": "all its inputs drop at random; MultiheadAttention runs it",
+    "linear_cross_entropy/chunked linear_cross_entropy/chunked_none": "no chunks of scores",
 }
-OTHERS = {
-    "losses": """
-        CosineEmbeddingLoss L1Loss SmoothL1Loss KLDivLoss MSELoss MarginRankingLoss MultiLabelMarginLoss MultiMarginLoss
-        SoftMarginLoss MultiLabelSoftMarginLoss NLLLoss GaussianNLLLoss PoissonNLLLoss HingeEmbeddingLoss HuberLoss BCELoss
-        BCEWithLogitsLoss CrossEntropyLoss LinearCrossEntropyLoss CTCLoss
-        cross_entropy linear_cross_entropy linear_cross_entropy/chunked linear_cross_entropy/chunked_none
-        binary_cross_entropy_with_logits soft_margin_loss margin_ranking_loss multi_margin_loss multilabel_margin_loss
-        multilabel_soft_margin_loss triplet_margin_loss triplet_margin_with_distance_loss binary_cross_entropy
-        smooth_l1_loss l1_loss mse_loss ctc_loss cosine_embedding_loss nll_loss gaussian_nll_loss hinge_embedding_loss
-        huber_loss pdist poisson_nll_loss pairwise_distance kl_div
-    """,
-    "sequences": """
-        TransformerEncoder TransformerEncoderLayer TransformerDecoderLayer Transformer MultiheadAttention Embedding RNNCell
-        GRUCell LSTMCell RNN GRU LSTM
-        scaled_dot_product_attention multi_head_attention_forward embedding embedding_bag
-    """,
-}
+OTHERS = [
+    *test_torch_losses.LOSSES.modules, *test_torch_losses.LOSSES.functions,
+    *test_torch_sequences.SEQUENCES.modules, *test_torch_sequences.SEQUENCES.functions,
+]  # fmt: skip
 
 RANDOM = Skip("draws numbers, which differ", lambda a: a.get("training", True) and 0 < a.get("p", 0.5) < 1)
 EMPTY = Skip("one axis is no (N, C)", lambda a: a[0].ndim == 1)
@@ -118,5 +109,5 @@ def test_what_pytorch_refuses(torch):
 
 
 def test_every_entry_is_named(torch):
-    named = {*MODULES, *FUNCTIONS, *" ".join([*ABSENT, *OTHERS.values()]).split()}
+    named = {*MODULES, *FUNCTIONS, *OTHERS, *" ".join(ABSENT).split()}
     assert named == {*torch_inputs.modules(torch), *torch_inputs.functions(torch)}

@@ -88,8 +88,15 @@ def ours(torch: Any, value: Any) -> Any:
         return type(value)(ours(torch, v) for v in value)
     if callable(value) and getattr(value, "__module__", None) in ("torch.nn.functional", "torch._C._nn"):
         return getattr(nn.functional, value.__name__)
-    if isinstance(value, torch.nn.Module):  # entries pass distances, as they are by default
-        return getattr(nn, type(value).__name__)()
+    if isinstance(value, torch.nn.PairwiseDistance):
+        return nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
+    if isinstance(value, torch.nn.TransformerEncoderLayer):
+        attention = value.self_attn
+        return nn.TransformerEncoderLayer(
+            attention.embed_dim, attention.num_heads, value.linear1.out_features, value.dropout.p,
+            ours(torch, value.activation), value.norm1.eps,
+            batch_first=attention.batch_first, norm_first=value.norm_first,
+        )  # fmt: skip
     return value
 
 
@@ -250,6 +257,13 @@ def must_refuse(call: Callable[[], Any], what: str) -> None:
 # ---------------------------------------------------------------------- functions
 
 
+def _function(name: str) -> Callable:
+    """Ours, as PyTorch's entry of that name calls its own."""
+    if name == "embedding":
+        return lambda weight, numbers, **options: nn.functional.embedding(numbers, weight, **options)
+    return getattr(nn.functional, name)
+
+
 def compare_function(
     torch: Any, info: Any, dtype: str, skips: Skips, rtol: float | None = None, first: First | None = None
 ) -> int:
@@ -263,7 +277,7 @@ def compare_function(
         args, kwargs = ours(torch, given)
         shown = [tuple(a.shape) if isinstance(a, torch.Tensor) else a for a in given[0]]
         what = f"{name} {number} {shown} {item.kwargs}, {dtype}"
-        result = getattr(nn.functional, name)(*_changed(rv, args, first), **kwargs)
+        result = _function(name)(*_changed(rv, args, first), **kwargs)
         expected = info.op(*_changed(torch, given[0], first), **given[1])
         compare(torch, result, expected, ((args, kwargs), given), what, rtol or RTOL[dtype])
         ran += 1
@@ -278,6 +292,44 @@ def refuse_function(torch: Any, info: Any, skips: Skips) -> int:
         if skips((sample.input, *sample.args), sample.kwargs):
             continue
         args, kwargs = ours(torch, ((sample.input, *sample.args), sample.kwargs))
-        must_refuse(lambda: getattr(nn.functional, name)(*args, **kwargs), f"{name}: {item.error_regex}")  # noqa: B023
+        must_refuse(lambda: _function(name)(*args, **kwargs), f"{name}: {item.error_regex}")  # noqa: B023
         ran += 1
     return ran
+
+
+# ---------------------------------------------------------------------- families
+
+
+@dataclass(frozen=True)
+class Family:
+    """Entries that are run, by name, and what is particular about some: skips, tolerances by (name, dtype), and what
+    becomes of their first argument.
+    """
+
+    modules: list[str]
+    functions: list[str]
+    skips: dict[str, list[Skip]]
+    tolerances: dict[tuple[str, str], float]
+    first: dict[str, First]
+
+    def module(self, torch: Any, name: str, dtype: str) -> None:
+        skips = Skips(*self.skips.get(name, ()))
+        info, rtol = modules(torch)[name], self.tolerances.get((name, dtype))
+        assert compare_module(torch, info, dtype, skips, rtol, self.first.get(name)), "no input ran"
+        skips.finish()
+
+    def function(self, torch: Any, name: str, dtype: str) -> None:
+        skips = Skips(*self.skips.get(name, ()))
+        info, rtol = functions(torch)[name], self.tolerances.get((name, dtype))
+        assert compare_function(torch, info, dtype, skips, rtol, self.first.get(name)), "no input ran"
+        skips.finish()
+
+    def refused(self, torch: Any, skips: dict[str, Skips]) -> int:
+        """All that PyTorch refuses of these entries; returns how many inputs ran."""
+        entries = modules(torch)
+        ran = sum(refuse_module(torch, entries[name], skips.get(name, Skips())) for name in self.modules)
+        entries = functions(torch)
+        ran += sum(refuse_function(torch, entries[name], skips.get(name, Skips())) for name in self.functions)
+        for skip in skips.values():
+            skip.finish()
+        return ran

@@ -64,6 +64,9 @@ class RNNBase(Module):
             raise DomainError(f"{name}: mode={mode!r} must be one of {', '.join(_GATES)}")
         if isinstance(dropout, bool) or not isinstance(dropout, Number) or not 0 <= dropout <= 1:  # type: ignore[operator]
             raise DomainError(f"{name}: dropout={dropout!r} must be a probability, in [0, 1]")
+        for what, flag in (("bias", bias), ("batch_first", batch_first)):
+            if not isinstance(flag, bool):
+                raise DTypeError(f"{name}: {what}={flag!r} must be True or False")
         if proj_size and mode != "LSTM":
             raise DomainError(f"{name}: proj_size={proj_size} is only for LSTM")
         if proj_size < 0 or proj_size >= _positive(name, "hidden_size", hidden_size):
@@ -73,7 +76,7 @@ class RNNBase(Module):
                 f"{name}: dropout={dropout} comes after each layer but the last; with num_layers=1 there is none",
                 stacklevel=3,
             )
-        self.mode, self.input_size, self.hidden_size = mode, input_size, hidden_size
+        self.mode, self.input_size, self.hidden_size = mode, _positive(name, "input_size", input_size), hidden_size
         self.num_layers, self.bias = _positive(name, "num_layers", num_layers), bias
         self.batch_first, self.dropout, self.bidirectional = batch_first, float(dropout), bidirectional
         self.proj_size = proj_size
