@@ -392,12 +392,12 @@ def test_older_spellings_of_the_reduction(torch, name):
         np.testing.assert_allclose(ours.detach().numpy(), expected.numpy(), rtol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in nn.loss.__all__ if n not in ("HuberLoss", "GaussianNLLLoss") and n.endswith("Loss")]
-)
+@pytest.mark.parametrize("name", [n for n in nn.loss.__all__ if n.endswith("Loss") and n != "InfoNCELoss"])
 def test_modules_take_arguments_where_pytorchs_do(torch, name):
     theirs = list(inspect.signature(getattr(torch.nn, name)).parameters)
     assert list(inspect.signature(getattr(nn, name)).parameters) == theirs
+    if "size_average" not in theirs:
+        return
     with pytest.warns(UserWarning, match="reduction='sum'"):
         assert getattr(nn, name)(size_average=False).reduction == "sum"
 

@@ -94,7 +94,7 @@ def ours(torch: Any, value: Any) -> Any:
         attention = value.self_attn
         return nn.TransformerEncoderLayer(
             attention.embed_dim, attention.num_heads, value.linear1.out_features, value.dropout.p,
-            ours(torch, value.activation), value.norm1.eps,
+            ours(torch, value.activation), value.norm1.eps, bias=value.linear1.bias is not None,
             batch_first=attention.batch_first, norm_first=value.norm_first,
         )  # fmt: skip
     return value

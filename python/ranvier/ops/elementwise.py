@@ -316,7 +316,7 @@ _bitwise_or = _bitwise("bitwise_or", lambda xp, a, b: a | b, "BitwiseOr")
 _bitwise_xor = _bitwise("bitwise_xor", lambda xp, a, b: a ^ b, "BitwiseXor")
 _bitwise_not = _bitwise("bitwise_not", lambda xp, x: ~x, "BitwiseNot", arity=1)
 
-_where = Op(
+where_op = Op(
     "where", kind="elementwise", rule="where", arity=3, saves="i0", flops=1, max_ulp=0, onnx="Where",
     reference=lambda xp, condition, a, b: xp.where(condition, a, b),
     vjp=lambda g, out, condition, a, b: (
@@ -571,7 +571,7 @@ def lerp(input: Array, end: Array, weight: Array) -> Array:
         return _sub(end, _mul(way, _sub(1, weight) if hasattr(weight, "dtype") else 1 - weight))
 
     if hasattr(weight, "dtype"):
-        return _where(_lt(_abs_op(weight), 0.5), from_start(), from_end())
+        return where_op(_lt(_abs_op(weight), 0.5), from_start(), from_end())
     return from_start() if _abs(weight) < 0.5 else from_end()
 
 
@@ -766,7 +766,7 @@ def bitwise_not(input: Array) -> Array:
 
 def where(condition: Any, input: Any, other: Any) -> Any:
     """The public `where` (index.py) of three arguments."""
-    return _where(condition, input, other)
+    return where_op(condition, input, other)
 
 
 absolute, clip, divide, multiply, negative, subtract, true_divide = abs, clamp, div, mul, neg, sub, div

@@ -15,7 +15,7 @@ from ..core.dtypes import bool_, int32, int64
 from ..core.errors import DomainError, DTypeError, OutOfRangeError, ShapeError
 from ..core.tensor import from_numpy
 from .dispatch import constant
-from .elementwise import fitting, ge, logical_and, lt
+from .elementwise import fitting, ge, logical_and, lt, where_op
 from .elementwise import where as _chosen
 from .public import Array
 from .record import Aval, Op, Sample, Spec, broadcast_shapes, normalize_axis, own_axis, prepared
@@ -392,6 +392,12 @@ def index_copy(input: Array, dim: int, index: Array, source: Array) -> Array:
 def index_fill(input: Array, dim: int, index: Array, value: float) -> Array:
     """A copy of `input` whose slices `index` along `dim` are filled with `value`."""
     d = _along("index_fill", input, dim, index)
+    if getattr(value, "requires_grad", False):  # which counts a slice once, however often it is named
+        chosen = index_put_op.call(axes=(0,), accumulate=False).apply(
+            (np.zeros(input.shape[d], bool_), np.ones((), bool_), index)
+        )
+        chosen = reshape(chosen, (-1, *(1,) * (input.ndim - 1 - d)))
+        return where_op.default_call, (chosen, number_like("index_fill", value, input), input)
     return index_put_op.call(axes=(d,), accumulate=False), (input, number_like("index_fill", value, input), index)
 
 

@@ -128,7 +128,8 @@ def _matmul_vjp(g: Any, out: Any, a: Any, b: Any, *, transpose_a: bool, transpos
             ga = _matmul(g, b, transpose_a=False, transpose_b=not transpose_b, precision=precision)
     if b.requires_grad:
         if b.ndim == 2 and a.ndim > 2 and not transpose_a:  # one matrix for all: its gradient is one long product
-            a, g = reshape(a, (-1, a.shape[-1])), reshape(g, (-1, g.shape[-1]))
+            rows = _product(a.shape[:-1])
+            a, g = reshape(a, (rows, a.shape[-1])), reshape(g, (rows, g.shape[-1]))
         if transpose_b:
             gb = _matmul(g, a, transpose_a=True, transpose_b=transpose_a, precision=precision)
         else:
@@ -193,10 +194,11 @@ def _linear_reference(xp: Any, x: Any, weight: Any, bias: Any = None, *, precisi
 
 def _linear_vjp(g: Any, out: Any, x: Any, weight: Any, bias: Any = None, *, precision: str) -> tuple:
     gx = _matmul(g, weight, transpose_a=False, transpose_b=False, precision=precision) if x.requires_grad else None
-    rows = reshape(g, (-1, g.shape[-1])) if g.ndim > 2 else g
+    lines = _product(g.shape[:-1])
+    rows = reshape(g, (lines, g.shape[-1])) if g.ndim > 2 else g
     gw = None
     if weight.requires_grad:
-        columns = reshape(x, (-1, x.shape[-1])) if x.ndim > 2 else x
+        columns = reshape(x, (lines, x.shape[-1])) if x.ndim > 2 else x
         gw = _matmul(rows, columns, transpose_a=True, transpose_b=False, precision=precision)
     if bias is None:
         return gx, gw
