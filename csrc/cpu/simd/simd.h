@@ -349,6 +349,23 @@ RV_INLINE Vec<float> lookup(const float (&table)[16], Vec<int32_t> i) {
 #endif
 }
 
+// table[i] for each lane, of a table of two vectors; 0 <= i < 2 N.
+template <class T> RV_INLINE Vec<T> lookup(Vec<T> low, Vec<T> high, Vec<typename IntOf<sizeof(T)>::Type> i) {
+#if defined(RV_AVX512)
+  using Native = typename Vec<T>::Native;
+  if constexpr (sizeof(T) == 4)
+    return Vec<T>((Native)_mm512_permutex2var_ps((__m512)low.v, (__m512i)i.v, (__m512)high.v));
+  else return Vec<T>((Native)_mm512_permutex2var_pd((__m512d)low.v, (__m512i)i.v, (__m512d)high.v));
+#else
+  alignas(kVecBytes) T table[2 * Vec<T>::N];
+  store(table, low), store(table + Vec<T>::N, high);
+  if constexpr (sizeof(T) == 4 && Vec<T>::N == 8) return lookup(table, i);
+  Vec<T> r;
+  for (int k = 0; k < Vec<T>::N; ++k) r.v[k] = table[i.v[k]];
+  return r;
+#endif
+}
+
 // ---------------------------------------------------------------- arithmetic
 
 template <class T> RV_INLINE Mask<T> isnan(Vec<T> a) { return a != a; }

@@ -81,6 +81,8 @@ def _encode(x: Aval, *, dim: int, taps: Taps) -> dict[str, Any]:
 
 _IDENTITY = Taps(1, np.zeros((1, 1), int), np.ones((1, 1)))
 _PAIRS = Taps(8, np.arange(8).reshape(4, 2), np.full((4, 2), 0.5))
+_WIDER = Taps(70, np.arange(233)[:, None] * 69 // 232 + np.arange(2), np.array([0.3, 0.7]) * np.ones((233, 1)))
+_WINDOWS = Taps(161, np.arange(23)[:, None] * 7 + np.arange(9), np.full((23, 9), 1 / 9))
 _ENDS = Taps(7, np.arange(-2, 9)[:, None] + np.arange(4), np.array([0.1, 0.4, 0.6, -0.1]) * np.ones((11, 1)))
 
 blend: Op = Op(
@@ -102,6 +104,11 @@ blend: Op = Op(
         Sample(((2, 7),), {"dim": 1, "taps": _ENDS}),
         Sample(((50, 40, 8, 3),), {"dim": 2, "taps": _PAIRS}),
         Sample(((0, 8),), {"dim": 1, "taps": _PAIRS}),
+        Sample(((3, 70),), {"dim": 1, "taps": _WIDER}),
+        Sample(((2, 233),), {"dim": 1, "taps": _WIDER.transposed}),
+        Sample(((2, 161),), {"dim": 1, "taps": _WINDOWS}),
+        Sample(((161, 5),), {"dim": 0, "taps": _WINDOWS}),
+        Sample(((2, 23),), {"dim": 1, "taps": _WINDOWS.transposed}),
         Sample(((3, 4),), {"dim": 1, "taps": _PAIRS.transposed}),
     ),
     doc="sums of a few neighbours along one axis",
