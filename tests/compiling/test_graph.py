@@ -412,3 +412,23 @@ def test_light_activations_are_made_again_for_the_backward_pass():
     assert twice > once == run(size=8)[1]  # not where memory is small
     for a, b in zip(kept, again):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("window", [2, 3], ids=["apart", "overlapping"])
+def test_the_mask_of_relu_is_taken_of_what_a_pool_has_picked(window):
+    x = t(2, 3, 9, 9)
+    x.requires_grad_()
+
+    def step():
+        x.grad = None
+        F.max_pool2d(F.relu(x * 2), window, 2).pow(3).sum().backward()
+        return x.grad
+
+    grads = []
+    for without in ((), ("mask",)):
+        with passes.without(*without):
+            grads.append(rv.compile(step)().numpy().copy())
+            nodes = [step for n in passes.optimize(trace(step)).nodes for step in n.body]
+        masks = [n.outputs[0].shape for n in nodes if n.name == "relu_grad"]
+        assert masks == [(2, 3, 9, 9) if without else (2, 3, 4, 4)]
+    assert same_bits(*grads)

@@ -86,7 +86,7 @@ _relu = of_numbers(
     vjp=lambda g, out, x: (_relu_grad(g, out),),
 )  # fmt: skip
 _relu_grad: Op = of_floats(
-    "relu_grad", arity=2, saves="i1", flops=1, max_ulp=0,
+    "relu_grad", arity=2, saves="i1", flops=1, max_ulp=0, masks=True,
     reference=lambda xp, g, out: xp.where(out <= 0, xp.zeros_like(g), g),
     vjp=lambda gg, _, g, out: (_relu_grad(gg, out), if_needed(out, lambda: zeros_of(gg))),
 )  # fmt: skip

@@ -97,6 +97,9 @@ class Op:
             one that is not there. `do(name, *inputs, **attrs)` is a call of an op on values of a graph.
         absorb: (axis, f): what scales and shifts the results by channel, along `axis`, can go into the inputs but the first:
             `f(do, *others, scale=, shift=)` gives the new ones.
+        picks: its first output holds elements of its input, at the places that the second one tells.
+        puts: it lays its first input at the places that the second one tells, sums where several meet, and 0 elsewhere.
+        masks: it is its first input where the second one, element by element, says so, and 0 elsewhere.
         effect: it may raise, so that a graph keeps it though nothing reads its result; its attribute `rule` says of what.
         yields: "probabilities" where the results are that: losses that want raw scores warn of them.
         sums: it adds two arrays. sum_of_calls: `sum_of_calls(attrs, attrs)` -> the attributes with which one call, of the
@@ -132,6 +135,9 @@ class Op:
         setting: Callable | None = None,
         epilogue: bool = False,
         affine: Callable | None = None,
+        picks: bool = False,
+        puts: bool = False,
+        masks: bool = False,
         absorb: tuple[int, Callable] | None = None,
         sums: bool = False,
         sum_of_calls: Callable | None = None,
@@ -167,6 +173,7 @@ class Op:
         self.yields, self.effect = yields, effect
         self.affine, self.absorb = affine, absorb
         self.sums, self.sum_of_calls = sums, sum_of_calls
+        self.picks, self.puts, self.masks = picks, puts, masks
         self.neutral, self.setting, self.epilogue = neutral or {}, setting, epilogue
         self._calls = Recent(MAX_CALLS)  # slices with ever new bounds must not pile up
         self.default_call = self.bind()

@@ -13,10 +13,11 @@ from ..ir import Graph
 from .absorb import absorb
 from .fuse import fuse
 from .join import join
+from .mask import mask
 from .recompute import recompute
 from .simplify import simplify
 
-PASSES = {"simplify": simplify, "absorb": absorb, "join": join, "fuse": fuse, "recompute": recompute}
+PASSES = {"simplify": simplify, "absorb": absorb, "mask": mask, "join": join, "fuse": fuse, "recompute": recompute}
 _off: set[str] = set()
 
 
