@@ -14,7 +14,7 @@ threads (and that many processors), on data that is theirs already. Groups:
   compress    models of 8 and 4 bits
   reads       bandwidth of L1, L2 and L3 by the order of reading
   memory      peak memory of training steps
-  sequences   recurrent networks: training steps, and one sequence
+  sequences   recurrent networks and GPTs: training steps, one sequence, one token
   tune        matrix products, every variant forced
   kernels     ops, products, chains and optimizers
 

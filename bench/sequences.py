@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import gpt
 from .networks import Network, training_step
 from .peak import Peak
 from .peer_onnx import bound, recurrent_session
@@ -97,7 +98,7 @@ def measure(settings: Settings, peak: Peak) -> list[Row]:
             rows.append(_row("training step", name, contenders, case.step, settings))
         if settings.wants(alone):
             rows.append(_row("one sequence", alone, one_sequence(case, settings), case.alone, settings))
-    return rows
+    return [*rows, *gpt.measure(libraries, settings)]
 
 
 def _row(group: str, name: str, contenders: dict[str, Contender], target: Target, settings: Settings) -> Row:
