@@ -23,12 +23,23 @@ _SLICE = 0.1  # seconds of native work between looks at the clock, Ctrl-C and th
 class Step:
     """A function of batch tensors that returns scalars: (loss, ...). Compiled where it can be traced.
 
-    `totals` sums what it returns, each scalar as it is.
+    `totals` sums what it returns, each scalar as it is. counts: None, or a dict that is told how many steps were done on
+    batches of which shapes and dtypes.
     """
+
+    counts: dict[tuple, int] | None = None
 
     def __init__(self, function: Callable, compile: bool = True):
         self._function = function
         self._compiled = CompiledFunction(function, keeps="arguments") if compile else None
+
+    def traced(self, tensors: list[Any]) -> Any:
+        """The trace for such a batch; None where it runs uncompiled."""
+        return None if self._compiled is None else self._compiled.traced(*tensors)
+
+    def _count(self, arrays: tuple, rows: int | None, steps: int) -> None:
+        key = tuple(((len(a) if rows is None else rows, *a.shape[1:]), a.dtype) for a in arrays)
+        self.counts[key] = self.counts.get(key, 0) + steps  # type: ignore[index, union-attr]
 
     def _give_up(self, error: TraceError) -> None:
         warnings.warn(f"training runs uncompiled, and slower: {error}", stacklevel=4)
@@ -50,7 +61,10 @@ class Step:
         """
         if self._compiled is not None:
             try:
-                return self._compiled.loop(data, order, batch, begin, end, totals, every, frozen=alone)
+                done = self._compiled.loop(data, order, batch, begin, end, totals, every, frozen=alone)
+                if self.counts is not None:
+                    self._count(data, batch, done)
+                return done
             except TraceError as error:
                 self._give_up(error)
         for i in range(begin, end):
@@ -60,6 +74,8 @@ class Step:
 
     def batch(self, rows: tuple[np.ndarray, ...], totals: np.ndarray) -> None:
         """Run one batch that is given."""
+        if self.counts is not None:
+            self._count(rows, None, 1)
         tensors = [*map(from_numpy, rows)]
         if self._compiled is not None:
             try:

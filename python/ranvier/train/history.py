@@ -14,6 +14,7 @@ class History(dict):
 
     Attributes:
         epoch: numbers of the epochs, from 0. seconds: duration of the run. interrupted: ended by Ctrl-C.
+        cost: what the run took, of fit(..., profile=True); else None.
     """
 
     def __init__(self) -> None:
@@ -21,6 +22,7 @@ class History(dict):
         self.epoch: list[int] = []
         self.seconds = 0.0
         self.interrupted = False
+        self.cost: dict[str, Any] | None = None
 
     @property
     def history(self) -> History:

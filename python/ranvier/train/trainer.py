@@ -156,6 +156,7 @@ class Trainer:
         seed: int | None = None,
         resume: Any = False,
         verbose: int = 1,
+        profile: bool = False,
     ) -> History:
         """Train for `epochs` passes over the rows.
 
@@ -174,6 +175,8 @@ class Trainer:
                 interruption: go on after the last complete epoch of that run until `epochs` are done. With the same
                 arguments all numbers are what they would have been without a break.
             verbose: 0 silent, 1 a progress bar on a terminal (else one line an epoch), 2 one line an epoch.
+            profile: find out what the run takes: `history.cost` has the steps, their operations, time, energy and the share
+                of the machine's peak; with `verbose` they are printed at the end (docs/cost.md).
 
         Returns the History. Ctrl-C ends the run cleanly after the running step and callbacks' `on_train_end`, and then
         raises KeyboardInterrupt, so that no next run starts: the model keeps what it has learnt, and `trainer.history`
@@ -207,6 +210,7 @@ class Trainer:
         mode = self.model.training
         progress = Progress(epochs, verbose, len(self.history.epoch))
         interrupt = _Interrupt()
+        spent = self._begin_profile(feed) if profile else None
         began = time.perf_counter() - self.history.seconds
         try:
             with interrupt:
@@ -228,6 +232,8 @@ class Trainer:
                     if interrupt.requested:
                         break
                 self.history.interrupted = interrupt.requested
+                if spent is not None:
+                    self._end_profile(feed, spent, verbose)
                 for hook in run.hooks:
                     hook.on_train_end({k: v[-1] for k, v in self.history.items()})
                 self._write_pending()
@@ -244,6 +250,22 @@ class Trainer:
             for hook in run.hooks:
                 hook.trainer = None
         return self.history
+
+    def _begin_profile(self, feed: Any) -> Any:
+        from ..profiling.training import Spent
+
+        self._train_step(feed).counts = {}
+        return Spent()
+
+    def _end_profile(self, feed: Any, spent: Any, verbose: int) -> None:
+        from ..profiling.training import line
+
+        step = self._train_step(feed)
+        self.model.train()
+        self.history.cost = spent.cost(self.model, step)
+        step.counts = None
+        if verbose:
+            print(line(self.history.cost))
 
     def _resumed(self, resume: Any, seed: int | None) -> dict[str, Any] | None:
         """The state of the run to go on with, or None for a new one."""
