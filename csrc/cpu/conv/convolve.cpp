@@ -101,15 +101,16 @@ template <class T, bool back> struct Call {
   void tasks(const Correlator<T>& way, const typename Correlator<T>::Operands& from, Team& team) const {
     const Extent& size = back ? space.x : space.y;
     const int64_t plane = size.count(), image_step = space.groups * (back ? space.c : space.o) * plane;
+    const bool near = space.images * image_step * static_cast<int64_t>(sizeof(T)) <= gemm::policy::near_bytes;
     auto one = [&](int64_t task, Team& workers) {
       const int64_t image = way.image_of(task);
       if (!by_image)
-        return way.run(task, from, epilogue.template ptr<T>(args) + image * image_step, plane, size.of, workers);
+        return way.run(task, from, epilogue.template ptr<T>(args) + image * image_step, plane, size.of, near, workers);
       Images part(args, image, 1);
-      const Epilogue then(part.args, *epilogue.program, args.in[0].dtype);
+      const Epilogue then = of_image(part.args);
       const Scratch product(then.shared_bytes());
       part.args.shared = product;
-      way.run(task, from, then.ptr<T>(part.args), plane, size.of, workers);
+      way.run(task, from, then.ptr<T>(part.args), plane, size.of, then.output < 0 || near, workers);
       then.run(part.args, operands(args), args.prepared, workers);
     };
     if (way.shared_out()) {
@@ -121,10 +122,16 @@ template <class T, bool back> struct Call {
       one(task, alone);
     });
   }
+  // An image that a near cache holds is made there.
+  Epilogue of_image(const Args& part) const {
+    Epilogue e(part, *epilogue.program, args.in[0].dtype);
+    if (e.product.size() * item_size(args.in[0].dtype) <= gemm::policy::near_bytes) e.make_apart(args.in[0].dtype);
+    return e;
+  }
   int64_t prepare(std::byte* memory) const {
     if (!by_image) return epilogue.prepare(args, operands(args), memory);
     const Images part(args, 0, 1);
-    return Epilogue(part.args, *epilogue.program, args.in[0].dtype).prepare(part.args, operands(args), memory);
+    return of_image(part.args).prepare(part.args, operands(args), memory);
   }
 };
 

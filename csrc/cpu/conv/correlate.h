@@ -56,13 +56,16 @@ template <class T> class Correlator {
   bool shared_out() const { return tasks() < kFewTasks && !direct_; }
 
   // `result`: of the first image of the task, planes of `plane` elements.
-  void run(int64_t task, const Operands& in, T* result, int64_t plane, const int64_t* result_size, Team& team) const {
+  // `near`: the result is in a near cache. A product writes many rows at once, which is slow where none of them is.
+  void run(int64_t task, const Operands& in, T* result, int64_t plane, const int64_t* result_size, bool near,
+           Team& team) const {
     const int64_t run_tasks = ceil_div(runs(), runs_of_task_), group_tasks = ceil_div(c_.groups, groups_of_task_);
     const int64_t run0 = task % run_tasks * runs_of_task_, group0 = task / run_tasks % group_tasks * groups_of_task_,
                   image0 = image_of(task);
     const int64_t run_end = min(runs(), run0 + runs_of_task_), group_end = min(c_.groups, group0 + groups_of_task_);
     for (int64_t r = run0; r < run_end; ++r)
-      run_piece(in, image0, min(together_, c_.images - image0), group0, group_end, r, result, plane, result_size, team);
+      run_piece(in, image0, min(together_, c_.images - image0), group0, group_end, r, result, plane, result_size, near,
+                team);
   }
   int64_t image_of(int64_t task) const {
     return task / (ceil_div(runs(), runs_of_task_) * ceil_div(c_.groups, groups_of_task_)) * together_;
@@ -101,9 +104,9 @@ template <class T> class Correlator {
   static constexpr int64_t kTasks = 16;
 
   void run_piece(const Operands& in, int64_t image0, int64_t images, int64_t group0, int64_t group_end, int64_t r,
-                 T* result, int64_t plane, const int64_t* size, Team& team) const {
+                 T* result, int64_t plane, const int64_t* size, bool near, Team& team) const {
     const int64_t first = runs_.begin(r), count = runs_.size(r), columns = images * count;
-    const bool direct_store = in_place_ && images == 1;
+    const bool direct_store = in_place_ && images == 1 && (direct_ || near);
     const Scratch tile_scratch(direct_store ? 0 : m_ * columns * item);
     T* const tile = tile_scratch.as<T>();
     const int64_t c_row = direct_store ? n_ : columns;

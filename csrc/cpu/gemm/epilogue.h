@@ -45,8 +45,13 @@ struct Epilogue {
       product = all.out[output];
       return;
     }
+    make_apart(dtype);
+  }
+  // The product in shared memory, contiguous, at its start.
+  void make_apart(DType dtype) {
+    output = -1;
     product.dtype = dtype;
-    int64_t stride = 1;  // contiguous, at the start of the shared memory
+    int64_t stride = 1;
     for (int d = product.ndim - 1; d >= 0; --d) product.stride[d] = stride, stride *= product.shape[d];
   }
   explicit operator bool() const { return program; }
