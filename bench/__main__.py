@@ -15,6 +15,7 @@ threads (and that many processors), on data that is theirs already. Groups:
   reads       bandwidth of L1, L2 and L3 by the order of reading
   memory      peak memory of training steps
   sequences   recurrent networks and GPTs: training steps, one sequence, one token
+  convolutions  60 convolutions, and steps and predictions of networks of images
   tune        matrix products, every variant forced
   kernels     ops, products, chains and optimizers
 
@@ -57,6 +58,7 @@ GROUPS = (
     "reads",
     "memory",
     "sequences",
+    "convolutions",
 )
 WITH_WORDS = ("lab", "tune")  # what follows is theirs
 

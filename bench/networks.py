@@ -58,6 +58,27 @@ def residual(lib: Any, blocks: int = 3, widths: tuple[int, ...] = (16, 32, 64)) 
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
 
 
+def separable(lib: Any) -> Any:
+    """Depthwise 3x3 and 1x1 convolutions in turn, with batch norm."""
+    nn = lib.nn
+    layers, width = [nn.Conv2d(3, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()], 32
+    for out, stride in ((64, 1), (128, 2), (128, 1), (256, 2)):
+        layers += [
+            nn.Conv2d(width, width, 3, stride, 1, groups=width, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(),
+        ]  # fmt: skip
+        width = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+
+
+def simple_cnn_224(lib: Any) -> Any:
+    nn = lib.nn
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(4), nn.Flatten(), nn.Linear(32 * 14 * 14, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+
+
 def images(batch: int, size: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     def make() -> tuple[np.ndarray, np.ndarray]:
         random = np.random.default_rng(0)
@@ -71,9 +92,16 @@ NETWORKS = [
     Network("residual network, batch 64", residual, images(64, 32)),
 ]
 
+# those whose speed matters beside their memory
+IMAGES = [
+    *NETWORKS,
+    Network("depthwise-separable CNN, batch 32", separable, images(32, 32)),
+    Network("SimpleCNN for 224 x 224, batch 16", simple_cnn_224, images(16, 224)),
+]
+
 
 def training_step(name: str, lib: Any, network: Network) -> Callable[[], Any]:
-    """A step of Adam on one batch: with Ranvier compiled, else as it comes, Adam fused."""
+    """A step of Adam on one batch: with Ranvier and "torch.compile" compiled, else as it comes, Adam fused."""
     model = network.make(lib)
     optimizer = lib.optim.Adam(model.parameters(), lr=1e-3, **({} if name == US else {"fused": True}))
     x, y = (lib.tensor(a) for a in network.inputs())
@@ -85,5 +113,20 @@ def training_step(name: str, lib: Any, network: Network) -> Callable[[], Any]:
         optimizer.step()
         return loss
 
+    if name == "torch.compile":
+        model = lib.compile(model)
     run = lib.compile(step) if name == US else step
     return lambda: run(x, y)
+
+
+def prediction(name: str, lib: Any, network: Network) -> Callable[[], Any]:
+    """Of the first image: with Ranvier by a frozen plan."""
+    model = network.make(lib).eval()
+    x = lib.tensor(network.inputs()[0][:1])
+    run = lib.compile(model, frozen=True) if name == US else model
+
+    def predict() -> Any:
+        with lib.no_grad():
+            return run(x)
+
+    return predict

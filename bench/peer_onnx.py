@@ -71,10 +71,19 @@ def _session(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8  # which every runtime of the last years reads
     onnx.checker.check_model(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options(settings), providers=["CPUExecutionProvider"]
+    )
+
+
+def options(settings: Settings) -> Any:
+    """Of a session on as many threads as are measured."""
+    import onnxruntime
+
+    result = onnxruntime.SessionOptions()
+    result.intra_op_num_threads, result.inter_op_num_threads = settings.threads, 1
+    result.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return result
 
 
 def bound(model: Any, x: np.ndarray) -> Contender:
