@@ -120,9 +120,11 @@ template <class T> class Correlator {
     }
     const int64_t seen = c_.channels * c_.seen();
     if (plain_ && images == 1) {
-      for (int64_t g = group0; g < group_end; ++g)
+      for (int64_t g = group0; g < group_end; ++g) {
         product(in, g, columns, Strided<T>{in.seen + (image0 * c_.groups + g) * seen + first, 1, n_, Source::copied},
                 place(g), c_row, team);
+        finish(g);
+      }
       return;
     }
     const Frame frame(c_, images, first, count);
