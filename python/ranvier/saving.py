@@ -49,7 +49,8 @@ def save(obj: Any, f: Any, metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors, and what is made of them, as safetensors: a `state_dict()`, a Tensor, or dicts, lists and tuples of
     tensors, arrays, numbers, texts, dtypes and None, such as
     `{"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}`. Structure that is more than names of
-    tensors is kept in the file's header, and `load` gives it back.
+    tensors is kept in the file's header, and `load` gives it back. What several names share is stored once, and is one
+    tensor again when loaded.
 
     Args:
         obj: what is saved; dtypes are kept.
@@ -79,7 +80,7 @@ def save(obj: Any, f: Any, metadata: Mapping[str, str] | None = None) -> None:
         header[key] = text
     records: dict[str, np.ndarray] = {}
     try:
-        tree = _flatten(obj, "", records)
+        tree = _flatten(obj, "", records, {})
     except RecursionError:
         raise ValueError("save: the structure is nested too deeply, or contains itself") from None
     if "__metadata__" in records:
@@ -98,27 +99,33 @@ def save(obj: Any, f: Any, metadata: Mapping[str, str] | None = None) -> None:
 _TREE = "ranvier.tree"  # the header's entry for the structure of a checkpoint
 
 
-def _flatten(value: Any, name: str, records: dict[str, np.ndarray]) -> Any:
-    """`value` as JSON can hold it, its tensors put into `records` under dotted names."""
+def _flatten(value: Any, name: str, records: dict[str, np.ndarray], stored: dict[tuple, str]) -> Any:
+    """`value` as JSON can hold it, its tensors put into `records` under dotted names; one that is there already under
+    another name, by its memory in `stored`, is the same tensor.
+    """
     if isinstance(value, Tensor):
         value = value.detach().numpy()
     if isinstance(value, np.ndarray):
         if value.dtype not in CODE:
             raise DTypeError(f"save: {name!r} has dtype {value.dtype}, must be one of {', '.join(map(str, CODE))}")
+        place = (value.__array_interface__["data"][0], value.shape, value.strides, value.dtype)
+        if value.size and place in stored:
+            return {"tensor": stored[place]}
         name = name or "tensor"
         while name in records:  # "a.b" may also come from {"a": {"b": ...}}
             name += "_"
         records[name] = np.asarray(value, order="C")
+        stored[place] = name
         return {"tensor": name}
     prefix = f"{name}." if name else ""
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, (str, int)):
                 raise DTypeError(f"save: key {key!r} of {name!r} must be a string or an integer")
-        return {"dict": [[key, _flatten(item, f"{prefix}{key}", records)] for key, item in value.items()]}
+        return {"dict": [[key, _flatten(item, f"{prefix}{key}", records, stored)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
         kind = "list" if isinstance(value, list) else "tuple"
-        return {kind: [_flatten(item, f"{prefix}{i}", records) for i, item in enumerate(value)]}
+        return {kind: [_flatten(item, f"{prefix}{i}", records, stored) for i, item in enumerate(value)]}
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
