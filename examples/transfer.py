@@ -129,7 +129,7 @@ def main():
         axes.figure.savefig(options.plot, dpi=150)
     if options.save:
         model.save(options.save)
-    assert got > without
+    assert options.data or got > without  # of the drawn shapes that is sure
 
 
 if __name__ == "__main__":
