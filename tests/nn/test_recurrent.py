@@ -204,6 +204,21 @@ def test_one_instruction_each_way(kind, first):
     assert len(lines) <= 8, "\n".join(lines)  # products, sums of biases and their copy
 
 
+@pytest.mark.parametrize("batch", [1, 2, 3, 9])
+@pytest.mark.parametrize("kind", KINDS)
+def test_frozen_weights_are_laid_out_once(kind, batch):
+    """Few sequences have panels of their own; bits are the same, and a change of the weights is seen."""
+    model = getattr(nn, kind)(5, 67, num_layers=2)
+    x = rv.from_numpy(drawn(6, batch, 5))
+    frozen = rv.compile(lambda x: model(x)[0], frozen=True)
+    with rv.no_grad():
+        for _ in range(2):
+            for _ in range(2):
+                assert same_bits(frozen(x), model(x)[0])
+            assert same_bits(model(x[:, :1])[0], model(x)[0][:, :1])
+            model.weight_hh_l0.mul_(0.5)
+
+
 def test_a_compiled_step_takes_packed_sequences():
     model = nn.LSTM(3, 5)
     items = [rv.from_numpy(drawn(n, 3, seed=n)) for n in (5, 3, 1)]

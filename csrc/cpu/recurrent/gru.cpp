@@ -27,9 +27,10 @@ template <class T> struct Forward {
       : steps(args.in[0], args.in[2], sizes_of(args, kInputs), attrs<GruAttrs>(args).batch_first,
               attrs<GruAttrs>(args).reverse),
         units(args.in[2].shape[1]),
-        hidden{units, kGates * units},
+        hidden(weights_of<T>(args)),
         room(memory) {
-    steps.place(room), hidden.place(room);
+    steps.place(room);
+    if (!hidden.panels) hidden.place(room);
   }
 };
 
@@ -50,7 +51,7 @@ template <class T> void forward_as(const Args& args, Team& team) {
   Forward<T> p(args, args.shared + in.bytes());
   if (!p.steps.fill(team)) return;
   const int64_t n = p.units, width = p.hidden.width();
-  p.hidden.fill(in[1], 1, n, team);
+  if (!args.packed) lay_out(args, p.hidden, team);
   T *const y = args.out[0].ptr<T>(), *const h = args.out[1].ptr<T>();
   T* const saved = args.n_out > 2 ? args.out[2].ptr<T>() : nullptr;
   copy_row(in[2], h, p.steps.batch * n);
@@ -115,7 +116,7 @@ template <class T> struct Backward {
       : steps(args.in[0], args.in[5], sizes_of(args, kGradInputs), attrs<GruAttrs>(args).batch_first,
               attrs<GruAttrs>(args).reverse),
         units(args.in[5].shape[1]),
-        hidden{kGates * units, units},
+        hidden{kGates * units, units, kSliceRows},
         weights(kGates * units, units, steps.rows, kGates * units),
         room(memory) {
     steps.place(room), hidden.place(room);
@@ -215,7 +216,9 @@ extern const Kernel k_gru = {.attrs = recurrent::GruAttrs::schema,
                              .run = recurrent::forward,
                              .cost = recurrent::forward_cost,
                              .shared = recurrent::forward_shared,
-                             .check = recurrent::forward_check};
+                             .check = recurrent::forward_check,
+                             .packing = recurrent::packing,
+                             .pack = recurrent::pack};
 extern const Kernel k_gru_grad = {.attrs = recurrent::GruAttrs::schema,
                                   .run = recurrent::backward,
                                   .cost = recurrent::backward_cost,

@@ -29,10 +29,11 @@ template <class T> struct Forward {
         steps(args.in[0], args.in[2], sizes_of(args, kInputs + a.projected), a.batch_first, a.reverse),
         units(args.in[3].shape[1]),
         out(args.in[2].shape[1]),
-        hidden{out, kGates * units},
-        projection{units, out},
+        hidden(weights_of<T>(args)),
+        projection{units, out, kSliceRows},
         room(memory) {
-    steps.place(room), hidden.place(room);
+    steps.place(room);
+    if (!hidden.panels) hidden.place(room);
     if (a.projected) projection.place(room);
   }
 };
@@ -58,7 +59,7 @@ template <class T> void forward_as(const Args& args, Team& team) {
   Forward<T> p(args, args.shared + in.bytes());
   if (!p.steps.fill(team)) return;
   const int64_t n = p.units, out = p.out, batch = p.steps.batch;
-  p.hidden.fill(in[1], 1, out, team);
+  if (!args.packed) lay_out(args, p.hidden, team);
   if (p.a.projected) p.projection.fill(in[4], 1, n, team);
   T *const y = args.out[0].ptr<T>(), *const h = args.out[1].ptr<T>(), *const c = args.out[2].ptr<T>();
   T* const saved = args.n_out > 3 ? args.out[3].ptr<T>() : nullptr;
@@ -144,8 +145,8 @@ template <class T> struct Backward {
         steps(args.in[0], args.in[6], sizes_of(args, kGradInputs + a.projected), a.batch_first, a.reverse),
         units(args.in[7].shape[1]),
         out(args.in[6].shape[1]),
-        hidden{kGates * units, out},
-        projection{out, units},
+        hidden{kGates * units, out, kSliceRows},
+        projection{out, units, kSliceRows},
         weights(kGates * units, out, steps.rows, kGates * units),
         projections(out, units, steps.rows, out),
         room(memory) {
@@ -265,7 +266,9 @@ extern const Kernel k_lstm = {.attrs = recurrent::LstmAttrs::schema,
                               .run = recurrent::forward,
                               .cost = recurrent::forward_cost,
                               .shared = recurrent::forward_shared,
-                              .check = recurrent::forward_check};
+                              .check = recurrent::forward_check,
+                              .packing = recurrent::packing,
+                              .pack = recurrent::pack};
 extern const Kernel k_lstm_grad = {.attrs = recurrent::LstmAttrs::schema,
                                    .run = recurrent::backward,
                                    .cost = recurrent::backward_cost,

@@ -25,9 +25,10 @@ template <class T> struct Forward {
       : a(attrs<RnnAttrs>(args)),
         steps(args.in[0], args.in[2], sizes_of(args, kInputs), a.batch_first, a.reverse),
         units(args.in[2].shape[1]),
-        hidden{units, units},
+        hidden(weights_of<T>(args)),
         room(memory) {
-    steps.place(room), hidden.place(room);
+    steps.place(room);
+    if (!hidden.panels) hidden.place(room);
   }
 };
 
@@ -37,7 +38,7 @@ template <class T> void forward_as(const Args& args, Team& team) {
   if (!p.steps.fill(team)) return;
   const int64_t n = p.units, width = p.hidden.width();
   const bool relu = p.a.relu;
-  p.hidden.fill(in[1], 1, n, team);
+  if (!args.packed) lay_out(args, p.hidden, team);
   T *const y = args.out[0].ptr<T>(), *const h = args.out[1].ptr<T>();
   copy_row(in[2], h, p.steps.batch * n);
   each_slice(p.steps.batch, kSliceRows * width * static_cast<int64_t>(sizeof(T)), team,
@@ -102,7 +103,7 @@ template <class T> struct Backward {
       : a(attrs<RnnAttrs>(args)),
         steps(args.in[0], args.in[4], sizes_of(args, kGradInputs), a.batch_first, a.reverse),
         units(args.in[4].shape[1]),
-        hidden{units, units},
+        hidden{units, units, kSliceRows},
         weights(units, units, steps.rows, units),
         room(memory) {
     steps.place(room), hidden.place(room);
@@ -177,7 +178,9 @@ extern const Kernel k_rnn = {.attrs = recurrent::RnnAttrs::schema,
                              .run = recurrent::forward,
                              .cost = recurrent::forward_cost,
                              .shared = recurrent::forward_shared,
-                             .check = recurrent::forward_check};
+                             .check = recurrent::forward_check,
+                             .packing = recurrent::packing,
+                             .pack = recurrent::pack};
 extern const Kernel k_rnn_grad = {.attrs = recurrent::RnnAttrs::schema,
                                   .run = recurrent::backward,
                                   .cost = recurrent::backward_cost,

@@ -69,29 +69,79 @@ struct Steps {
   bool has(int64_t t, int64_t n) const { return t >= 0 && n < count[t]; }
 };
 
-// A matrix B[k, n] in panels, for products C[rows, n] = A[rows, k] B of a few rows. C has rows of width().
+// A matrix B[k, n] in panels, for products C[rows, n] = A[rows, k] B of up to `most` rows. C has rows of width(). A
+// panel has two vectors, and more where so few rows would leave each sum waiting for the one before it. Sums run in the
+// order of k in either case.
 template <class T> struct Matrix {
-  int64_t k, n;
+  int64_t k, n, most;
   T* panels = nullptr;
 
-  static constexpr int64_t kCols = gemm::kCols<T>;
-  int64_t width() const { return ceil_div(n, kCols) * kCols; }
+  bool wide() const {
+    return most >= 1 && most <= gemm::kWideRows && gemm::wide(static_cast<int>(most)) == gemm::wide(1) &&
+           n * 2 >= gemm::wide(1) * gemm::kLanes<T>;
+  }
+  int64_t columns() const { return wide() ? gemm::wide(1) * gemm::kLanes<T> : gemm::kCols<T>; }  // of a panel
+  int64_t width() const { return ceil_div(n, columns()) * columns(); }
   void place(Room& room) { panels = room.take<T>(width() * k); }
   // Of B in memory.
   void fill(const T* b, int64_t row, int64_t col, Team& team) {
     const gemm::Strided<T> from{b, col, row, gemm::Source::copied};
-    team.each(width() / kCols,
-              [&](int64_t j) { from.panels(panels + j * kCols * k, j * kCols, min(kCols, n - j * kCols), 0, k); });
+    const int64_t step = columns();
+    team.each(width() / step, [&](int64_t j) {
+      T* const to = panels + j * step * k;
+      if (!wide()) return from.panels(to, j * step, min(step, n - j * step), 0, k);
+      for (int64_t i = 0, at = j * step; i < step; i += gemm::kLanes<T>, at += gemm::kLanes<T>) {
+        const int have = static_cast<int>(max(0, min(gemm::kLanes<T>, n - at)));
+        if (row == 1) {
+          gemm::pack_rows(to + i, step, gemm::kLanes<T>, b + at * col, have, col, k);
+          continue;
+        }
+        for (int64_t p = 0; p < k; ++p)
+          for (int64_t v = 0; v < gemm::kLanes<T>; ++v)
+            to[p * step + i + v] = v < have ? b[p * row + (at + v) * col] : T(0);
+      }
+    });
   }
   void times(const T* a, int64_t a_row, int64_t rows, T* c) const {
-    for (int64_t j = 0; j < width(); j += kCols)
+    const int64_t step = columns();
+    for (int64_t j = 0; j < width(); j += step)
       gemm::each_group(rows, gemm::kRows, [&](int64_t, int64_t i, int64_t end) {
-        const auto outer = gemm::pick_outer<T>(gemm::Layout::rows, static_cast<int>(end - i), 2, false);
-        outer(k, a + i * a_row, a_row, panels + j * k, kCols, c + i * width() + j, width(), nullptr, false,
+        const int count = static_cast<int>(end - i);
+        const auto outer = wide() ? gemm::pick_wide<T>(gemm::Layout::rows, count)
+                                  : gemm::pick_outer<T>(gemm::Layout::rows, count, 2, false);
+        outer(k, a + i * a_row, a_row, panels + j * k, step, c + i * width() + j, width(), nullptr, false,
               gemm::kLanes<T>, false, nullptr);
       });
   }
 };
+
+// The recurrent weights W[n, k], operand 1 of a forward kernel, for products h W^T; h0 is operand 2. Where they do not
+// change from run to run, they are laid out once.
+template <class T> Matrix<T> weights_of(const Args& args) {
+  Matrix<T> w{args.in[1].shape[1], args.in[1].shape[0], args.in[2].shape[0]};
+  w.panels = reinterpret_cast<T*>(const_cast<std::byte*>(args.packed));
+  return w;
+}
+template <class T> void lay_out(const Args& args, Matrix<T>& w, Team& team) {
+  w.fill(args.in[1].ptr<const T>(), args.in[1].stride[1], args.in[1].stride[0], team);
+}
+inline Packing packing(const Args& args) {
+  const bool single = args.in[1].dtype == DType::f32;
+  const int64_t size = single ? weights_of<float>(args).width() : weights_of<double>(args).width();
+  const int64_t step = single ? weights_of<float>(args).columns() : weights_of<double>(args).columns();
+  constexpr int64_t ours = 1000;  // beside the layouts of matrix products
+  const int64_t values = size * args.in[1].shape[1];
+  return {1, values * item_size(args.in[1].dtype), ours + step, static_cast<double>(values)};
+}
+template <class T> void pack_as(const Args& args, std::byte* packed, Team& team) {
+  Matrix<T> w = weights_of<T>(args);
+  w.panels = reinterpret_cast<T*>(packed);
+  lay_out(args, w, team);
+}
+inline void pack(const Args& args, std::byte* packed, Team& team) {
+  if (args.in[1].dtype == DType::f32) pack_as<float>(args, packed, team);
+  else pack_as<double>(args, packed, team);
+}
 
 // f(load, store, u) for the units u, u + 1, ... of a row, as many as a vector has: load(p) reads the vector at p + u,
 // store(p, v) writes it.
