@@ -58,7 +58,7 @@ def test_demo_names_what_is_wrong(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["xor_numpy", "xor_pytorch_style", "regression_trainer", "digits", "speech", "time_series", "scale"]
+    "name", ["xor_numpy", "xor_pytorch_style", "regression_trainer", "digits", "speech", "time_series", "scale", "tied"]
 )
 def test_examples_run(name):
     done = subprocess.run([sys.executable, str(EXAMPLES / f"{name}.py")], capture_output=True, text=True)
