@@ -307,9 +307,9 @@ def test_profiling_costs_little_beyond_the_runs():
     model, x = nn.Sequential(*layers), rv.zeros(8, 32)
     best = float("inf")
     for _ in range(10):
-        start = time.perf_counter()
-        rv.profile(model, x, train=True, measure=False)
-        best = min(best, time.perf_counter() - start)
+        start = time.process_time()  # of all threads; what else runs here does not count
+        rv.profile(model, x, optimizer="adam", measure=False)
+        best = min(best, time.process_time() - start)
     assert best < (0.05 if native() else 0.2)
 
 

@@ -49,6 +49,7 @@ class Counted:
         self._name_of, self._owners = name_of, owners
         self._roots: dict[Value, Value] = {}  # of views: the value whose memory they show
         self._costs: dict[Node, Cost] = {}
+        self._shares: dict[Node, dict[str, Fraction]] = {}
         self.works: dict[str, Work] = {}
         for node in graph.nodes:
             if is_view(node):
@@ -84,6 +85,12 @@ class Counted:
 
     def shares(self, node: Node) -> dict[str, Fraction]:
         """The layers that a node works for, each with its share: of an update of many parameters, those that have them."""
+        found = self._shares.get(node)
+        if found is None:
+            found = self._shares[node] = self._find_shares(node)
+        return found
+
+    def _find_shares(self, node: Node) -> dict[str, Fraction]:
         if node.phase == "optimizer":
             sizes: dict[str, int] = {}
             for v in node.inputs:
