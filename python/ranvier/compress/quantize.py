@@ -126,8 +126,10 @@ def _reason(layer: Any, activations: str | None) -> str | None:
     """Why a layer cannot be quantised, or should not."""
     if layer.weight.dtype != "float32":
         return f"its weights are {layer.weight.dtype}"
-    if layer.weight[0].numel() > MAX_TERMS if layer.weight.shape[0] else True:
-        return f"sums of more than {MAX_TERMS} products do not fit 32 bits, or there are none"
+    if not layer.weight.numel():
+        return "it has no weights"
+    if layer.weight[0].numel() > MAX_TERMS:
+        return f"sums of more than {MAX_TERMS} products do not fit 32 bits"
     if isinstance(layer, Linear):
         return None
     if activations is None:
