@@ -32,18 +32,18 @@ struct Sparse {
   int own() const { return 4 + a.bias; }
   int64_t blocks() const { return ceil_div(m, kWidth); }
   int64_t bytes(const Args& args) const {
-    return epilogue.shared_bytes() + int8::copies_bytes(args, own()) + blocks() * k * kWidth * 4;
+    return epilogue.shared_bytes() + packed_bytes(args, own()) + blocks() * k * kWidth * 4;
   }
   double cost() const { return 200 + static_cast<double>(m * k) * 0.3 + static_cast<double>(count * blocks()) * 2; }
 
   void run(const Args& args, Team& team) const {
     float* const out = epilogue.ptr<float>(args);
     std::byte* shared = args.shared + epilogue.shared_bytes();
-    const float* const x = int8::in_order<float>(args.in[0], shared, team);
-    const float* const values = int8::in_order<float>(args.in[1], shared, team);
-    const int32_t* const columns = int8::in_order<int32_t>(args.in[2], shared, team);
-    const int32_t* const starts = int8::in_order<int32_t>(args.in[3], shared, team);
-    const float* const bias = a.bias ? int8::in_order<float>(args.in[4], shared, team) : nullptr;
+    const float* const x = in_order<float>(args.in[0], shared, team);
+    const float* const values = in_order<float>(args.in[1], shared, team);
+    const int32_t* const columns = in_order<int32_t>(args.in[2], shared, team);
+    const int32_t* const starts = in_order<int32_t>(args.in[3], shared, team);
+    const float* const bias = a.bias ? in_order<float>(args.in[4], shared, team) : nullptr;
     if (!valid(columns, starts, team)) return;
     float* const turned = reinterpret_cast<float*>(shared);
     team.each(blocks(), [&](int64_t b) {

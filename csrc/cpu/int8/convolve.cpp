@@ -50,7 +50,7 @@ struct Convolve {
   int64_t image_bytes() const { return groups * plane_bytes(); }
   int64_t ranges_bytes() const { return line_up(images * static_cast<int64_t>(sizeof(Range))); }
   int64_t bytes(const Args& args) const {
-    return epilogue.shared_bytes() + copies_bytes(args, own()) + ranges_bytes() + line_up(images * lines()) +
+    return epilogue.shared_bytes() + packed_bytes(args, own()) + ranges_bytes() + line_up(images * lines()) +
            line_up(images * image_bytes() + kGroup) + line_up(runs * 8);
   }
   double cost() const {

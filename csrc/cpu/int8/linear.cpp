@@ -53,7 +53,7 @@ const char* check_product(const View& a, const View& w, const View& c, int64_t f
 Shape matmul_shape(const Args& args) { return {args.in[0], args.in[1], args.out[0].shape[args.out[0].ndim - 1]}; }
 int64_t matmul_shared(const Args& args) {
   const Shape s = matmul_shape(args);
-  return copies_bytes(args, 2) + line_up(s.m * s.row_bytes());
+  return packed_bytes(args, 2) + line_up(s.m * s.row_bytes());
 }
 void matmul_run(const Args& args, Team& team) {
   const Shape s = matmul_shape(args);
@@ -91,7 +91,7 @@ struct Linear {
         s(args.in[0], args.in[1], args.in[2].shape[0]) {}
   int own() const { return Layer::operands(a); }
   int64_t bytes(const Args& args) const {
-    return epilogue.shared_bytes() + copies_bytes(args, own()) + line_up(s.m * static_cast<int64_t>(sizeof(Range))) +
+    return epilogue.shared_bytes() + packed_bytes(args, own()) + line_up(s.m * static_cast<int64_t>(sizeof(Range))) +
            line_up(s.m * s.row_bytes());
   }
 

@@ -5,35 +5,11 @@
 #include "cpu/gemm/epilogue.h"
 #include "cpu/int8/product.h"
 #include "cpu/int8/quantize.h"
+#include "cpu/move/packed.h"
 
-namespace rv::RV_ISA {
-extern const Kernel k_copy;
-}
 namespace rv::RV_ISA::int8 {
 
 RV_ATTRS(LayerAttrs, (bool, fixed), (bool, bias), (ProgramAttrs, epilogue));
-
-inline int64_t line_up(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
-
-// A view in C order: where it lies, or copied to memory that the kernel shares.
-inline int64_t copy_bytes(const View& v) { return v.contiguous() ? 0 : line_up(v.size() * item_size(v.dtype)); }
-template <class T> const T* in_order(const View& v, std::byte*& shared, Team& team) {
-  if (v.contiguous()) return v.ptr<const T>();
-  View to = v;
-  to.data = shared;
-  shared += copy_bytes(v);
-  int64_t step = 1;
-  for (int d = to.ndim - 1; d >= 0; --d) to.stride[d] = step, step *= to.shape[d];
-  Args copy;
-  copy.in = &v, copy.out = &to, copy.n_in = copy.n_out = 1;
-  k_copy.run(copy, team);
-  return to.ptr<const T>();
-}
-inline int64_t copies_bytes(const Args& args, int count) {
-  int64_t bytes = 0;
-  for (int k = 0; k < count; ++k) bytes += copy_bytes(args.in[k]);
-  return bytes;
-}
 
 struct Layer {
   const float* x;

@@ -44,7 +44,7 @@ struct PackedLinear {
   int64_t row_bytes() const { return line_up(2 * row()) + line_up(scales * 4); }
   int64_t rows_bytes() const { return line_up(m * static_cast<int64_t>(sizeof(Row))); }
   int64_t bytes(const Args& args) const {
-    return epilogue.shared_bytes() + copies_bytes(args, own()) + rows_bytes() + m * row_bytes();
+    return epilogue.shared_bytes() + packed_bytes(args, own()) + rows_bytes() + m * row_bytes();
   }
   double cost() const { return 200 + static_cast<double>(panels * words) * (1 + static_cast<double>(m)); }
 

@@ -11,10 +11,26 @@ extern const Kernel k_copy;
 inline int64_t line_up(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 
 inline int64_t copy_bytes(const View& v) { return v.contiguous() ? 0 : line_up(v.size() * item_size(v.dtype)); }
-inline int64_t packed_bytes(const Args& args) {
+// Of the first `count` operands.
+inline int64_t packed_bytes(const Args& args, int count) {
   int64_t bytes = 0;
-  for (int k = 0; k < args.n_in; ++k) bytes += copy_bytes(args.in[k]);
+  for (int k = 0; k < count; ++k) bytes += copy_bytes(args.in[k]);
   return bytes;
+}
+inline int64_t packed_bytes(const Args& args) { return packed_bytes(args, args.n_in); }
+
+// A view in C order, where it lies or copied to `memory`, which moves behind the copy.
+template <class T> const T* in_order(const View& v, std::byte*& memory, Team& team) {
+  if (v.contiguous()) return v.ptr<const T>();
+  View to = v;
+  to.data = memory;
+  memory += copy_bytes(v);
+  int64_t step = 1;
+  for (int d = to.ndim - 1; d >= 0; --d) to.stride[d] = step, step *= to.shape[d];
+  Args copy;
+  copy.in = &v, copy.out = &to, copy.n_in = copy.n_out = 1;
+  k_copy.run(copy, team);
+  return to.ptr<const T>();
 }
 
 template <class T> class Packed {
@@ -22,25 +38,9 @@ template <class T> class Packed {
   static constexpr int kMost = 12;
 
   Packed(const Args& args, Team& team) {
-    for (int k = 0; k < args.n_in; ++k) {
-      const View& v = args.in[k];
-      if (v.contiguous()) {
-        in_[k] = v.ptr<T>();
-        continue;
-      }
-      View to = v;
-      to.data = args.shared + bytes_;
-      int64_t step = 1;
-      for (int d = to.ndim - 1; d >= 0; --d) {
-        to.stride[d] = step;
-        step *= to.shape[d];
-      }
-      Args copy;
-      copy.in = &v, copy.out = &to, copy.n_in = copy.n_out = 1;
-      k_copy.run(copy, team);
-      in_[k] = to.ptr<T>();
-      bytes_ += copy_bytes(v);
-    }
+    std::byte* memory = args.shared;
+    for (int k = 0; k < args.n_in; ++k) in_[k] = in_order<T>(args.in[k], memory, team);
+    bytes_ = memory - args.shared;
   }
   const T* operator[](int k) const { return in_[k]; }
   int64_t bytes() const { return bytes_; }
