@@ -37,16 +37,17 @@ def pairs(x, y, count, rng):
 
 
 class Siamese(nn.Module):
-    """A score of how alike two images are, from the distance of what one encoder makes of each."""
+    """A score of how alike two images are: by how much what one encoder makes of each is nearer than a threshold."""
 
     def __init__(self, inputs):
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 32))
-        self.score = nn.Linear(1, 1)
+        self.threshold = nn.Parameter(rv.tensor(1.0))
+        self.sharpness = nn.Parameter(rv.tensor(3.0))
 
     def forward(self, x):
         a, b = self.encoder(x[:, 0]), self.encoder(x[:, 1])
-        return self.score(nn.functional.pairwise_distance(a, b, keepdim=True))
+        return self.sharpness * (self.threshold - nn.functional.pairwise_distance(a, b, keepdim=True))
 
 
 def main():
