@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import wave
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ def mel_filters(mels: int, window: int, rate: int, low: float = 20.0, high: floa
         raise ValueError(
             f"mel_filters: {mels} filters from {low} to {high} Hz must be some, within 0 and {rate / 2} Hz"
         )
-    ends = 2595 * np.log10(1 + np.array([low, high]) / 700)
-    corners = 700 * (10 ** (np.linspace(*ends, mels + 2) / 2595) - 1)
+    first, last = (2595 * math.log10(1 + end / 700) for end in (low, high))
+    corners = 700 * (10 ** (np.linspace(first, last, mels + 2) / 2595) - 1)
     frequencies = np.fft.rfftfreq(window, 1 / rate)
     rise = (frequencies - corners[:-2, None]) / np.diff(corners)[:-1, None]
     fall = (corners[2:, None] - frequencies) / np.diff(corners)[1:, None]
