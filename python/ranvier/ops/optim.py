@@ -56,7 +56,6 @@ class UpdateRule(Op):
             name, kind="optimizer", attrs=flags, infer=self._infer, reference=self._reference, saves="",
             elements=self._elements, inplace=self._shared, doc=formula.__doc__ or "",
         )  # fmt: skip
-        del self.samples  # made when asked for: imports stay quick
 
     def states(self, **flags: bool) -> tuple[str, ...]:
         """The kinds of state that each parameter has, under these flags."""

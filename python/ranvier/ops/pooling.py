@@ -274,7 +274,7 @@ _max_pool_grad = Op(
     encode=_max_encode,
     elements=lambda g, places, **attrs: math.prod(g.shape),
     terms=lambda g, places, *, kernel, **attrs: math.prod(kernel),
-    samples=_grad_samples(),
+    samples=_grad_samples,
     doc="what the gradient of a pooling's results gives back to the places that they came from",
 )
 

@@ -85,7 +85,8 @@ class Op:
             `flops` says that it computes at all.
         flops: `flops(*avals, **attrs)` -> an estimate of the floating-point instructions, or their number an element; left
             out: 2 macs + elements. Ops that only move data have none of the three. See `graph/cost.py`.
-        domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own.
+        domain: (low, high) from which tests draw inputs. samples: test cases beyond the kind's own; a
+            function of none that makes them at first use, where that takes time.
         edges: extra inputs for elementwise ops. max_ulp: of the native float32 result against the reference.
         ulp_floor: results nearer to zero count their error in units of numbers of this size.
         terms: `terms(*avals, **attrs)`: how many products or terms one result sums; sets tests' tolerance.
@@ -126,7 +127,7 @@ class Op:
         elements: Callable | None = None,
         flops: Callable | int = 0,
         domain: tuple[float, float] = (-3.0, 3.0),
-        samples: Sequence[Sample] = (),
+        samples: Sequence[Sample] | Callable[[], Sequence[Sample]] = (),
         edges: tuple = EDGES,
         max_ulp: float = 4.0,
         ulp_floor: float = 0.0,
@@ -165,7 +166,7 @@ class Op:
         # of inputs, of outputs
         self.saves = _masks(saves) if isinstance(saves, str) else tuple(zip(*map(_masks, saves)))
         self.macs, self.elements, self.flops = macs, elements, flops
-        self.domain, self.samples, self.edges = domain, tuple(samples), edges
+        self.domain, self._samples, self.edges = domain, samples, edges
         self.max_ulp, self.ulp_floor, self.terms, self.onnx, self.doc = max_ulp, ulp_floor, terms, onnx, doc
         self.strides: Callable | None = None  # views: where the result lies in memory (ops/shape.py)
         self.put: Callable | None = None  # views: put(x, new, **attrs) is x with `new` in place of what the view shows
@@ -178,6 +179,11 @@ class Op:
         self._calls = Recent(MAX_CALLS)  # slices with ever new bounds must not pile up
         self.default_call = self.bind()
         OPS[name] = self
+
+    @functools.cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """The test cases beyond the kind's own."""
+        return tuple(self._samples() if callable(self._samples) else self._samples)
 
     def bind(self, **attrs: Any) -> Call:
         """The interned Call of this op with `attrs` (missing ones take their defaults)."""
