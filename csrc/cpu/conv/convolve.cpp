@@ -40,22 +40,23 @@ template <class T, bool back> struct Call {
   const Args& args;
   Epilogue epilogue;
   Space space;
-  bool by_image;  // the epilogue, by the task that makes the image
+  bool alone;  // each image is made by one task, all phases and what follows: they find it near
 
   explicit Call(const Args& all)
       : args(all),
         epilogue(all, attrs<ConvolveAttrs>(all).epilogue, all.in[0].dtype),
         space(back ? epilogue.product : all.in[0], all.in[1], back ? all.in[0] : epilogue.product,
               attrs<ConvolveAttrs>(all).space),
-        by_image(epilogue && space.images >= gemm::policy::images_alone && phases() == 1 &&
-                 Correlator<T>(correlation(0), true).images_of_task() == 1) {}
+        alone((epilogue || phases() > 1) && space.images >= gemm::policy::images_alone &&
+              Correlator<T>(correlation(0), false).images_of_task() == 1) {}
 
+  bool by_image() const { return alone && epilogue; }
   int64_t phases() const { return back ? space.phases() : 1; }
   Correlation correlation(int64_t phase) const { return back ? space.back(phase) : space.forward(); }
-  Correlator<T> correlator(int64_t phase) const { return Correlator<T>(correlation(phase), by_image); }
+  Correlator<T> correlator(int64_t phase) const { return Correlator<T>(correlation(phase), alone); }
 
   // Shared memory: the product where no output holds it, copies of operands, weights in order, and in panels.
-  int64_t product_bytes() const { return by_image ? 0 : epilogue.shared_bytes(); }
+  int64_t product_bytes() const { return by_image() ? 0 : epilogue.shared_bytes(); }
   int64_t rows_bytes() const { return back ? line_up(args.in[1].size() * item_size(args.in[1].dtype)) : 0; }
   Args of_product() const {
     Args own = args;
@@ -73,54 +74,75 @@ template <class T, bool back> struct Call {
     if (space.images * args.out[0].size() == 0) return;
     const Args own = of_product();
     const Packed<T> in(own, team);
-    std::byte* memory = own.shared + in.bytes();
+    std::byte* const memory = own.shared + in.bytes();
+    each_phase(in, memory, [&](const Correlation& c, const Correlator<T>& way, const Weights& w) {
+      if (back)
+        team.each(c.groups * c.rows, [&](int64_t q) {
+          back_weights(c, space, in[1] + q / c.rows * space.o * space.c * space.k.count(), q % c.rows,
+                       w.own_rows + q * c.terms());
+        });
+      if (!args.packed) way.pack(w.in.rows, w.own_panels, team);
+    });
+    if (alone) {
+      team.each(space.images, [&](int64_t image) {
+        Team one = team.single();
+        make_image(in, memory, image, one);
+      });
+    } else {
+      each_phase(in, memory, [&](const Correlation&, const Correlator<T>& way, const Weights& w) {
+        const bool near = space.images * image_step() * static_cast<int64_t>(sizeof(T)) <= gemm::policy::near_bytes;
+        auto one = [&](int64_t task, Team& workers) {
+          T* const result = epilogue.template ptr<T>(args) + way.image_of(task) * image_step();
+          way.run(task, w.in, result, size().count(), size().of, near, workers);
+        };
+        if (way.shared_out())
+          for (int64_t task = 0; task < way.tasks(); ++task) one(task, team);
+        else
+          team.each(way.tasks(), [&](int64_t task) {
+            Team workers = team.single();
+            one(task, workers);
+          });
+      });
+    }
+    if (!by_image()) epilogue.run(args, operands(args), args.prepared, team);
+  }
+
+  struct Weights {
+    typename Correlator<T>::Operands in;
+    T *own_rows, *own_panels;  // where they are made
+  };
+  // f(correlation, how, weights) for each phase.
+  template <class F> void each_phase(const Packed<T>& in, std::byte* memory, F&& f) const {
     T* rows = reinterpret_cast<T*>(memory);
     memory += rows_bytes();
     for (int64_t p = 0; p < phases(); ++p) {
       const Correlation c = correlation(p);
-      const Correlator<T> way(c, by_image);
-      typename Correlator<T>::Operands from{in[0], in[1], reinterpret_cast<const T*>(args.packed),
-                                            own.n_in > 2 ? in[2] : nullptr};
-      if (back) {
-        team.each(c.groups * c.rows, [&](int64_t q) {
-          back_weights(c, space, in[1] + q / c.rows * space.o * space.c * space.k.count(), q % c.rows,
-                       rows + q * c.terms());
-        });
-        from.rows = rows;
-        rows += way.rows_elements();
-      }
-      if (!args.packed) {
-        way.pack(from.rows, reinterpret_cast<T*>(memory), team);
-        from.panels = reinterpret_cast<const T*>(memory);
-        memory += way.panels_bytes();
-      }
-      tasks(way, from, team);
+      const Correlator<T> way(c, alone);
+      T* const panels = reinterpret_cast<T*>(memory);
+      f(c, way,
+        Weights{{in[0], back ? rows : in[1], args.packed ? reinterpret_cast<const T*>(args.packed) : panels,
+                 operands(args) > 2 ? in[2] : nullptr},
+                rows,
+                panels});
+      rows += way.rows_elements(), memory += way.panels_bytes();
     }
-    if (!by_image) epilogue.run(args, operands(args), args.prepared, team);
   }
-  void tasks(const Correlator<T>& way, const typename Correlator<T>::Operands& from, Team& team) const {
-    const Extent& size = back ? space.x : space.y;
-    const int64_t plane = size.count(), image_step = space.groups * (back ? space.c : space.o) * plane;
-    const bool near = space.images * image_step * static_cast<int64_t>(sizeof(T)) <= gemm::policy::near_bytes;
-    auto one = [&](int64_t task, Team& workers) {
-      const int64_t image = way.image_of(task);
-      if (!by_image)
-        return way.run(task, from, epilogue.template ptr<T>(args) + image * image_step, plane, size.of, near, workers);
-      Images part(args, image, 1);
-      const Epilogue then = of_image(part.args);
-      const Scratch product(then.shared_bytes());
-      part.args.shared = product;
-      way.run(task, from, then.ptr<T>(part.args), plane, size.of, then.output < 0 || near, workers);
-      then.run(part.args, operands(args), args.prepared, workers);
+  const Extent& size() const { return back ? space.x : space.y; }
+  int64_t image_step() const { return space.groups * (back ? space.c : space.o) * size().count(); }
+  // All phases of one image, and what follows.
+  void make_image(const Packed<T>& in, std::byte* memory, int64_t image, Team& one) const {
+    auto make = [&](T* result, bool near) {
+      each_phase(in, memory, [&](const Correlation&, const Correlator<T>& way, const Weights& w) {
+        if (way.tasks() > 0) way.run(image, w.in, result, size().count(), size().of, near, one);
+      });
     };
-    if (way.shared_out()) {
-      for (int64_t task = 0; task < way.tasks(); ++task) one(task, team);
-      return;
-    }
-    team.each(way.tasks(), [&](int64_t task) {
-      Team alone = team.single();
-      one(task, alone);
-    });
+    if (!by_image()) return make(epilogue.template ptr<T>(args) + image * image_step(), false);
+    Images part(args, image, 1);
+    const Epilogue then = of_image(part.args);
+    const Scratch product(then.shared_bytes());
+    part.args.shared = product;
+    make(then.ptr<T>(part.args), then.output < 0);
+    then.run(part.args, operands(args), args.prepared, one);
   }
   // An image that a near cache holds is made there.
   Epilogue of_image(const Args& part) const {
@@ -129,7 +151,7 @@ template <class T, bool back> struct Call {
     return e;
   }
   int64_t prepare(std::byte* memory) const {
-    if (!by_image) return epilogue.prepare(args, operands(args), memory);
+    if (!by_image()) return epilogue.prepare(args, operands(args), memory);
     const Images part(args, 0, 1);
     return of_image(part.args).prepare(part.args, operands(args), memory);
   }

@@ -33,7 +33,8 @@ struct Plan {
         lanes(kVecBytes / item),
         product(c.rows >= policy::weight_product_rows &&
                 ceil_div(c.channels, lanes) * lanes * 4 <= 5 * c.channels),  // vectors of channels are mostly full
-        pieces(max(1, min(min(c.images, kMostPieces), kMostBytes / max(result_elements() * item, 1)))),
+        pieces(
+            max(1, min(min(c.images, ceil_div(kMostPieces, c.groups)), kMostBytes / max(result_elements() * item, 1)))),
         channels(channels_of_task()),
         runs(c, columns(), 64),
         together(max(1, min(ceil_div(c.images, pieces), policy::sum_places / max(c.places(), 1)))) {}

@@ -22,7 +22,7 @@ template <class T> class Correlator {
         direct_(m_ <= kDirectRows),
         plain_(!direct_ && is_plain(c)),
         in_place_(c.of[0].apart * c.of[1].apart * c.of[2].apart == 1),
-        together_(together()),
+        together_(whole ? 1 : together()),
         runs_(c, columns(), kCols<T>),
         runs_of_task_(whole ? max(1, runs()) : 1),
         groups_of_task_(whole ? c.groups : groups()) {}
