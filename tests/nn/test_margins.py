@@ -78,6 +78,11 @@ def test_adaptive_softmax_as_pytorch(torch, targets, options):
     np.testing.assert_allclose(compiled.detach().numpy(), results[0][0], rtol=1e-12)
 
 
+def test_spaced_integers_begin_and_end_at_integers():
+    assert rv.linspace(4.3, -3, 8, dtype=rv.int64).tolist() == [4, 3, 2, 1, 0, -1, -2, -3]
+    assert rv.logspace(0, 1.2, 2, dtype=rv.int64).tolist() == [1, 10]
+
+
 def test_gradients_that_pytorchs_inputs_have_shown():
     x, y = rv.randn(5, 4, 0, requires_grad=True), rv.randn(0, 3, requires_grad=True)
     (x @ y).sum().backward()

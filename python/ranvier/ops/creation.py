@@ -128,9 +128,12 @@ def arange(
     return make(values if values.dtype == dtype else values.astype(dtype), requires_grad)
 
 
-def _spaced(name: str, start: float, end: float, steps: int) -> np.ndarray:
+def _spaced(name: str, start: float, end: float, steps: int, dtype: np.dtype) -> np.ndarray:
+    """In float64; of an integer dtype the ends are integers already, as in PyTorch."""
     if steps < 0:
         raise ShapeError(f"{name}: steps={steps} must be >= 0")
+    if dtype.kind in "iu":
+        start, end = int(start), int(end)
     step = (end - start) / max(steps - 1, 1)
     at = np.arange(steps, dtype=np.float64)
     values = np.where(at < steps // 2, start + step * at, end - step * (steps - 1 - at))
@@ -144,7 +147,7 @@ def linspace(
 ) -> Tensor:
     """`steps` equally spaced numbers from `start` to `end`, both included; symmetric where the ends are."""
     dtype = made_dtype("linspace", dtype, device)
-    return make(_spaced("linspace", start, end, steps).astype(dtype), requires_grad)
+    return make(_spaced("linspace", start, end, steps, dtype).astype(dtype), requires_grad)
 
 
 def logspace(
@@ -158,7 +161,7 @@ def logspace(
     [1.0, 10.0, 100.0]
     """
     dtype = made_dtype("logspace", dtype, device)
-    return make((float(base) ** _spaced("logspace", start, end, steps)).astype(dtype), requires_grad)
+    return make((float(base) ** _spaced("logspace", start, end, steps, dtype)).astype(dtype), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
