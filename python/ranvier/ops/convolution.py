@@ -266,7 +266,7 @@ _convolve_input = Op(
     encode=_encode,
     macs=lambda g, w, **attrs: _products(g.shape, w.shape),
     terms=lambda g, w, *, groups, **attrs: math.prod(w.shape) // groups // w.shape[1],
-    samples=(
+    samples=lambda: (
         *_backward_samples(lambda x, w, out: ((out, w), x[2:])),
         Sample(((1, 4, 6, 1), (4, 3, 1, 5)), {"size": (6, 15), **_attrs(), "dilation": (1, 3)}),  # room for 3 places
     ),
@@ -284,7 +284,7 @@ _convolve_weight = Op(
     encode=_encode,
     macs=lambda x, g, *, size, groups, **attrs: math.prod(g.shape) * x.shape[1] // groups * math.prod(size),
     terms=lambda x, g, **attrs: g.shape[0] * math.prod(g.shape[2:]),
-    samples=_backward_samples(lambda x, w, out: ((x, out), w[2:])),
+    samples=lambda: _backward_samples(lambda x, w, out: ((x, out), w[2:])),
 )
 
 

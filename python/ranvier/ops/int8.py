@@ -318,7 +318,7 @@ int8_matmul = Op(
     reference=_int8_matmul_reference,
     encode=lambda a, weight, *, features: {},
     macs=lambda a, weight, *, features: math.prod(a.shape) * features,
-    samples=[
+    samples=lambda: [
         Sample((np.abs(_mixed(m, m, k)).astype(np.uint8) * 2, pack(_mixed(n, n, k))), {"features": n})
         for m, k, n in ((3, 5, 7), (1, 64, 16), (70, 33, 40), (5, 256, 129), (0, 4, 3))
     ],
@@ -334,7 +334,7 @@ int8_linear = Op(
     epilogue=True,
     encode=lambda *avals, fixed, bias: {"fixed": fixed, "bias": bias},
     macs=lambda x, weight, scale, *rest, **attrs: math.prod(x.shape) * scale.shape[0],
-    samples=[
+    samples=lambda: [
         _linear_sample((3, 5), 7), _linear_sample((1, 64), 48, bias=True), _linear_sample((70, 33), 40, fixed=True),
         _linear_sample((2, 9, 20), 130, fixed=True, bias=True), _linear_sample((0, 4), 3), _linear_sample((6,), 2),
     ],
@@ -355,7 +355,7 @@ int8_convolve = Op(
         math.prod(_int8_convolve_infer(x, weight, *rest, **attrs)[0]) * x.shape[1] // attrs["groups"]
         * math.prod(attrs["kernel"])
     ),
-    samples=[
+    samples=lambda: [
         _convolve_sample((2, 3, 8, 9), (4, 3, 3, 2)),
         _convolve_sample((2, 3, 8, 9), (20, 3, 3, 3), bias=True, padding=1, stride=2),
         _convolve_sample((2, 4, 9, 7), (6, 2, 3, 2), groups=2, padding=(2, 1), dilation=(2, 3), bias=True, fixed=True),
@@ -377,7 +377,7 @@ packed_linear = Op(
     encode=lambda *avals, **attrs: attrs,
     macs=lambda x, weight, scale, *rest, features, **attrs: math.prod(x.shape) * features,
     terms=lambda x, *rest, **attrs: x.shape[-1],
-    samples=[
+    samples=lambda: [
         _packed_sample((1, 64), 16, 8, 64), _packed_sample((1, 70), 37, 8, 32, bias=True),
         _packed_sample((1, 70), 37, 4, 32, bias=True), _packed_sample((2, 3, 33), 20, 4, 16),
         _packed_sample((0, 9), 3, 8, 16), _packed_sample((9,), 3, 4, 16),

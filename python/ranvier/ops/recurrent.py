@@ -296,7 +296,7 @@ _rnn = Op(
     "rnn", kind="kernel", attrs={"relu": False, "batch_first": False, "reverse": False},
     infer=_rnn_infer, reference=_rnn_reference, vjp=_rnn_vjp, saves="i1-o0", domain=(-1, 1), max_ulp=64,
     **_costs(1, gates=1, of_unit=2, functions=1),
-    samples=_rnn_samples(lambda rows, batch, n: ((*rows, n), (n, n), (batch, n))), onnx="RNN",
+    samples=lambda: _rnn_samples(lambda rows, batch, n: ((*rows, n), (n, n), (batch, n))), onnx="RNN",
     doc="h = tanh or relu of gates[t] + h w_hh^T, step by step: all h, and the last ones",
 )  # fmt: skip
 
@@ -307,7 +307,7 @@ _rnn_grad = Op(
     ),
     reference=lambda xp, *inputs, **attrs: _rnn_backward(_arrays(xp), *inputs, **attrs), domain=(-1, 1), max_ulp=64,
     **_costs(3, gates=1, of_unit=3, functions=0, backward=True),
-    samples=_rnn_samples(lambda rows, batch, n: ((*rows, n), (batch, n), (*rows, n), (n, n), (batch, n))),
+    samples=lambda: _rnn_samples(lambda rows, batch, n: ((*rows, n), (batch, n), (*rows, n), (n, n), (batch, n))),
     doc="what gradients of `rnn`'s results give back to gates, w_hh and h0",
 )  # fmt: skip
 
@@ -418,7 +418,9 @@ _lstm = Op(
     attrs={"projected": False, "batch_first": False, "reverse": False, "training": False},
     infer=_lstm_infer, reference=_lstm_reference, vjp=_lstm_vjp, saves="i1-o03", domain=(-1, 1), max_ulp=64,
     **_costs(1, gates=4, of_unit=13, functions=5),
-    samples=_with_saved(_lstm_samples(lambda rows, batch, n, p: ((*rows, 4 * n), (4 * n, p), (batch, p), (batch, n)))),
+    samples=lambda: _with_saved(
+        _lstm_samples(lambda rows, batch, n, p: ((*rows, 4 * n), (4 * n, p), (batch, p), (batch, n)))
+    ),
     onnx="LSTM", doc="an LSTM's steps: all hidden states, the last ones, and the last cell states",
 )  # fmt: skip
 
@@ -437,7 +439,7 @@ _lstm_grad = Op(
     infer=_lstm_grad_infer,
     reference=lambda xp, *inputs, **attrs: _lstm_backward(_arrays(xp), *inputs, **attrs), domain=(-1, 1), max_ulp=64,
     **_costs(5, gates=4, of_unit=23, functions=1, backward=True),
-    samples=_lstm_samples(lambda rows, batch, n, p: (
+    samples=lambda: _lstm_samples(lambda rows, batch, n, p: (
         (*rows, p), (batch, p), (batch, n), (*rows, p), (*rows, 5 * n), (4 * n, p), (batch, p), (batch, n)
     )),
     doc="what gradients of `lstm`'s results give back to gates, w_hh, h0, c0 and w_hr",
@@ -526,7 +528,7 @@ _gru = Op(
     infer=_gru_infer, reference=_gru_reference, vjp=_gru_vjp, saves="i124o02",
     domain=(-1, 1), max_ulp=64,
     **_costs(1, gates=3, of_unit=13, functions=3),
-    samples=_with_saved(_gru_samples(lambda rows, batch, n: ((*rows, 3 * n), (3 * n, n), (batch, n), (3 * n,)))),
+    samples=lambda: _with_saved(_gru_samples(lambda rows, batch, n: ((*rows, 3 * n), (3 * n, n), (batch, n), (3 * n,)))),
     onnx="GRU", doc="a GRU's steps: all hidden states, and the last ones",
 )  # fmt: skip
 
@@ -543,7 +545,7 @@ _gru_grad = Op(
     infer=_gru_grad_infer,
     reference=lambda xp, *inputs, **attrs: _gru_backward(_arrays(xp), *inputs, **attrs), domain=(-1, 1), max_ulp=64,
     **_costs(4, gates=3, of_unit=20, functions=0, backward=True),
-    samples=_gru_samples(lambda rows, batch, n: (
+    samples=lambda: _gru_samples(lambda rows, batch, n: (
         (*rows, n), (batch, n), (*rows, n), (*rows, 4 * n), (3 * n, n), (batch, n)
     )),
     doc="what gradients of `gru`'s results give back to gates, w_hh, h0 and b_hh",
