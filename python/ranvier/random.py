@@ -53,10 +53,10 @@ class Philox:
         """Where the stream is: (seed, offset)."""
         return self.state._data.copy()
 
-    def set_state(self, array: np.ndarray) -> None:
-        """Go on where `get_state` was taken."""
+    def set_state(self, array: np.ndarray, name: str = "set_state") -> None:
+        """Go on where `get_state` was taken; `name` asks for it."""
         if array.shape != (2,) or array.dtype != int64:
-            raise ShapeError(f"set_state: {array.dtype}{array.shape} must be int64(2,), the state of a generator")
+            raise ShapeError(f"{name}: {array.dtype}{array.shape} must be int64(2,), the state of a generator")
         self.state._data[:] = array
 
     def key(self, blocks: int) -> Tensor:
@@ -143,9 +143,12 @@ class Generator:
 
     def set_state(self, state: Any) -> Generator:
         """Go on where `state`, from `get_state`, was taken."""
-        refuse_trace("set_state")
-        self.stream.set_state(state._array("set_state") if isinstance(state, Tensor) else np.asarray(state))
+        self._go_on(state, "set_state")
         return self
+
+    def _go_on(self, state: Any, name: str) -> None:
+        refuse_trace(name)
+        self.stream.set_state(state._array(name) if isinstance(state, Tensor) else np.asarray(state), name)
 
     def __repr__(self) -> str:
         return f"Generator({self.stream!r})"
@@ -202,7 +205,7 @@ def get_rng_state() -> Tensor:
 
 def set_rng_state(new_state: Any) -> None:
     """Let the default generator go on where `new_state`, from `get_rng_state`, was taken."""
-    default_generator.set_state(new_state)
+    default_generator._go_on(new_state, "set_rng_state")
 
 
 def draw_seed(generator: Generator | None = None) -> int:

@@ -93,7 +93,7 @@ def test_pad_is_pytorchs(oracle, mode: str, sizes: tuple) -> None:
 def test_pad_crops_and_takes_a_value() -> None:
     x = rv.tensor([[1.0, 2.0, 3.0]])
     assert rv.pad(x, (-1, 1, 0, 1), value=9.0).tolist() == [[2.0, 3.0, 9.0], [9.0, 9.0, 9.0]]
-    with pytest.raises(rv.ShapeError, match=r"must be in \[0, 2\] for mode='reflect'"):
+    with pytest.raises(rv.ShapeError, match="of axis 1 must be at most 2 for mode='reflect'"):
         rv.pad(x, (3, 0), mode="reflect")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import DTypeError
+
 __all__ = ["set_printoptions"]
 
 _PROFILES: dict[str, dict[str, Any]] = {
@@ -40,6 +42,9 @@ def set_printoptions(
             raise ValueError(f"set_printoptions: profile={profile!r} must be one of {', '.join(_PROFILES)}")
         options.update(_PROFILES[profile])
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    for name, value in given.items():
+        if value is not None and not (isinstance(value, (int, float)) and value >= 0):
+            raise DTypeError(f"set_printoptions: {name}={value!r} must be a number >= 0")
     options.update({name: int(min(value, 2**63 - 1)) for name, value in given.items() if value is not None})
     options["sci_mode"] = sci_mode
 

@@ -13,6 +13,7 @@ from ..core.dtypes import int64, is_float
 from ..core.errors import DomainError, DTypeError, ShapeError
 from ..ops.convolution import batched, per_axis
 from ..ops.public import Array
+from ..ops.reduction import to_dtype
 from ..ops.shape import beside
 from ..random import rand
 
@@ -29,7 +30,7 @@ def _begins(draws: Any, n: int, m: int, k: int) -> Any:
     step = float(np.asarray(n - k, draws.dtype) / np.asarray(m - 1, draws.dtype))
     at = ops.sub(ops.floor(ops.mul(ops.add(steps, each), step)), ops.floor(ops.mul(each, step)))
     last = beside(np.full((*draws.shape, 1), n - k, draws.dtype), draws)
-    return ops.cat([at, last], -1).to(int64)
+    return to_dtype(ops.cat([at, last], -1), int64)
 
 
 def _pool(

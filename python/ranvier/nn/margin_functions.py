@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..core.dtypes import is_float
+from ..core.dtypes import int64, is_float
 from ..core.errors import DomainError, DTypeError, ShapeError
 from ..ops.matmul import linear
 from ..ops.public import Array
+from ..ops.reduction import to_dtype
 from ..ops.require import require
 from ..ops.shape import beside
 from .loss_functions import check_reduction, cross_entropy, normalize, pairwise_distance, reduced
@@ -32,6 +33,7 @@ def _rows(name: str, input: Any, target: Any, *shapes: tuple[int, ...]) -> tuple
         raise ShapeError(f"{name}: target{tuple(target.shape)} must have shape {wanted} for input{shape}")
     if target.dtype.kind not in "iu":
         raise DTypeError(f"{name}: target of dtype {target.dtype} must hold class numbers")
+    target = to_dtype(target, int64)
     return (input, target) if input.ndim == 2 else (ops.reshape(input, 1, -1), ops.reshape(target, 1, -1))
 
 

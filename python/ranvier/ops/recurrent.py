@@ -130,10 +130,21 @@ def _gru_step(maths: Maths, gates: Any, hidden: Any, h: Any) -> tuple[list, Any]
     return [r, z, n, q], n + z * (h - n)
 
 
+def _check_cell(name: str, gates: int, h: Any, w_ih: Any, w_hh: Any) -> None:
+    state, of_input, of_state = tuple(h.shape), tuple(w_ih.shape), tuple(w_hh.shape)
+    units = state[-1] if state else 0
+    if of_state != (gates * units, units) or len(of_input) != 2 or of_input[0] != gates * units:
+        raise ShapeError(
+            f"{name}: w_ih{of_input} and w_hh{of_state} must be ({gates * units}, inputs) and {(gates * units, units)} "
+            f"for a state of shape {state}"
+        )
+
+
 def rnn_tanh_cell(
     input: Array, hx: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None
 ) -> Array:
     """One step of an RNN: tanh(input w_ih^T + b_ih + hx w_hh^T + b_hh)."""
+    _check_cell("rnn_tanh_cell", 1, hx, w_ih, w_hh)
     return tanh(linear(input, w_ih, b_ih) + linear(hx, w_hh, b_hh))
 
 
@@ -141,6 +152,7 @@ def rnn_relu_cell(
     input: Array, hx: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None
 ) -> Array:
     """One step of an RNN: relu(input w_ih^T + b_ih + hx w_hh^T + b_hh)."""
+    _check_cell("rnn_relu_cell", 1, hx, w_ih, w_hh)
     return relu(linear(input, w_ih, b_ih) + linear(hx, w_hh, b_hh))
 
 
@@ -149,6 +161,7 @@ def lstm_cell(
 ) -> tuple[Array, Array]:
     """One step of an LSTM from the states hx = (h, c): the new ones. See `nn.LSTM`."""
     h, c = hx
+    _check_cell("lstm_cell", 4, h, w_ih, w_hh)
     kept, h = _lstm_step(TENSORS, linear(input, w_ih, b_ih) + linear(h, w_hh, b_hh), c)
     return h, kept[-1]
 
@@ -157,6 +170,7 @@ def gru_cell(
     input: Array, hx: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None
 ) -> Array:
     """One step of a GRU from the state hx: the new one. See `nn.GRU`."""
+    _check_cell("gru_cell", 3, hx, w_ih, w_hh)
     return _gru_step(TENSORS, linear(input, w_ih, b_ih), linear(hx, w_hh, b_hh), hx)[1]
 
 

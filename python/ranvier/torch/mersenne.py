@@ -51,11 +51,11 @@ class Mersenne:
         seed = (self._seed + 2**63) % 2**64 - 2**63
         return np.concatenate([state["key"].astype(int64), [state["pos"], seed, self._spare is not None], spare])
 
-    def set_state(self, array: np.ndarray) -> None:
-        """Go on where `get_state` was taken."""
+    def set_state(self, array: np.ndarray, name: str = "set_state") -> None:
+        """Go on where `get_state` was taken; `name` asks for it."""
         if array.shape != (_WORDS + 4,) or array.dtype != int64:
             raise ShapeError(
-                f"set_state: {array.dtype}{array.shape} must be int64({_WORDS + 4},), the state of a generator"
+                f"{name}: {array.dtype}{array.shape} must be int64({_WORDS + 4},), the state of a generator"
             )
         position, seed, has_spare = map(int, array[_WORDS : _WORDS + 3])
         key = array[:_WORDS].astype(np.uint32)
