@@ -38,6 +38,8 @@ class Philox:
     kind is asked for by `use_streams`.
     """
 
+    pytorch = False
+
     def __init__(self) -> None:
         self.state = from_numpy(np.zeros(2, int64))  # seed, offset in blocks
 
@@ -227,6 +229,11 @@ def key(blocks: int, generator: Generator | None = None, name: str = "key") -> T
     tensor never changes: a gradient that has saved it can draw the same numbers again.
     """
     return stream_of(generator, name).key(blocks)
+
+
+def as_pytorch() -> bool:
+    """Whether the default generator gives PyTorch's numbers, which come one by one and without keys."""
+    return default_generator.stream.pytorch
 
 
 def _draw(op: Op, generator: Generator | None, shape: tuple, dtype: np.dtype, /, **attrs: Any) -> Tensor:

@@ -158,3 +158,64 @@ def test_own_numbers_come_back(door: Any) -> None:
     door.as_pytorch(False)
     rv.manual_seed(0)
     assert rv.rand(2).tolist() == own
+
+
+@pytest.mark.parametrize("case", ["plain", "causal", "mask", "added", "shared heads"])
+def test_attention_drops_weights_in_order(case: str) -> None:
+    """The same draws as dropout of all weights, eager and compiled; a query that sees nothing gives 0 and no NaN."""
+    q, k = rv.randn(2, 4, 5, 8), rv.randn(2, 2 if case == "shared heads" else 4, 6, 8)
+    seen = rv.rand(2, 1, 5, 6) > 0.4
+    seen[0, 0, 2] = False
+    hidden = {"causal": ~rv.ones(5, 6, dtype=rv.bool).tril(), "mask": ~seen, "added": ~seen}.get(case)
+    added = None if hidden is None else rv.zeros(hidden.shape).masked_fill(hidden, -float("inf"))
+    given = {"mask": seen, "added": added}.get(case)
+
+    def attend(q: Any, k: Any) -> Any:
+        return nn.functional.scaled_dot_product_attention(
+            q, k, k, given, dropout_p=0.3, is_causal=case == "causal", enable_gqa=case == "shared heads"
+        )
+
+    keys = k.repeat_interleave(2, 1) if case == "shared heads" else k
+    scores = q @ keys.transpose(-2, -1) / 8**0.5
+    weights = (scores if added is None else scores + added).softmax(-1).nan_to_num()
+    rv.manual_seed(3)
+    expected, after = nn.functional.dropout(weights, 0.3) @ keys, rv.rand(1)
+    q.requires_grad_()
+    for run in (attend, rv.compile(attend)):
+        rv.manual_seed(3)
+        out = run(q, k)
+        assert np.allclose(out.detach(), expected, rtol=1e-4, atol=1e-5) and rv.rand(1) == after
+        out.sum().backward()
+        assert np.isfinite(q.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_recurrent_dropout_is_drawn_in_order_of_time(bidirectional: bool) -> None:
+    last, first = (nn.LSTM(3, 4, 2, batch_first=f, dropout=0.4, bidirectional=bidirectional) for f in (False, True))
+    first.load_state_dict(last.state_dict())
+    x = rv.randn(6, 5, 3)
+    rv.manual_seed(1)
+    expected = last(x)[0].transpose(0, 1).detach()
+    for run in (first, rv.compile(first)):
+        rv.manual_seed(1)
+        assert np.allclose(run(x.transpose(0, 1))[0].detach(), expected, atol=1e-6)
+
+
+@pytest.mark.torch
+def test_sequences_beside_pytorch(torch: Any) -> None:
+    """Initial weights and dropout of an LSTM and an encoder in training are PyTorch's."""
+
+    def outputs(lib: Any) -> list[np.ndarray]:
+        lib.manual_seed(0)
+        layer = lib.nn.TransformerEncoderLayer(16, 2, 32, dropout=0.2, batch_first=True)
+        found = [lib.nn.LSTM(16, 16, 2, batch_first=True, dropout=0.2), lib.nn.TransformerEncoder(layer, 2)]
+        x = lib.randn(4, 5, 16)
+        padding = lib.arange(5) >= lib.tensor([5, 3, 4, 2])[:, None]
+        decoder = lib.nn.TransformerDecoderLayer(16, 2, 32, dropout=0.2, batch_first=True)
+        return [
+            t.detach().numpy()
+            for t in (found[0](x)[0], found[1](x), found[1](x, src_key_padding_mask=padding), decoder(x, x[:, 1:]))
+        ]
+
+    for ours, theirs in zip(outputs(rv), outputs(torch)):
+        assert np.allclose(ours, theirs, rtol=1e-4, atol=1e-5)

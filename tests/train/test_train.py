@@ -203,6 +203,9 @@ def test_several_inputs():
     history = trainer.fit((X, LABELS), Y + LABELS[:, None], epochs=60, seed=0, verbose=0)
     assert history["loss"][-1] < 0.05 * history["loss"][0]
     assert trainer.predict((X, LABELS), batch_size=16).shape == (50, 1)
+    flat, nested = [(X, LABELS, Y)], [([X, LABELS], Y)]
+    assert trainer.evaluate(nested) == trainer.evaluate(flat) == trainer.evaluate((X, LABELS), Y)
+    assert trainer.fit(nested, epochs=1, verbose=0)["loss"][0] > 0
 
 
 NAN = X.copy()

@@ -60,6 +60,24 @@ def _common(query: Any, key: Any, value: Any, enable_gqa: bool) -> tuple[tuple[i
     return (*batch, q[-3]), (*batch, k[-3])
 
 
+def _by_weights(
+    query: Any, key: Any, value: Any, mask: Any, dropout: float, causal: bool, scale: float, groups: int
+) -> Any:
+    """Attention that keeps all weights: dropout draws for them one by one, as PyTorch's numbers come."""
+    if groups > 1:
+        key, value = (ops.repeat_interleave(x, groups, -3) for x in (key, value))
+    scores = ops.matmul(ops.mul(query, scale), ops.transpose(key, -2, -1))
+    if mask is not None:
+        scores = ops.add(scores, _added(ops.logical_not(mask) if mask.dtype == bool_ else mask, scores.dtype))
+    if causal:
+        later = ops.triu(plain(ops.ones(tuple(scores.shape[-2:]), dtype=bool_), scores), 1)
+        scores = ops.where(later, -math.inf, scores)
+    seen = ops.ne(scores, -math.inf)  # a row that sees nothing gives 0, and no NaN in the gradient
+    least = float(np.finfo(scores.dtype).min)
+    weights = ops.where(seen, ops.softmax(ops.where(seen, scores, least), -1), 0.0)
+    return ops.matmul(dropped(weights, dropout), value)
+
+
 def scaled_dot_product_attention(
     query: Array, key: Array, value: Array, attn_mask: Array | None = None, dropout_p: float = 0.0,
     is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
@@ -94,6 +112,12 @@ def scaled_dot_product_attention(
         raise DomainError(f"scaled_dot_product_attention: dropout_p={dropout_p} must be in [0, 1]")
     lead, shared = _common(query, key, value, enable_gqa)
     width, (queries, keys) = query.shape[-1], (query.shape[-2], key.shape[-2])
+    scale = 1.0 / math.sqrt(max(width, 1)) if scale is None else float(scale)
+    if dropout_p > 0 and random.as_pytorch():
+        if attn_mask is not None:
+            attn_mask = ops.reshape(_mask_for(attn_mask, query, (*lead, queries, keys)), (*lead, queries, keys))
+        groups = query.shape[-3] // key.shape[-3] if enable_gqa else 1
+        return _by_weights(query, key, value, attn_mask, dropout_p, is_causal, scale, groups)
     inputs = [_positions_first(query, lead), *(_positions_first(x, shared) for x in (key, value))]
     if attn_mask is not None:
         inputs.append(_mask_for(attn_mask, query, (*lead, queries, keys)))
@@ -101,7 +125,6 @@ def scaled_dot_product_attention(
         drawn = drawn_shape(math.prod(lead[:-1]), lead[-1] if lead else 1, queries, keys)
         noise = random.key(math.prod(drawn) // 4, None, "scaled_dot_product_attention")
         inputs.append(plain(noise, query))
-    scale = 1.0 / math.sqrt(max(width, 1)) if scale is None else float(scale)
     out = attention_op(*inputs, causal=bool(is_causal), scale=scale, dropout=float(dropout_p))
     return ops.reshape(ops.transpose(out, 1, 2), (*lead, queries, value.shape[-1]))
 

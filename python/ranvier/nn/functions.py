@@ -94,6 +94,13 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
     return into(input, out) if inplace else out
 
 
+def dropped_in_time(drop: Any, input: Any, batch_first: bool) -> Any:
+    """drop(input). PyTorch's layers keep results time first, and it draws in the order of memory; so do its numbers."""
+    if batch_first and input.ndim == 3 and random.as_pytorch():
+        return ops.transpose(drop(ops.transpose(input, 0, 1)), 0, 1)
+    return drop(input)
+
+
 def _drop_channels(name: str, input: Any, p: float, training: bool, ndim: int) -> Any:
     shape = tuple(input.shape)
     if input.ndim in (ndim, ndim + 1):

@@ -18,6 +18,7 @@ from ..ops.shape import squeeze, unsqueeze
 from . import functional as F
 from . import init
 from ._new import new_parameter
+from .functions import dropped_in_time
 from .module import Module
 from .utils.rnn import PackedSequence
 
@@ -154,7 +155,7 @@ class RNNBase(Module):
             else:
                 x = cat((first, y), -1)
             if (k + 1) % per_layer == 0 and layer + 1 < self.num_layers:
-                x = F.dropout(x, self.dropout, self.training)
+                x = dropped_in_time(lambda x: F.dropout(x, self.dropout, self.training), x, attrs["batch_first"])
         return x, tuple([stack(parts, 0) for parts in zip(*last)])
 
     def _shown(self, states: tuple) -> Any:

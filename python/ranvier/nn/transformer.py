@@ -17,6 +17,7 @@ from . import init
 from .attention import MultiheadAttention
 from .container import ModuleList
 from .dropout import Dropout
+from .functions import dropped_in_time
 from .linear import Linear
 from .module import Module
 from .normalization import LayerNorm
@@ -99,7 +100,7 @@ class TransformerEncoderLayer(_Layer):
                 x, x, x, attn_mask=src_mask, key_padding_mask=src_key_padding_mask, need_weights=False,
                 is_causal=is_causal,
             )  # fmt: skip
-            return self.dropout1(out)
+            return dropped_in_time(self.dropout1, out, self.self_attn.batch_first)
 
         x = self._around(src, self.norm1, attend)
         return self._around(x, self.norm2, lambda x: self.dropout2(self._feed_forward(x)))
@@ -143,14 +144,14 @@ class TransformerDecoderLayer(_Layer):
                 x, x, x, attn_mask=tgt_mask, key_padding_mask=tgt_key_padding_mask, need_weights=False,
                 is_causal=tgt_is_causal,
             )  # fmt: skip
-            return self.dropout1(out)
+            return dropped_in_time(self.dropout1, out, self.self_attn.batch_first)
 
         def remember(x: Any) -> Any:
             out, _ = self.multihead_attn(
                 x, memory, memory, attn_mask=memory_mask, key_padding_mask=memory_key_padding_mask, need_weights=False,
                 is_causal=memory_is_causal,
             )  # fmt: skip
-            return self.dropout2(out)
+            return dropped_in_time(self.dropout2, out, self.multihead_attn.batch_first)
 
         x = self._around(tgt, self.norm1, attend)
         x = self._around(x, self.norm2, remember)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.context import local, refuse_trace
+from ..core.context import local
 from ..core.dtypes import float32, float64, int64
 from ..core.errors import ShapeError
 from ..core.tensor import from_numpy
@@ -28,7 +28,9 @@ _WORDS, _BLOCK = 624, 16
 
 
 class Mersenne:
-    """A stream of PyTorch's numbers; see `random.Philox` for what a stream is asked."""
+    """A stream of PyTorch's numbers; see `random.Philox` for what a stream is asked. It has no keys."""
+
+    pytorch = True
 
     def __init__(self) -> None:
         self._bits = np.random.MT19937()
@@ -146,12 +148,7 @@ class Mersenne:
             order[i], order[i + step] = order[i + step], order[i]
         return np.array(order, int64)
 
-    # -------------------------------------------------------- keys and data
-
-    def key(self, blocks: int) -> Tensor:
-        """A key of the ops that draw again in their gradients: seeded by a draw, as PyTorch has no such numbers."""
-        refuse_trace("a key of PyTorch's generator")
-        return from_numpy(np.array([self.long_words(1)[0] >> np.uint64(1), 0]).astype(int64))
+    # -------------------------------------------------------- data
 
     def numpy(self, given: bool) -> np.random.Generator:
         """Orders rows as PyTorch's RandomSampler does: by the generator that it is given, or one seeded by a draw."""

@@ -94,12 +94,14 @@ def check_loader(loader: Any, what: str, passes: int = 1) -> Any:
 
 
 def split_batch(batch: Any, what: str) -> tuple:
-    """A loader's batch as (x, ..., y)."""
+    """A loader's batch as (x, ..., y); several inputs may stand in a tuple or list of their own."""
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         keys = f" with the keys {', '.join(map(repr, batch))}" if isinstance(batch, Mapping) else ""
         raise ValueError(
             f"{what}: each batch of the loader must be a tuple (x, ..., y), not {type(batch).__name__}{keys}"
         )
+    if len(batch) == 2 and isinstance(batch[0], (tuple, list)) and all(map(is_array, batch[0])):
+        return (*batch[0], batch[1])
     return tuple(batch)
 
 
