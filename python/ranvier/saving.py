@@ -244,7 +244,8 @@ def _read_header(name: str, file: Any, there: int | None, alone: bool) -> dict[s
         if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
             raise ValueError(
                 f"load: {name} is a pickle or zip (torch.save?), not a safetensors file; pickles can "
-                "run code and are never loaded. Write it with safetensors.torch.save_file instead"
+                "run code and are never loaded. ranvier.torch.load reads a state_dict out of it without running any; or "
+                "write it with safetensors.torch.save_file"
             )
         raise ValueError(f"load: {name} is not a safetensors file")
     length = int.from_bytes(start[:8], "little")
