@@ -14,10 +14,14 @@ from .report import groups, peaks, pipes
 TEMPLATE = Path(__file__).with_name("page.md")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
-# what `python -m bench record` runs: some ten minutes on an idle machine
+# what `python -m bench record` runs: some twenty minutes on an idle machine
 SUITES = {
     "steps": "--threads 1,2 --dtype float32",
     "inference": "--threads 1,2",
+    "convolutions": "--threads 1 --dtype float32",
+    "sequences": "--threads 1",
+    "memory": "--threads 1",
+    "compress": "--threads 1",
     "overhead": "--threads 1",
     "products": "--threads 1,2 --dtype float32",
     "tune": "--threads 1,2 --dtype float32",
