@@ -45,9 +45,22 @@ def test_what_is_faster_is_said(monkeypatch):
 
 def test_wrong_positions_are_refused():
     x, values = rv.zeros(1, 4), rv.ones(2)
-    for columns, starts in (([0, 4], [0, 2]), ([0, -1], [0, 2]), ([0, 1], [0, 3]), ([0, 1], [2, 0])):
+    for columns, starts in (
+        ([0, 4], [0, 2]), ([0, -1], [0, 2]), ([0, 1], [0, 3]), ([0, 1], [2, 0]), ([0, 1], [0, 2, -(2**31)])
+    ):  # fmt: skip
         operands = x, values, rv.tensor(columns, dtype=rv.int32), rv.tensor(starts, dtype=rv.int32)
         with pytest.raises(IndexError):
             sparse_linear(*operands)
         with rv.backend("numpy"), pytest.raises(IndexError):
             sparse_linear(*operands)
+
+
+@pytest.mark.parametrize("starts", [[0, 3], [1, 3], [1, 2, 2, 3]])
+def test_columns_may_repeat_and_values_may_be_left_out(starts):
+    x, values = rv.tensor([[1.0, 10.0, 100.0]]), rv.tensor([1.0, 2.0, 4.0])
+    operands = x, values, rv.tensor([2, 0, 0], dtype=rv.int32), rv.tensor(starts, dtype=rv.int32)
+    terms = np.array([100, 2, 4], np.float32)
+    wanted = [[terms[a:b].sum() for a, b in zip(starts, starts[1:])]]
+    assert sparse_linear(*operands).tolist() == wanted
+    with rv.backend("numpy"):
+        assert sparse_linear(*operands).tolist() == wanted

@@ -8,6 +8,7 @@ import ranvier as rv
 import ranvier.nn.functional as F
 from ranvier import nn
 from ranvier.core.errors import DTypeError, OutOfRangeError, ShapeError
+from ranvier.ops import OPS
 
 rng = np.random.default_rng(0)
 TABLE = rng.normal(size=(7, 4)).astype("f4")
@@ -126,6 +127,14 @@ def test_bad_numbers_are_named_eagerly_and_in_compiled_steps():
     ]:
         with pytest.raises(error, match=text):
             call()
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_a_gradient_of_no_rows_refuses_numbers(backend):
+    with rv.backend(backend):
+        assert OPS["embedding_grad"](rv.ones(0, 3), rv.zeros(0, dtype=rv.int64), num_embeddings=0).shape == (0, 3)
+        with pytest.raises(OutOfRangeError, match=r"index 2 at position 0"):
+            OPS["embedding_grad"](rv.ones(1, 3), rv.tensor([2]), num_embeddings=0)
 
 
 def test_the_gradient_has_the_same_bits_for_any_number_of_threads():

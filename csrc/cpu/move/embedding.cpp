@@ -71,7 +71,7 @@ template <class T> void embedding_grad_as(const Args& a, Team& team) {
   Walk<1> lines;  // of g, without its last axis
   for (int d = 0; d < index.ndim; ++d) lines.axis(g.shape[d], g.stride[d]);
   const int64_t step = g.stride[g.ndim - 1];
-  team.each(ceil_div(rows, owned), [&](int64_t chunk) {
+  team.each(max(1, ceil_div(rows, owned)), [&](int64_t chunk) {  // a table without rows refuses every number
     const int64_t begin = chunk * owned, end = min(rows, begin + owned);
     T* const to = out.ptr<T>();
     for (int64_t i = begin * width; i < end * width; ++i) to[i] = 0;

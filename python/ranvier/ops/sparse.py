@@ -22,13 +22,15 @@ def rows_of(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def dense(values: np.ndarray, columns: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
-    """The matrix (n, k) that `rows_of` was given."""
+    """The matrix (n, k) that `rows_of` was given. A column that a row names twice has the sum of both values."""
+    starts = starts.astype(np.int64)  # whose differences fit
     if (np.diff(starts, prepend=0) < 0).any() or starts[-1:].max(initial=0) > len(values):
         raise OutOfRangeError(f"sparse_linear: starts must rise from 0 to at most {len(values)}")
     if columns.size and not 0 <= columns.min() <= columns.max() < k:
         raise OutOfRangeError(f"sparse_linear: columns must be in [0, {k - 1}]")
     w = np.zeros((len(starts) - 1, k), values.dtype)
-    w[np.repeat(np.arange(len(starts) - 1), np.diff(starts)), columns[: starts[-1]]] = values[: starts[-1]]
+    used = slice(starts[0], starts[-1])
+    np.add.at(w, (np.repeat(np.arange(len(starts) - 1), np.diff(starts)), columns[used]), values[used])
     return w
 
 
