@@ -33,6 +33,15 @@ def torch():
 
 
 @pytest.fixture
+def one_thread(torch):
+    """PyTorch's threads wait in loops, which takes long where there are fewer cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def oracle(request):
     """PyTorch's results, where it is missing from goldens (tests/support/oracle.py)."""
     return Oracle(f"{request.path.stem}/{request.node.name}")

@@ -24,13 +24,7 @@ SEQUENCES = Family(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread(torch):
-    """PyTorch's threads wait in loops, which takes long where there are fewer cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from .doors import DOORS, MissingName, find, missing
-
-_TOPS = ("torch", "torchvision")
+from .doors import DOORS, TOPS, MissingName, find, missing
 
 
 def _parts(node: ast.AST) -> list[str]:
@@ -29,12 +27,12 @@ class _Names(ast.NodeVisitor):
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             top = alias.name.partition(".")[0]
-            if top in _TOPS:
+            if top in TOPS:
                 self.bound[alias.asname or top] = alias.name if alias.asname else top
                 self.found.append((alias.name, node.lineno))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.level == 0 and (node.module or "").partition(".")[0] in _TOPS:
+        if node.level == 0 and (node.module or "").partition(".")[0] in TOPS:
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
                 self.bound[alias.asname or alias.name] = name

@@ -14,6 +14,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 PACKAGE = __package__ or "ranvier.torch"
+TOPS = ("torch", "torchvision")  # the packages that doors stand for
 
 # PyTorch's module -> where its names are, first home first. Those that begin with a dot are of this package.
 DOORS: dict[str, tuple[str, ...]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .doors import DOORS, module_name
+from .doors import DOORS, TOPS, module_name
 
 
 def install() -> None:
@@ -13,7 +13,7 @@ def install() -> None:
     SciPy and scikit-learn look for PyTorch among the imported modules: with SCIPY_ARRAY_API=1 they fail on this one.
     Raises RuntimeError where PyTorch is imported already.
     """
-    for top in ("torch", "torchvision"):
+    for top in TOPS:
         if top in sys.modules and not sys.modules[top].__name__.startswith("ranvier."):
             raise RuntimeError(f"install: {top} is imported already; call install() before")
     for path in DOORS:

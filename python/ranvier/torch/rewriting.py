@@ -11,9 +11,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from .doors import module_name
-
-_TOPS = ("torch", "torchvision")
+from .doors import TOPS, module_name
 
 
 class _Imports(ast.NodeTransformer):
@@ -21,7 +19,7 @@ class _Imports(ast.NodeTransformer):
         statements: list[ast.stmt] = []
         for alias in node.names:
             top = alias.name.partition(".")[0]
-            if top not in _TOPS:
+            if top not in TOPS:
                 statements.append(ast.Import([alias]))
                 continue
             here = module_name(alias.name)
@@ -33,7 +31,7 @@ class _Imports(ast.NodeTransformer):
         return [ast.copy_location(statement, node) for statement in statements]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
-        if node.level == 0 and (node.module or "").partition(".")[0] in _TOPS:
+        if node.level == 0 and (node.module or "").partition(".")[0] in TOPS:
             node.module = module_name(node.module or "")
         return node
 

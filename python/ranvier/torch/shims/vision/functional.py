@@ -22,19 +22,23 @@ __all__ = [
 ]  # fmt: skip
 
 
-def to_tensor(pic: Any) -> _Tensor:
-    """A picture (H, W) or (H, W, C) as (C, H, W): bytes as float32 in [0, 1], other values as they are."""
+def _planes(pic: Any, name: str) -> np.ndarray:
+    """A picture (H, W) or (H, W, C) as (C, H, W)."""
     array = _as_array(pic)
     if array.ndim not in (2, 3):
-        raise _ShapeError(f"to_tensor: a picture has 2 or 3 axes, this one {array.ndim}: {array.shape}")
-    planes = np.ascontiguousarray((array[:, :, None] if array.ndim == 2 else array).transpose(2, 0, 1))
-    return _from_numpy(planes.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else planes)
+        raise _ShapeError(f"{name}: a picture has 2 or 3 axes, this one {array.ndim}: {array.shape}")
+    return np.ascontiguousarray((array[:, :, None] if array.ndim == 2 else array).transpose(2, 0, 1))
+
+
+def to_tensor(pic: Any) -> _Tensor:
+    """A picture (H, W) or (H, W, C) as (C, H, W): bytes as float32 in [0, 1], other values as they are."""
+    planes = _planes(pic, "to_tensor")
+    return _from_numpy(planes.astype(np.float32) / np.float32(255) if planes.dtype == np.uint8 else planes)
 
 
 def pil_to_tensor(pic: Any) -> _Tensor:
     """A picture as (C, H, W) of bytes."""
-    array = _as_array(pic)
-    return _from_numpy(np.ascontiguousarray((array[:, :, None] if array.ndim == 2 else array).transpose(2, 0, 1)))
+    return _from_numpy(_planes(pic, "pil_to_tensor"))
 
 
 def to_pil_image(pic: Any, mode: str | None = None) -> Any:
